@@ -1,0 +1,3 @@
+//! Costs as ratios to the floor of the machine.
+
+fn main() {}

@@ -1,0 +1,4 @@
+//! cvm-gateway: launches Tencent Cloud CVM instances once, safely, for services in any language.
+//!
+//! The rooms, in reading order; each may enter only rooms that ARCHITECTURE.md allows it.
+
