@@ -3,3 +3,4 @@
 //! The rooms, in reading order; each may enter only rooms that ARCHITECTURE.md allows it.
 
 pub mod clock;
+pub mod pb;

@@ -1,0 +1,32 @@
+//! Compiles `proto/` with a protobuf compiler written in Rust, so that building needs no `protoc`.
+
+use std::path::PathBuf;
+
+/// Their generated `Debug` would print secrets: `src/pb.rs` writes it by hand.
+const MESSAGES_WITH_SECRETS: [&str; 3] = [
+    ".cvmgateway.v1.InstanceSpec",
+    ".cvmgateway.v1.LoginSettings",
+    ".cvmgateway.v1.MetadataItem",
+];
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "OUT_DIR is how cargo talks to a build script"
+)]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).include_source_info(true);
+    compiler.open_files(["cvmgateway/v1/cvm_gateway_service.proto"])?;
+    // For reflection; the raw bytes keep options that prost's own types would drop.
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(
+        out.join("descriptor.bin"),
+        compiler.encode_file_descriptor_set(),
+    )?;
+    tonic_prost_build::configure()
+        .codec_path("crate::pb::codec::SmallCodec")
+        .skip_debug(MESSAGES_WITH_SECRETS)
+        .compile_fds(compiler.file_descriptor_set())?;
+    Ok(())
+}
