@@ -3,4 +3,5 @@
 //! The rooms, in reading order; each may enter only rooms that ARCHITECTURE.md allows it.
 
 pub mod clock;
+pub mod domain;
 pub mod pb;

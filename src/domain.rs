@@ -1,0 +1,14 @@
+//! The nouns: pure values with parse-only constructors. No async, no I/O.
+
+pub mod causes;
+pub mod ids;
+pub mod instance;
+pub mod millis;
+pub mod names;
+pub mod operation;
+pub mod reason;
+pub mod request;
+pub mod rules;
+pub mod secret;
+pub mod spec;
+pub mod violation;

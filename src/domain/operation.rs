@@ -1,0 +1,303 @@
+//! The durable life of one launch.
+
+use crate::domain::ids::{OperationId, OrganizationId, RequestId};
+use crate::domain::instance::Instance;
+use crate::domain::millis;
+use crate::domain::names::{AccountName, Region};
+use crate::domain::reason::Reason;
+use serde::{Deserialize, Serialize};
+use time::UtcDateTime;
+
+/// One launch, from the moment it was accepted until its end. Always a whole snapshot: what the
+/// journal keeps, what a stream sends and what `machine` steps are all this value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    pub id: OperationId,
+    pub organization: OrganizationId,
+    pub request_id: RequestId,
+    /// The verified identity of the caller.
+    pub principal: String,
+    pub account: AccountName,
+    pub region: Region,
+    /// The cloud's host that all calls for it go to: what another one does not know proves nothing.
+    pub host: String,
+    /// How many instances were asked for.
+    pub instance_count: u32,
+    /// Whether the cloud was only asked to validate: no instance ever exists.
+    pub dry_run: bool,
+    pub state: State,
+    /// Version of this snapshot: 1 at first, and one more with every change.
+    pub sequence: u64,
+    /// Every time that the launch was sent, oldest first.
+    pub attempts: Vec<Attempt>,
+    /// The machines, once the cloud has named them.
+    pub instances: Vec<Instance>,
+    /// Why it did not fully succeed.
+    pub failure: Option<Failure>,
+    /// Every change of state, oldest first.
+    pub transitions: Vec<Transition>,
+    /// RequestId of the cloud's answer that decided the launch.
+    pub cloud_request_id: Option<String>,
+    #[serde(with = "millis")]
+    pub create_time: UtcDateTime,
+    #[serde(with = "millis")]
+    pub update_time: UtcDateTime,
+}
+
+/// Where an operation stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum State {
+    /// Durable, not yet sent.
+    Accepted,
+    /// The last attempt's bytes may have left.
+    Sent,
+    /// Whether the cloud launched anything is not known.
+    Reconciling(Reconciliation),
+    /// The cloud named the machines; they are starting.
+    Launched,
+    /// Every machine asked for runs.
+    Succeeded,
+    /// Some run, some failed.
+    Partial,
+    /// None runs.
+    Failed,
+    /// A person must decide.
+    NeedsOperator,
+}
+
+/// How far finding out has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reconciliation {
+    /// When to look next.
+    #[serde(with = "millis")]
+    pub next_look_up: UtcDateTime,
+    /// Look-ups in a row that found nothing.
+    pub empty_look_ups: u32,
+    /// Look-ups that found nothing after the quarantine had passed.
+    pub proofs: u32,
+    /// A later attempt's refusal: once an earlier one is proven empty, the launch has failed for
+    /// this and is not sent again.
+    pub refusal: Option<Failure>,
+}
+
+/// One sending of the launch. All attempts carry the same token and the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// 1 for the first.
+    pub number: u32,
+    /// The time that the attempt is signed with, so that its bytes expire by themselves.
+    #[serde(with = "millis")]
+    pub signed_at: UtcDateTime,
+    /// The lease under which it is sent.
+    pub epoch: u64,
+    pub result: AttemptResult,
+    /// RequestId of the cloud's answer.
+    pub cloud_request_id: Option<String>,
+}
+
+/// What became of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum AttemptResult {
+    /// Not known yet.
+    Pending,
+    /// The cloud named the machines.
+    Accepted,
+    /// The cloud refused, for certain; its code.
+    Refused(String),
+    /// No byte left; why.
+    NotSent(String),
+    /// It may have launched; what happened.
+    Ambiguous(String),
+}
+
+/// Why an operation did not fully succeed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub reason: Reason,
+    /// For a person: what, and the remedy where there is one.
+    pub message: String,
+    /// The cloud's code; empty when the cloud was not the one that refused.
+    #[serde(default)]
+    pub cloud_code: String,
+    #[serde(default)]
+    pub cloud_request_id: String,
+    /// The request fields to blame, as the contract's parameter paths (`Placement.Zone`).
+    #[serde(default)]
+    pub parameters: Vec<String>,
+}
+
+/// One change of state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// Name of the state that was entered.
+    pub state: StateName,
+    #[serde(with = "millis")]
+    pub time: UtcDateTime,
+    /// Why, for a person.
+    pub note: String,
+}
+
+/// A state without its data: for filters, labels and the timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum StateName {
+    Accepted,
+    Sent,
+    Reconciling,
+    Launched,
+    Succeeded,
+    Partial,
+    Failed,
+    NeedsOperator,
+}
+
+/// The right of one replica to step an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub operation: OperationId,
+    /// Grows with every change of owner: a write under an older epoch changes nothing.
+    pub epoch: u64,
+}
+
+impl State {
+    /// The state without its data.
+    #[must_use]
+    pub const fn name(&self) -> StateName {
+        match self {
+            Self::Accepted => StateName::Accepted,
+            Self::Sent => StateName::Sent,
+            Self::Reconciling(_) => StateName::Reconciling,
+            Self::Launched => StateName::Launched,
+            Self::Succeeded => StateName::Succeeded,
+            Self::Partial => StateName::Partial,
+            Self::Failed => StateName::Failed,
+            Self::NeedsOperator => StateName::NeedsOperator,
+        }
+    }
+}
+
+impl StateName {
+    /// Every state.
+    pub const ALL: [Self; 8] = [
+        Self::Accepted,
+        Self::Sent,
+        Self::Reconciling,
+        Self::Launched,
+        Self::Succeeded,
+        Self::Partial,
+        Self::Failed,
+        Self::NeedsOperator,
+    ];
+
+    /// Upper-case text, as in the proto without its prefix and in the journal.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "ACCEPTED",
+            Self::Sent => "SENT",
+            Self::Reconciling => "RECONCILING",
+            Self::Launched => "LAUNCHED",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Partial => "PARTIAL",
+            Self::Failed => "FAILED",
+            Self::NeedsOperator => "NEEDS_OPERATOR",
+        }
+    }
+
+    /// The state of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
+    /// Whether an operation in it never changes again.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Partial | Self::Failed)
+    }
+
+    /// Whether the gateway has nothing to do for an operation in it: it is final, or waits for
+    /// a person.
+    #[must_use]
+    pub const fn is_at_rest(self) -> bool {
+        self.is_final() || matches!(self, Self::NeedsOperator)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::instance::{InstanceId, InstanceState};
+    use time::macros::utc_datetime;
+
+    #[test]
+    fn state_names_round_trip() {
+        for state in StateName::ALL {
+            assert_eq!(StateName::parse(state.as_str()), Some(state));
+            assert_eq!(
+                serde_json::to_string(&state).unwrap(),
+                format!("\"{}\"", state.as_str())
+            );
+        }
+    }
+
+    /// The journal of yesterday must be readable tomorrow: this text may only gain fields.
+    #[test]
+    fn the_journalled_form_is_stable() {
+        let at = utc_datetime!(2026-01-02 03:04:05.678);
+        let id = OperationId::parse("019b7d5e-0000-7000-8000-000000000001").unwrap();
+        let operation = Operation {
+            id,
+            organization: OrganizationId::parse("acme").unwrap(),
+            request_id: RequestId::parse("r-1").unwrap(),
+            principal: "dev".to_owned(),
+            account: AccountName::parse("main").unwrap(),
+            region: Region::parse("ap-shanghai").unwrap(),
+            host: "cvm.tencentcloudapi.com".to_owned(),
+            instance_count: 1,
+            dry_run: false,
+            state: State::Reconciling(Reconciliation {
+                next_look_up: at,
+                empty_look_ups: 1,
+                proofs: 0,
+                refusal: None,
+            }),
+            sequence: 3,
+            attempts: vec![Attempt {
+                number: 1,
+                signed_at: at,
+                epoch: 1,
+                result: AttemptResult::Ambiguous("Timeout".to_owned()),
+                cloud_request_id: None,
+            }],
+            instances: vec![Instance {
+                state: Some(InstanceState::Other("NEW".to_owned())),
+                running_time: Some(at),
+                ..Instance::named(InstanceId::parse("ins-1").unwrap())
+            }],
+            failure: Some(Failure {
+                reason: Reason::Capacity,
+                message: "sold out".to_owned(),
+                cloud_code: "ResourcesSoldOut.SpecifiedInstanceType".to_owned(),
+                cloud_request_id: "q".to_owned(),
+                parameters: vec!["InstanceType".to_owned()],
+            }),
+            transitions: vec![Transition {
+                state: StateName::Accepted,
+                time: at,
+                note: String::new(),
+            }],
+            cloud_request_id: None,
+            create_time: at,
+            update_time: at,
+        };
+        let json = serde_json::to_string(&operation).unwrap();
+        assert_eq!(
+            json,
+            include_str!("../../testdata/journal/operation-v1.json").trim_end()
+        );
+        assert_eq!(serde_json::from_str::<Operation>(&json).unwrap(), operation);
+    }
+}

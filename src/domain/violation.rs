@@ -1,0 +1,70 @@
+//! A request field that breaks a rule.
+
+use std::fmt;
+
+/// One broken rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Path in the request message, for example `spec.data_disks[0].disk_size`.
+    pub field: String,
+    /// The rule, the value's shape (never a secret) and the remedy.
+    pub message: String,
+}
+
+/// The broken rules of one request: the first ones, as they must fit into the trailers of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Violations(pub Vec<Violation>);
+
+/// More are counted out: who mends these sees the next ones.
+const VIOLATIONS_MAX: usize = 20;
+
+impl Violations {
+    /// Adds one, unless there are many already.
+    pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        if self.0.len() < VIOLATIONS_MAX {
+            self.0.push(Violation {
+                field: field.into(),
+                message: message.into(),
+            });
+        }
+    }
+
+    /// Adds those of another check.
+    pub fn append(&mut self, others: Self) {
+        for violation in others.0 {
+            self.add(violation.field, violation.message);
+        }
+    }
+
+    /// Adds one if the rule does not `hold`.
+    pub fn unless(&mut self, hold: bool, field: &str, message: impl FnOnce() -> String) {
+        if !hold {
+            self.add(field, message());
+        }
+    }
+}
+
+impl fmt::Display for Violations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, violation) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{}: {}", violation.field, violation.message)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_violations_are_told_as_the_first_ones() {
+        let mut violations = Violations::default();
+        for number in 0..1000 {
+            violations.add(format!("field[{number}]"), "is wrong");
+        }
+        assert_eq!(violations.0.len(), VIOLATIONS_MAX);
+        assert_eq!(violations.0[0].field, "field[0]");
+    }
+}
