@@ -1,0 +1,338 @@
+//! Every metric in one struct with its own registry; labels are closed sets.
+
+use crate::domain::operation::StateName;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+use std::time::Duration;
+
+/// A metric is malformed or there twice: a mistake in this file.
+pub type Inconsistent = prometheus::Error;
+/// A count that only grows.
+pub type Counter = prometheus::IntCounter;
+/// A count that goes up and down.
+pub type Gauge = prometheus::IntGauge;
+
+/// Latencies of RPCs, cloud calls and commits, in seconds: 0.5 ms to 60 s.
+const LATENCY_BUCKETS: [f64; 16] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0,
+];
+/// Launches take seconds to many minutes.
+const LAUNCH_BUCKETS: [f64; 12] = [
+    1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 900.0, 1800.0,
+];
+/// Sizes of batches: instances a poll, writes a commit.
+const SIZE_BUCKETS: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 75.0, 100.0, 200.0];
+
+/// The metrics of one process.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    pub grpc: Grpc,
+    pub cloud: Cloud,
+    pub operations: Operations,
+    pub journal: Journal,
+}
+
+/// The conventional metrics of a gRPC server, and its streams.
+#[derive(Clone, Debug)]
+pub struct Grpc {
+    /// RPCs started; `grpc_type`, `grpc_service`, `grpc_method`.
+    pub started: IntCounterVec,
+    /// RPCs completed; also `grpc_code` in CamelCase.
+    pub handled: IntCounterVec,
+    /// Time from the start of an RPC to its end, streams included, in seconds.
+    pub handling_seconds: HistogramVec,
+    /// Messages received from clients.
+    pub msg_received: IntCounterVec,
+    /// Messages sent to clients.
+    pub msg_sent: IntCounterVec,
+    /// Streams open now; `grpc_method`.
+    pub streams_open: IntGaugeVec,
+}
+
+/// Calls of the cloud.
+#[derive(Clone, Debug)]
+pub struct Cloud {
+    /// Calls completed; `action`, `account`, `class`.
+    pub requests: IntCounterVec,
+    /// Latency in seconds; `action`, `account`.
+    pub request_seconds: HistogramVec,
+}
+
+/// Launches and their polling.
+#[derive(Clone, Debug)]
+pub struct Operations {
+    /// Operations in the journal; `state`. Read at each scrape.
+    pub count: IntGaugeVec,
+    /// Operations that came to an end in this process; `state`.
+    pub finished: IntCounterVec,
+    /// Time from acceptance to the end of a launch in seconds; `state`.
+    pub launch_seconds: HistogramVec,
+    /// Instances asked for in one poll call.
+    pub poll_batch_size: Histogram,
+    /// Longest time that a change of an instance can have gone unseen, in seconds: from the poll
+    /// before to the poll that saw it.
+    pub detection_lag_seconds: Histogram,
+}
+
+/// Commits of the journal.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    /// Latency in seconds, fsync included.
+    pub commit_seconds: Histogram,
+    /// Writes that shared one commit.
+    pub commit_writes: Histogram,
+}
+
+impl Metrics {
+    /// All metrics, at zero, with the closed label sets already present.
+    ///
+    /// # Errors
+    /// When a name is malformed or given twice: a mistake in this file.
+    pub fn new(version: &str) -> Result<Self, Inconsistent> {
+        let registry = Registry::new();
+        let make = Make {
+            registry: &registry,
+        };
+        make.gauges("cvm_gateway_build_info", "Always 1.", &["version"])?
+            .with_label_values(&[version])
+            .set(1);
+        let metrics = Self {
+            grpc: Grpc::new(&make)?,
+            cloud: Cloud::new(&make)?,
+            operations: Operations::new(&make)?,
+            journal: Journal::new(&make)?,
+            registry: registry.clone(),
+        };
+        register_process(&registry)?;
+        Ok(metrics)
+    }
+
+    /// The exposition in Prometheus' text format 0.0.4.
+    ///
+    /// # Errors
+    /// When a collected family is inconsistent.
+    pub fn render(&self) -> Result<String, Inconsistent> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        String::from_utf8(text).map_err(|source| Inconsistent::Msg(source.to_string()))
+    }
+}
+
+impl Grpc {
+    fn new(make: &Make<'_>) -> Result<Self, Inconsistent> {
+        let rpc = ["grpc_type", "grpc_service", "grpc_method"];
+        let rpc_code = ["grpc_type", "grpc_service", "grpc_method", "grpc_code"];
+        Ok(Self {
+            started: make.counters("grpc_server_started_total", "RPCs started.", &rpc)?,
+            handled: make.counters("grpc_server_handled_total", "RPCs completed.", &rpc_code)?,
+            handling_seconds: make.histograms(
+                "grpc_server_handling_seconds",
+                "Time from the start of an RPC to its end, streams included.",
+                &LATENCY_BUCKETS,
+                &rpc,
+            )?,
+            msg_received: make.counters(
+                "grpc_server_msg_received_total",
+                "Messages received from clients.",
+                &rpc,
+            )?,
+            msg_sent: make.counters(
+                "grpc_server_msg_sent_total",
+                "Messages sent to clients.",
+                &rpc,
+            )?,
+            streams_open: make.gauges(
+                "cvm_gateway_streams_open",
+                "Streams open now.",
+                &["grpc_method"],
+            )?,
+        })
+    }
+}
+
+impl Cloud {
+    fn new(make: &Make<'_>) -> Result<Self, Inconsistent> {
+        Ok(Self {
+            requests: make.counters(
+                "cvm_gateway_cloud_requests_total",
+                "Cloud calls completed, by class of answer.",
+                &["action", "account", "class"],
+            )?,
+            request_seconds: make.histograms(
+                "cvm_gateway_cloud_request_seconds",
+                "Latency of cloud calls.",
+                &LATENCY_BUCKETS,
+                &["action", "account"],
+            )?,
+        })
+    }
+
+    /// Counts one completed call.
+    pub fn completed(&self, action: &str, account: &str, class: &str, latency: Duration) {
+        self.requests
+            .with_label_values(&[action, account, class])
+            .inc();
+        self.request_seconds
+            .with_label_values(&[action, account])
+            .observe(latency.as_secs_f64());
+    }
+}
+
+impl Operations {
+    fn new(make: &Make<'_>) -> Result<Self, Inconsistent> {
+        let metrics = Self {
+            count: make.gauges(
+                "cvm_gateway_operations",
+                "Operations in the journal.",
+                &["state"],
+            )?,
+            finished: make.counters(
+                "cvm_gateway_operations_finished_total",
+                "Operations that came to an end in this process.",
+                &["state"],
+            )?,
+            launch_seconds: make.histograms(
+                "cvm_gateway_launch_seconds",
+                "Time from acceptance to the end of a launch.",
+                &LAUNCH_BUCKETS,
+                &["state"],
+            )?,
+            poll_batch_size: make.histogram(
+                "cvm_gateway_poll_batch_size",
+                "Instances asked for in one poll call.",
+                &SIZE_BUCKETS,
+            )?,
+            detection_lag_seconds: make.histogram(
+                "cvm_gateway_detection_lag_seconds",
+                "Longest time that a change of an instance can have gone unseen.",
+                &LATENCY_BUCKETS,
+            )?,
+        };
+        for state in StateName::ALL {
+            metrics.count.with_label_values(&[state.as_str()]).set(0);
+        }
+        for state in StateName::ALL
+            .into_iter()
+            .filter(|state| state.is_at_rest())
+        {
+            metrics
+                .finished
+                .with_label_values(&[state.as_str()])
+                .inc_by(0);
+        }
+        Ok(metrics)
+    }
+
+    /// Counts one operation that came to rest, `age` after it was accepted.
+    pub fn came_to_rest(&self, state: StateName, age: Duration) {
+        self.finished.with_label_values(&[state.as_str()]).inc();
+        self.launch_seconds
+            .with_label_values(&[state.as_str()])
+            .observe(age.as_secs_f64());
+    }
+}
+
+impl Journal {
+    fn new(make: &Make<'_>) -> Result<Self, Inconsistent> {
+        Ok(Self {
+            commit_seconds: make.histogram(
+                "cvm_gateway_journal_commit_seconds",
+                "Latency of journal commits, fsync included.",
+                &LATENCY_BUCKETS,
+            )?,
+            commit_writes: make.histogram(
+                "cvm_gateway_journal_commit_writes",
+                "Writes that shared one commit.",
+                &SIZE_BUCKETS,
+            )?,
+        })
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn register_process(registry: &Registry) -> Result<(), Inconsistent> {
+    use prometheus::process_collector::ProcessCollector;
+    registry.register(Box::new(ProcessCollector::for_self()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn register_process(_registry: &Registry) -> Result<(), Inconsistent> {
+    Ok(())
+}
+
+/// Makes and registers in one step.
+struct Make<'a> {
+    registry: &'a Registry,
+}
+
+impl Make<'_> {
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, Inconsistent> {
+        let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+        self.registry.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Inconsistent> {
+        let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
+        self.registry.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+        labels: &[&str],
+    ) -> Result<HistogramVec, Inconsistent> {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        let metric = HistogramVec::new(options, labels)?;
+        self.registry.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn histogram(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+    ) -> Result<Histogram, Inconsistent> {
+        let metric =
+            Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
+        self.registry.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renders_closed_labels_at_zero() {
+        let metrics = Metrics::new("1.2.3").unwrap();
+        metrics
+            .operations
+            .came_to_rest(StateName::Succeeded, Duration::from_secs(3));
+        let text = metrics.render().unwrap();
+        for line in [
+            "cvm_gateway_build_info{version=\"1.2.3\"} 1",
+            "cvm_gateway_operations{state=\"NEEDS_OPERATOR\"} 0",
+            "cvm_gateway_operations_finished_total{state=\"SUCCEEDED\"} 1",
+            "cvm_gateway_operations_finished_total{state=\"FAILED\"} 0",
+            "cvm_gateway_launch_seconds_sum{state=\"SUCCEEDED\"} 3",
+            "process_resident_memory_bytes",
+        ] {
+            assert!(text.contains(line), "{line} not in\n{text}");
+        }
+    }
+}
