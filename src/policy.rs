@@ -1,0 +1,166 @@
+//! What a caller may do: a wish becomes a [`Grant`], or a [`Denial`] that names the rule.
+
+use crate::domain::ids::{OrganizationId, Principal};
+use crate::domain::names::AccountName;
+use crate::domain::request::{LaunchRequest, Wish};
+use std::collections::BTreeMap;
+
+/// An organisation and the accounts that it may launch with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Organization {
+    /// Charged when a wish names no account.
+    pub default_account: AccountName,
+    /// All of its accounts, the default one included.
+    pub accounts: Vec<AccountName>,
+}
+
+/// Who may do what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    organizations: BTreeMap<OrganizationId, Organization>,
+}
+
+/// A wish that policy allowed. Only [`Policy::authorize`] makes one, so whoever holds it need not
+/// ask again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    principal: Principal,
+    account: AccountName,
+    request: LaunchRequest,
+}
+
+/// A wish that policy forbade.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Denial {
+    /// The id of the rule that decided.
+    pub rule: &'static str,
+    /// The rule's reason and the remedy, for the caller.
+    pub message: String,
+}
+
+impl Policy {
+    /// The policy of these organisations: each may launch with its own accounts.
+    #[must_use]
+    pub fn new(organizations: BTreeMap<OrganizationId, Organization>) -> Self {
+        Self { organizations }
+    }
+
+    /// Decides whether `principal` may have what it wishes.
+    ///
+    /// # Errors
+    /// The rule that forbids it.
+    pub fn authorize(
+        &self,
+        principal: &Principal,
+        request: LaunchRequest,
+    ) -> Result<Grant, Denial> {
+        let name = &principal.organization;
+        let Some(organization) = self.organizations.get(name) else {
+            return Err(Denial {
+                rule: "organization-has-accounts",
+                message: format!(
+                    "the organisation {name} has no account; ask the operator for one"
+                ),
+            });
+        };
+        let account = request.wish().account.as_ref();
+        let account = account.unwrap_or(&organization.default_account);
+        if !organization.accounts.contains(account) {
+            let own: Vec<&str> = organization
+                .accounts
+                .iter()
+                .map(AccountName::as_str)
+                .collect();
+            return Err(Denial {
+                rule: "account-of-own-organization",
+                message: format!(
+                    "{account} is not an account of the organisation {name}; it has: {}",
+                    own.join(", ")
+                ),
+            });
+        }
+        Ok(Grant {
+            principal: principal.clone(),
+            account: account.clone(),
+            request,
+        })
+    }
+}
+
+impl Grant {
+    /// Who it was given to.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// The account that is charged.
+    #[must_use]
+    pub fn account(&self) -> &AccountName {
+        &self.account
+    }
+
+    /// What was allowed.
+    #[must_use]
+    pub fn wish(&self) -> &Wish {
+        self.request.wish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::RequestId;
+    use crate::domain::names::Region;
+    use crate::domain::rules::Limits;
+    use crate::domain::spec::{InstanceSpec, LaunchTemplate};
+
+    fn account(name: &str) -> AccountName {
+        AccountName::parse(name).unwrap()
+    }
+
+    fn decide(organization: &str, asked: Option<&str>) -> Result<AccountName, &'static str> {
+        let acme = Organization {
+            default_account: account("main"),
+            accounts: vec![account("main"), account("lab")],
+        };
+        let policy = Policy::new([(OrganizationId::parse("acme").unwrap(), acme)].into());
+        let principal = Principal {
+            name: "dev".to_owned(),
+            organization: OrganizationId::parse(organization).unwrap(),
+        };
+        let spec = InstanceSpec {
+            launch_template: Some(LaunchTemplate::default()),
+            ..InstanceSpec::default()
+        };
+        let wish = Wish {
+            request_id: RequestId::parse("r").unwrap(),
+            account: asked.map(account),
+            region: Region::parse("ap-shanghai").unwrap(),
+            spec,
+        };
+        let request = LaunchRequest::parse(wish, &Limits::default()).unwrap();
+        let verdict = policy.authorize(&principal, request);
+        verdict
+            .map(|grant| grant.account().clone())
+            .map_err(|denial| denial.rule)
+    }
+
+    #[test]
+    fn an_organisation_launches_with_its_own_accounts() {
+        let rows = [
+            (("acme", None), Ok("main")),
+            (("acme", Some("lab")), Ok("lab")),
+            (("acme", Some("other")), Err("account-of-own-organization")),
+            (("umbrella", None), Err("organization-has-accounts")),
+        ];
+        for ((organization, asked), expected) in rows {
+            assert_eq!(
+                decide(organization, asked),
+                expected.map(account),
+                "{organization} {asked:?}"
+            );
+        }
+    }
+}
