@@ -7,3 +7,5 @@
     reason = "a test may fail by panic"
 )]
 
+mod postgres;
+mod store;

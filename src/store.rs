@@ -1,0 +1,547 @@
+//! The journal: every operation, durable before anything acts on it, in SQLite or PostgreSQL
+//! behind one struct and one SQL text.
+
+mod engine;
+mod error;
+mod group;
+mod row;
+mod schema;
+mod sql;
+mod writer;
+
+pub use error::{Cause, StoreError};
+
+use crate::domain::causes::chain;
+use crate::domain::ids::{OperationId, OrganizationId, RequestId};
+use crate::domain::millis;
+use crate::domain::operation::{Lease, Operation, StateName};
+use crate::metrics::Journal;
+use crate::store::engine::Target;
+use crate::store::group::{Command, Leasing, Reply};
+use crate::store::row::{Admit, Admitted, Change, bigint};
+use crate::store::writer::Writer;
+use secrecy::SecretString;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AnyPool};
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use time::UtcDateTime;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Time since some fixed moment, for measuring commits.
+pub type Elapsed = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// Where the journal is, and its limits; a limit of 0 counts as 1.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `sqlite:///PATH`, `postgres://USER:PASSWORD@HOST/DATABASE`, or `sqlite::memory:` for tests.
+    pub url: SecretString,
+    /// Most connections that read; one more writes.
+    pub pool_size: u32,
+    /// Most writes that wait; an admission over it is refused at once.
+    pub queue: usize,
+    /// Most writes that share a commit.
+    pub batch: usize,
+    /// Longest wait for a lock or a connection.
+    pub busy_timeout: Duration,
+}
+
+/// The journal. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    readers: AnyPool,
+    queue: mpsc::Sender<Command>,
+    healthy: Arc<AtomicBool>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// An operation to accept.
+#[derive(Clone, Debug)]
+pub struct NewOperation {
+    pub operation: Operation,
+    /// SHA-256 of the request: the same `request_id` with another hash is a conflict.
+    pub request_hash: [u8; 32],
+    /// What will be sent to the cloud, every time.
+    pub body: SealedBody,
+    /// The replica that will step it.
+    pub owner: String,
+    pub now: UtcDateTime,
+    /// How long the owner may step it without renewing.
+    pub lease: Duration,
+}
+
+/// What became of a [`NewOperation`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once for each request and taken apart at once"
+)]
+pub enum Admission {
+    /// It is durable, and the caller's to step.
+    New(Lease),
+    /// The request was accepted before; its operation as it stands.
+    Replayed(Operation),
+    /// The organisation used the `request_id` for another request: that of this operation.
+    Conflict(OperationId),
+}
+
+/// A snapshot to write.
+#[derive(Clone, Debug)]
+pub struct Save {
+    pub lease: Lease,
+    /// Its sequence is one more than the journal's.
+    pub operation: Operation,
+    /// Whether the last attempt is new or changed.
+    pub attempt: bool,
+}
+
+/// What became of a [`Save`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// It is durable.
+    Done,
+    /// Nothing changed: another owner has the operation, or the journal has a later snapshot.
+    /// Who is told so knows something old and must let go of the operation.
+    LeaseLost,
+}
+
+/// The body of a launch. It may hold a password and user data, so it cannot be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedBody(Vec<u8>);
+
+impl SealedBody {
+    /// Takes the bytes in.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, for signing and sending.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SealedBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{} secret bytes]", self.0.len())
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+/// Epoch of the lease of a new operation.
+const FIRST_EPOCH: u64 = 1;
+/// Later than every id that is ever made.
+const LAST_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+
+impl Store {
+    /// Opens the journal, makes or updates its tables, and starts the task that writes. In SQLite
+    /// all leases end: this process has the file to itself, so their owners are dead.
+    ///
+    /// # Errors
+    /// When the database cannot be reached, is open in another process, is set so that it loses
+    /// commits, or was written by a newer gateway.
+    pub async fn open(
+        settings: &Settings,
+        metrics: Journal,
+        elapsed: Elapsed,
+    ) -> Result<Self, StoreError> {
+        let target = engine::target(settings)?;
+        let lock = target.lock()?;
+        target.probe(settings).await?;
+        let pool = target.writer_pool(settings);
+        let mut connection = pool.acquire().await?;
+        prepare(&target, &mut connection).await?;
+        let readers = target.reader_pool(settings);
+        drop(readers.acquire().await?);
+
+        let (sender, queue) = mpsc::channel(settings.queue.max(1));
+        let healthy = Arc::new(AtomicBool::new(true));
+        let writer = Writer {
+            pool,
+            dialect: target.dialect(),
+            connection: Some(connection),
+            queue,
+            batch: settings.batch.max(1),
+            metrics,
+            elapsed,
+            healthy: Arc::clone(&healthy),
+            fatal: None,
+            purged: false,
+            busy_timeout: settings.busy_timeout,
+            lock,
+        };
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        tasks.spawn(writer.run(stop.clone()));
+        tasks.close();
+        Ok(Self {
+            readers,
+            queue: sender,
+            healthy,
+            stop,
+            tasks,
+        })
+    }
+
+    /// Makes an operation durable, unless its organisation used the `request_id` before. It may
+    /// happen although the caller goes away; then nobody renews the lease, and a claim finds it.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] at once when the queue is full; and what writing may tell.
+    pub async fn admit(&self, new: NewOperation) -> Result<Admission, StoreError> {
+        let admit = Box::new(Admit::new(new)?);
+        let id = admit.operation.id;
+        let request_hash = admit.request_hash.clone();
+        let (reply, answer) = oneshot::channel();
+        self.queue
+            .try_send(Command::Admit(admit, reply))
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+                mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
+            })?;
+        match received(answer).await? {
+            Admitted::New => Ok(Admission::New(Lease {
+                operation: id,
+                epoch: FIRST_EPOCH,
+            })),
+            Admitted::Known(known) if row::request_hash(&known)? == request_hash => {
+                Ok(Admission::Replayed(row::operation(&known)?))
+            }
+            Admitted::Known(known) => Ok(Admission::Conflict(row::id(&known)?)),
+        }
+    }
+
+    /// Writes snapshots in one transaction, in their order, each with its last attempt if so
+    /// asked; the first final one of an operation purges its body. Waits while the queue is full.
+    ///
+    /// # Errors
+    /// What writing may tell.
+    pub async fn save(&self, saves: Vec<Save>) -> Result<Vec<Saved>, StoreError> {
+        let changes = saves
+            .into_iter()
+            .map(Change::new)
+            .collect::<Result<_, _>>()?;
+        self.ask(|reply| Command::Save(changes, reply)).await
+    }
+
+    /// Takes over up to `limit` operations that are not at rest and whose lease has run out, those
+    /// that ran out first, each under a higher epoch; gives them oldest first. One that cannot be
+    /// read is logged and left alone until its new lease runs out.
+    ///
+    /// # Errors
+    /// What writing may tell.
+    pub async fn claim(
+        &self,
+        owner: &str,
+        now: UtcDateTime,
+        ttl: Duration,
+        limit: u32,
+    ) -> Result<Vec<(Lease, Operation)>, StoreError> {
+        let rows = self
+            .lease(Leasing::Claim {
+                owner: owner.to_owned(),
+                now: millis::from_time(now),
+                ttl: bigint(ttl.as_millis()),
+                limit: limit.into(),
+            })
+            .await?;
+        let mut claimed = Vec::with_capacity(rows.len());
+        for row in &rows {
+            match row::claimed(row) {
+                Ok(operation) => claimed.push(operation),
+                Err(error) => tracing::error!(
+                    error = chain(&error, ": "),
+                    "an operation cannot be continued"
+                ),
+            }
+        }
+        claimed.sort_by_key(|(lease, _)| lease.operation);
+        Ok(claimed)
+    }
+
+    /// Prolongs the owner's leases of the operations it holds; gives those that it has lost. Only
+    /// what is `held` is prolonged, so that an operation whose owner never learned of it (its
+    /// caller went away, the answer was lost) can be claimed.
+    ///
+    /// # Errors
+    /// What writing may tell.
+    pub async fn renew(
+        &self,
+        owner: &str,
+        held: &[OperationId],
+        now: UtcDateTime,
+        ttl: Duration,
+    ) -> Result<Vec<OperationId>, StoreError> {
+        let rows = self
+            .lease(Leasing::Renew {
+                owner: owner.to_owned(),
+                held: held.iter().map(OperationId::to_string).collect(),
+                now: millis::from_time(now),
+                ttl: bigint(ttl.as_millis()),
+            })
+            .await?;
+        let renewed = rows
+            .iter()
+            .map(row::id)
+            .collect::<Result<HashSet<_>, _>>()?;
+        Ok(held
+            .iter()
+            .copied()
+            .filter(|id| !renewed.contains(id))
+            .collect())
+    }
+
+    /// Ends all leases of an owner, so that others need not wait; gives how many.
+    ///
+    /// # Errors
+    /// What writing may tell.
+    pub async fn release(&self, owner: &str) -> Result<usize, StoreError> {
+        let owner = owner.to_owned();
+        Ok(self.lease(Leasing::Release { owner }).await?.len())
+    }
+
+    /// An operation of the organisation.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn get(
+        &self,
+        organization: &OrganizationId,
+        id: OperationId,
+    ) -> Result<Option<Operation>, StoreError> {
+        let row = sqlx::query(sql::GET)
+            .bind(organization.as_str())
+            .bind(id.to_string())
+            .fetch_optional(&self.readers)
+            .await?;
+        row.as_ref().map(row::operation).transpose()
+    }
+
+    /// The operation that the organisation's `request_id` has, if it was made for the request of
+    /// that hash.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn find(
+        &self,
+        organization: &OrganizationId,
+        request_id: &RequestId,
+        request_hash: &[u8; 32],
+    ) -> Result<Option<Operation>, StoreError> {
+        let row = sqlx::query(sql::FIND_REQUEST)
+            .bind(organization.as_str())
+            .bind(request_id.as_str())
+            .fetch_optional(&self.readers)
+            .await?;
+        match &row {
+            Some(row) if row::request_hash(row)? == hex::encode(request_hash) => {
+                row::operation(row).map(Some)
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// The body of an operation; none when it is final.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn body(&self, id: OperationId) -> Result<Option<SealedBody>, StoreError> {
+        let row = sqlx::query(sql::BODY)
+            .bind(id.to_string())
+            .fetch_optional(&self.readers)
+            .await?;
+        row.as_ref().map_or(Ok(None), row::body)
+    }
+
+    /// Up to `limit` operations of the organisation, newest first, older than `before`, in one of
+    /// the states of `filter` unless that is empty.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn list(
+        &self,
+        organization: &OrganizationId,
+        filter: &[StateName],
+        before: Option<OperationId>,
+        limit: u32,
+    ) -> Result<Vec<Operation>, StoreError> {
+        let states: Vec<_> = StateName::ALL
+            .into_iter()
+            .filter(|state| filter.is_empty() || filter.contains(state))
+            .collect();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut before = before.map_or_else(|| LAST_ID.to_owned(), |id| id.to_string());
+        let mut operations = Vec::new();
+        // More than once only when rows cannot be read: one must not hide the others.
+        while operations.len() < limit {
+            let wanted = limit - operations.len();
+            let rows = self
+                .list_rows(organization, &states, &before, wanted)
+                .await?;
+            for row in &rows {
+                match row::operation(row) {
+                    Ok(operation) => operations.push(operation),
+                    Err(error) => {
+                        tracing::error!(error = chain(&error, ": "), "a row is left out of a list");
+                    }
+                }
+            }
+            match rows.last() {
+                Some(last) if rows.len() == wanted => before = row::id(last)?.to_string(),
+                Some(_) | None => break,
+            }
+        }
+        Ok(operations)
+    }
+
+    async fn list_rows(
+        &self,
+        organization: &OrganizationId,
+        states: &[StateName],
+        before: &str,
+        limit: usize,
+    ) -> Result<Vec<AnyRow>, StoreError> {
+        let mut query = sqlx::query(sql::LIST)
+            .bind(organization.as_str())
+            .bind(before)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        for state in states.iter().cycle().take(StateName::ALL.len()) {
+            query = query.bind(state.as_str());
+        }
+        Ok(query.fetch_all(&self.readers).await?)
+    }
+
+    /// How many operations are in each state that has any.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn counts(&self) -> Result<Vec<(StateName, i64)>, StoreError> {
+        let rows = sqlx::query(sql::COUNTS).fetch_all(&self.readers).await?;
+        rows.iter().map(row::count).collect()
+    }
+
+    /// Whether the journal can be read, and written too if the last write failed.
+    ///
+    /// # Errors
+    /// What reading and writing may tell.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        if self.queue.is_closed() {
+            return Err(StoreError::Closed);
+        }
+        if !self.healthy.load(Ordering::Relaxed) {
+            self.lease(Leasing::Probe).await?;
+        }
+        sqlx::query(sql::PING).fetch_optional(&self.readers).await?;
+        Ok(())
+    }
+
+    /// Writes what waits, then closes every connection and gives up the lock.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+
+    async fn lease(&self, leasing: Leasing) -> Result<Vec<AnyRow>, StoreError> {
+        self.ask(|reply| Command::Lease(leasing, reply)).await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.queue.send(command(reply)).await;
+        sent.map_err(|_closed| StoreError::Closed)?;
+        received(answer).await
+    }
+}
+
+async fn received<T>(answer: oneshot::Receiver<Result<T, StoreError>>) -> Result<T, StoreError> {
+    answer.await.unwrap_or(Err(StoreError::Closed))
+}
+
+/// Makes sure that the database keeps what it is given, and has today's tables.
+async fn prepare(target: &Target, connection: &mut AnyConnection) -> Result<(), StoreError> {
+    target.check(connection).await?;
+    schema::migrate(connection).await?;
+    if target.is_sqlite() {
+        sqlx::query(sql::RELEASE_ALL).execute(connection).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::Row;
+
+    fn settings(url: String) -> Settings {
+        Settings {
+            url: url.into(),
+            pool_size: 3,
+            queue: 1,
+            batch: 1,
+            busy_timeout: Duration::from_millis(1234),
+        }
+    }
+
+    #[tokio::test]
+    async fn every_sqlite_connection_is_set_up() {
+        let name = format!("cvm-gateway-pragmas-{}", uuid::Uuid::new_v4());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let settings = settings(format!("sqlite://{}/journal.db", folder.display()));
+        let target = engine::target(&settings).unwrap();
+        let lock = target.lock().unwrap();
+        for (pool, connections, query_only) in [
+            (target.writer_pool(&settings), 1, 0),
+            (target.reader_pool(&settings), 3, 1),
+        ] {
+            let mut open = Vec::new();
+            for _ in 0..connections {
+                let mut connection = pool.acquire().await.unwrap();
+                let row = sqlx::query(
+                    "SELECT journal_mode, synchronous, timeout, foreign_keys, secure_delete, \
+                     query_only FROM pragma_journal_mode, pragma_synchronous, \
+                     pragma_busy_timeout, pragma_foreign_keys, pragma_secure_delete, \
+                     pragma_query_only",
+                )
+                .fetch_one(&mut *connection)
+                .await
+                .unwrap();
+                assert_eq!(row.get::<String, _>(0), "wal");
+                let numbers = [1, 2, 3, 4, 5].map(|column| row.get::<i64, _>(column));
+                assert_eq!(numbers, [2, 1234, 1, 1, query_only]);
+                open.push(connection);
+            }
+            drop(open);
+            pool.close().await;
+        }
+        drop(lock);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn sqlite_is_new_enough() {
+        let settings = settings("sqlite::memory:".to_owned());
+        let target = engine::target(&settings).unwrap();
+        let mut connection = target.writer_pool(&settings).acquire().await.unwrap();
+        let version: String = sqlx::query_scalar("SELECT sqlite_version()")
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap();
+        assert!(engine::is_at_least(&version, "3.51.3"), "{version}");
+        target.check(&mut connection).await.unwrap();
+    }
+}

@@ -1,0 +1,381 @@
+//! SQLite and PostgreSQL: how to reach each, what each must be set to, and the few words in which
+//! their SQL differs. Everything else of the room is one text for both.
+
+use crate::store::Settings;
+use crate::store::error::{StoreError, is_no_database};
+use secrecy::ExposeSecret;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Before it, a checkpoint that met a writer could corrupt the database
+/// (<https://www.sqlite.org/wal.html>, the WAL-reset bug).
+const OLDEST_SQLITE: &str = "3.51.3";
+
+/// The words in which two engines differ.
+#[derive(Debug)]
+pub(in crate::store) struct Dialect {
+    /// Begins a transaction that writes.
+    pub(in crate::store) begin: &'static str,
+    /// The time that leases are measured by, in milliseconds. Both bind the caller's time:
+    /// SQLite, which has one process, believes it; PostgreSQL, whose replicas may differ,
+    /// multiplies it away and reads the server's clock.
+    pub(in crate::store) now: &'static str,
+    /// Lets two replicas claim at once without waiting for each other.
+    pub(in crate::store) skip_locked: &'static str,
+    /// Whether the log of writes keeps what was deleted until [`truncate_log`].
+    pub(in crate::store) log_is_ours: bool,
+}
+
+static SQLITE: Dialect = Dialect {
+    begin: "BEGIN IMMEDIATE",
+    now: "?",
+    skip_locked: "",
+    log_is_ours: true,
+};
+
+static POSTGRES: Dialect = Dialect {
+    begin: "BEGIN",
+    now: "(? * 0 + CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT))",
+    skip_locked: "FOR UPDATE SKIP LOCKED",
+    log_is_ours: false,
+};
+
+/// A setting without which a commit can be lost.
+struct Requirement {
+    setting: &'static str,
+    sql: &'static str,
+    must: &'static str,
+    holds: fn(&str) -> bool,
+}
+
+static SQLITE_REQUIREMENTS: [Requirement; 2] = [
+    Requirement {
+        setting: "journal_mode",
+        sql: "SELECT journal_mode FROM pragma_journal_mode",
+        must: "wal, which needs a local file system",
+        holds: |value| value == "wal",
+    },
+    Requirement {
+        setting: "synchronous",
+        sql: "SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous",
+        must: "2 (FULL)",
+        holds: |value| value == "2",
+    },
+];
+
+static POSTGRES_REQUIREMENTS: [Requirement; 3] = [
+    Requirement {
+        setting: "fsync",
+        sql: "SELECT current_setting('fsync')",
+        must: "on",
+        holds: |value| value == "on",
+    },
+    Requirement {
+        setting: "full_page_writes",
+        sql: "SELECT current_setting('full_page_writes')",
+        must: "on",
+        holds: |value| value == "on",
+    },
+    Requirement {
+        setting: "synchronous_commit",
+        sql: "SELECT current_setting('synchronous_commit')",
+        must: "on, local, remote_write or remote_apply",
+        holds: |value| value != "off",
+    },
+];
+
+/// Where the journal is.
+pub(in crate::store) struct Target {
+    options: AnyConnectOptions,
+    place: Place,
+}
+
+enum Place {
+    /// Gone when the store is closed: for tests.
+    Memory,
+    File(PathBuf),
+    Server,
+}
+
+impl Target {
+    /// Reads the URL.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`]; its text never repeats the URL, which may hold a password.
+    pub(in crate::store) fn parse(url: &str) -> Result<Self, StoreError> {
+        let malformed = |_hides_url: sqlx::Error| StoreError::Url { rule: SCHEMES };
+        let (options, place) = if url == "sqlite::memory:" {
+            (memory_options().map_err(malformed)?, Place::Memory)
+        } else if url.starts_with("sqlite:") {
+            if url.contains('?') {
+                let rule = NO_PARAMETERS;
+                return Err(StoreError::Url { rule });
+            }
+            let file = SqliteConnectOptions::from_str(url).map_err(malformed)?;
+            let path = file.get_filename().to_owned();
+            let options = AnyConnectOptions::from_url(&file.to_url_lossy()).map_err(malformed)?;
+            (options, Place::File(path))
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            let options = AnyConnectOptions::from_str(url).map_err(malformed)?;
+            (options, Place::Server)
+        } else {
+            return Err(StoreError::Url { rule: SCHEMES });
+        };
+        let options = options.disable_statement_logging();
+        Ok(Self { options, place })
+    }
+
+    /// The words of its engine.
+    pub(in crate::store) fn dialect(&self) -> &'static Dialect {
+        if self.is_sqlite() { &SQLITE } else { &POSTGRES }
+    }
+
+    /// Whether only this process uses the journal, so that every earlier owner of a lease is dead.
+    pub(in crate::store) fn is_sqlite(&self) -> bool {
+        matches!(self.place, Place::Memory | Place::File(_))
+    }
+
+    /// Makes the file, unless it exists, and keeps other processes out of it as long as the result
+    /// lives. Nobody but its owner may read it, for it holds what callers launched.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`], [`StoreError::File`].
+    pub(in crate::store) fn lock(&self) -> Result<Option<File>, StoreError> {
+        let Place::File(database) = &self.place else {
+            return Ok(None);
+        };
+        let mut lock = database.as_os_str().to_owned();
+        lock.push(".lock");
+        let lock = take_lock(&PathBuf::from(lock))?;
+        open_private(database)?;
+        Ok(Some(lock))
+    }
+
+    /// Connects once outside of the pools, which try what cannot work until their time is over,
+    /// and then tell only that. They may wait for what cannot be reached yet.
+    ///
+    /// # Errors
+    /// [`StoreError::NoDatabase`], and what connecting may tell.
+    pub(in crate::store) async fn probe(&self, settings: &Settings) -> Result<(), StoreError> {
+        match self.connect(settings.busy_timeout).await {
+            Ok(()) => Ok(()),
+            Err(error) => match (&self.place, StoreError::from(error)) {
+                (_, StoreError::Unavailable { .. }) => Ok(()),
+                (Place::File(path), StoreError::Fatal { source }) if is_no_database(&source) => {
+                    let path = path.clone();
+                    Err(StoreError::NoDatabase { path, source })
+                }
+                (_, error) => Err(error),
+            },
+        }
+    }
+
+    async fn connect(&self, busy_timeout: Duration) -> Result<(), sqlx::Error> {
+        let mut connection = AnyConnection::connect_with(&self.options).await?;
+        let session = self.session(busy_timeout);
+        connection.execute(AssertSqlSafe(session)).await?;
+        connection.close().await
+    }
+
+    /// The one connection that writes.
+    pub(in crate::store) fn writer_pool(&self, settings: &Settings) -> AnyPool {
+        self.pool(AnyPoolOptions::new().max_connections(1), settings, "")
+    }
+
+    /// The connections that read.
+    pub(in crate::store) fn reader_pool(&self, settings: &Settings) -> AnyPool {
+        let read_only = if self.is_sqlite() {
+            "PRAGMA query_only = ON"
+        } else {
+            "SET default_transaction_read_only = on"
+        };
+        // One always stays open: a database in memory is gone with its last connection.
+        let options = AnyPoolOptions::new()
+            .max_connections(settings.pool_size.max(1))
+            .min_connections(1);
+        self.pool(options, settings, read_only)
+    }
+
+    fn pool(&self, options: AnyPoolOptions, settings: &Settings, more: &str) -> AnyPool {
+        let session: Arc<str> = format!("{}{more}", self.session(settings.busy_timeout)).into();
+        options
+            .acquire_timeout(settings.busy_timeout)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .after_connect(move |connection, _metadata| {
+                let session = Arc::clone(&session);
+                Box::pin(async move {
+                    connection.execute(AssertSqlSafe(session)).await?;
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(self.options.clone())
+    }
+
+    /// What every connection is set to. The time-outs end waits for a lock that a stopped process
+    /// holds.
+    fn session(&self, busy_timeout: Duration) -> String {
+        let wait = busy_timeout.as_millis();
+        if self.is_sqlite() {
+            format!(
+                "PRAGMA busy_timeout = {wait}; PRAGMA journal_mode = WAL; \
+                 PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                 PRAGMA secure_delete = ON;"
+            )
+        } else {
+            format!("SET lock_timeout = {wait}; SET idle_in_transaction_session_timeout = {wait};")
+        }
+    }
+
+    /// Refuses an engine that loses or corrupts what it was given.
+    ///
+    /// # Errors
+    /// [`StoreError::OldSqlite`], [`StoreError::Unsafe`].
+    pub(in crate::store) async fn check(
+        &self,
+        connection: &mut AnyConnection,
+    ) -> Result<(), StoreError> {
+        let requirements: &[Requirement] = match self.place {
+            Place::Memory => &[],
+            Place::File(_) => &SQLITE_REQUIREMENTS,
+            Place::Server => &POSTGRES_REQUIREMENTS,
+        };
+        if self.is_sqlite() {
+            let found: String = sqlx::query_scalar("SELECT sqlite_version()")
+                .fetch_one(&mut *connection)
+                .await?;
+            if !is_at_least(&found, OLDEST_SQLITE) {
+                let required = OLDEST_SQLITE;
+                return Err(StoreError::OldSqlite { found, required });
+            }
+        }
+        for requirement in requirements {
+            let value: String = sqlx::query_scalar(requirement.sql)
+                .fetch_one(&mut *connection)
+                .await?;
+            if !(requirement.holds)(&value) {
+                let Requirement { setting, must, .. } = *requirement;
+                return Err(StoreError::Unsafe {
+                    setting,
+                    value,
+                    must,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Empties SQLite's log of writes into the database; false when a reader is in the way, whom the
+/// writer does not wait for.
+///
+/// # Errors
+/// As for every statement.
+pub(in crate::store) async fn truncate_log(
+    connection: &mut AnyConnection,
+    busy_timeout: Duration,
+) -> Result<bool, StoreError> {
+    connection.execute("PRAGMA busy_timeout = 0").await?;
+    let row = connection
+        .fetch_one("PRAGMA wal_checkpoint(TRUNCATE)")
+        .await?;
+    let restore = format!("PRAGMA busy_timeout = {}", busy_timeout.as_millis());
+    connection.execute(AssertSqlSafe(restore)).await?;
+    Ok(row.try_get::<i64, _>("busy")? == 0)
+}
+
+const SCHEMES: &str = "sqlite:///PATH or postgres://USER:PASSWORD@HOST/DATABASE";
+const NO_PARAMETERS: &str = "without parameters when it names a SQLite file";
+
+/// A database in memory under a name of its own, so that the pools meet in it.
+fn memory_options() -> Result<AnyConnectOptions, sqlx::Error> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("sqlite:/cvm-gateway-{number}?vfs=memdb&mode=rwc").parse()
+}
+
+/// Locks a file, and writes this process's id into it for whoever finds it locked.
+fn take_lock(lock: &Path) -> Result<File, StoreError> {
+    let failed = |source| StoreError::file(lock, source);
+    let mut file = open_private(lock)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let lock = lock.to_owned();
+            let mut holder = String::new();
+            file.read_to_string(&mut holder).map_err(failed)?;
+            return Err(StoreError::Locked { lock, holder });
+        }
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
+    }
+    file.set_len(0).map_err(failed)?;
+    write!(file, "{}", std::process::id()).map_err(failed)?;
+    Ok(file)
+}
+
+fn open_private(path: &Path) -> Result<File, StoreError> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| StoreError::file(path, source))
+}
+
+/// Compares versions such as `3.51.3`.
+pub(in crate::store) fn is_at_least(found: &str, required: &str) -> bool {
+    let parts = |version: &str| -> Vec<u32> {
+        version
+            .split('.')
+            .map(|part| part.parse().unwrap_or(0))
+            .collect()
+    };
+    parts(found) >= parts(required)
+}
+
+/// Opens what the settings name.
+///
+/// # Errors
+/// [`StoreError::Url`].
+pub(in crate::store) fn target(settings: &Settings) -> Result<Target, StoreError> {
+    sqlx::any::install_default_drivers();
+    Target::parse(settings.url.expose_secret())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions() {
+        assert!(is_at_least("3.51.3", OLDEST_SQLITE));
+        assert!(is_at_least("3.52.0", OLDEST_SQLITE));
+        assert!(!is_at_least("3.51.2", OLDEST_SQLITE));
+        assert!(!is_at_least("3.9.99", OLDEST_SQLITE));
+    }
+
+    #[test]
+    fn a_malformed_url_is_refused_without_repeating_it() {
+        for url in [
+            "",
+            "mysql://u:hunter2@host/db",
+            "postgres://u:hunter2@host:port/db",
+            "sqlite:///journal.db?mode=ro",
+        ] {
+            let error = Target::parse(url).err().unwrap();
+            assert!(matches!(error, StoreError::Url { .. }), "{url}");
+            assert!(!format!("{error:?}").contains("hunter2"));
+        }
+    }
+}

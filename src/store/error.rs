@@ -1,0 +1,218 @@
+//! What can go wrong with the journal, by what its user must do about it.
+
+use sqlx::sqlite::SqliteError;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The cause of a [`StoreError`]; shared, because one failed commit answers many callers.
+pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
+/// What went wrong. The texts name the remedy and carry no value of any row.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing was written.
+    #[error("the journal has too many writes waiting; repeat shortly")]
+    Busy,
+    /// The server, the connection or a lock cannot be had. A write may be in the journal
+    /// nevertheless; every write may be repeated.
+    #[error("the journal cannot be reached; repeat, for the write may be in it or not")]
+    Unavailable {
+        #[source]
+        source: Cause,
+    },
+    /// Nothing was written.
+    #[error("the journal's disk is full; free space on it and repeat")]
+    Full {
+        #[source]
+        source: Cause,
+    },
+    /// What is durable is no longer known, and asking again would lie: the process must end. The
+    /// next one recovers from what the disk really has.
+    #[error("the journal's disk failed; check it before the next start")]
+    Fatal {
+        #[source]
+        source: Cause,
+    },
+    /// A defect of the gateway, or a table that was changed by hand. Nothing was written.
+    #[error("the journal refused a statement; please report it")]
+    Refused {
+        #[source]
+        source: Cause,
+    },
+    /// A row was changed by hand, or written by a newer gateway.
+    #[error("{table}.{column} of {id} cannot be read; restore the row or update the gateway")]
+    Corrupt {
+        table: &'static str,
+        column: &'static str,
+        id: String,
+        #[source]
+        source: Cause,
+    },
+    #[error("the journal is closed")]
+    Closed,
+
+    // The rest is told only by `Store::open`.
+    #[error("the journal's url must be {rule}")]
+    Url { rule: &'static str },
+    #[error(
+        "process {holder} has the journal open, as {} says; end it, or give this one its own",
+        lock.display()
+    )]
+    Locked { lock: PathBuf, holder: String },
+    #[error("cannot write {}; does its folder exist, may the gateway write there, is there space?",
+        path.display())]
+    File {
+        path: PathBuf,
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+    #[error("{} is a file of something else; name another one for the journal", path.display())]
+    NoDatabase {
+        path: PathBuf,
+        #[source]
+        source: Cause,
+    },
+    #[error("the journal has schema {found}, which is newer than this gateway; update the gateway")]
+    Newer { found: i64 },
+    #[error("the journal's schema cannot be brought up to date")]
+    Migration {
+        #[source]
+        source: Cause,
+    },
+    #[error(
+        "SQLite is {found}, and before {required} it can corrupt a journal; rebuild the gateway"
+    )]
+    OldSqlite {
+        found: String,
+        required: &'static str,
+    },
+    #[error("the database has {setting} = {value}, which loses commits; it must be {must}")]
+    Unsafe {
+        setting: &'static str,
+        value: String,
+        must: &'static str,
+    },
+}
+
+impl StoreError {
+    pub(in crate::store) fn file(path: &Path, source: std::io::Error) -> Self {
+        Self::File {
+            path: path.to_owned(),
+            source: Arc::new(source),
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let class = classify(&error);
+        let source = Arc::new(error);
+        match class {
+            Class::Unavailable => Self::Unavailable { source },
+            Class::Full => Self::Full { source },
+            Class::Fatal => Self::Fatal { source },
+            Class::Refused => Self::Refused { source },
+        }
+    }
+}
+
+/// Whether SQLite says that the file is none of its own (NOTADB).
+pub(in crate::store) fn is_no_database(cause: &Cause) -> bool {
+    let error = cause.downcast_ref::<sqlx::Error>();
+    let error = error.and_then(sqlx::Error::as_database_error);
+    error.is_some_and(|error| {
+        error.try_downcast_ref::<SqliteError>().is_some() && error.code().as_deref() == Some("26")
+    })
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Class {
+    Unavailable,
+    Full,
+    Fatal,
+    Refused,
+}
+
+fn classify(error: &sqlx::Error) -> Class {
+    if let Some(error) = error.as_database_error() {
+        let code = error.code().unwrap_or_default();
+        return match error.try_downcast_ref::<SqliteError>() {
+            Some(_) => code.parse().map_or(Class::Refused, classify_sqlite),
+            None => classify_postgres(&code),
+        };
+    }
+    let is_defect = matches!(
+        error,
+        sqlx::Error::Configuration(_)
+            | sqlx::Error::InvalidArgument(_)
+            | sqlx::Error::RowNotFound
+            | sqlx::Error::TypeNotFound { .. }
+            | sqlx::Error::ColumnIndexOutOfBounds { .. }
+            | sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::Encode(_)
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::AnyDriverError(_)
+    );
+    if is_defect {
+        Class::Refused
+    } else {
+        Class::Unavailable
+    }
+}
+
+/// By SQLite's primary result code, the low byte (<https://www.sqlite.org/rescode.html>).
+fn classify_sqlite(extended: u32) -> Class {
+    match extended & 0xff {
+        // BUSY, LOCKED, READONLY, INTERRUPT, CANTOPEN, PROTOCOL
+        5 | 6 | 8 | 9 | 14 | 15 => Class::Unavailable,
+        // NOMEM, IOERR, CORRUPT, NOTADB
+        7 | 10 | 11 | 26 => Class::Fatal,
+        13 => Class::Full,
+        _ => Class::Refused,
+    }
+}
+
+/// By SQLSTATE (PostgreSQL's appendix A). The server ends itself when its own disk fails.
+fn classify_postgres(state: &str) -> Class {
+    let unavailable = [
+        "08", "25006", "28", "3D000", "40", "53", "55P03", "57", "58",
+    ];
+    if state == "53100" {
+        Class::Full
+    } else if unavailable.iter().any(|class| state.starts_with(class)) {
+        Class::Unavailable
+    } else {
+        Class::Refused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn result_codes() {
+        for (code, class) in [
+            (5, Class::Unavailable),          // SQLITE_BUSY
+            (5 | 2 << 8, Class::Unavailable), // SQLITE_BUSY_SNAPSHOT
+            (10 | 4 << 8, Class::Fatal),      // SQLITE_IOERR_FSYNC
+            (11, Class::Fatal),               // SQLITE_CORRUPT
+            (13, Class::Full),                // SQLITE_FULL
+            (19 | 8 << 8, Class::Refused),    // SQLITE_CONSTRAINT_UNIQUE
+        ] {
+            assert_eq!(classify_sqlite(code), class, "{code}");
+        }
+        for (state, class) in [
+            ("08006", Class::Unavailable), // connection_failure
+            ("40P01", Class::Unavailable), // deadlock_detected
+            ("53100", Class::Full),        // disk_full
+            ("53300", Class::Unavailable), // too_many_connections
+            ("57P01", Class::Unavailable), // admin_shutdown
+            ("23505", Class::Refused),     // unique_violation
+            ("42P01", Class::Refused),     // undefined_table
+        ] {
+            assert_eq!(classify_postgres(state), class, "{state}");
+        }
+    }
+}

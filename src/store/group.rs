@@ -1,0 +1,365 @@
+//! What one transaction writes for many callers, and what each of them is answered.
+
+use crate::domain::ids::OperationId;
+use crate::domain::millis;
+use crate::domain::operation::Attempt;
+use crate::store::engine::Dialect;
+use crate::store::error::StoreError;
+use crate::store::row::{Admit, Admitted, Change};
+use crate::store::{Saved, row, sql};
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+use std::collections::HashSet;
+use tokio::sync::oneshot;
+
+/// Where an answer goes. That nobody waits any more does not undo a write.
+pub(in crate::store) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the writer is asked for.
+pub(in crate::store) enum Command {
+    Admit(Box<Admit>, Reply<Admitted>),
+    Save(Vec<Change>, Reply<Vec<Saved>>),
+    Lease(Leasing, Reply<Vec<AnyRow>>),
+}
+
+/// Work on leases, each one statement. Times and durations are in milliseconds.
+pub(in crate::store) enum Leasing {
+    /// Gives `id`, `lease_epoch` and `document`.
+    Claim {
+        owner: String,
+        now: i64,
+        ttl: i64,
+        limit: i64,
+    },
+    /// Gives the `id`s that are still the owner's.
+    Renew {
+        owner: String,
+        held: Vec<String>,
+        now: i64,
+        ttl: i64,
+    },
+    /// Gives the `id`s.
+    Release { owner: String },
+    /// Only finds out whether the disk takes writes.
+    Probe,
+}
+
+/// The members of one transaction.
+#[derive(Default)]
+pub(in crate::store) struct Group {
+    admits: Vec<(Box<Admit>, Reply<Admitted>)>,
+    saves: Vec<(Vec<Change>, Reply<Vec<Saved>>)>,
+    leasings: Vec<(Leasing, Reply<Vec<AnyRow>>)>,
+}
+
+/// One for each member, in its order.
+pub(in crate::store) struct Answers {
+    admits: Vec<Admitted>,
+    saves: Vec<Vec<Saved>>,
+    leasings: Vec<Vec<AnyRow>>,
+}
+
+impl FromIterator<Command> for Group {
+    fn from_iter<I: IntoIterator<Item = Command>>(commands: I) -> Self {
+        let mut group = Self::default();
+        for command in commands {
+            match command {
+                Command::Admit(row, reply) => group.admits.push((row, reply)),
+                Command::Save(changes, reply) => group.saves.push((changes, reply)),
+                Command::Lease(leasing, reply) => group.leasings.push((leasing, reply)),
+            }
+        }
+        group
+    }
+}
+
+impl Group {
+    /// How many callers wait for it.
+    pub(in crate::store) fn len(&self) -> usize {
+        self.admits.len() + self.saves.len() + self.leasings.len()
+    }
+
+    /// How many writes it is, as the metric counts them.
+    pub(in crate::store) fn writes(&self) -> u32 {
+        let changes: usize = self.saves.iter().map(|(changes, _)| changes.len()).sum();
+        u32::try_from(self.admits.len() + changes + self.leasings.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether it deletes bodies.
+    pub(in crate::store) fn purges(&self) -> bool {
+        let mut changes = self.saves.iter().flat_map(|(changes, _)| changes);
+        changes.any(|change| change.state.is_final())
+    }
+
+    /// The members, each a group by itself.
+    pub(in crate::store) fn singles(self) -> impl Iterator<Item = Self> {
+        let admits = self
+            .admits
+            .into_iter()
+            .map(|(row, reply)| Command::Admit(row, reply));
+        let saves = self
+            .saves
+            .into_iter()
+            .map(|(rows, reply)| Command::Save(rows, reply));
+        let leasings = self
+            .leasings
+            .into_iter()
+            .map(|(work, reply)| Command::Lease(work, reply));
+        admits
+            .chain(saves)
+            .chain(leasings)
+            .map(|command| Self::from_iter([command]))
+    }
+
+    /// Tells everyone how it went.
+    pub(in crate::store) fn answer(self, answers: Answers) {
+        for ((_, reply), answer) in self.admits.into_iter().zip(answers.admits) {
+            send(reply, Ok(answer));
+        }
+        for ((_, reply), answer) in self.saves.into_iter().zip(answers.saves) {
+            send(reply, Ok(answer));
+        }
+        for ((_, reply), answer) in self.leasings.into_iter().zip(answers.leasings) {
+            send(reply, Ok(answer));
+        }
+    }
+
+    /// Tells everyone that it went wrong.
+    pub(in crate::store) fn fail(self, error: &StoreError) {
+        for (_, reply) in self.admits {
+            send(reply, Err(error.clone()));
+        }
+        for (_, reply) in self.saves {
+            send(reply, Err(error.clone()));
+        }
+        for (_, reply) in self.leasings {
+            send(reply, Err(error.clone()));
+        }
+    }
+
+    /// Runs the statements of all members. To run them twice changes nothing more.
+    ///
+    /// # Errors
+    /// That of the first statement which fails.
+    pub(in crate::store) async fn write(
+        &self,
+        connection: &mut AnyConnection,
+        dialect: &Dialect,
+    ) -> Result<Answers, StoreError> {
+        let admits: Vec<&Admit> = self.admits.iter().map(|(row, _)| &**row).collect();
+        let changes: Vec<&Change> = self.saves.iter().flat_map(|(rows, _)| rows).collect();
+        let admits = admit(connection, dialect, &admits).await?;
+        let mut saved = save(connection, &changes).await?.into_iter();
+        let saves = self
+            .saves
+            .iter()
+            .map(|(rows, _)| saved.by_ref().take(rows.len()).collect())
+            .collect();
+        let mut leasings = Vec::with_capacity(self.leasings.len());
+        for (leasing, _) in &self.leasings {
+            leasings.push(lease(connection, dialect, leasing).await?);
+        }
+        Ok(Answers {
+            admits,
+            saves,
+            leasings,
+        })
+    }
+}
+
+/// A caller that has gone away needs no answer.
+fn send<T>(reply: Reply<T>, answer: Result<T, StoreError>) {
+    drop(reply.send(answer));
+}
+
+async fn admit(
+    connection: &mut AnyConnection,
+    dialect: &Dialect,
+    rows: &[&Admit],
+) -> Result<Vec<Admitted>, StoreError> {
+    let mut inserted = HashSet::new();
+    for piece in sql::pieces(rows) {
+        let mut query = sqlx::query(sql::admit(dialect, piece.len()));
+        for new in piece {
+            let operation = &new.operation;
+            query = query
+                .bind(operation.id.to_string())
+                .bind(operation.organization.as_str())
+                .bind(operation.request_id.as_str())
+                .bind(new.request_hash.as_str())
+                .bind(operation.state.name().as_str())
+                .bind(row::bigint(operation.sequence))
+                .bind(new.document.as_str())
+                .bind(new.body.as_str())
+                .bind(new.owner.as_str())
+                .bind(new.now)
+                .bind(new.lease)
+                .bind(millis::from_time(operation.create_time))
+                .bind(millis::from_time(operation.update_time));
+        }
+        for row in query.fetch_all(&mut *connection).await? {
+            inserted.insert(row::id(&row)?);
+        }
+    }
+    let mut admitted = Vec::with_capacity(rows.len());
+    for row in rows {
+        admitted.push(if inserted.contains(&row.operation.id) {
+            Admitted::New
+        } else {
+            find_request(connection, row).await?
+        });
+    }
+    Ok(admitted)
+}
+
+/// The operation that has the request already; ours, when this is not the first try.
+async fn find_request(
+    connection: &mut AnyConnection,
+    admit: &Admit,
+) -> Result<Admitted, StoreError> {
+    let known = sqlx::query(sql::FIND_REQUEST)
+        .bind(admit.operation.organization.as_str())
+        .bind(admit.operation.request_id.as_str())
+        .fetch_one(connection)
+        .await?;
+    if row::id(&known)? == admit.operation.id {
+        Ok(Admitted::New)
+    } else {
+        Ok(Admitted::Known(known))
+    }
+}
+
+/// Writes changes in their order. One statement takes only the first that is left of each
+/// operation.
+async fn save(
+    connection: &mut AnyConnection,
+    changes: &[&Change],
+) -> Result<Vec<Saved>, StoreError> {
+    let mut outcomes = vec![Saved::LeaseLost; changes.len()];
+    let mut left: Vec<_> = changes.iter().copied().zip(&mut outcomes).collect();
+    while !left.is_empty() {
+        let mut ids = HashSet::new();
+        let (mut first, later): (Vec<_>, Vec<_>) = left
+            .into_iter()
+            .partition(|(change, _)| ids.insert(change.id));
+        save_distinct(connection, &mut first).await?;
+        left = later;
+    }
+    Ok(outcomes)
+}
+
+async fn save_distinct(
+    connection: &mut AnyConnection,
+    changes: &mut [(&Change, &mut Saved)],
+) -> Result<(), StoreError> {
+    let mut updated = HashSet::new();
+    for piece in sql::pieces(changes) {
+        let mut query = sqlx::query(sql::save(piece.len()));
+        for (change, _) in piece {
+            query = query
+                .bind(change.id.to_string())
+                .bind(change.epoch)
+                .bind(change.sequence)
+                .bind(change.state.as_str())
+                .bind(change.document.as_str())
+                .bind(change.update_time)
+                .bind(i64::from(change.state.is_final()));
+        }
+        for row in query.fetch_all(&mut *connection).await? {
+            updated.insert(row::id(&row)?);
+        }
+    }
+    let attempts: Vec<_> = changes
+        .iter()
+        .filter(|(change, _)| updated.contains(&change.id))
+        .filter_map(|(change, _)| Some((change.id, change.attempt.as_ref()?)))
+        .collect();
+    save_attempts(connection, &attempts).await?;
+    for (change, saved) in changes {
+        if updated.contains(&change.id) || is_saved(connection, change).await? {
+            **saved = Saved::Done;
+        }
+    }
+    Ok(())
+}
+
+async fn save_attempts(
+    connection: &mut AnyConnection,
+    attempts: &[(OperationId, &Attempt)],
+) -> Result<(), StoreError> {
+    for piece in sql::pieces(attempts) {
+        let mut query = sqlx::query(sql::attempt(piece.len()));
+        for (id, attempt) in piece {
+            let (result, detail) = row::attempt_result(&attempt.result);
+            query = query
+                .bind(id.to_string())
+                .bind(i64::from(attempt.number))
+                .bind(millis::from_time(attempt.signed_at))
+                .bind(row::bigint(attempt.epoch))
+                .bind(result)
+                .bind(detail)
+                .bind(attempt.cloud_request_id.as_deref());
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Whether the journal has this very change, from a try whose commit was in doubt.
+async fn is_saved(connection: &mut AnyConnection, change: &Change) -> Result<bool, StoreError> {
+    let same = sqlx::query(sql::FIND_SAVED)
+        .bind(change.id.to_string())
+        .bind(change.epoch)
+        .bind(change.sequence)
+        .bind(change.document.as_str())
+        .fetch_optional(connection)
+        .await?;
+    Ok(same.is_some())
+}
+
+async fn lease(
+    connection: &mut AnyConnection,
+    dialect: &Dialect,
+    leasing: &Leasing,
+) -> Result<Vec<AnyRow>, StoreError> {
+    match leasing {
+        Leasing::Claim {
+            owner,
+            now,
+            ttl,
+            limit,
+        } => {
+            let claim = sqlx::query(sql::claim(dialect))
+                .bind(now)
+                .bind(limit)
+                .bind(owner.as_str())
+                .bind(now)
+                .bind(ttl);
+            Ok(claim.fetch_all(connection).await?)
+        }
+        Leasing::Renew {
+            owner,
+            held,
+            now,
+            ttl,
+        } => {
+            let mut renewed = Vec::with_capacity(held.len());
+            for piece in sql::pieces(held) {
+                let mut renew = sqlx::query(sql::renew(dialect, piece.len()))
+                    .bind(now)
+                    .bind(ttl)
+                    .bind(owner.as_str());
+                for id in piece {
+                    renew = renew.bind(id.as_str());
+                }
+                renewed.extend(renew.fetch_all(&mut *connection).await?);
+            }
+            Ok(renewed)
+        }
+        Leasing::Release { owner } => {
+            let release = sqlx::query(sql::RELEASE).bind(owner.as_str());
+            Ok(release.fetch_all(connection).await?)
+        }
+        Leasing::Probe => Ok(sqlx::query(sql::PROBE).fetch_all(connection).await?),
+    }
+}

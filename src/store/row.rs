@@ -1,0 +1,202 @@
+//! Rows ↔ domain. A bad row names its table, column and id, and never what is in it.
+
+use crate::domain::ids::OperationId;
+use crate::domain::millis;
+use crate::domain::operation::{Attempt, AttemptResult, Lease, Operation, StateName};
+use crate::store::error::{Cause, StoreError};
+use crate::store::{NewOperation, Save, SealedBody};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+use std::sync::Arc;
+
+const OPERATIONS: &str = "operations";
+
+/// A new row of `operations`.
+pub(in crate::store) struct Admit {
+    pub(in crate::store) operation: Operation,
+    pub(in crate::store) request_hash: String,
+    pub(in crate::store) document: String,
+    pub(in crate::store) body: String,
+    pub(in crate::store) owner: String,
+    pub(in crate::store) now: i64,
+    pub(in crate::store) lease: i64,
+}
+
+impl Admit {
+    pub(in crate::store) fn new(new: NewOperation) -> Result<Self, StoreError> {
+        Ok(Self {
+            document: document(&new.operation)?,
+            request_hash: hex::encode(new.request_hash),
+            body: STANDARD.encode(new.body.as_bytes()),
+            now: millis::from_time(new.now),
+            lease: bigint(new.lease.as_millis()),
+            owner: new.owner,
+            operation: new.operation,
+        })
+    }
+}
+
+/// What became of an [`Admit`].
+pub(in crate::store) enum Admitted {
+    New,
+    /// The request is known: `id`, `request_hash`, `document`.
+    Known(AnyRow),
+}
+
+/// A changed row of `operations`, and of `attempts`.
+pub(in crate::store) struct Change {
+    pub(in crate::store) id: OperationId,
+    pub(in crate::store) epoch: i64,
+    pub(in crate::store) sequence: i64,
+    pub(in crate::store) state: StateName,
+    pub(in crate::store) document: String,
+    pub(in crate::store) update_time: i64,
+    pub(in crate::store) attempt: Option<Attempt>,
+}
+
+impl Change {
+    pub(in crate::store) fn new(save: Save) -> Result<Self, StoreError> {
+        let operation = save.operation;
+        Ok(Self {
+            id: operation.id,
+            epoch: bigint(save.lease.epoch),
+            sequence: bigint(operation.sequence),
+            state: operation.state.name(),
+            document: document(&operation)?,
+            update_time: millis::from_time(operation.update_time),
+            attempt: operation
+                .attempts
+                .into_iter()
+                .next_back()
+                .filter(|_| save.attempt),
+        })
+    }
+}
+
+/// Name and detail of an attempt's result.
+pub(in crate::store) fn attempt_result(result: &AttemptResult) -> (&'static str, Option<&str>) {
+    match result {
+        AttemptResult::Pending => ("PENDING", None),
+        AttemptResult::Accepted => ("ACCEPTED", None),
+        AttemptResult::Refused(detail) => ("REFUSED", Some(detail)),
+        AttemptResult::NotSent(detail) => ("NOT_SENT", Some(detail)),
+        AttemptResult::Ambiguous(detail) => ("AMBIGUOUS", Some(detail)),
+    }
+}
+
+/// A number as the journal keeps it. No count or time of ours comes near the limit.
+pub(in crate::store) fn bigint(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}
+
+/// The id of a row of `operations`.
+pub(in crate::store) fn id(row: &AnyRow) -> Result<OperationId, StoreError> {
+    let text: String = row.try_get("id")?;
+    OperationId::parse(&text).map_err(|error| corrupt("id", text, Arc::new(error)))
+}
+
+/// The operation of a row.
+pub(in crate::store) fn operation(row: &AnyRow) -> Result<Operation, StoreError> {
+    let id = id(row)?;
+    let document: &str = column(row, "document", id)?;
+    let operation: Operation = serde_json::from_str(document)
+        .map_err(|error| corrupt("document", id, Arc::new(Unreadable::from(error))))?;
+    if operation.id == id {
+        Ok(operation)
+    } else {
+        Err(corrupt("document", id, Arc::new(Unreadable::OtherId)))
+    }
+}
+
+/// The lease and the operation of a claimed row.
+pub(in crate::store) fn claimed(row: &AnyRow) -> Result<(Lease, Operation), StoreError> {
+    let operation = operation(row)?;
+    let epoch: i64 = column(row, "lease_epoch", operation.id)?;
+    let epoch = u64::try_from(epoch)
+        .map_err(|error| corrupt("lease_epoch", operation.id, Arc::new(error)))?;
+    let lease = Lease {
+        operation: operation.id,
+        epoch,
+    };
+    Ok((lease, operation))
+}
+
+/// The request's hash of a row, in hex.
+pub(in crate::store) fn request_hash(row: &AnyRow) -> Result<&str, StoreError> {
+    column(row, "request_hash", id(row)?)
+}
+
+/// The body of a row, unless it was purged.
+pub(in crate::store) fn body(row: &AnyRow) -> Result<Option<SealedBody>, StoreError> {
+    let id = id(row)?;
+    let text: Option<&str> = column(row, "body", id)?;
+    text.map(|text| STANDARD.decode(text))
+        .transpose()
+        .map(|body| body.map(SealedBody::new))
+        .map_err(|error| corrupt("body", id, Arc::new(Unreadable::from(error))))
+}
+
+/// The state and the number of a row of the counts.
+pub(in crate::store) fn count(row: &AnyRow) -> Result<(StateName, i64), StoreError> {
+    let name: &str = row.try_get("state")?;
+    let state = StateName::parse(name)
+        .ok_or_else(|| corrupt("state", "some rows", Arc::new(Unreadable::State)))?;
+    Ok((state, row.try_get("operations")?))
+}
+
+/// Why a value cannot be read, without repeating it.
+#[derive(Debug, thiserror::Error)]
+enum Unreadable {
+    #[error("not the JSON of an operation: {category:?} at line {line} column {column}")]
+    Json {
+        category: serde_json::error::Category,
+        line: usize,
+        column: usize,
+    },
+    #[error("not base64")]
+    Base64,
+    #[error("the document of another operation")]
+    OtherId,
+    #[error("not a state that this version knows")]
+    State,
+}
+
+impl From<serde_json::Error> for Unreadable {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json {
+            category: error.classify(),
+            line: error.line(),
+            column: error.column(),
+        }
+    }
+}
+
+impl From<base64::DecodeError> for Unreadable {
+    fn from(_quotes_the_byte: base64::DecodeError) -> Self {
+        Self::Base64
+    }
+}
+
+fn document(operation: &Operation) -> Result<String, StoreError> {
+    serde_json::to_string(operation)
+        .map_err(|error| corrupt("document", operation.id, Arc::new(error)))
+}
+
+fn column<'r, T>(row: &'r AnyRow, name: &'static str, id: OperationId) -> Result<T, StoreError>
+where
+    T: sqlx::Decode<'r, sqlx::Any> + sqlx::Type<sqlx::Any>,
+{
+    row.try_get(name)
+        .map_err(|error| corrupt(name, id, Arc::new(error)))
+}
+
+fn corrupt(column: &'static str, id: impl ToString, source: Cause) -> StoreError {
+    StoreError::Corrupt {
+        table: OPERATIONS,
+        column,
+        id: id.to_string(),
+        source,
+    }
+}

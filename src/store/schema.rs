@@ -1,0 +1,37 @@
+//! The tables, as a list of migrations that only grows.
+
+use crate::store::error::StoreError;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{AnyConnection, SqlStr};
+use std::sync::Arc;
+
+/// Every migration, oldest first; a released one is never edited.
+const MIGRATIONS: [(i64, &str, &str); 1] = [(
+    1,
+    "operations",
+    include_str!("../../migrations/0001_operations.sql"),
+)];
+
+/// Brings the tables up to date.
+///
+/// # Errors
+/// [`StoreError::Newer`], [`StoreError::Migration`], and what writing may tell.
+pub(in crate::store) async fn migrate(connection: &mut AnyConnection) -> Result<(), StoreError> {
+    let migrations = MIGRATIONS.map(|(version, name, sql)| {
+        let sql = SqlStr::from_static(sql);
+        Migration::new(version, name.into(), MigrationType::Simple, sql, false)
+    });
+    let migrator = Migrator::with_migrations(migrations.into());
+    migrator.run(connection).await.map_err(explain)
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not ours")]
+fn explain(error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::VersionMissing(found) => StoreError::Newer { found },
+        MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => source.into(),
+        other => StoreError::Migration {
+            source: Arc::new(other),
+        },
+    }
+}

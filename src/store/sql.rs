@@ -1,0 +1,170 @@
+//! The statements. Each is one text for both engines, written with `?` for every parameter and
+//! numbered `$1`, `$2` … before it is sent. Nothing but constants of this room ever becomes text.
+
+use crate::store::engine::Dialect;
+use sqlx::AssertSqlSafe;
+
+/// Most rows of one statement; a power of two.
+const ROWS_MAX_LOG2: u32 = 6;
+
+/// States that the gateway has nothing to do for; the index `operations_by_lease` is over the
+/// others, and the engines use it only for this very text.
+macro_rules! at_rest {
+    () => {
+        "('SUCCEEDED', 'PARTIAL', 'FAILED', 'NEEDS_OPERATOR')"
+    };
+}
+
+pub(in crate::store) const FIND_REQUEST: &str =
+    "SELECT id, request_hash, document FROM operations WHERE organization = $1 AND request_id = $2";
+
+pub(in crate::store) const FIND_SAVED: &str = "SELECT id FROM operations WHERE id = $1 AND lease_epoch = $2 AND sequence = $3 AND document = $4";
+
+pub(in crate::store) const GET: &str =
+    "SELECT id, document FROM operations WHERE organization = $1 AND id = $2";
+
+pub(in crate::store) const BODY: &str = "SELECT id, body FROM operations WHERE id = $1";
+
+/// As many states as there are; a shorter filter repeats its first.
+pub(in crate::store) const LIST: &str = "SELECT id, document FROM operations \
+     WHERE organization = $1 AND id < $2 \
+     AND state IN ($4, $5, $6, $7, $8, $9, $10, $11) \
+     ORDER BY id DESC LIMIT $3";
+
+pub(in crate::store) const COUNTS: &str =
+    "SELECT state, COUNT(*) AS operations FROM operations GROUP BY state";
+
+pub(in crate::store) const RELEASE: &str = concat!(
+    "UPDATE operations SET lease_until = 0 WHERE lease_owner = $1 AND lease_until > 0 \
+     AND state NOT IN ",
+    at_rest!(),
+    " RETURNING id"
+);
+
+pub(in crate::store) const RELEASE_ALL: &str = concat!(
+    "UPDATE operations SET lease_until = 0 WHERE lease_until > 0 AND state NOT IN ",
+    at_rest!()
+);
+
+pub(in crate::store) const PING: &str = "SELECT id FROM operations LIMIT 1";
+
+pub(in crate::store) const PROBE: &str = "INSERT INTO probe (id, writes) VALUES (1, 1) \
+     ON CONFLICT (id) DO UPDATE SET writes = probe.writes + 1";
+
+/// Inserts operations; gives the ids of those whose request was not known yet.
+pub(in crate::store) fn admit(dialect: &Dialect, rows: usize) -> AssertSqlSafe<String> {
+    let row = format!("(?, ?, ?, ?, ?, ?, ?, ?, ?, 1, {} + ?, ?, ?)", dialect.now);
+    numbered(&format!(
+        "INSERT INTO operations (id, organization, request_id, request_hash, state, sequence, \
+         document, body, lease_owner, lease_epoch, lease_until, create_time, update_time) \
+         VALUES {} ON CONFLICT (organization, request_id) DO NOTHING RETURNING id",
+        repeated(&row, rows)
+    ))
+}
+
+/// Writes snapshots; gives the ids of those whose lease and sequence were as expected.
+pub(in crate::store) fn save(rows: usize) -> AssertSqlSafe<String> {
+    numbered(&format!(
+        "UPDATE operations SET sequence = new.column3, state = new.column4, \
+         document = new.column5, update_time = new.column6, \
+         body = CASE WHEN new.column7 = 1 THEN NULL ELSE operations.body END \
+         FROM (VALUES {}) AS new WHERE operations.id = new.column1 \
+         AND operations.lease_epoch = new.column2 AND operations.sequence = new.column3 - 1 \
+         RETURNING id",
+        repeated("(?, ?, ?, ?, ?, ?, ?)", rows)
+    ))
+}
+
+/// Writes attempts, or what became of them.
+pub(in crate::store) fn attempt(rows: usize) -> AssertSqlSafe<String> {
+    numbered(&format!(
+        "INSERT INTO attempts \
+         (operation_id, number, signed_at, epoch, result, detail, cloud_request_id) VALUES {} \
+         ON CONFLICT (operation_id, number) DO UPDATE SET result = excluded.result, \
+         detail = excluded.detail, cloud_request_id = excluded.cloud_request_id",
+        repeated("(?, ?, ?, ?, ?, ?, ?)", rows)
+    ))
+}
+
+/// Takes over the operations that nobody stepped for the longest time.
+pub(in crate::store) fn claim(dialect: &Dialect) -> AssertSqlSafe<String> {
+    let Dialect {
+        now, skip_locked, ..
+    } = dialect;
+    numbered(&format!(
+        "WITH due AS MATERIALIZED (SELECT id FROM operations WHERE lease_until <= {now} \
+         AND state NOT IN {} ORDER BY lease_until, id LIMIT ? {skip_locked}) \
+         UPDATE operations SET lease_owner = ?, lease_epoch = lease_epoch + 1, \
+         lease_until = {now} + ? WHERE id IN (SELECT id FROM due) \
+         RETURNING id, lease_epoch, document",
+        at_rest!()
+    ))
+}
+
+/// Prolongs leases; gives the ids of those that the owner still has.
+pub(in crate::store) fn renew(dialect: &Dialect, rows: usize) -> AssertSqlSafe<String> {
+    numbered(&format!(
+        "UPDATE operations SET lease_until = {} + ? WHERE lease_owner = ? AND id IN ({}) \
+         RETURNING id",
+        dialect.now,
+        repeated("?", rows)
+    ))
+}
+
+/// Cuts rows into pieces of few lengths, so that few texts exist and each stays prepared.
+pub(in crate::store) fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let length = 1 << rows.len().checked_ilog2()?.min(ROWS_MAX_LOG2);
+        let (piece, rest) = rows.split_at(length);
+        rows = rest;
+        Some(piece)
+    })
+}
+
+fn repeated(row: &str, rows: usize) -> String {
+    vec![row; rows].join(", ")
+}
+
+fn numbered(text: &str) -> AssertSqlSafe<String> {
+    let mut parts = text.split('?');
+    let mut sql = parts.next().unwrap_or_default().to_owned();
+    for (before, part) in parts.enumerate() {
+        sql.push_str(&format!("${}{part}", before + 1));
+    }
+    AssertSqlSafe(sql)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::operation::StateName;
+
+    #[test]
+    fn at_rest_is_what_the_domain_says() {
+        let names: Vec<_> = StateName::ALL
+            .into_iter()
+            .filter(|state| state.is_at_rest())
+            .map(|state| format!("'{}'", state.as_str()))
+            .collect();
+        assert_eq!(at_rest!(), format!("({})", names.join(", ")));
+        assert!(include_str!("../../migrations/0001_operations.sql").contains(at_rest!()));
+    }
+
+    #[test]
+    fn list_takes_every_state() {
+        assert!(LIST.contains(&format!("${})", 3 + StateName::ALL.len())));
+    }
+
+    #[test]
+    fn pieces_are_powers_of_two() {
+        let rows = [0_u8; 199];
+        let lengths: Vec<_> = pieces(&rows).map(<[u8]>::len).collect();
+        assert_eq!(lengths, [64, 64, 64, 4, 2, 1]);
+        assert_eq!(pieces::<u8>(&[]).count(), 0);
+    }
+
+    #[test]
+    fn parameters_are_numbered_in_order() {
+        assert_eq!(numbered("a ? b (?, ?)").0, "a $1 b ($2, $3)");
+    }
+}

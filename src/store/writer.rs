@@ -1,0 +1,147 @@
+//! The one task that writes: it takes what waits, writes it in one transaction, commits once and
+//! then answers everyone, so that concurrent writes share one fsync.
+
+use crate::domain::causes::chain;
+use crate::metrics::Journal;
+use crate::store::Elapsed;
+use crate::store::engine::{self, Dialect};
+use crate::store::error::StoreError;
+use crate::store::group::{Answers, Command, Group};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyPool, Connection};
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// The writer's own things.
+pub(in crate::store) struct Writer {
+    pub(in crate::store) pool: AnyPool,
+    pub(in crate::store) dialect: &'static Dialect,
+    /// None until it is needed, and after every failure: what a failed transaction left of its
+    /// connection is not trusted.
+    pub(in crate::store) connection: Option<PoolConnection<Any>>,
+    pub(in crate::store) queue: mpsc::Receiver<Command>,
+    /// Most commands of one transaction.
+    pub(in crate::store) batch: usize,
+    pub(in crate::store) metrics: Journal,
+    pub(in crate::store) elapsed: Elapsed,
+    /// Whether the last commit worked.
+    pub(in crate::store) healthy: Arc<AtomicBool>,
+    /// The first [`StoreError::Fatal`]. Nothing is tried after it, for an fsync that is repeated
+    /// after a failure may succeed without having written anything.
+    pub(in crate::store) fatal: Option<StoreError>,
+    /// Whether the log of writes holds bodies that were deleted.
+    pub(in crate::store) purged: bool,
+    pub(in crate::store) busy_timeout: Duration,
+    /// Keeps other processes out while this one may write.
+    pub(in crate::store) lock: Option<File>,
+}
+
+impl Writer {
+    /// Writes until the store is gone, or `stop` is cancelled and the queue is empty.
+    pub(in crate::store) async fn run(mut self, stop: CancellationToken) {
+        let mut commands = Vec::with_capacity(self.batch);
+        loop {
+            tokio::select! {
+                () = stop.cancelled(), if !self.queue.is_closed() => self.queue.close(),
+                taken = self.queue.recv_many(&mut commands, self.batch) => {
+                    if taken == 0 {
+                        break;
+                    }
+                    self.write(commands.drain(..).collect()).await;
+                    if self.purged && self.queue.is_empty() {
+                        self.scrub().await;
+                    }
+                }
+            }
+        }
+        self.connection = None;
+        self.pool.close().await;
+        drop(self.lock);
+    }
+
+    /// Writes a group in one transaction. When a statement is refused, each member is written
+    /// alone, so that a bad one does not fail its neighbours.
+    async fn write(&mut self, group: Group) {
+        self.purged |= self.dialect.log_is_ours && group.purges();
+        match self.commit(&group).await {
+            Ok(answers) => group.answer(answers),
+            Err(StoreError::Refused { .. } | StoreError::Full { .. }) if group.len() > 1 => {
+                for single in group.singles() {
+                    match self.commit(&single).await {
+                        Ok(answers) => single.answer(answers),
+                        Err(error) => single.fail(&error),
+                    }
+                }
+            }
+            Err(error) => group.fail(&error),
+        }
+    }
+
+    /// When the connection is lost nobody knows whether the commit went through. Admissions and
+    /// saves recognise themselves in the journal, so all is simply repeated on a new connection;
+    /// what a lost claim took comes back when its lease runs out.
+    async fn commit(&mut self, group: &Group) -> Result<Answers, StoreError> {
+        match self.try_commit(group).await {
+            Err(StoreError::Unavailable { .. }) => self.try_commit(group).await,
+            decided => decided,
+        }
+    }
+
+    async fn try_commit(&mut self, group: &Group) -> Result<Answers, StoreError> {
+        if let Some(error) = &self.fatal {
+            return Err(error.clone());
+        }
+        let outcome = self.transact(group).await;
+        self.healthy.store(outcome.is_ok(), Ordering::Relaxed);
+        if let Err(error) = &outcome {
+            self.distrust(error);
+        }
+        outcome
+    }
+
+    fn distrust(&mut self, error: &StoreError) {
+        if let Some(connection) = self.connection.take() {
+            drop(connection.detach());
+        }
+        if matches!(error, StoreError::Fatal { .. }) {
+            self.fatal = Some(error.clone());
+        }
+    }
+
+    /// Takes what was deleted out of the log of writes, too; it else stays until it is written over.
+    /// Only while nobody waits, for it is two more flushes.
+    async fn scrub(&mut self) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        match engine::truncate_log(connection, self.busy_timeout).await {
+            Ok(done) => self.purged = !done,
+            Err(error) => {
+                tracing::warn!(
+                    error = chain(&error, ": "),
+                    "the log of the journal was not emptied"
+                );
+                self.distrust(&error);
+            }
+        }
+    }
+
+    async fn transact(&mut self, group: &Group) -> Result<Answers, StoreError> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(self.pool.acquire().await?),
+        };
+        let mut transaction = connection.begin_with(self.dialect.begin).await?;
+        let answers = group.write(&mut transaction, self.dialect).await?;
+        let started = (self.elapsed)();
+        transaction.commit().await?;
+        let took = (self.elapsed)().saturating_sub(started);
+        self.metrics.commit_seconds.observe(took.as_secs_f64());
+        self.metrics.commit_writes.observe(group.writes().into());
+        Ok(answers)
+    }
+}

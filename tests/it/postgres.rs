@@ -1,0 +1,232 @@
+//! A PostgreSQL server of our own: one for the test binary, one database for each test.
+
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Makes a cluster, serves it on a Unix socket, prints the socket's folder, and takes everything
+/// away when its input ends: that is when the test process ends, however it ends.
+const SERVE: &str = r#"
+set -eu
+cd /
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+trap : INT TERM
+if ! "$BIN/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --locale=C --no-sync \
+    > "$folder/log" 2>&1; then
+    cat "$folder/log" >&2
+    exit 1
+fi
+"$BIN/postgres" -D "$folder/data" -c listen_addresses= -c "unix_socket_directories=$folder" \
+    -c max_connections=300 > "$folder/log" 2>&1 < /dev/null &
+server=$!
+until "$BIN/pg_isready" -q -h "$folder"; do
+    if ! kill -0 $server; then
+        cat "$folder/log" >&2
+        exit 1
+    fi
+    sleep 0.05
+done
+echo "$folder"
+read -r _ || true
+kill -INT $server
+wait $server || true
+"#;
+
+/// A new database on the server, as a URL.
+pub(crate) async fn new_database() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let server = server();
+    let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let mut connection = connect(&server.url("postgres")).await;
+    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    server.url(&name)
+}
+
+/// A connection beside the store's, to look or to break things.
+pub(crate) async fn connect(url: &str) -> AnyConnection {
+    sqlx::any::install_default_drivers();
+    AnyConnection::connect(url).await.unwrap()
+}
+
+/// A proxy before the server that can lose the answer to a COMMIT.
+pub(crate) struct Proxy {
+    folder: PathBuf,
+    armed: Arc<AtomicBool>,
+    stop: CancellationToken,
+}
+
+impl Proxy {
+    pub(crate) fn start() -> Self {
+        let proxy = Self {
+            folder: std::env::temp_dir().join(format!("cvm-gateway-{}", uuid::Uuid::new_v4())),
+            armed: Arc::default(),
+            stop: CancellationToken::new(),
+        };
+        std::fs::create_dir(&proxy.folder).unwrap();
+        let listener = UnixListener::bind(proxy.folder.join(SOCKET)).unwrap();
+        let (armed, stop) = (Arc::clone(&proxy.armed), proxy.stop.clone());
+        let tasks = TaskTracker::new();
+        tasks
+            .clone()
+            .spawn(stop.run_until_cancelled_owned(async move {
+                loop {
+                    let (client, _) = listener.accept().await.unwrap();
+                    tasks.spawn(relay(client, Arc::clone(&armed)));
+                }
+            }));
+        proxy
+    }
+
+    /// The URL of a database behind the proxy.
+    pub(crate) fn url(&self, direct: &str) -> String {
+        direct.replace(&server().folder, self.folder.to_str().unwrap())
+    }
+
+    /// The next COMMIT is carried out, and its connection is cut before the answer.
+    pub(crate) fn lose_next_commit(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn has_lost_it(&self) -> bool {
+        !self.armed.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        std::fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+async fn relay(mut client: UnixStream, armed: Arc<AtomicBool>) {
+    let socket = PathBuf::from(&server().folder).join(SOCKET);
+    let mut server = UnixStream::connect(socket).await.unwrap();
+    let (mut question, mut answer) = ([0; 65536], [0; 65536]);
+    loop {
+        tokio::select! {
+            read = client.read(&mut question) => {
+                let Ok(length @ 1..) = read else { return };
+                let question = &question[..length];
+                server.write_all(question).await.unwrap();
+                let is_commit = question.windows(7).any(|bytes| bytes == b"COMMIT\0");
+                if is_commit && armed.swap(false, Ordering::SeqCst) {
+                    assert_ne!(server.read(&mut answer).await.unwrap(), 0);
+                    return;
+                }
+            }
+            read = server.read(&mut answer) => {
+                let Ok(length @ 1..) = read else { return };
+                if client.write_all(&answer[..length]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+const SOCKET: &str = ".s.PGSQL.5432";
+
+struct Server {
+    folder: String,
+    /// The server lives as long as the input of this is open.
+    _shell: Child,
+}
+
+impl Server {
+    fn url(&self, database: &str) -> String {
+        format!(
+            "postgres://postgres@localhost/{database}?host={}",
+            self.folder
+        )
+    }
+}
+
+fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(start)
+}
+
+fn start() -> Server {
+    let mut command = unprivileged_shell();
+    let mut shell = command
+        .args(["-c", SERVE])
+        .env("BIN", programs())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("cannot start sh, or setpriv of util-linux, to run PostgreSQL");
+    let mut folder = String::new();
+    let mut output = BufReader::new(shell.stdout.take().unwrap());
+    output.read_line(&mut folder).unwrap();
+    if folder.is_empty() {
+        let mut errors = String::new();
+        shell
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut errors)
+            .unwrap();
+        shell.wait().unwrap();
+        panic!("PostgreSQL did not start:\n{errors}");
+    }
+    Server {
+        folder: folder.trim_end().to_owned(),
+        _shell: shell,
+    }
+}
+
+/// PostgreSQL refuses to run as root, so root becomes the user that its package made.
+fn unprivileged_shell() -> Command {
+    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    if !is_root {
+        return Command::new("sh");
+    }
+    let mut command = Command::new("setpriv");
+    command.args([
+        "--reuid=postgres",
+        "--regid=postgres",
+        "--clear-groups",
+        "sh",
+    ]);
+    command
+}
+
+/// The folder of initdb, postgres and pg_isready: where the one in PATH really is, or where
+/// Debian and Ubuntu keep them.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test looks for programs as a shell does"
+)]
+fn programs() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let in_path = std::env::split_paths(&path).map(|folder| folder.join("initdb"));
+    let packaged = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten();
+    let packaged = packaged
+        .flatten()
+        .map(|version| version.path().join("bin/initdb"));
+    in_path
+        .chain(packaged)
+        .filter_map(|program| program.canonicalize().ok())
+        .map(|program| program.parent().unwrap().to_owned())
+        .find(|folder| folder.join("postgres").is_file() && folder.join("pg_isready").is_file())
+        .expect(
+            "no PostgreSQL in PATH or /usr/lib/postgresql: \
+             install the package postgresql (Debian, Ubuntu) or postgresql-server (Fedora)",
+        )
+}

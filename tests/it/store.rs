@@ -1,0 +1,847 @@
+//! The journal's promises: every case runs on SQLite and on PostgreSQL.
+
+use crate::postgres;
+use cvm_gateway::clock::Clock;
+use cvm_gateway::domain::ids::{OperationId, OrganizationId, RequestId};
+use cvm_gateway::domain::names::{AccountName, Region};
+use cvm_gateway::domain::operation::{
+    Attempt, AttemptResult, Lease, Operation, Reconciliation, State, StateName,
+};
+use cvm_gateway::metrics::Metrics;
+use cvm_gateway::store::{
+    Admission, NewOperation, Save, Saved, SealedBody, Settings, Store, StoreError,
+};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use time::UtcDateTime;
+use time::macros::utc_datetime;
+use tokio_util::task::TaskTracker;
+
+const NOW: UtcDateTime = utc_datetime!(2026-01-02 03:04:05.678);
+const HOUR: Duration = Duration::from_secs(3600);
+/// A lease that has run out when it is given.
+const NO_TIME: Duration = Duration::ZERO;
+
+macro_rules! contract {
+    ($($case:ident)+) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case(super::Journal::sqlite()).await;
+            })+
+        }
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case(super::Journal::postgres().await).await;
+            })+
+        }
+    };
+}
+
+contract! {
+    admits_replays_and_refuses
+    one_of_many_racers_is_new
+    a_bad_write_does_not_fail_its_neighbours
+    saves_only_under_the_current_lease
+    saves_only_the_next_sequence
+    saves_in_order_and_once
+    journals_attempts
+    purges_the_body_at_the_end
+    claims_what_nobody_steps
+    renews_what_is_held
+    releases_at_once
+    lists_newest_first
+    lists_around_a_row_that_cannot_be_read
+    counts_by_state
+    survives_being_reopened
+    names_what_is_corrupt
+    refuses_a_newer_schema
+    closes_once_the_queue_is_written
+    applies_every_migration_to_its_samples
+}
+
+async fn admits_replays_and_refuses(journal: Journal) {
+    let store = journal.open().await;
+    let first = operation("acme", "r-1");
+    let lease = admit(&store, &first).await;
+    assert_eq!(lease.operation, first.id);
+
+    let again = store.admit(new(&operation("acme", "r-1"))).await.unwrap();
+    assert_eq!(again, Admission::Replayed(first.clone()));
+
+    let mut other = new(&operation("acme", "r-1"));
+    other.request_hash = [1; 32];
+    let conflict = store.admit(other).await.unwrap();
+    assert_eq!(conflict, Admission::Conflict(first.id));
+
+    let theirs = operation("globex", "r-1");
+    admit(&store, &theirs).await;
+    assert_eq!(
+        store.get(&first.organization, first.id).await.unwrap(),
+        Some(first)
+    );
+}
+
+async fn one_of_many_racers_is_new(journal: Journal) {
+    let store = journal.open().await;
+    let tasks = TaskTracker::new();
+    let racers: Vec<_> = (0..64)
+        .map(|_| {
+            let store = store.clone();
+            tasks.spawn(async move { store.admit(new(&operation("acme", "r-1"))).await })
+        })
+        .collect();
+    let mut winners = Vec::new();
+    let mut replayed = HashSet::new();
+    for racer in racers {
+        match racer.await.unwrap().unwrap() {
+            Admission::New(lease) => winners.push(lease.operation),
+            Admission::Replayed(operation) => drop(replayed.insert(operation.id)),
+            Admission::Conflict(_) => panic!("the requests are the same"),
+        }
+    }
+    assert_eq!(winners.len(), 1);
+    assert_eq!(replayed, winners.into_iter().collect());
+}
+
+async fn a_bad_write_does_not_fail_its_neighbours(journal: Journal) {
+    let store = journal.open().await;
+    let taken = operation("acme", "taken");
+    admit(&store, &taken).await;
+    let mut bad = operation("acme", "bad");
+    bad.id = taken.id;
+    let good: Vec<_> = (0..20)
+        .map(|i| operation("acme", &format!("good-{i}")))
+        .collect();
+
+    let writes = good.iter().chain([&bad]).map(|o| store.admit(new(o)));
+    let mut answers = all(writes).await;
+
+    assert!(matches!(
+        answers.pop().unwrap(),
+        Err(StoreError::Refused { .. })
+    ));
+    for answer in answers {
+        assert!(matches!(answer.unwrap(), Admission::New(_)));
+    }
+    store.ping().await.unwrap();
+}
+
+async fn saves_only_under_the_current_lease(journal: Journal) {
+    let store = journal.open().await;
+    let accepted = operation("acme", "r-1");
+    let mut new = new(&accepted);
+    new.lease = NO_TIME;
+    store.admit(new).await.unwrap();
+    let stale = Lease {
+        operation: accepted.id,
+        epoch: 1,
+    };
+    let claimed = store.claim("other", NOW, HOUR, 10).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+
+    let mut sent = next(&accepted, State::Sent);
+    sent.attempts.push(attempt(1, AttemptResult::Pending));
+    assert_eq!(save(&store, stale, &sent).await, Saved::LeaseLost);
+    assert_eq!(journal.state(&store, &accepted).await, accepted);
+    assert!(journal.attempts().await.is_empty());
+
+    assert_eq!(save(&store, claimed[0].0, &sent).await, Saved::Done);
+    assert_eq!(journal.state(&store, &accepted).await, sent);
+}
+
+async fn saves_only_the_next_sequence(journal: Journal) {
+    let store = journal.open().await;
+    let accepted = operation("acme", "r-1");
+    let lease = admit(&store, &accepted).await;
+    let sent = next(&accepted, State::Sent);
+    let launched = next(&sent, State::Launched);
+
+    assert_eq!(save(&store, lease, &launched).await, Saved::LeaseLost);
+    assert_eq!(
+        save(&store, lease, &accepted).await,
+        Saved::Done,
+        "the same"
+    );
+    assert_eq!(save(&store, lease, &sent).await, Saved::Done);
+    assert_eq!(save(&store, lease, &sent).await, Saved::Done, "the same");
+    let other = next(&accepted, State::Partial);
+    assert_eq!(save(&store, lease, &other).await, Saved::LeaseLost);
+    assert_eq!(journal.state(&store, &accepted).await, sent);
+}
+
+async fn saves_in_order_and_once(journal: Journal) {
+    let store = journal.open().await;
+    let mut saves = Vec::new();
+    let mut last = Vec::new();
+    for i in 0..70 {
+        let accepted = operation("acme", &format!("r-{i}"));
+        let lease = admit(&store, &accepted).await;
+        let sent = next(&accepted, State::Sent);
+        let launched = next(&sent, State::Launched);
+        for operation in [&sent, &launched] {
+            saves.push(Save {
+                lease,
+                operation: operation.clone(),
+                attempt: false,
+            });
+        }
+        last.push(launched);
+    }
+    assert_eq!(store.save(saves).await.unwrap(), [Saved::Done; 140]);
+    assert_eq!(store.save(Vec::new()).await.unwrap(), []);
+    for launched in &last {
+        assert_eq!(&journal.state(&store, launched).await, launched);
+    }
+}
+
+async fn journals_attempts(journal: Journal) {
+    let store = journal.open().await;
+    let accepted = operation("acme", "r-1");
+    let lease = admit(&store, &accepted).await;
+    let mut sent = next(&accepted, State::Sent);
+    sent.attempts.push(attempt(1, AttemptResult::Pending));
+    save(&store, lease, &sent).await;
+    assert_eq!(journal.attempts().await, ["1 PENDING - -"]);
+
+    let mut again = next(&sent, State::Sent);
+    again.attempts[0].result = AttemptResult::NotSent("refused".to_owned());
+    save(&store, lease, &again).await;
+    let mut launched = next(&again, State::Launched);
+    launched.attempts.push(attempt(2, AttemptResult::Accepted));
+    launched.attempts[1].cloud_request_id = Some("q-1".to_owned());
+    save(&store, lease, &launched).await;
+    assert_eq!(
+        journal.attempts().await,
+        ["1 NOT_SENT refused -", "2 ACCEPTED - q-1"]
+    );
+}
+
+async fn purges_the_body_at_the_end(journal: Journal) {
+    let store = journal.open().await;
+    let accepted = operation("acme", "r-1");
+    let lease = admit(&store, &accepted).await;
+    let body = SealedBody::new(b"{\"Password\":\"hunter2\"}\0\xff".to_vec());
+    assert_eq!(store.body(accepted.id).await.unwrap(), Some(body.clone()));
+    assert!(!format!("{body:?}").contains("hunter2"));
+
+    let waiting = next(&accepted, State::NeedsOperator);
+    save(&store, lease, &waiting).await;
+    assert_eq!(store.body(accepted.id).await.unwrap(), Some(body));
+    save(&store, lease, &next(&waiting, State::Failed)).await;
+    assert_eq!(store.body(accepted.id).await.unwrap(), None);
+    let unknown = OperationId::generate(NOW);
+    assert_eq!(store.body(unknown).await.unwrap(), None);
+}
+
+async fn claims_what_nobody_steps(journal: Journal) {
+    let store = journal.open().await;
+    let held = operation("acme", "held");
+    admit(&store, &held).await;
+    let mut left = Vec::new();
+    for i in 0..5 {
+        let mut new = new(&operation("acme", &format!("left-{i}")));
+        new.lease = NO_TIME;
+        left.push(new.operation.clone());
+        store.admit(new).await.unwrap();
+    }
+    let lease = Lease {
+        operation: left[4].id,
+        epoch: 1,
+    };
+    save(&store, lease, &next(&left[4], State::NeedsOperator)).await;
+
+    let first = store.claim("b", NOW, HOUR, 3).await.unwrap();
+    let ids: Vec<_> = first.iter().map(|(lease, _)| lease.operation).collect();
+    assert_eq!(ids, left[..3].iter().map(|o| o.id).collect::<Vec<_>>());
+    assert_eq!(first[0].1, left[0]);
+    assert!(first.iter().all(|(lease, _)| lease.epoch == 2));
+
+    let second = store.claim("c", NOW, NO_TIME, 3).await.unwrap();
+    assert_eq!(second.len(), 1);
+    let third = store.claim("c", NOW, HOUR, 3).await.unwrap();
+    assert_eq!(third[0].0.epoch, 3, "it grows each time");
+    assert_eq!(store.claim("d", NOW, HOUR, 3).await.unwrap(), []);
+}
+
+async fn renews_what_is_held(journal: Journal) {
+    let store = journal.open().await;
+    let mut ids = Vec::new();
+    for i in 0..3 {
+        let mut new = new(&operation("acme", &format!("r-{i}")));
+        new.lease = NO_TIME;
+        ids.push(new.operation.id);
+        store.admit(new).await.unwrap();
+    }
+    let held = &ids[..2];
+    assert_eq!(store.renew("a", held, NOW, HOUR).await.unwrap(), []);
+    let claimed = store.claim("b", NOW, HOUR, 10).await.unwrap();
+    assert_eq!(claimed.len(), 1, "only what was not renewed");
+    assert_eq!(claimed[0].0.operation, ids[2]);
+    assert_eq!(store.renew("a", &ids, NOW, HOUR).await.unwrap(), [ids[2]]);
+    assert_eq!(store.renew("a", &[], NOW, HOUR).await.unwrap(), []);
+}
+
+async fn releases_at_once(journal: Journal) {
+    let store = journal.open().await;
+    admit(&store, &operation("acme", "r-1")).await;
+    admit(&store, &operation("acme", "r-2")).await;
+    assert_eq!(store.claim("b", NOW, HOUR, 10).await.unwrap(), []);
+    assert_eq!(store.release("nobody").await.unwrap(), 0);
+    assert_eq!(store.release("a").await.unwrap(), 2);
+    assert_eq!(store.claim("b", NOW, HOUR, 10).await.unwrap().len(), 2);
+}
+
+async fn lists_newest_first(journal: Journal) {
+    let store = journal.open().await;
+    let acme = OrganizationId::parse("acme").unwrap();
+    let globex = OrganizationId::parse("globex").unwrap();
+    let mut newest_first = Vec::new();
+    for i in 0..5 {
+        let operation = operation("acme", &format!("r-{i}"));
+        admit(&store, &operation).await;
+        newest_first.insert(0, operation);
+    }
+    admit(&store, &operation("globex", "r-1")).await;
+
+    let page = store.list(&acme, &[], None, 2).await.unwrap();
+    assert_eq!(page, newest_first[..2]);
+    let page = store.list(&acme, &[], Some(page[1].id), 9).await.unwrap();
+    assert_eq!(page, newest_first[2..]);
+
+    let sent = next(&newest_first[1], State::Sent);
+    let lease = Lease {
+        operation: sent.id,
+        epoch: 1,
+    };
+    save(&store, lease, &sent).await;
+    let filter = [StateName::Sent, StateName::Failed];
+    let page = store.list(&acme, &filter, None, 9).await.unwrap();
+    assert_eq!(page, std::slice::from_ref(&sent));
+
+    assert_eq!(store.list(&globex, &filter, None, 9).await.unwrap(), []);
+    assert_eq!(store.get(&globex, sent.id).await.unwrap(), None);
+    assert_eq!(store.get(&acme, sent.id).await.unwrap(), Some(sent));
+}
+
+/// A row that was damaged, or written by a newer gateway, hides no other one and is named.
+async fn lists_around_a_row_that_cannot_be_read(journal: Journal) {
+    let store = journal.open().await;
+    let acme = OrganizationId::parse("acme").unwrap();
+    let mut newest_first = Vec::new();
+    for i in 0..4 {
+        let operation = operation("acme", &format!("r-{i}"));
+        admit(&store, &operation).await;
+        newest_first.insert(0, operation);
+    }
+    let damaged = newest_first.remove(1);
+    let damage = format!(
+        "UPDATE operations SET document = '{{}}' WHERE id = '{}'",
+        damaged.id
+    );
+    journal.run(&damage).await;
+
+    assert_eq!(store.list(&acme, &[], None, 3).await.unwrap(), newest_first);
+    let page = store.list(&acme, &[], None, 2).await.unwrap();
+    assert_eq!(
+        page,
+        newest_first[..2],
+        "a full page, so that the next one is asked for"
+    );
+    let error = store.get(&acme, damaged.id).await.unwrap_err();
+    let named = format!("operations.document of {} cannot be read", damaged.id);
+    assert!(error.to_string().starts_with(&named), "{error}");
+}
+
+async fn counts_by_state(journal: Journal) {
+    let store = journal.open().await;
+    assert_eq!(store.counts().await.unwrap(), []);
+    for i in 0..3 {
+        admit(&store, &operation("acme", &format!("r-{i}"))).await;
+    }
+    let last = operation("globex", "r-1");
+    let lease = admit(&store, &last).await;
+    save(&store, lease, &next(&last, State::Sent)).await;
+    let mut counts = store.counts().await.unwrap();
+    counts.sort_unstable();
+    assert_eq!(counts, [(StateName::Accepted, 3), (StateName::Sent, 1)]);
+}
+
+async fn survives_being_reopened(journal: Journal) {
+    let store = journal.open().await;
+    let accepted = operation("acme", "r-1");
+    let lease = admit(&store, &accepted).await;
+    let looking = next(
+        &accepted,
+        State::Reconciling(Reconciliation {
+            next_look_up: NOW + HOUR,
+            empty_look_ups: 1,
+            proofs: 0,
+            refusal: None,
+        }),
+    );
+    save(&store, lease, &looking).await;
+    store.close().await;
+    assert!(matches!(
+        store.admit(new(&accepted)).await,
+        Err(StoreError::Closed)
+    ));
+    assert!(store.ping().await.is_err());
+
+    let store = journal.open().await;
+    assert_eq!(journal.state(&store, &accepted).await, looking);
+    let claimed = store.claim("b", NOW, HOUR, 10).await.unwrap();
+    let orphans = if journal.is_sqlite() { 1 } else { 0 };
+    assert_eq!(
+        claimed.len(),
+        orphans,
+        "only SQLite's owners are surely dead"
+    );
+    store.ping().await.unwrap();
+}
+
+async fn names_what_is_corrupt(journal: Journal) {
+    let store = journal.open().await;
+    let bad = operation("acme", "bad");
+    let good = operation("acme", "good");
+    admit(&store, &bad).await;
+    admit(&store, &good).await;
+    for (change, column) in [
+        ("document = '{\"id\":\"secret'", "document"),
+        ("document = 'null'", "document"),
+        ("body = '*secret*'", "body"),
+    ] {
+        let sql = format!("UPDATE operations SET {change} WHERE id = '{}'", bad.id);
+        journal.run(&sql).await;
+        let error = match column {
+            "body" => store.body(bad.id).await.unwrap_err(),
+            _ => store.get(&bad.organization, bad.id).await.unwrap_err(),
+        };
+        let text = error.to_string();
+        assert!(text.contains(&format!("operations.{column} of {}", bad.id)));
+        assert!(!format!("{error:?}").contains("secret"));
+    }
+    store.release("a").await.unwrap();
+    let claimed = store.claim("b", NOW, HOUR, 10).await.unwrap();
+    assert_eq!(claimed.len(), 1, "the good one goes on");
+    assert_eq!(claimed[0].1, good);
+}
+
+async fn refuses_a_newer_schema(journal: Journal) {
+    journal.open().await.close().await;
+    journal
+        .run("UPDATE _sqlx_migrations SET version = 9999")
+        .await;
+    let error = journal.try_open().await.unwrap_err();
+    assert!(matches!(error, StoreError::Newer { found: 9999 }));
+    assert!(error.to_string().contains("update the gateway"));
+}
+
+async fn closes_once_the_queue_is_written(journal: Journal) {
+    let store = journal.open().await;
+    let operations: Vec<_> = (0..50)
+        .map(|i| operation("acme", &format!("r-{i}")))
+        .collect();
+    let writes = all(operations.iter().map(|o| store.admit(new(o))));
+    let (answers, ()) = tokio::join!(biased; writes, store.close());
+    for answer in answers {
+        assert!(matches!(answer.unwrap(), Admission::New(_)));
+    }
+    let store = journal.open().await;
+    assert_eq!(store.counts().await.unwrap(), [(StateName::Accepted, 50)]);
+}
+
+/// Each migration must take the rows that its predecessors may have left.
+async fn applies_every_migration_to_its_samples(journal: Journal) {
+    use sqlx::migrate::{Migration, MigrationType, Migrator};
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|suffix| suffix == "sql"))
+        .collect();
+    files.sort();
+    journal.touch();
+    let mut migrations = Vec::new();
+    for (before, file) in files.iter().enumerate() {
+        let sql = AssertSqlSafe(std::fs::read_to_string(file).unwrap());
+        let version = i64::try_from(before + 1).unwrap();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        assert!(name.starts_with(&format!("{version:04}_")), "{name}");
+        let sql = sqlx::SqlSafeStr::into_sql_str(sql);
+        let kind = MigrationType::Simple;
+        migrations.push(Migration::new(version, "".into(), kind, sql, false));
+        let mut connection = journal.connect().await;
+        let migrator = Migrator::with_migrations(migrations.clone());
+        migrator.run(&mut connection).await.unwrap();
+        let samples = folder.join(format!("samples/{version:04}.sql"));
+        journal
+            .run(&std::fs::read_to_string(samples).unwrap())
+            .await;
+    }
+
+    let store = journal.open().await;
+    let acme = OrganizationId::parse("acme").unwrap();
+    let listed = store.list(&acme, &[], None, 100).await.unwrap();
+    assert!(!listed.is_empty());
+    for operation in listed {
+        assert!(store.body(operation.id).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_open_in_one_process_only() {
+    let journal = Journal::sqlite();
+    let store = journal.open().await;
+    let error = journal.try_open().await.unwrap_err();
+    assert!(matches!(&error, StoreError::Locked { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(&format!("process {}", std::process::id())));
+    assert!(text.contains("journal.db.lock"), "{text}");
+    store.close().await;
+    journal.open().await;
+}
+
+#[tokio::test]
+async fn a_missing_folder_is_named() {
+    let mut journal = Journal::sqlite();
+    journal.url = journal.url.replace("journal.db", "missing/journal.db");
+    let error = journal.try_open().await.unwrap_err();
+    assert!(error.to_string().contains("missing/journal.db.lock"));
+}
+
+#[tokio::test]
+async fn a_file_is_private_to_its_owner() {
+    let journal = Journal::sqlite();
+    let store = journal.open().await;
+    admit(&store, &operation("acme", "r-1")).await;
+    let folder = journal.folder.as_ref().unwrap();
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(folder).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600, "{file:?}");
+        names.push(file.file_name().into_string().unwrap());
+    }
+    assert!(names.contains(&"journal.db-wal".to_owned()), "{names:?}");
+}
+
+#[tokio::test]
+async fn memory_is_shared_by_all_connections() {
+    let mut journal = Journal::sqlite();
+    journal.url = "sqlite::memory:".to_owned();
+    let store = journal.open().await;
+    let accepted = operation("acme", "r-1");
+    admit(&store, &accepted).await;
+    assert_eq!(journal.state(&store, &accepted).await, accepted);
+}
+
+/// The database says that it is full; the same code tells of a full disk.
+#[tokio::test]
+async fn a_full_disk_is_survived() {
+    let journal = Journal::sqlite();
+    let store = journal.open().await;
+    let accepted = operation("acme", "r-1");
+    let lease = admit(&store, &accepted).await;
+    journal
+        .run(
+            "CREATE TABLE full_up (id INTEGER PRIMARY KEY AUTOINCREMENT);
+             INSERT INTO full_up VALUES (9223372036854775807);
+             CREATE TRIGGER fill AFTER INSERT ON operations
+             BEGIN INSERT INTO full_up (id) VALUES (NULL); END;",
+        )
+        .await;
+
+    let refused = operation("acme", "r-2");
+    let sent = next(&accepted, State::Sent);
+    let (full, saved) = tokio::join!(store.admit(new(&refused)), save(&store, lease, &sent));
+    let error = full.unwrap_err();
+    assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+    assert!(error.to_string().contains("free space"));
+    assert_eq!(saved, Saved::Done);
+    assert_eq!(
+        store.get(&refused.organization, refused.id).await.unwrap(),
+        None
+    );
+
+    journal.run("DROP TRIGGER fill").await;
+    store.ping().await.unwrap();
+    admit(&store, &refused).await;
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_admissions_at_once() {
+    let journal = Journal::sqlite();
+    let store = journal.open().await;
+    let mut other = journal.connect().await;
+    sqlx::raw_sql("BEGIN IMMEDIATE")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    let operations: Vec<_> = (0..300)
+        .map(|i| operation("acme", &format!("r-{i}")))
+        .collect();
+    // The writer can take one batch of 128, and then waits for the lock; 100 fit the queue.
+    let writes = all(operations.iter().map(|o| store.admit(new(o))));
+    let unlock = sqlx::raw_sql("ROLLBACK").execute(&mut other);
+    let (answers, unlocked) = tokio::join!(biased; writes, unlock);
+    unlocked.unwrap();
+    let is_busy = |answer: &&Result<_, _>| matches!(answer, Err(StoreError::Busy));
+    let busy = answers.iter().filter(is_busy).count();
+    assert!((72..=200).contains(&busy), "{busy}");
+    let admitted = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!(busy + admitted, 300);
+}
+
+#[tokio::test]
+async fn a_server_that_loses_commits_is_refused() {
+    let journal = Journal::postgres().await;
+    let name = journal.url.split(['/', '?']).nth(3).unwrap();
+    journal
+        .run(&format!(
+            "ALTER DATABASE {name} SET synchronous_commit = off"
+        ))
+        .await;
+    let error = journal.try_open().await.unwrap_err();
+    assert!(matches!(error, StoreError::Unsafe { .. }));
+    assert!(error.to_string().contains("synchronous_commit = off"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_connection_is_replaced() {
+    let journal = Journal::postgres().await;
+    let store = journal.open().await;
+    admit(&store, &operation("acme", "r-1")).await;
+    journal
+        .run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await;
+    admit(&store, &operation("acme", "r-2")).await;
+    store.ping().await.unwrap();
+    assert_eq!(store.counts().await.unwrap(), [(StateName::Accepted, 2)]);
+}
+
+/// The commit is done, but the writer cannot know: it must find its own writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_to_a_commit_changes_nothing() {
+    let mut journal = Journal::postgres().await;
+    let direct = journal.url.clone();
+    let proxy = postgres::Proxy::start();
+    journal.url = proxy.url(&direct);
+    let store = journal.open().await;
+    let accepted = operation("acme", "r-1");
+
+    proxy.lose_next_commit();
+    let lease = admit(&store, &accepted).await;
+    assert!(proxy.has_lost_it());
+
+    proxy.lose_next_commit();
+    let mut sent = next(&accepted, State::Sent);
+    sent.attempts.push(attempt(1, AttemptResult::Pending));
+    assert_eq!(save(&store, lease, &sent).await, Saved::Done);
+    assert!(proxy.has_lost_it());
+
+    proxy.lose_next_commit();
+    assert_eq!(store.renew("a", &[sent.id], NOW, HOUR).await.unwrap(), []);
+    assert!(proxy.has_lost_it());
+
+    journal.url = direct;
+    assert_eq!(store.counts().await.unwrap(), [(StateName::Sent, 1)]);
+    assert_eq!(journal.state(&store, &accepted).await, sent);
+    assert_eq!(journal.attempts().await, ["1 PENDING - -"]);
+    store.close().await;
+}
+
+/// Where a test's journal is.
+struct Journal {
+    url: String,
+    folder: Option<PathBuf>,
+}
+
+impl Journal {
+    fn sqlite() -> Self {
+        let name = format!("cvm-gateway-store-{}", OperationId::generate(NOW));
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        Self {
+            url: format!("sqlite://{}/journal.db", folder.display()),
+            folder: Some(folder),
+        }
+    }
+
+    async fn postgres() -> Self {
+        Self {
+            url: postgres::new_database().await,
+            folder: None,
+        }
+    }
+
+    fn is_sqlite(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    async fn open(&self) -> Store {
+        self.try_open().await.unwrap()
+    }
+
+    async fn try_open(&self) -> Result<Store, StoreError> {
+        let settings = Settings {
+            url: self.url.clone().into(),
+            pool_size: 2,
+            queue: 100,
+            batch: 128,
+            busy_timeout: Duration::from_secs(5),
+        };
+        assert!(!format!("{settings:?}").contains(&self.url));
+        let clock = Clock::system();
+        let metrics = Metrics::new("test").unwrap();
+        let elapsed = Arc::new(move || clock.elapsed());
+        Store::open(&settings, metrics.journal, elapsed).await
+    }
+
+    /// The file must exist before anyone else connects.
+    fn touch(&self) {
+        if let Some(folder) = &self.folder {
+            std::fs::write(folder.join("journal.db"), "").unwrap();
+        }
+    }
+
+    async fn connect(&self) -> AnyConnection {
+        postgres::connect(&self.url).await
+    }
+
+    async fn run(&self, sql: &str) {
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+            .execute(&mut self.connect().await)
+            .await
+            .unwrap();
+    }
+
+    async fn state(&self, store: &Store, operation: &Operation) -> Operation {
+        let found = store.get(&operation.organization, operation.id).await;
+        found.unwrap().unwrap()
+    }
+
+    async fn attempts(&self) -> Vec<String> {
+        let sql = "SELECT number, result, detail, cloud_request_id FROM attempts ORDER BY number";
+        let rows = sqlx::query(sql)
+            .fetch_all(&mut self.connect().await)
+            .await
+            .unwrap();
+        let text = |value: Option<&str>| value.unwrap_or("-").to_owned();
+        rows.iter()
+            .map(|row| {
+                let [result, detail, request] = [1, 2, 3].map(|i| text(row.get(i)));
+                format!("{} {result} {detail} {request}", row.get::<i64, _>(0))
+            })
+            .collect()
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.folder {
+            std::fs::remove_dir_all(folder).unwrap();
+        }
+    }
+}
+
+/// Runs futures at once, on one task.
+async fn all<T>(futures: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    let mut results: Vec<Option<T>> = futures.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        for (future, result) in futures.iter_mut().zip(&mut results) {
+            if result.is_none()
+                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
+            {
+                *result = Some(value);
+            }
+        }
+        if results.iter().all(Option::is_some) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    results.into_iter().flatten().collect()
+}
+
+/// A new operation; each is made a millisecond after the one before.
+fn operation(organization: &str, request_id: &str) -> Operation {
+    static COUNT: AtomicI64 = AtomicI64::new(0);
+    let age = time::Duration::milliseconds(COUNT.fetch_add(1, Ordering::Relaxed));
+    Operation {
+        id: OperationId::generate(NOW + age),
+        organization: OrganizationId::parse(organization).unwrap(),
+        request_id: RequestId::parse(request_id).unwrap(),
+        principal: "dev".to_owned(),
+        account: AccountName::parse("main").unwrap(),
+        region: Region::parse("ap-shanghai").unwrap(),
+        host: "cvm.tencentcloudapi.com".to_owned(),
+        instance_count: 1,
+        dry_run: false,
+        state: State::Accepted,
+        sequence: 1,
+        attempts: Vec::new(),
+        instances: Vec::new(),
+        failure: None,
+        transitions: Vec::new(),
+        cloud_request_id: None,
+        create_time: NOW,
+        update_time: NOW,
+    }
+}
+
+fn new(operation: &Operation) -> NewOperation {
+    NewOperation {
+        operation: operation.clone(),
+        request_hash: [0; 32],
+        body: SealedBody::new(b"{\"Password\":\"hunter2\"}\0\xff".to_vec()),
+        owner: "a".to_owned(),
+        now: NOW,
+        lease: HOUR,
+    }
+}
+
+fn next(operation: &Operation, state: State) -> Operation {
+    Operation {
+        state,
+        sequence: operation.sequence + 1,
+        ..operation.clone()
+    }
+}
+
+fn attempt(number: u32, result: AttemptResult) -> Attempt {
+    Attempt {
+        number,
+        signed_at: NOW,
+        epoch: 1,
+        result,
+        cloud_request_id: None,
+    }
+}
+
+async fn admit(store: &Store, operation: &Operation) -> Lease {
+    match store.admit(new(operation)).await.unwrap() {
+        Admission::New(lease) => lease,
+        known @ (Admission::Replayed(_) | Admission::Conflict(_)) => panic!("{known:?}"),
+    }
+}
+
+async fn save(store: &Store, lease: Lease, operation: &Operation) -> Saved {
+    let save = Save {
+        lease,
+        operation: operation.clone(),
+        attempt: true,
+    };
+    store.save(vec![save]).await.unwrap()[0]
+}
