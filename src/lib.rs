@@ -3,6 +3,7 @@
 //! The rooms, in reading order; each may enter only rooms that ARCHITECTURE.md allows it.
 
 pub mod clock;
+pub mod cloud;
 pub mod domain;
 pub mod metrics;
 pub mod pb;

@@ -7,5 +7,7 @@
     reason = "a test may fail by panic"
 )]
 
+mod cloud;
+mod log;
 mod postgres;
 mod store;

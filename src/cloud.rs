@@ -1,0 +1,234 @@
+//! Everything that the gateway asks of the cloud, and how the cloud's refusals are understood.
+
+pub mod body;
+pub mod client;
+pub mod codes;
+pub mod credentials;
+pub mod endpoint;
+pub mod tc3;
+pub mod wire;
+
+use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
+use crate::domain::names::{AccountName, Region};
+use crate::domain::reason::Reason;
+use async_trait::async_trait;
+use time::UtcDateTime;
+
+/// The most ids that one describe call may name.
+pub const IDS_PER_CALL_MAX: usize = 100;
+
+/// The calls that the gateway makes. Implemented over HTTP, and by the simulated world.
+#[async_trait]
+pub trait Cloud: Send + Sync + std::fmt::Debug {
+    /// The host that calls for `target` go to. What one host does not know, another may.
+    fn host(&self, target: &Target) -> String;
+
+    /// Launches instances: sends `body`, the very JSON that was approved and journalled, signed as
+    /// of `signed_at`. Sends at most once. The cloud refuses it from 300 s after `signed_at`.
+    async fn run_instances(
+        &self,
+        target: &Target,
+        body: &[u8],
+        signed_at: UtcDateTime,
+    ) -> Result<Accepted, CloudError>;
+
+    /// The states of up to [`IDS_PER_CALL_MAX`] instances. One that is not visible, not yet or no
+    /// more, is left out of the answer.
+    async fn describe_instances_status(
+        &self,
+        target: &Target,
+        ids: &[InstanceId],
+    ) -> Result<Vec<(InstanceId, InstanceState)>, CloudError>;
+
+    /// The details of up to [`IDS_PER_CALL_MAX`] instances; left out as above.
+    async fn describe_instances(
+        &self,
+        target: &Target,
+        ids: &[InstanceId],
+    ) -> Result<Vec<InstanceDetail>, CloudError>;
+
+    /// Every visible instance that carries the tag: all pages, or an error.
+    async fn find_by_tag(
+        &self,
+        target: &Target,
+        key: &str,
+        value: &str,
+    ) -> Result<Vec<InstanceDetail>, CloudError>;
+}
+
+/// Where a call goes and in whose name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The account whose credential signs.
+    pub account: AccountName,
+    /// The region that the call is about.
+    pub region: Region,
+}
+
+/// A launch that the cloud accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The instances that now exist, each id once; none after a dry run.
+    pub instance_ids: Vec<InstanceId>,
+    /// The cloud's id of the call.
+    pub request_id: String,
+}
+
+/// Whether a failed call may have changed anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// No byte of the request left.
+    NotSent,
+    /// The cloud refused this call and did nothing.
+    Definite,
+    /// It may have been carried out; for a read this only means that there is no answer.
+    Ambiguous,
+}
+
+/// When a failed call may be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Retry {
+    /// Not before the request, the account or a resource changes.
+    No,
+    /// In minutes to days, or with another zone, type or count.
+    Later,
+    /// Soon, with backoff and jitter.
+    Backoff,
+    /// Only with the same client token: the outcome is unknown.
+    Token,
+    /// Once, with a new signature or a fresh credential.
+    Resign,
+}
+
+/// A call that did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct CloudError {
+    /// Whether the call may have changed anything.
+    pub effect: Effect,
+    /// What the caller is told.
+    pub reason: Reason,
+    /// When the call may be repeated.
+    pub retry: Retry,
+    /// The cloud's error code, or the name of a [`Fault`].
+    pub code: String,
+    /// Free text for people, at most 4 KiB and without control characters. The cloud's texts may
+    /// quote values of the request: see [`body::hide_secrets`].
+    pub message: String,
+    /// The request fields that the code blames, as contract paths, e.g. `Placement.Zone`.
+    pub fields: Vec<String>,
+    /// The cloud's id of the call, when it answered with one.
+    pub request_id: Option<String>,
+}
+
+/// What can go wrong on the way to the cloud's verdict. The names are no codes of the cloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The gateway holds no credential for the account.
+    NoCredential,
+    /// The call breaks a limit of this room, or cannot be put into HTTP.
+    InvalidCall,
+    /// Name look-up, TCP or TLS failed, or took too long.
+    ConnectFailed,
+    /// No whole answer in time.
+    Timeout,
+    /// The connection broke after the request may have left.
+    ConnectionLost,
+    /// A status other than 200: the cloud answers 200 even to what it refuses.
+    HttpStatus,
+    /// The answer is longer than [`client::ANSWER_BYTES_MAX`].
+    AnswerTooLarge,
+    /// The answer is not what the contract says.
+    MalformedAnswer,
+}
+
+impl Fault {
+    /// Every fault.
+    pub const ALL: [Self; 8] = [
+        Self::NoCredential,
+        Self::InvalidCall,
+        Self::ConnectFailed,
+        Self::Timeout,
+        Self::ConnectionLost,
+        Self::HttpStatus,
+        Self::AnswerTooLarge,
+        Self::MalformedAnswer,
+    ];
+
+    /// The fault as a [`CloudError::code`].
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoCredential => "NoCredential",
+            Self::InvalidCall => "InvalidCall",
+            Self::ConnectFailed => "ConnectFailed",
+            Self::Timeout => "Timeout",
+            Self::ConnectionLost => "ConnectionLost",
+            Self::HttpStatus => "HttpStatus",
+            Self::AnswerTooLarge => "AnswerTooLarge",
+            Self::MalformedAnswer => "MalformedAnswer",
+        }
+    }
+
+    /// The fault as an error, judged: what never left is safe to repeat, all else is ambiguous.
+    #[must_use]
+    pub fn error(self, message: impl Into<String>) -> CloudError {
+        let (effect, reason, retry) = match self {
+            Self::NoCredential => (Effect::NotSent, Reason::GatewayCredential, Retry::No),
+            Self::InvalidCall => (Effect::NotSent, Reason::GatewayDefect, Retry::No),
+            Self::ConnectFailed => (Effect::NotSent, Reason::CloudUnavailable, Retry::Backoff),
+            Self::Timeout | Self::ConnectionLost => {
+                (Effect::Ambiguous, Reason::CloudUnavailable, Retry::Token)
+            }
+            Self::HttpStatus | Self::AnswerTooLarge | Self::MalformedAnswer => {
+                (Effect::Ambiguous, Reason::CloudInternal, Retry::Token)
+            }
+        };
+        CloudError {
+            effect,
+            reason,
+            retry,
+            code: self.as_str().to_owned(),
+            message: message.into(),
+            fields: Vec::new(),
+            request_id: None,
+        }
+    }
+}
+
+/// A setting of this room that cannot be used. The text names the setting and the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// `cloud.endpoint.domain` is not a domain of the cloud.
+    #[error(
+        "cloud.endpoint.domain: `{0}` is not a domain of the cloud; use one of {known}",
+        known = endpoint::DOMAINS.join(", ")
+    )]
+    Domain(String),
+    /// `cloud.endpoint.override` is not a plain base URL.
+    #[error("cloud.endpoint.override: `{url}` {problem}; use a URL like https://host:port")]
+    Override {
+        /// The setting's value.
+        url: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// `cloud.endpoint.override` would send requests over the network unencrypted.
+    #[error(
+        "cloud.endpoint.override: `{0}` is plain http to another machine; use https, or a \
+         loopback address for a simulator"
+    )]
+    PlainHttp(String),
+    /// A credential that no request can be signed with.
+    #[error("cloud credential: {0}; copy it again from the cloud's console")]
+    Credential(&'static str),
+    /// `cloud.ca_file` holds no usable certificate.
+    #[error("cloud.ca_file: not a PEM file of certificates")]
+    CaFile,
+    /// `cloud.proxy` is not a proxy's URL.
+    #[error("cloud.proxy: not a URL; use one like http://host:port")]
+    Proxy,
+    /// The HTTP client cannot be built, e.g. because the system has no trusted certificates.
+    #[error("the HTTP client for the cloud cannot be built; check cloud.ca_file")]
+    Client(#[source] reqwest::Error),
+}

@@ -1,0 +1,479 @@
+//! The cloud over HTTP: builds, signs, sends once, and judges what comes back.
+
+use super::credentials::Credentials;
+use super::endpoint::Endpoint;
+use super::tc3;
+use super::wire::{self, Answer};
+use super::{Accepted, Cloud, CloudError, Fault, IDS_PER_CALL_MAX, SettingsError, Target};
+use crate::clock::Clock;
+use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
+use crate::domain::names::AccountName;
+use crate::domain::reason::Reason;
+use async_trait::async_trait;
+use reqwest::header::{self, HeaderValue};
+use reqwest::{Certificate, Client, Proxy, RequestBuilder, Response, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use time::UtcDateTime;
+
+/// The longest answer that is read: 100 instances take about 200 KiB.
+pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// One launch makes at most 500 instances, which is 5 pages.
+const TAG_PAGES_MAX: usize = 20;
+
+/// Lower case, as it is signed; the charset as the cloud's own example has it.
+const CONTENT_TYPE: &str = "application/json; charset=utf-8";
+const RUN_INSTANCES: &str = "RunInstances";
+const API_VERSION: &str = "2017-03-12";
+/// The cloud takes letters, digits and `-_ ,;.` here.
+const REQUEST_CLIENT: &str = concat!("cvm-gateway_", env!("CARGO_PKG_VERSION"));
+
+/// How to reach the cloud.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which host to call.
+    pub endpoint: Endpoint,
+    /// For name look-up, TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// For a whole `RunInstances` call.
+    pub run_instances_timeout: Duration,
+    /// For a whole describe call.
+    pub read_timeout: Duration,
+    /// How long an unused connection is kept.
+    pub idle_timeout: Duration,
+    /// The URL of a proxy to go through, which may hold a password. The usual environment
+    /// variables have no say.
+    pub proxy: Option<SecretString>,
+    /// PEM certificates to trust beside the system's.
+    pub ca_pem: Option<Vec<u8>>,
+}
+
+/// One finished call, for the metrics.
+#[derive(Clone, Debug)]
+pub struct CallRecord {
+    /// The cloud's action, e.g. `RunInstances`.
+    pub action: &'static str,
+    /// In whose name.
+    pub account: AccountName,
+    /// How it ended.
+    pub class: CallClass,
+    /// How long it took, from signing to the last byte.
+    pub elapsed: Duration,
+}
+
+/// How a call ended, coarsely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallClass {
+    /// Answered.
+    Ok,
+    /// Refused for what was asked, or for the account's state.
+    Refused,
+    /// Refused for its rate.
+    Throttled,
+    /// Refused for the gateway's credential, or there is none.
+    Auth,
+    /// Not sent, or cut.
+    Transport,
+    /// No whole answer in time.
+    Timeout,
+    /// An answer that is none.
+    Malformed,
+    /// The cloud failed.
+    Internal,
+}
+
+impl CallClass {
+    /// The class as a metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+            Self::Throttled => "throttled",
+            Self::Auth => "auth",
+            Self::Transport => "transport",
+            Self::Timeout => "timeout",
+            Self::Malformed => "malformed",
+            Self::Internal => "internal",
+        }
+    }
+
+    fn of(error: &CloudError) -> Self {
+        let fault = Fault::ALL
+            .into_iter()
+            .find(|fault| fault.as_str() == error.code);
+        match fault {
+            Some(Fault::NoCredential) => Self::Auth,
+            Some(Fault::InvalidCall | Fault::ConnectFailed | Fault::ConnectionLost) => {
+                Self::Transport
+            }
+            Some(Fault::Timeout) => Self::Timeout,
+            Some(Fault::HttpStatus) => Self::Internal,
+            Some(Fault::AnswerTooLarge | Fault::MalformedAnswer) => Self::Malformed,
+            None => match error.reason {
+                Reason::CloudRateLimited => Self::Throttled,
+                Reason::GatewayCredential => Self::Auth,
+                Reason::CloudInternal | Reason::CloudUnavailable => Self::Internal,
+                Reason::DryRunPassed => Self::Ok,
+                Reason::InvalidParameter
+                | Reason::ResourceNotFound
+                | Reason::QuotaExceeded
+                | Reason::Capacity
+                | Reason::InsufficientBalance
+                | Reason::PreconditionFailed
+                | Reason::MarketPrice
+                | Reason::CloudPermissionDenied
+                | Reason::ConflictingOperation
+                | Reason::GatewayDefect
+                | Reason::OperationNotFound
+                | Reason::RequestIdReused
+                | Reason::Unauthenticated
+                | Reason::PolicyDenied
+                | Reason::Overloaded
+                | Reason::GatewayUnavailable
+                | Reason::LaunchFailed
+                | Reason::LaunchTimeout
+                | Reason::Cancelled
+                | Reason::NeedsOperator
+                | Reason::NotImplemented => Self::Refused,
+            },
+        }
+    }
+}
+
+/// Is told of every call as it ends.
+pub type Observer = Arc<dyn Fn(CallRecord) + Send + Sync>;
+
+/// The CVM API over HTTP, with one connection pool for all accounts.
+pub struct HttpCloud {
+    http: Client,
+    settings: Settings,
+    credentials: Credentials,
+    clock: Clock,
+    observer: Observer,
+}
+
+impl HttpCloud {
+    /// Prepares the client; connects only when called.
+    ///
+    /// # Errors
+    /// [`SettingsError`] when the proxy or the certificates cannot be used.
+    pub fn new(
+        settings: Settings,
+        credentials: Credentials,
+        clock: Clock,
+        observer: Observer,
+    ) -> Result<Self, SettingsError> {
+        Ok(Self {
+            http: http_client(&settings)?,
+            settings,
+            credentials,
+            clock,
+            observer,
+        })
+    }
+
+    async fn call<T>(
+        &self,
+        call: Call<'_>,
+        read: impl FnOnce(&[u8]) -> Result<Answer<T>, CloudError>,
+    ) -> Result<T, CloudError> {
+        let started = self.clock.elapsed();
+        let result = match self.send(&call).await {
+            Ok(answer) => read(&answer),
+            Err(error) => Err(error),
+        };
+        self.report(&call, self.clock.elapsed().saturating_sub(started), &result);
+        result.map(|answer| answer.value)
+    }
+
+    async fn send(&self, call: &Call<'_>) -> Result<Vec<u8>, CloudError> {
+        let request = self.signed(call)?;
+        let exchange = async { read_body(request.send().await.map_err(|e| lost(&e))?).await };
+        match self.clock.timeout(call.timeout, exchange).await {
+            Some(answer) => answer,
+            None => Err(Fault::Timeout.error(format!("no whole answer within {:?}", call.timeout))),
+        }
+    }
+
+    fn signed(&self, call: &Call<'_>) -> Result<RequestBuilder, CloudError> {
+        let Target { account, region } = call.target;
+        let Some(credential) = self.credentials.get(account) else {
+            let message = format!("the gateway holds no credential for account {account}");
+            return Err(Fault::NoCredential.error(message));
+        };
+        let address = self.settings.endpoint.address(region);
+        let request = tc3::Request {
+            method: "POST",
+            query: "",
+            headers: &[
+                ("content-type", CONTENT_TYPE),
+                ("host", &address.host),
+                ("x-tc-action", call.action),
+            ],
+            payload: call.body,
+        };
+        let signed = credential.sign(&request, call.at);
+        let mut request = self
+            .http
+            .post(address.url)
+            .header(header::CONTENT_TYPE, CONTENT_TYPE)
+            .header("x-tc-action", call.action)
+            .header("x-tc-version", API_VERSION)
+            .header("x-tc-timestamp", signed.timestamp)
+            .header("x-tc-region", region.as_str())
+            .header("x-tc-language", "en-US")
+            .header("x-tc-requestclient", REQUEST_CLIENT)
+            .header(header::AUTHORIZATION, secret(&signed.authorization)?);
+        if let Some(token) = credential.token() {
+            request = request.header("x-tc-token", secret(token.expose_secret())?);
+        }
+        Ok(request.body(call.body.to_vec()))
+    }
+
+    fn report<T>(
+        &self,
+        call: &Call<'_>,
+        elapsed: Duration,
+        result: &Result<Answer<T>, CloudError>,
+    ) {
+        let (class, code, request_id) = match result {
+            Ok(answer) => (CallClass::Ok, "", answer.request_id.as_str()),
+            Err(error) => (
+                CallClass::of(error),
+                error.code.as_str(),
+                error.request_id.as_deref().unwrap_or_default(),
+            ),
+        };
+        // Without the message: the cloud's texts may quote values of the request. A macro, because a
+        // line's level is part of its call site.
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    action = call.action,
+                    account = %call.target.account,
+                    region = %call.target.region,
+                    class = class.as_str(),
+                    code,
+                    cloud_request_id = request_id,
+                    latency_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+                    "cloud call {} ended {}", call.action, class.as_str()
+                )
+            };
+        }
+        match (class, call.action) {
+            (CallClass::Ok, RUN_INSTANCES) => line!(info),
+            // Polls that worked are many, and tell nothing that the operation's own lines do not.
+            (CallClass::Ok, _) => line!(debug),
+            (_, _) => line!(warn),
+        }
+        (self.observer)(CallRecord {
+            action: call.action,
+            account: call.target.account.clone(),
+            class,
+            elapsed,
+        });
+    }
+
+    fn read_call<'a>(&self, action: &'static str, target: &'a Target, body: &'a [u8]) -> Call<'a> {
+        Call {
+            action,
+            target,
+            body,
+            at: self.clock.now(),
+            timeout: self.settings.read_timeout,
+        }
+    }
+}
+
+/// Prints the settings, and of the credentials only the accounts.
+impl fmt::Debug for HttpCloud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpCloud")
+            .field("endpoint", &self.settings.endpoint)
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Cloud for HttpCloud {
+    fn host(&self, target: &Target) -> String {
+        self.settings.endpoint.address(&target.region).host
+    }
+
+    async fn run_instances(
+        &self,
+        target: &Target,
+        body: &[u8],
+        signed_at: UtcDateTime,
+    ) -> Result<Accepted, CloudError> {
+        let call = Call {
+            action: RUN_INSTANCES,
+            target,
+            body,
+            at: signed_at,
+            timeout: self.settings.run_instances_timeout,
+        };
+        self.call(call, wire::run_instances).await
+    }
+
+    async fn describe_instances_status(
+        &self,
+        target: &Target,
+        ids: &[InstanceId],
+    ) -> Result<Vec<(InstanceId, InstanceState)>, CloudError> {
+        let Some(body) = ids_body(ids)? else {
+            return Ok(Vec::new());
+        };
+        let call = self.read_call("DescribeInstancesStatus", target, &body);
+        self.call(call, |answer| wire::describe_instances_status(answer, ids))
+            .await
+    }
+
+    async fn describe_instances(
+        &self,
+        target: &Target,
+        ids: &[InstanceId],
+    ) -> Result<Vec<InstanceDetail>, CloudError> {
+        let Some(body) = ids_body(ids)? else {
+            return Ok(Vec::new());
+        };
+        let call = self.read_call("DescribeInstances", target, &body);
+        self.call(call, |answer| wire::describe_instances(answer, ids))
+            .await
+    }
+
+    async fn find_by_tag(
+        &self,
+        target: &Target,
+        key: &str,
+        value: &str,
+    ) -> Result<Vec<InstanceDetail>, CloudError> {
+        // By id: pages shift under a reader when instances come and go.
+        let mut found = BTreeMap::new();
+        let mut offset = 0;
+        for _ in 0..TAG_PAGES_MAX {
+            let body = wire::by_tag(key, value, offset);
+            let call = self.read_call("DescribeInstances", target, &body);
+            let page = self.call(call, wire::describe_page).await?;
+            offset += page.instances.len();
+            let empty = page.instances.is_empty();
+            found.extend(page.instances.into_iter().map(|i| (i.id.clone(), i)));
+            if found.len() >= page.total {
+                return Ok(found.into_values().collect());
+            }
+            if empty {
+                return Err(
+                    Fault::MalformedAnswer.error("the pages hold fewer instances than TotalCount")
+                );
+            }
+        }
+        Err(Fault::AnswerTooLarge.error(format!("more than {TAG_PAGES_MAX} pages carry the tag")))
+    }
+}
+
+/// One call of the API.
+struct Call<'a> {
+    action: &'static str,
+    target: &'a Target,
+    body: &'a [u8],
+    at: UtcDateTime,
+    timeout: Duration,
+}
+
+/// The body that asks for `ids`; none for no ids, because the cloud would answer with all it has.
+fn ids_body(ids: &[InstanceId]) -> Result<Option<Vec<u8>>, CloudError> {
+    if ids.len() > IDS_PER_CALL_MAX {
+        let message = format!("{} ids in one call, above {IDS_PER_CALL_MAX}", ids.len());
+        return Err(Fault::InvalidCall.error(message));
+    }
+    Ok((!ids.is_empty()).then(|| wire::by_ids(ids)))
+}
+
+/// A header value that HTTP libraries neither print nor put into compression tables.
+fn secret(text: &str) -> Result<HeaderValue, CloudError> {
+    let mut value = HeaderValue::from_str(text).or(Err(
+        Fault::InvalidCall.error("a credential that is no header text")
+    ))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Reads a whole answer, chunk by chunk so that a giant one is cut and not held.
+async fn read_body(mut response: Response) -> Result<Vec<u8>, CloudError> {
+    let status = response.status();
+    if status != StatusCode::OK {
+        return Err(refused_by_http(status));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err(Fault::AnswerTooLarge.error(format!("more than {ANSWER_BYTES_MAX} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn refused_by_http(status: StatusCode) -> CloudError {
+    let error = Fault::HttpStatus.error(format!("HTTP status {status}"));
+    if status.is_server_error() {
+        return CloudError {
+            reason: Reason::CloudUnavailable,
+            ..error
+        };
+    }
+    error
+}
+
+/// Judges a broken exchange. Only an error before there was a connection proves that no byte left.
+fn lost(error: &reqwest::Error) -> CloudError {
+    let fault = if error.is_builder() {
+        Fault::InvalidCall
+    } else if error.is_connect() {
+        Fault::ConnectFailed
+    } else {
+        Fault::ConnectionLost
+    };
+    fault.error(root_cause(error))
+}
+
+/// The last error of the chain says what happened; those before it only where.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that builds the HTTP client"
+)]
+fn http_client(settings: &Settings) -> Result<Client, SettingsError> {
+    let mut builder = Client::builder()
+        .user_agent(REQUEST_CLIENT)
+        .connect_timeout(settings.connect_timeout)
+        .pool_idle_timeout(settings.idle_timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy();
+    if let Some(url) = &settings.proxy {
+        let proxy = Proxy::all(url.expose_secret()).or(Err(SettingsError::Proxy))?;
+        builder = builder.proxy(proxy);
+    }
+    if let Some(pem) = &settings.ca_pem {
+        let certificates = Certificate::from_pem_bundle(pem).or(Err(SettingsError::CaFile))?;
+        if certificates.is_empty() {
+            return Err(SettingsError::CaFile);
+        }
+        builder = builder.tls_certs_merge(certificates);
+    }
+    builder.build().map_err(SettingsError::Client)
+}

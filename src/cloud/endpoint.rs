@@ -1,0 +1,248 @@
+//! Which host a call goes to, and the host text that its signature covers.
+
+use super::SettingsError;
+use crate::domain::names::Region;
+use reqwest::Url;
+use std::net::Ipv4Addr;
+
+/// The cloud's domains: its own, the international one, and the one inside its private networks.
+pub const DOMAINS: [&str; 3] = [
+    "tencentcloudapi.com",
+    "intl.tencentcloudapi.com",
+    "internal.tencentcloudapi.com",
+];
+
+/// Where the CVM API is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint(Rule);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Rule {
+    Domain {
+        domain: &'static str,
+        regional: bool,
+    },
+    Fixed(Address),
+}
+
+/// One host, ready to call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The URL to post to; its path is `/`.
+    pub url: String,
+    /// The `Host` header as it goes out: with the port, unless that is the scheme's own.
+    pub host: String,
+}
+
+impl Endpoint {
+    /// Reads the settings: a domain of [`DOMAINS`]; whether to pin the access region by calling
+    /// the region's own host; and a base URL that replaces both, e.g. a simulator's.
+    ///
+    /// # Errors
+    /// [`SettingsError`] for an unknown domain, for a URL that is more than scheme, host and port,
+    /// and for plain http to anything but a loopback address.
+    pub fn parse(
+        domain: &str,
+        regional: bool,
+        override_url: Option<&str>,
+    ) -> Result<Self, SettingsError> {
+        if let Some(text) = override_url {
+            return parse_override(text).map(|address| Self(Rule::Fixed(address)));
+        }
+        let known = DOMAINS.into_iter().find(|known| *known == domain);
+        let domain = known.ok_or_else(|| SettingsError::Domain(domain.to_owned()))?;
+        Ok(Self(Rule::Domain { domain, regional }))
+    }
+
+    /// The host for calls about `region`. Finance regions are reached at their own host only.
+    #[must_use]
+    pub fn address(&self, region: &Region) -> Address {
+        match &self.0 {
+            Rule::Fixed(address) => address.clone(),
+            Rule::Domain { domain, regional } => {
+                let host = if *regional || region.is_finance() {
+                    format!("cvm.{region}.{domain}")
+                } else {
+                    format!("cvm.{domain}")
+                };
+                Address {
+                    url: format!("https://{host}/"),
+                    host,
+                }
+            }
+        }
+    }
+}
+
+fn parse_override(text: &str) -> Result<Address, SettingsError> {
+    let refuse = |problem| SettingsError::Override {
+        url: without_user(text),
+        problem,
+    };
+    let Ok(url) = Url::parse(text) else {
+        return Err(refuse("is not a URL"));
+    };
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(refuse("is neither http nor https"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refuse("names a user"));
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err(refuse("has more than a host and a port"));
+    }
+    let Some(name) = url.host_str() else {
+        return Err(refuse("has no host"));
+    };
+    if url.scheme() == "http" && !is_loopback(name) {
+        return Err(SettingsError::PlainHttp(text.to_owned()));
+    }
+    let host = match url.port() {
+        Some(port) => format!("{name}:{port}"),
+        None => name.to_owned(),
+    };
+    Ok(Address {
+        host,
+        url: url.into(),
+    })
+}
+
+/// A URL may carry a password, and an error text may be shown to anyone.
+fn without_user(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((_, rest)) => format!("…@{rest}"),
+        None => text.to_owned(),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let v4 = host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback());
+    v4 || host == "[::1]" || host == "localhost"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn region(name: &str) -> Region {
+        Region::parse(name).unwrap()
+    }
+
+    #[test]
+    fn hosts_follow_the_contract() {
+        for (domain, regional, name, host) in [
+            (0, false, "ap-shanghai", "cvm.tencentcloudapi.com"),
+            (
+                0,
+                true,
+                "ap-guangzhou",
+                "cvm.ap-guangzhou.tencentcloudapi.com",
+            ),
+            (
+                0,
+                false,
+                "ap-shanghai-fsi",
+                "cvm.ap-shanghai-fsi.tencentcloudapi.com",
+            ),
+            (
+                0,
+                true,
+                "ap-shanghai-fsi",
+                "cvm.ap-shanghai-fsi.tencentcloudapi.com",
+            ),
+            (1, false, "ap-singapore", "cvm.intl.tencentcloudapi.com"),
+            (
+                1,
+                true,
+                "ap-singapore",
+                "cvm.ap-singapore.intl.tencentcloudapi.com",
+            ),
+            (2, false, "ap-shanghai", "cvm.internal.tencentcloudapi.com"),
+        ] {
+            let endpoint = Endpoint::parse(DOMAINS[domain], regional, None).unwrap();
+            let address = endpoint.address(&region(name));
+            assert_eq!(address.host, host);
+            assert_eq!(address.url, format!("https://{host}/"));
+            assert_eq!(Url::parse(&address.url).unwrap().host_str(), Some(host));
+        }
+    }
+
+    #[test]
+    fn an_override_is_the_same_for_every_region() {
+        for (text, url, host) in [
+            (
+                "http://127.0.0.1:18080",
+                "http://127.0.0.1:18080/",
+                "127.0.0.1:18080",
+            ),
+            ("http://127.8.9.1:1", "http://127.8.9.1:1/", "127.8.9.1:1"),
+            ("http://localhost:80", "http://localhost/", "localhost"),
+            ("http://[::1]:8080/", "http://[::1]:8080/", "[::1]:8080"),
+            (
+                "https://cvm.example:443/",
+                "https://cvm.example/",
+                "cvm.example",
+            ),
+            (
+                "https://cvm.example:8443",
+                "https://cvm.example:8443/",
+                "cvm.example:8443",
+            ),
+        ] {
+            let endpoint = Endpoint::parse("", true, Some(text)).unwrap();
+            for name in ["ap-shanghai", "ap-shanghai-fsi"] {
+                let address = endpoint.address(&region(name));
+                assert_eq!((address.url.as_str(), address.host.as_str()), (url, host));
+            }
+        }
+    }
+
+    #[test]
+    fn bad_overrides_name_the_setting_and_the_remedy() {
+        for text in [
+            "",
+            "cvm.example",
+            "127.0.0.1:18080",
+            "//cvm.example",
+            "ftp://127.0.0.1",
+            "file:///etc/passwd",
+            "unix:/run/x",
+            "https://",
+            "https://user@cvm.example",
+            "https://user:canary@cvm.example",
+            "https://user:canary@cvm.example:bad",
+            "https://cvm.example/v1",
+            "https://cvm.example/?a=b",
+            "https://cvm.example/#a",
+            "http://cvm.example",
+            "http://10.0.0.1:80",
+            "http://128.0.0.1",
+            "http://0.0.0.0",
+            "http://127.0.0.1.evil.example",
+            "http://localhost.evil.example",
+            "http://evil.localhost",
+            "http://[::2]",
+            "http://[::ffff:10.0.0.1]",
+            "http://127.0.0.1@evil.example",
+        ] {
+            let error = Endpoint::parse(DOMAINS[0], false, Some(text)).unwrap_err();
+            let message = error.to_string();
+            assert!(message.starts_with("cloud.endpoint.override:"), "{message}");
+            assert!(message.contains("; use "), "{message}");
+            assert!(!message.contains("canary"), "{message}");
+        }
+    }
+
+    #[test]
+    fn only_domains_of_the_cloud_are_signed_for() {
+        for text in [
+            "",
+            "evil.example",
+            "tencentcloudapi.com.evil.example",
+            "TENCENTCLOUDAPI.COM",
+        ] {
+            let error = Endpoint::parse(text, false, None).unwrap_err().to_string();
+            assert!(error.contains("intl.tencentcloudapi.com"), "{error}");
+        }
+    }
+}
