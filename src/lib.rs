@@ -6,6 +6,7 @@ pub mod clock;
 pub mod cloud;
 pub mod domain;
 pub mod metrics;
+pub mod operations;
 pub mod pb;
 pub mod policy;
 pub mod store;

@@ -1,0 +1,366 @@
+//! Launches: submitting them, reading them, following them until they end.
+
+mod driver;
+mod leases;
+pub mod machine;
+mod poller;
+mod table;
+mod watch;
+
+pub use watch::Watch;
+
+use crate::clock::Clock;
+use crate::cloud::{Cloud, Target, body};
+use crate::domain::causes::chain;
+use crate::domain::ids::{OperationId, OrganizationId, RequestId};
+use crate::domain::operation::{Operation, State, StateName, Transition};
+use crate::domain::reason::Reason;
+use crate::metrics::Metrics;
+use crate::policy::Grant;
+use crate::store::{Admission, NewOperation, SealedBody, Store, StoreError};
+use driver::Due;
+use machine::Timings;
+use poller::Polled;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use table::Table;
+use time::UtcDateTime;
+use tokio::sync::{Semaphore, watch as cell};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+/// How launches are driven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The waits and bounds of the protocol.
+    pub timings: Timings,
+    /// How often the states of starting machines are asked for.
+    pub poll_interval: Duration,
+    /// How long this process may step an operation without renewing its lease.
+    pub lease: Duration,
+    /// How many operations are stepped at the same time.
+    pub concurrent_steps_max: usize,
+    /// How many operations may be in hand; over it new launches are refused.
+    pub open_operations_max: usize,
+    /// Between tries of a write that the journal could not take.
+    pub journal_retry_interval: Duration,
+}
+
+/// What launches are driven with.
+#[derive(Clone, Debug)]
+pub struct Rooms {
+    pub store: Store,
+    pub cloud: Arc<dyn Cloud>,
+    pub clock: Clock,
+    pub metrics: Metrics,
+}
+
+/// All launches of this process. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Operations(Arc<Inner>);
+
+/// Why a launch could not be submitted, read or followed.
+#[derive(Debug, thiserror::Error)]
+pub enum OperationError {
+    /// The organisation has no such operation.
+    #[error("no such operation")]
+    NotFound,
+    /// The cursor is newer than the newest snapshot, which has this sequence.
+    #[error(
+        "after_sequence is ahead of the newest snapshot, {0}: the cursor is of another operation"
+    )]
+    CursorAhead(u64),
+    /// The request_id belongs to another request.
+    #[error("the request_id was used for another request, {0}")]
+    RequestIdReused(OperationId),
+    /// As many operations as allowed are open.
+    #[error("too many operations are open")]
+    TooMany,
+    /// The gateway is stopping.
+    #[error("the gateway is stopping")]
+    Stopping,
+    /// The granted specification cannot be written as JSON.
+    #[error("the request cannot be written as JSON")]
+    Body(#[from] serde_json::Error),
+    /// The journal failed.
+    #[error("the journal failed")]
+    Store(#[from] StoreError),
+}
+
+impl OperationError {
+    /// What the caller is told.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::NotFound => Reason::OperationNotFound,
+            Self::CursorAhead(_) => Reason::InvalidParameter,
+            Self::RequestIdReused(_) => Reason::RequestIdReused,
+            Self::TooMany | Self::Store(StoreError::Busy) => Reason::Overloaded,
+            Self::Body(_)
+            | Self::Store(StoreError::Corrupt { .. } | StoreError::Refused { .. }) => {
+                Reason::GatewayDefect
+            }
+            Self::Stopping | Self::Store(_) => Reason::GatewayUnavailable,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    store: Store,
+    cloud: Arc<dyn Cloud>,
+    clock: Clock,
+    metrics: Metrics,
+    /// Names this process in leases.
+    owner: String,
+    table: Table,
+    due: Due,
+    polled: Polled,
+    steps: Arc<Semaphore>,
+    /// Until when the leases last renewed are valid.
+    leased_until: Mutex<UtcDateTime>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    /// Set to the reason when the journal's disk failed and the process must end.
+    fatal: cell::Sender<Option<String>>,
+}
+
+impl Operations {
+    /// Takes up every operation that nobody holds, and drives them and all new ones.
+    #[must_use]
+    pub fn start(settings: Settings, rooms: Rooms) -> Self {
+        let Rooms {
+            store,
+            cloud,
+            clock,
+            metrics,
+        } = rooms;
+        let inner = Arc::new(Inner {
+            steps: Arc::new(Semaphore::new(settings.concurrent_steps_max)),
+            leased_until: Mutex::new(clock.now()),
+            settings,
+            store,
+            cloud,
+            clock,
+            metrics,
+            owner: uuid::Uuid::new_v4().to_string(),
+            table: Table::default(),
+            due: Due::default(),
+            polled: Polled::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            fatal: cell::Sender::new(None),
+        });
+        inner.tasks.spawn(Arc::clone(&inner).keep_leases());
+        inner.tasks.spawn(Arc::clone(&inner).drive());
+        inner.tasks.spawn(Arc::clone(&inner).poll());
+        Self(inner)
+    }
+
+    /// Makes what was granted durable, and follows it. The same request_id with the same request
+    /// follows the operation that exists.
+    ///
+    /// # Errors
+    /// Nothing was launched, and nothing will be, unless the error is [`OperationError::Store`]: then the
+    /// operation may be in the journal, and the same request_id finds it.
+    pub async fn submit(&self, grant: &Grant) -> Result<Watch, OperationError> {
+        let inner = &self.0;
+        if inner.stop.is_cancelled() {
+            return Err(OperationError::Stopping);
+        }
+        if inner.table.len() >= inner.settings.open_operations_max {
+            return Err(OperationError::TooMany);
+        }
+        let now = inner.clock.now();
+        let target = Target {
+            account: grant.account().clone(),
+            region: grant.wish().region.clone(),
+        };
+        let operation = accepted(grant, inner.cloud.host(&target), now);
+        let new = NewOperation {
+            request_hash: grant.wish().fingerprint()?,
+            body: SealedBody::new(body::run_instances(&grant.wish().spec, operation.id)?),
+            operation,
+            owner: inner.owner.clone(),
+            now,
+            lease: inner.settings.lease,
+        };
+        // In a task of its own: a caller that goes away must not leave an operation that is in the
+        // journal and in nobody's hands.
+        let admitted = Arc::clone(inner).admit(new).in_current_span();
+        let operation = inner.tasks.spawn(admitted).await;
+        let operation = operation.unwrap_or(Err(OperationError::Stopping))?;
+        Ok(self.follow(operation, 0))
+    }
+
+    /// Follows the operation that `request_id` has, if it is of the same wish: what was accepted
+    /// once is answered, whatever the rules have become since.
+    ///
+    /// # Errors
+    /// When the journal fails.
+    pub async fn attach(
+        &self,
+        organization: &OrganizationId,
+        request_id: &RequestId,
+        fingerprint: &[u8; 32],
+    ) -> Result<Option<Watch>, OperationError> {
+        let store = &self.0.store;
+        let found = store.find(organization, request_id, fingerprint).await?;
+        Ok(found.map(|operation| self.follow(operation, 0)))
+    }
+
+    /// The newest snapshot of an operation of `organization`.
+    ///
+    /// # Errors
+    /// [`OperationError::NotFound`] also for what belongs to another organisation.
+    pub async fn get(
+        &self,
+        organization: &OrganizationId,
+        id: OperationId,
+    ) -> Result<Operation, OperationError> {
+        let found = self.0.store.get(organization, id).await?;
+        found.ok_or(OperationError::NotFound)
+    }
+
+    /// Follows an operation of `organization`, from the first snapshot newer than
+    /// `after_sequence`.
+    ///
+    /// # Errors
+    /// As [`Operations::get`].
+    pub async fn watch(
+        &self,
+        organization: &OrganizationId,
+        id: OperationId,
+        after_sequence: u64,
+    ) -> Result<Watch, OperationError> {
+        let operation = self.get(organization, id).await?;
+        if after_sequence > operation.sequence {
+            return Err(OperationError::CursorAhead(operation.sequence));
+        }
+        Ok(self.follow(operation, after_sequence))
+    }
+
+    /// Operations of `organization` in one of `states` (none: in any), newest first, older than
+    /// `before`, `limit` at most.
+    ///
+    /// # Errors
+    /// When the journal fails.
+    pub async fn list(
+        &self,
+        organization: &OrganizationId,
+        states: &[StateName],
+        before: Option<OperationId>,
+        limit: u32,
+    ) -> Result<Vec<Operation>, OperationError> {
+        Ok(self
+            .0
+            .store
+            .list(organization, states, before, limit)
+            .await?)
+    }
+
+    /// Whether new launches are taken.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn ready(&self) -> Result<(), OperationError> {
+        if self.0.stop.is_cancelled() {
+            return Err(OperationError::Stopping);
+        }
+        Ok(self.0.store.ping().await?)
+    }
+
+    /// Returns when the journal's disk failed, with why: the process must end.
+    pub async fn failed(&self) -> String {
+        let mut fatal = self.0.fatal.subscribe();
+        let reason = fatal.wait_for(Option::is_some).await;
+        reason
+            .ok()
+            .and_then(|reason| reason.clone())
+            .unwrap_or_default()
+    }
+
+    /// Begins to stop: no new launch, no new attempt; watches end.
+    pub fn begin_stop(&self) {
+        self.0.stop.cancel();
+    }
+
+    /// Waits for the calls under way to be recorded, then gives the leases back.
+    pub async fn stopped(&self) {
+        self.begin_stop();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+        if let Err(error) = self.0.store.release(&self.0.owner).await {
+            let error = chain(&error, ": ");
+            tracing::warn!(
+                error,
+                "the leases could not be given back; they run out by themselves"
+            );
+        }
+    }
+
+    fn follow(&self, operation: Operation, after_sequence: u64) -> Watch {
+        Watch::new(Arc::clone(&self.0), operation, after_sequence)
+    }
+}
+
+impl Inner {
+    /// Writes a new operation down and takes it in hand; or gives the one that the request_id has.
+    async fn admit(self: Arc<Self>, new: NewOperation) -> Result<Operation, OperationError> {
+        let operation = new.operation.clone();
+        match self.store.admit(new).await? {
+            Admission::New(lease) => {
+                tracing::info!(
+                    operation = %operation.id, request_id = %operation.request_id,
+                    principal = operation.principal, account = %operation.account,
+                    "operation {} accepted", operation.id
+                );
+                self.table.hold(lease, Arc::new(operation.clone()));
+                self.due.push(operation.create_time, operation.id);
+                Ok(operation)
+            }
+            Admission::Replayed(operation) => Ok(operation),
+            Admission::Conflict(id) => Err(OperationError::RequestIdReused(id)),
+        }
+    }
+
+    /// The journal's disk failed: what is durable is no longer known, so the process must end.
+    fn fail(&self, error: &StoreError) {
+        self.fatal.send_replace(Some(chain(error, ": ")));
+        self.stop.cancel();
+    }
+}
+
+/// What was granted, as the operation it begins as.
+fn accepted(grant: &Grant, host: String, now: UtcDateTime) -> Operation {
+    let (principal, wish) = (grant.principal(), grant.wish());
+    let count = wish.spec.instance_count;
+    Operation {
+        id: OperationId::generate(now),
+        organization: principal.organization.clone(),
+        request_id: wish.request_id.clone(),
+        principal: principal.name.clone(),
+        account: grant.account().clone(),
+        region: wish.region.clone(),
+        host,
+        instance_count: count
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or(1),
+        dry_run: wish.spec.dry_run.unwrap_or(false),
+        state: State::Accepted,
+        sequence: 1,
+        attempts: Vec::new(),
+        instances: Vec::new(),
+        failure: None,
+        transitions: vec![Transition {
+            state: StateName::Accepted,
+            time: now,
+            note: String::new(),
+        }],
+        cloud_request_id: None,
+        create_time: now,
+        update_time: now,
+    }
+}

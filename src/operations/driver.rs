@@ -1,0 +1,481 @@
+//! Steps operations: asks the table what to do, does it, writes down what came back.
+
+use super::Inner;
+use super::machine::{self, Outcome, Step};
+use crate::cloud::{CloudError, Effect, Retry, Target, body};
+use crate::domain::causes::chain;
+use crate::domain::ids::OperationId;
+use crate::domain::millis::since;
+use crate::domain::operation::{AttemptResult, Failure, Lease, Operation};
+use crate::domain::reason::Reason;
+use crate::store::{Save, Saved, StoreError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use time::UtcDateTime;
+use tokio::sync::Notify;
+use tracing::Instrument;
+
+/// How long the driver sleeps when nothing is due; a push wakes it earlier.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Which operations are to be stepped, and when. An operation is here, or in a step, or polled:
+/// never in two of them.
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    queue: Mutex<BTreeSet<(UtcDateTime, OperationId)>>,
+    pushed: Notify,
+}
+
+impl Due {
+    /// To be stepped at `at`.
+    pub(super) fn push(&self, at: UtcDateTime, id: OperationId) {
+        self.lock().insert((at, id));
+        self.pushed.notify_one();
+    }
+
+    /// The first that is due, else when the next one is.
+    fn pop(&self, now: UtcDateTime) -> Result<OperationId, Option<UtcDateTime>> {
+        let mut queue = self.lock();
+        match queue.first().copied() {
+            Some((at, id)) if at <= now => {
+                queue.pop_first();
+                Ok(id)
+            }
+            next => Err(next.map(|(at, _)| at)),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<(UtcDateTime, OperationId)>> {
+        // Every change is a single call on the set, so a panic elsewhere cannot leave it half done.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One operation being stepped. However the step ends, also by a defect, the operation goes on: it
+/// is queued again, polled, or let go of, and then its lease runs out and it is claimed anew.
+struct Stepping {
+    inner: Arc<Inner>,
+    lease: Lease,
+    next: Next,
+}
+
+/// Who sees to an operation after its step.
+#[derive(Clone, Copy)]
+enum Next {
+    Due(UtcDateTime),
+    Poller,
+    LetGo,
+}
+
+impl Stepping {
+    /// Steps the operation as far as it goes now.
+    async fn advance(mut self, mut operation: Arc<Operation>) {
+        loop {
+            let outcome = match self.inner.stranded(&operation) {
+                Some(stuck) => stuck,
+                None => match self.outcome(&operation).await {
+                    Some(outcome) => outcome,
+                    None => return,
+                },
+            };
+            match self.inner.record(self.lease, &operation, outcome).await {
+                Some(recorded) => operation = recorded,
+                None => return,
+            }
+        }
+    }
+
+    /// What comes of the next step; nothing when there is none to do now.
+    async fn outcome(&mut self, operation: &Operation) -> Option<Outcome> {
+        let inner = &self.inner;
+        let (epoch, timings) = (self.lease.epoch, &inner.settings.timings);
+        let step = machine::next(operation, epoch, inner.clock.now(), timings);
+        if inner.stop.is_cancelled() && matches!(step, Step::Begin | Step::LookUp) {
+            return None; // the next process begins it
+        }
+        Some(match step {
+            Step::Wait(until) => {
+                self.next = Next::Due(until);
+                return None;
+            }
+            Step::Poll(_) => {
+                self.next = Next::Poller;
+                return None;
+            }
+            Step::Rest => {
+                inner.came_to_rest(operation);
+                return None;
+            }
+            Step::Begin => Outcome::Begun { epoch },
+            Step::Send => inner.send(operation).await,
+            Step::Doubt => Outcome::Ambiguous {
+                why: "the process that was sending it ended".to_owned(),
+            },
+            Step::LookUp => inner.look_up(operation).await,
+            Step::GiveUp => Outcome::Exhausted,
+            Step::Escalate => Outcome::Stuck {
+                why: "it was in doubt for too long: the cloud could not be asked what it launched"
+                    .to_owned(),
+            },
+        })
+    }
+}
+
+impl Drop for Stepping {
+    fn drop(&mut self) {
+        let (inner, id) = (&self.inner, self.lease.operation);
+        match self.next {
+            Next::Due(at) => {
+                inner.table.end_step(self.lease);
+                inner.due.push(at, id);
+            }
+            Next::Poller => {
+                inner.table.end_step(self.lease);
+                inner.polled.add(id, inner.clock.now());
+            }
+            Next::LetGo => inner.table.let_go(self.lease),
+        }
+    }
+}
+
+impl Inner {
+    /// Steps what is due, a bounded number at a time, until the gateway stops.
+    pub(super) async fn drive(self: Arc<Self>) {
+        while !self.stop.is_cancelled() {
+            match self.due.pop(self.clock.now()) {
+                Ok(id) => self.spawn_step(id).await,
+                Err(next) => {
+                    let until = next.unwrap_or_else(|| self.clock.now() + IDLE);
+                    tokio::select! {
+                        () = self.due.pushed.notified() => {}
+                        () = self.clock.sleep_until(until) => {}
+                        () = self.stop.cancelled() => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn spawn_step(self: &Arc<Self>, id: OperationId) {
+        let permit = tokio::select! {
+            permit = Arc::clone(&self.steps).acquire_owned() => permit,
+            () = self.stop.cancelled() => return,
+        };
+        // Not in hand: another process has it. Marked: a step is under way and will see to it.
+        let Some((lease, operation)) = self.table.begin_step(id) else {
+            return;
+        };
+        let stepping = Stepping {
+            inner: Arc::clone(self),
+            lease,
+            next: Next::LetGo,
+        };
+        let span = tracing::info_span!(
+            "operation", operation = %id, request_id = %operation.request_id
+        );
+        let step = async move {
+            stepping.advance(operation).await;
+            drop(permit);
+        };
+        self.tasks.spawn(step.instrument(span));
+    }
+
+    /// Writes down what an outcome changes. Nothing when the operation is no longer ours.
+    async fn record(
+        &self,
+        lease: Lease,
+        operation: &Operation,
+        outcome: Outcome,
+    ) -> Option<Arc<Operation>> {
+        let (now, timings) = (self.clock.now(), &self.settings.timings);
+        match machine::apply(operation, outcome, now, timings) {
+            Ok(operation) => {
+                let save = Save {
+                    lease,
+                    operation,
+                    attempt: true,
+                };
+                self.save(vec![save]).await.into_iter().next()
+            }
+            Err(illegal) => {
+                tracing::error!(%illegal, "a defect; the operation is tried again later");
+                None
+            }
+        }
+    }
+
+    /// Writes snapshots down, for as long as it takes, and shows them to who watches. What another
+    /// process owns by now is let go of and left out.
+    pub(super) async fn save(&self, saves: Vec<Save>) -> Vec<Arc<Operation>> {
+        let results = loop {
+            match self.store.save(saves.clone()).await {
+                Ok(results) => break results,
+                Err(error @ StoreError::Fatal { .. }) => {
+                    self.fail(&error);
+                    return Vec::new();
+                }
+                // What happened at the cloud must not be forgotten, so this is tried for ever; the
+                // process's own end ends it, and then the next one finds out by looking.
+                Err(error) => {
+                    let ids: Vec<String> = saves
+                        .iter()
+                        .map(|save| save.operation.id.to_string())
+                        .collect();
+                    tracing::error!(
+                        error = chain(&error, ": "),
+                        operations = ids.join(" "),
+                        "an outcome is not yet in the journal"
+                    );
+                }
+            }
+            self.clock.sleep(self.settings.journal_retry_interval).await;
+        };
+        let mut written = Vec::new();
+        for (save, result) in saves.into_iter().zip(results) {
+            match result {
+                Saved::Done => {
+                    let operation = Arc::new(save.operation);
+                    self.table.publish(Arc::clone(&operation));
+                    written.push(operation);
+                }
+                Saved::LeaseLost => {
+                    tracing::warn!(operation = %save.operation.id, "another process owns the operation");
+                    self.table.let_go(save.lease);
+                }
+            }
+        }
+        written
+    }
+
+    /// Why an operation must not be gone on with: the gateway calls another host by now, where what
+    /// is not found proves nothing.
+    fn stranded(&self, operation: &Operation) -> Option<Outcome> {
+        let host = self.cloud.host(&target(operation));
+        let at_rest = operation.state.name().is_at_rest();
+        (!at_rest && host != operation.host).then(|| Outcome::Stuck {
+            why: format!(
+                "it was begun at {}, and the gateway is configured for {host}",
+                operation.host
+            ),
+        })
+    }
+
+    /// Nothing is left to do for it.
+    pub(super) fn came_to_rest(&self, operation: &Operation) {
+        let state = operation.state.name();
+        let age = since(operation.update_time, operation.create_time);
+        let told = operation
+            .failure
+            .as_ref()
+            .map(|failure| failure.reason.as_str());
+        tracing::info!(
+            operation = %operation.id, request_id = %operation.request_id, state = state.as_str(),
+            reason = told, age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            "operation {} is {}", operation.id, state.as_str()
+        );
+        self.metrics.operations.came_to_rest(state, age);
+    }
+
+    async fn send(&self, operation: &Operation) -> Outcome {
+        let Some(attempt) = operation.attempts.last() else {
+            return not_sent("Stale", "no attempt was written down");
+        };
+        let age = since(self.clock.now(), attempt.signed_at);
+        if age > self.settings.timings.attempt_life || !self.lease_lasts() {
+            return not_sent("Stale", "the attempt grew too old before it could be sent");
+        }
+        let body = match self.store.body(operation.id).await {
+            Ok(Some(body)) => body,
+            Ok(None) => return not_sent("NoBody", "the body is not in the journal"),
+            Err(error) => return not_sent("NoBody", &error.to_string()),
+        };
+        let target = target(operation);
+        let answer = self
+            .cloud
+            .run_instances(&target, body.as_bytes(), attempt.signed_at)
+            .await;
+        match answer {
+            Ok(accepted) => Outcome::Accepted {
+                instances: accepted.instance_ids,
+                cloud_request_id: accepted.request_id,
+            },
+            Err(error) => {
+                let message = body::hide_secrets(&error.message, body.as_bytes());
+                judge(operation, CloudError { message, ..error })
+            }
+        }
+    }
+
+    async fn look_up(&self, operation: &Operation) -> Outcome {
+        let (target, key) = (target(operation), body::operation_tag_key());
+        let value = operation.id.to_string();
+        match self.cloud.find_by_tag(&target, &key, &value).await {
+            Ok(found) => Outcome::Found(found),
+            Err(error) => {
+                tracing::warn!(
+                    code = error.code,
+                    "looking operation {} up failed",
+                    operation.id
+                );
+                Outcome::LookUpFailed
+            }
+        }
+    }
+}
+
+/// Whose budget and key a call of this operation uses.
+pub(super) fn target(operation: &Operation) -> Target {
+    Target {
+        account: operation.account.clone(),
+        region: operation.region.clone(),
+    }
+}
+
+/// What a failed call means for its attempt.
+fn judge(operation: &Operation, error: CloudError) -> Outcome {
+    if error.reason == Reason::DryRunPassed {
+        return Outcome::Accepted {
+            instances: Vec::new(),
+            cloud_request_id: error.request_id.unwrap_or_default(),
+        };
+    }
+    let code = error.code;
+    let retry = match error.retry {
+        Retry::Backoff => true,
+        // A new signature helps once, or not at all.
+        Retry::Resign => {
+            let before = operation.attempts.iter().rev().nth(1);
+            before.is_none_or(|before| before.result != AttemptResult::Refused(code.clone()))
+        }
+        Retry::No | Retry::Later | Retry::Token => false,
+    };
+    let (result, cloud_code) = match error.effect {
+        Effect::NotSent => (AttemptResult::NotSent(code), String::new()),
+        Effect::Definite => (AttemptResult::Refused(code.clone()), code),
+        Effect::Ambiguous => {
+            let why = format!("{code}: {}", error.message);
+            return Outcome::Ambiguous { why };
+        }
+    };
+    let failure = Failure {
+        reason: error.reason,
+        message: error.message,
+        cloud_code,
+        cloud_request_id: error.request_id.unwrap_or_default(),
+        parameters: error.fields,
+    };
+    Outcome::NotRun {
+        result,
+        failure,
+        retry,
+    }
+}
+
+fn not_sent(code: &str, message: &str) -> Outcome {
+    Outcome::NotRun {
+        result: AttemptResult::NotSent(code.to_owned()),
+        failure: Failure {
+            reason: Reason::GatewayUnavailable,
+            message: message.to_owned(),
+            cloud_code: String::new(),
+            cloud_request_id: String::new(),
+            parameters: Vec::new(),
+        },
+        retry: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::Fault;
+    use time::macros::utc_datetime;
+
+    fn refused(effect: Effect, retry: Retry) -> CloudError {
+        CloudError {
+            effect,
+            reason: Reason::Capacity,
+            retry,
+            code: "Code".to_owned(),
+            message: "words".to_owned(),
+            fields: vec!["InstanceType".to_owned()],
+            request_id: Some("q".to_owned()),
+        }
+    }
+
+    #[test]
+    fn what_a_failed_call_means() {
+        let journalled = include_str!("../../testdata/journal/operation-v1.json");
+        let operation: Operation = serde_json::from_str(journalled).unwrap();
+        let definite = judge(&operation, refused(Effect::Definite, Retry::Later));
+        let Outcome::NotRun {
+            result,
+            failure,
+            retry,
+        } = definite
+        else {
+            panic!("{definite:?}");
+        };
+        assert_eq!(result, AttemptResult::Refused("Code".to_owned()));
+        assert_eq!(
+            (
+                failure.cloud_code.as_str(),
+                failure.cloud_request_id.as_str()
+            ),
+            ("Code", "q")
+        );
+        assert!(!retry);
+
+        let throttled = judge(&operation, refused(Effect::Definite, Retry::Backoff));
+        assert!(
+            matches!(throttled, Outcome::NotRun { retry: true, .. }),
+            "{throttled:?}"
+        );
+
+        let unreachable = judge(&operation, Fault::ConnectFailed.error("refused"));
+        let Outcome::NotRun {
+            result,
+            failure,
+            retry,
+        } = unreachable
+        else {
+            panic!("{unreachable:?}");
+        };
+        assert_eq!(result, AttemptResult::NotSent("ConnectFailed".to_owned()));
+        assert_eq!(failure.cloud_code, "", "it is not a code of the cloud");
+        assert!(retry);
+
+        let lost = judge(&operation, Fault::Timeout.error("no answer"));
+        assert_eq!(
+            lost,
+            Outcome::Ambiguous {
+                why: "Timeout: no answer".to_owned()
+            }
+        );
+
+        let passed = CloudError {
+            reason: Reason::DryRunPassed,
+            ..refused(Effect::Definite, Retry::No)
+        };
+        assert!(matches!(
+            judge(&operation, passed),
+            Outcome::Accepted { .. }
+        ));
+    }
+
+    #[test]
+    fn the_queue_gives_out_what_is_due_in_order() {
+        let start = utc_datetime!(2026-01-01 00:00:00);
+        let due = Due::default();
+        let ids = [0, 1, 2].map(|_| OperationId::generate(start));
+        due.push(start + Duration::from_secs(2), ids[1]);
+        due.push(start + Duration::from_secs(1), ids[0]);
+        due.push(start + Duration::from_secs(9), ids[2]);
+        assert_eq!(due.pop(start), Err(Some(start + Duration::from_secs(1))));
+        let now = start + Duration::from_secs(2);
+        assert_eq!(due.pop(now), Ok(ids[0]));
+        assert_eq!(due.pop(now), Ok(ids[1]));
+        assert_eq!(due.pop(now), Err(Some(start + Duration::from_secs(9))));
+    }
+}

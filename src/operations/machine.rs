@@ -1,0 +1,331 @@
+//! The launch protocol as one pure table: what to do next, and what an outcome changes.
+
+mod change;
+
+use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
+use crate::domain::operation::{
+    Attempt, AttemptResult, Failure, Operation, Reconciliation, State, StateName, Transition,
+};
+use change::Change;
+use std::time::Duration;
+use time::UtcDateTime;
+
+/// How long and how often; every wait of the protocol comes from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timings {
+    /// How old the journalled signing time may be when the first byte leaves.
+    pub attempt_life: Duration,
+    /// How long after the first attempt the cloud is trusted to know the token: inside it an
+    /// empty look-up is enough to send again. Zero: never.
+    pub token_trust_window: Duration,
+    /// How long after an attempt its bytes may still act or be invisible: signature life (300 s)
+    /// and clock skew (60 s), accept to create (120 s), look-up lag (60 s).
+    pub quarantine: Duration,
+    /// From the doubt to the first look-up: tags bind some seconds after the machine exists.
+    pub first_look_up: Duration,
+    /// Between look-ups, and before a launch in doubt is sent again; the latter is doubled with
+    /// each attempt, up to 32 times it.
+    pub look_up_interval: Duration,
+    /// How long after its first attempt a launch may be in doubt, before a person is asked.
+    pub reconcile_timeout: Duration,
+    /// Before sending again what certainly did not run; doubled each time, up to 32 times it, and
+    /// spread over the upper half.
+    pub retry_backoff: Duration,
+    /// How often a launch is sent without an answer, at most.
+    pub attempts_max: u32,
+    /// How long after acceptance a launch that certainly did not run is sent again.
+    pub send_timeout: Duration,
+    /// How long the cloud may not show a machine before it counts as gone.
+    pub missing_grace: Duration,
+    /// How long machines may take to run.
+    pub launch_timeout: Duration,
+}
+
+/// What to do next with an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing before that time.
+    Wait(UtcDateTime),
+    /// Journal a new attempt.
+    Begin,
+    /// Send the attempt that was journalled under this lease.
+    Send,
+    /// An attempt was journalled under an earlier lease: nobody knows whether it was sent.
+    Doubt,
+    /// Ask the cloud what the operation's tag is on.
+    LookUp,
+    /// Stop: nothing was launched, and the attempts are used up.
+    GiveUp,
+    /// Stop: it has been in doubt for too long.
+    Escalate,
+    /// The poller's turn, until that time at the latest.
+    Poll(UtcDateTime),
+    /// Nothing, ever, by the gateway alone.
+    Rest,
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// An attempt begins, under the lease `epoch`.
+    Begun { epoch: u64 },
+    /// The cloud accepted and named the machines.
+    Accepted {
+        instances: Vec<InstanceId>,
+        cloud_request_id: String,
+    },
+    /// The attempt certainly did not run.
+    NotRun {
+        result: AttemptResult,
+        failure: Failure,
+        /// Whether sending the same again may work.
+        retry: bool,
+    },
+    /// The attempt may have run; what happened.
+    Ambiguous { why: String },
+    /// The look-up's complete answer.
+    Found(Vec<InstanceDetail>),
+    /// The look-up did not work.
+    LookUpFailed,
+    /// Nothing was launched, and the attempts are used up.
+    Exhausted,
+    /// A program cannot go on; why.
+    Stuck { why: String },
+    /// What a poll showed.
+    Observed(Vec<Observation>),
+    /// The launch timeout passed.
+    TimedOut,
+}
+
+/// What a poll showed of one machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    pub id: InstanceId,
+    /// None: the cloud did not show it.
+    pub state: Option<InstanceState>,
+    /// Present once the state is one that the machine is described for.
+    pub detail: Option<InstanceDetail>,
+}
+
+/// An outcome that the state cannot have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an operation in {state:?} cannot have the outcome {outcome}")]
+pub struct Illegal {
+    pub state: StateName,
+    pub outcome: &'static str,
+}
+
+/// What to do next with `operation`, for the holder of the lease `epoch`.
+#[must_use]
+pub fn next(operation: &Operation, epoch: u64, now: UtcDateTime, timings: &Timings) -> Step {
+    match &operation.state {
+        State::Accepted => match retry_at(operation, timings) {
+            Some(at) if at > now => Step::Wait(at),
+            Some(_) | None => Step::Begin,
+        },
+        State::Sent => match operation.attempts.last() {
+            Some(attempt) if attempt.epoch == epoch => Step::Send,
+            Some(_) | None => Step::Doubt,
+        },
+        State::Reconciling(doubt) => reconcile(operation, doubt, now, timings),
+        State::Launched => Step::Poll(launched_at(operation) + timings.launch_timeout),
+        State::Succeeded | State::Partial | State::Failed | State::NeedsOperator => Step::Rest,
+    }
+}
+
+/// The operation after `outcome`; the same, with the same sequence, when that changes nothing.
+///
+/// # Errors
+/// When the state cannot have that outcome.
+pub fn apply(
+    operation: &Operation,
+    outcome: Outcome,
+    now: UtcDateTime,
+    timings: &Timings,
+) -> Result<Operation, Illegal> {
+    let change = Change {
+        operation: operation.clone(),
+        now,
+        timings,
+    };
+    match (&operation.state, outcome) {
+        (State::Accepted | State::Reconciling(_), Outcome::Begun { epoch }) => {
+            Ok(change.begin(epoch))
+        }
+        (
+            State::Sent,
+            Outcome::Accepted {
+                instances,
+                cloud_request_id,
+            },
+        ) => Ok(change.accept(instances, cloud_request_id)),
+        (
+            State::Sent,
+            Outcome::NotRun {
+                result,
+                failure,
+                retry,
+            },
+        ) => Ok(change.not_run(result, failure, retry)),
+        (State::Sent, Outcome::Ambiguous { why }) => Ok(change.doubt(why)),
+        (State::Reconciling(doubt), Outcome::Found(found)) => {
+            Ok(change.found(doubt.clone(), &found))
+        }
+        (State::Reconciling(doubt), Outcome::LookUpFailed) => {
+            Ok(change.look_up_failed(doubt.clone()))
+        }
+        (
+            State::Accepted | State::Sent | State::Reconciling(_) | State::Launched,
+            Outcome::Stuck { why },
+        ) => Ok(change.needs_operator(why)),
+        (State::Reconciling(_), Outcome::Exhausted) => Ok(change.exhausted()),
+        (State::Launched, Outcome::Observed(observations)) => Ok(change.observe(&observations)),
+        (State::Launched, Outcome::TimedOut) => Ok(change.time_out()),
+        (
+            State::Accepted
+            | State::Sent
+            | State::Reconciling(_)
+            | State::Launched
+            | State::Succeeded
+            | State::Partial
+            | State::Failed
+            | State::NeedsOperator,
+            outcome,
+        ) => Err(Illegal {
+            state: operation.state.name(),
+            outcome: outcome.name(),
+        }),
+    }
+}
+
+/// Whether the machine is described (addresses, cause of failure) when a poll shows `state`.
+#[must_use]
+pub fn is_described(state: &InstanceState) -> bool {
+    ends(state).is_some()
+}
+
+impl Outcome {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Begun { .. } => "Begun",
+            Self::Accepted { .. } => "Accepted",
+            Self::NotRun { .. } => "NotRun",
+            Self::Ambiguous { .. } => "Ambiguous",
+            Self::Found(_) => "Found",
+            Self::LookUpFailed => "LookUpFailed",
+            Self::Exhausted => "Exhausted",
+            Self::Stuck { .. } => "Stuck",
+            Self::Observed(_) => "Observed",
+            Self::TimedOut => "TimedOut",
+        }
+    }
+}
+
+/// When to send again what certainly did not run; none for the first attempt.
+fn retry_at(operation: &Operation, timings: &Timings) -> Option<UtcDateTime> {
+    let last = operation.attempts.last()?;
+    let longest = doubled(timings.retry_backoff, last.number);
+    // Spread over the upper half, or all that were throttled at once would come back at once.
+    let spread = 256 + u32::from(operation.id.random_byte(last.number));
+    Some(operation.update_time + longest.saturating_mul(spread) / 512)
+}
+
+fn reconcile(
+    operation: &Operation,
+    doubt: &Reconciliation,
+    now: UtcDateTime,
+    timings: &Timings,
+) -> Step {
+    let first = operation.attempts.first();
+    if first.is_some_and(|first| now >= first.signed_at + timings.reconcile_timeout) {
+        return Step::Escalate;
+    }
+    if doubt.next_look_up <= now {
+        return Step::LookUp;
+    }
+    let unanswered = operation
+        .attempts
+        .iter()
+        .filter(|attempt| is_unanswered(attempt));
+    let left = count(unanswered.count()) < timings.attempts_max;
+    match (may_send_again(operation, doubt, now, timings), left) {
+        (true, true) => Step::Begin,
+        (_, false) if doubt.proofs >= PROOFS && doubt.refusal.is_none() => Step::GiveUp,
+        (_, _) => Step::Wait(doubt.next_look_up),
+    }
+}
+
+/// Same token and same bytes: safe while the cloud knows the token, or once nothing can come of
+/// the attempts before. Never after a refusal: then only the proof that they are empty is wanted.
+fn may_send_again(
+    operation: &Operation,
+    doubt: &Reconciliation,
+    now: UtcDateTime,
+    timings: &Timings,
+) -> bool {
+    let (Some(first), Some(last)) = (operation.attempts.first(), operation.attempts.last()) else {
+        return false;
+    };
+    let trusted = now < first.signed_at + timings.token_trust_window;
+    let rested = now >= last.signed_at + doubled(timings.look_up_interval, last.number);
+    let empty = (trusted && doubt.empty_look_ups > 0) || doubt.proofs >= PROOFS;
+    doubt.refusal.is_none() && rested && empty
+}
+
+/// `base`, doubled with each attempt after the first.
+fn doubled(base: Duration, attempt: u32) -> Duration {
+    base.saturating_mul(1 << attempt.saturating_sub(1).min(5))
+}
+
+/// Whether the attempt may have launched something.
+fn is_unanswered(attempt: &Attempt) -> bool {
+    matches!(
+        attempt.result,
+        AttemptResult::Ambiguous(_) | AttemptResult::Pending
+    )
+}
+
+/// Empty look-ups after the quarantine that prove that nothing was launched.
+const PROOFS: u32 = 2;
+
+fn launched_at(operation: &Operation) -> UtcDateTime {
+    let launched = |transition: &&Transition| transition.state == StateName::Launched;
+    let entered = operation.transitions.iter().find(launched);
+    entered.map_or(operation.create_time, |transition| transition.time)
+}
+
+/// How a machine ended, as far as launching it goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Runs,
+    Failed,
+}
+
+/// States in which launching a machine is over.
+fn ends(state: &InstanceState) -> Option<End> {
+    match state {
+        InstanceState::Running => Some(End::Runs),
+        InstanceState::LaunchFailed | InstanceState::Shutdown | InstanceState::Terminating => {
+            Some(End::Failed)
+        }
+        InstanceState::Pending
+        | InstanceState::Stopped
+        | InstanceState::Starting
+        | InstanceState::Stopping
+        | InstanceState::Rebooting
+        | InstanceState::EnterRescueMode
+        | InstanceState::RescueMode
+        | InstanceState::ExitRescueMode
+        | InstanceState::EnterServiceLiveMigrate
+        | InstanceState::ServiceLiveMigrate
+        | InstanceState::ExitServiceLiveMigrate
+        | InstanceState::Other(_) => None,
+    }
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

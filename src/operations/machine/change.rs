@@ -1,0 +1,338 @@
+//! What each outcome changes in an operation.
+
+use super::{End, Observation, PROOFS, Timings, count, ends, is_unanswered};
+use crate::domain::instance::{Instance, InstanceDetail, InstanceId, InstanceState};
+use crate::domain::millis::since;
+use crate::domain::operation::{
+    Attempt, AttemptResult, Failure, Operation, Reconciliation, State, Transition,
+};
+use crate::domain::reason::Reason;
+use time::UtcDateTime;
+
+/// An operation while one outcome changes it. Each verb gives the changed operation.
+pub(super) struct Change<'a> {
+    pub(super) operation: Operation,
+    pub(super) now: UtcDateTime,
+    pub(super) timings: &'a Timings,
+}
+
+impl Change<'_> {
+    pub(super) fn begin(mut self, epoch: u64) -> Operation {
+        let number = count(self.operation.attempts.len()) + 1;
+        self.operation.attempts.push(Attempt {
+            number,
+            signed_at: self.now,
+            epoch,
+            result: AttemptResult::Pending,
+            cloud_request_id: None,
+        });
+        self.enter(State::Sent, format!("attempt {number}"))
+    }
+
+    pub(super) fn accept(
+        mut self,
+        instances: Vec<InstanceId>,
+        cloud_request_id: String,
+    ) -> Operation {
+        if instances.is_empty() && !self.operation.dry_run {
+            return self.doubt("the cloud accepted but named no instance".to_owned());
+        }
+        self.end_attempt(AttemptResult::Accepted, Some(cloud_request_id));
+        if instances.is_empty() {
+            return self.enter(State::Succeeded, "the cloud would launch this".to_owned());
+        }
+        self.launch(instances, "the cloud named the instances")
+    }
+
+    /// The machines are known. More of them than asked for is not for a program to decide.
+    fn launch(mut self, instances: Vec<InstanceId>, note: &str) -> Operation {
+        let launched = count(instances.len());
+        self.operation.instances = instances.into_iter().map(Instance::named).collect();
+        let asked = self.operation.instance_count;
+        if launched > asked {
+            let message =
+                format!("the cloud launched {launched} instances where {asked} were asked for");
+            return self.needs_operator(message);
+        }
+        let note = if launched < asked {
+            format!("{note}: {launched} of {asked}")
+        } else {
+            note.to_owned()
+        };
+        self.enter(State::Launched, note)
+    }
+
+    pub(super) fn not_run(
+        mut self,
+        result: AttemptResult,
+        failure: Failure,
+        retry: bool,
+    ) -> Operation {
+        let request_id = Some(failure.cloud_request_id.clone()).filter(|id| !id.is_empty());
+        self.end_attempt(result, request_id);
+        if earlier_doubt(&self.operation) {
+            let refusal = if retry { None } else { Some(failure) };
+            return self.enter_doubt(refusal, "an earlier attempt is still in doubt".to_owned());
+        }
+        let in_time = self.now < self.operation.create_time + self.timings.send_timeout;
+        if retry && in_time {
+            return self.enter(
+                State::Accepted,
+                format!("will send again: {}", failure.message),
+            );
+        }
+        self.fail(failure)
+    }
+
+    pub(super) fn doubt(mut self, why: String) -> Operation {
+        self.end_attempt(AttemptResult::Ambiguous(why.clone()), None);
+        self.enter_doubt(None, why)
+    }
+
+    fn enter_doubt(self, refusal: Option<Failure>, note: String) -> Operation {
+        let doubt = Reconciliation {
+            next_look_up: self.now + self.timings.first_look_up,
+            empty_look_ups: 0,
+            proofs: 0,
+            refusal,
+        };
+        self.enter(State::Reconciling(doubt), note)
+    }
+
+    pub(super) fn found(self, doubt: Reconciliation, found: &[InstanceDetail]) -> Operation {
+        let quarantined = self.quarantine_end() > self.now;
+        let shown = count(found.len());
+        if shown == 0 {
+            return self.found_nothing(doubt, quarantined);
+        }
+        // Fewer than asked for may be a lag of the look-up, until the quarantine has passed.
+        if shown < self.operation.instance_count && quarantined {
+            return self.look_again(doubt);
+        }
+        let ids = found.iter().map(|detail| detail.id.clone()).collect();
+        self.launch(ids, "found the instances by their tag")
+    }
+
+    fn found_nothing(self, mut doubt: Reconciliation, quarantined: bool) -> Operation {
+        doubt.empty_look_ups += 1;
+        doubt.proofs = if quarantined { 0 } else { doubt.proofs + 1 };
+        match doubt.refusal {
+            Some(refusal) if doubt.proofs >= PROOFS => self.fail(refusal),
+            Some(_) | None => self.look_again(doubt),
+        }
+    }
+
+    /// It proves nothing, so what was empty before must be seen empty anew.
+    pub(super) fn look_up_failed(self, doubt: Reconciliation) -> Operation {
+        self.look_again(Reconciliation {
+            empty_look_ups: 0,
+            ..doubt
+        })
+    }
+
+    fn look_again(mut self, mut doubt: Reconciliation) -> Operation {
+        doubt.next_look_up = self.now + self.timings.look_up_interval;
+        self.operation.state = State::Reconciling(doubt);
+        self.done()
+    }
+
+    pub(super) fn exhausted(self) -> Operation {
+        let attempts = self.operation.attempts.len();
+        let message =
+            format!("it was sent {attempts} times without an answer; nothing was launched");
+        let failure = launch_failure(Reason::CloudUnavailable, message, &self.operation);
+        self.fail(failure)
+    }
+
+    /// When nothing can come any more of any attempt so far.
+    fn quarantine_end(&self) -> UtcDateTime {
+        let last = self.operation.attempts.last();
+        last.map_or(self.now, |attempt| {
+            attempt.signed_at + self.timings.quarantine
+        })
+    }
+
+    pub(super) fn observe(mut self, observations: &[Observation]) -> Operation {
+        let mut changed = false;
+        for instance in &mut self.operation.instances {
+            if let Some(seen) = observations.iter().find(|seen| seen.id == instance.id) {
+                changed |= observe_instance(instance, seen, self.now);
+            }
+        }
+        match self.verdict(observations) {
+            Some((state, None)) => self.enter(state, String::new()),
+            Some((state, Some(failure))) => self.end(state, failure),
+            None if changed => self.done(),
+            None => self.operation,
+        }
+    }
+
+    /// The end of the launch, once every machine has come to one.
+    fn verdict(&self, observations: &[Observation]) -> Option<(State, Option<Failure>)> {
+        let mut run = 0;
+        let mut told = None;
+        for instance in &self.operation.instances {
+            match self.fate(instance, observations)? {
+                End::Runs => run += 1,
+                End::Failed => told = told.or(Some(instance)),
+            }
+        }
+        let asked = self.operation.instance_count;
+        if run == asked {
+            return Some((State::Succeeded, None));
+        }
+        let cause = told.map_or_else(
+            || "the cloud delivered fewer instances than asked for".to_owned(),
+            |instance| format!("{}: {}", instance.id, failure_message(instance)),
+        );
+        let failure = launch_failure(
+            Reason::LaunchFailed,
+            format!("{run} of {asked} instances run; {cause}"),
+            &self.operation,
+        );
+        let state = if run == 0 {
+            State::Failed
+        } else {
+            State::Partial
+        };
+        Some((state, Some(failure)))
+    }
+
+    /// How a machine ended, if it did. One that is missing counts as gone only by an answer that
+    /// leaves it out: silence of the cloud proves nothing.
+    fn fate(&self, instance: &Instance, observations: &[Observation]) -> Option<End> {
+        let Some(missing_since) = instance.missing_since else {
+            return instance.state.as_ref().and_then(ends);
+        };
+        let left_out = |seen: &Observation| seen.id == instance.id && seen.state.is_none();
+        let gone = since(self.now, missing_since) >= self.timings.missing_grace;
+        (gone && observations.iter().any(left_out)).then_some(End::Failed)
+    }
+
+    pub(super) fn time_out(self) -> Operation {
+        let (asked, run) = (self.operation.instance_count, self.running());
+        let failure = launch_failure(
+            Reason::LaunchTimeout,
+            format!(
+                "{run} of {asked} instances run after {} s; the others may still come up",
+                self.timings.launch_timeout.as_secs()
+            ),
+            &self.operation,
+        );
+        let state = if run == 0 {
+            State::Failed
+        } else {
+            State::Partial
+        };
+        self.end(state, failure)
+    }
+
+    fn running(&self) -> usize {
+        let runs = |instance: &&Instance| instance.state == Some(InstanceState::Running);
+        self.operation.instances.iter().filter(runs).count()
+    }
+
+    pub(super) fn needs_operator(self, message: String) -> Operation {
+        let failure = launch_failure(Reason::NeedsOperator, message, &self.operation);
+        self.end(State::NeedsOperator, failure)
+    }
+
+    fn fail(self, failure: Failure) -> Operation {
+        self.end(State::Failed, failure)
+    }
+
+    fn end(mut self, state: State, failure: Failure) -> Operation {
+        let note = failure.message.clone();
+        self.operation.failure = Some(failure);
+        self.enter(state, note)
+    }
+
+    fn end_attempt(&mut self, result: AttemptResult, cloud_request_id: Option<String>) {
+        if cloud_request_id.is_some() {
+            self.operation
+                .cloud_request_id
+                .clone_from(&cloud_request_id);
+        }
+        if let Some(attempt) = self.operation.attempts.last_mut() {
+            attempt.result = result;
+            attempt.cloud_request_id = cloud_request_id;
+        }
+    }
+
+    fn enter(mut self, state: State, note: String) -> Operation {
+        self.operation.transitions.push(Transition {
+            state: state.name(),
+            time: self.now,
+            note,
+        });
+        self.operation.state = state;
+        self.done()
+    }
+
+    fn done(mut self) -> Operation {
+        self.operation.sequence += 1;
+        self.operation.update_time = self.now;
+        self.operation
+    }
+}
+
+/// Takes over what a poll showed; whether that changed anything.
+fn observe_instance(instance: &mut Instance, seen: &Observation, now: UtcDateTime) -> bool {
+    let before = instance.clone();
+    match &seen.state {
+        Some(state) => {
+            instance.state = Some(state.clone());
+            instance.missing_since = None;
+        }
+        None => instance.missing_since = instance.missing_since.or(Some(now)),
+    }
+    if let Some(detail) = &seen.detail {
+        describe(instance, detail);
+    }
+    if instance.state == Some(InstanceState::Running) {
+        instance.running_time = instance.running_time.or(Some(now));
+    }
+    *instance != before
+}
+
+fn describe(instance: &mut Instance, detail: &InstanceDetail) {
+    instance.name.clone_from(&detail.name);
+    instance.instance_type.clone_from(&detail.instance_type);
+    instance.zone.clone_from(&detail.zone);
+    instance
+        .private_ip_addresses
+        .clone_from(&detail.private_ip_addresses);
+    instance
+        .public_ip_addresses
+        .clone_from(&detail.public_ip_addresses);
+    instance
+        .failure_message
+        .clone_from(&detail.latest_operation_error);
+}
+
+/// Why a machine did not come up, for a person.
+fn failure_message(instance: &Instance) -> String {
+    match &instance.state {
+        None => "the cloud never showed it".to_owned(),
+        Some(_) if instance.missing_since.is_some() => "the cloud no longer shows it".to_owned(),
+        Some(state) if instance.failure_message.is_empty() => {
+            format!("it is {} and the cloud gives no cause", state.as_str())
+        }
+        Some(state) => format!("it is {}: {}", state.as_str(), instance.failure_message),
+    }
+}
+
+fn launch_failure(reason: Reason, message: String, operation: &Operation) -> Failure {
+    Failure {
+        reason,
+        message,
+        cloud_code: String::new(),
+        cloud_request_id: operation.cloud_request_id.clone().unwrap_or_default(),
+        parameters: Vec::new(),
+    }
+}
+
+/// Whether an attempt before the last one may have launched something.
+fn earlier_doubt(operation: &Operation) -> bool {
+    operation.attempts.iter().rev().skip(1).any(is_unanswered)
+}

@@ -1,0 +1,109 @@
+//! The operations that this replica holds a lease on, each with its newest snapshot.
+
+use crate::domain::ids::OperationId;
+use crate::domain::operation::{Lease, Operation};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// What is in hand. A snapshot is a latest-value cell: writing it never waits for its readers.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    held: Mutex<HashMap<OperationId, Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    lease: Lease,
+    newest: watch::Sender<Arc<Operation>>,
+    /// A step is under way, and there must be no second one.
+    stepping: bool,
+}
+
+impl Table {
+    /// Takes an operation in hand; it replaces what was there under an older lease.
+    pub(super) fn hold(&self, lease: Lease, operation: Arc<Operation>) {
+        let mut held = self.lock();
+        let newer = held
+            .get(&lease.operation)
+            .is_some_and(|held| held.lease.epoch >= lease.epoch);
+        if !newer {
+            let held_anew = Held {
+                lease,
+                newest: watch::Sender::new(operation),
+                stepping: false,
+            };
+            held.insert(lease.operation, held_anew);
+        }
+    }
+
+    /// Marks an operation as being stepped; nothing when it is not in hand, or marked already.
+    pub(super) fn begin_step(&self, id: OperationId) -> Option<(Lease, Arc<Operation>)> {
+        let mut held = self.lock();
+        let held = held.get_mut(&id).filter(|held| !held.stepping)?;
+        held.stepping = true;
+        Some((held.lease, Arc::clone(&held.newest.borrow())))
+    }
+
+    /// Takes the mark away, if it is this lease's.
+    pub(super) fn end_step(&self, lease: Lease) {
+        let mut held = self.lock();
+        if let Some(held) = held
+            .get_mut(&lease.operation)
+            .filter(|held| held.lease == lease)
+        {
+            held.stepping = false;
+        }
+    }
+
+    /// The lease and the newest snapshot.
+    pub(super) fn get(&self, id: OperationId) -> Option<(Lease, Arc<Operation>)> {
+        let held = self.lock();
+        let held = held.get(&id)?;
+        Some((held.lease, Arc::clone(&held.newest.borrow())))
+    }
+
+    /// The cell that the newest snapshot is in.
+    pub(super) fn subscribe(&self, id: OperationId) -> Option<watch::Receiver<Arc<Operation>>> {
+        self.lock().get(&id).map(|held| held.newest.subscribe())
+    }
+
+    /// Shows a newer snapshot to who watches.
+    pub(super) fn publish(&self, operation: Arc<Operation>) {
+        if let Some(held) = self.lock().get(&operation.id) {
+            held.newest.send_if_modified(|newest| {
+                let newer = operation.sequence > newest.sequence;
+                if newer {
+                    *newest = operation;
+                }
+                newer
+            });
+        }
+    }
+
+    /// Lets go of an operation, unless it is in hand under another lease by now.
+    pub(super) fn let_go(&self, lease: Lease) {
+        let mut held = self.lock();
+        if held
+            .get(&lease.operation)
+            .is_some_and(|held| held.lease == lease)
+        {
+            held.remove(&lease.operation);
+        }
+    }
+
+    /// What is in hand.
+    pub(super) fn ids(&self) -> Vec<OperationId> {
+        self.lock().keys().copied().collect()
+    }
+
+    /// How many are in hand.
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<OperationId, Held>> {
+        // Every change is a single call on the map, so a panic elsewhere cannot leave it half done.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,108 @@
+//! Following one operation: always the newest snapshot, never an older one.
+
+use super::{Inner, OperationError};
+use crate::domain::ids::OperationId;
+use crate::domain::operation::Operation;
+use std::sync::Arc;
+use std::time::Duration;
+use time::UtcDateTime;
+use tokio::sync::watch::Receiver;
+
+/// How often the journal is read for an operation that another process steps.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// Follows one operation from a cursor. It reads the operation's latest-value cell where this
+/// process steps it, else the journal.
+#[derive(Debug)]
+pub struct Watch {
+    operations: Arc<Inner>,
+    /// The newest snapshot known.
+    newest: Arc<Operation>,
+    /// The sequence of the newest snapshot that was given out.
+    seen: u64,
+    cell: Option<Receiver<Arc<Operation>>>,
+    /// When the journal is read next, if there is no cell.
+    refresh_at: UtcDateTime,
+}
+
+impl Watch {
+    pub(super) fn new(operations: Arc<Inner>, operation: Operation, seen: u64) -> Self {
+        let cell = operations.table.subscribe(operation.id);
+        Self {
+            newest: Arc::new(operation),
+            refresh_at: operations.clock.now() + REFRESH,
+            operations,
+            seen,
+            cell,
+        }
+    }
+
+    /// What is followed.
+    #[must_use]
+    pub fn id(&self) -> OperationId {
+        self.newest.id
+    }
+
+    /// The sequence of the newest snapshot that was given out.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.seen
+    }
+
+    /// The next snapshot, once there is one newer than the last; nothing when there will never be
+    /// one. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// [`OperationError::Stopping`] when the gateway stops, and when the journal fails. The operation goes
+    /// on: it can be followed again from [`Watch::sequence`].
+    pub async fn next(&mut self) -> Result<Option<Arc<Operation>>, OperationError> {
+        loop {
+            self.look();
+            if self.newest.sequence > self.seen {
+                self.seen = self.newest.sequence;
+                return Ok(Some(Arc::clone(&self.newest)));
+            }
+            if self.newest.state.name().is_at_rest() {
+                return Ok(None);
+            }
+            let stop = self.operations.stop.clone();
+            tokio::select! {
+                biased;
+                changed = self.changed() => changed?,
+                () = stop.cancelled() => return Err(OperationError::Stopping),
+            }
+        }
+    }
+
+    /// Takes over what the cell holds, if it is newer.
+    fn look(&mut self) {
+        if let Some(cell) = &mut self.cell {
+            let held = cell.borrow_and_update();
+            if held.sequence > self.newest.sequence {
+                self.newest = Arc::clone(&held);
+            }
+        }
+    }
+
+    /// Returns when there may be something newer.
+    async fn changed(&mut self) -> Result<(), OperationError> {
+        if let Some(cell) = &mut self.cell
+            && cell.changed().await.is_ok()
+        {
+            return Ok(());
+        }
+        // Nobody here steps it (any more): the journal tells, and whether somebody here does again.
+        self.operations.clock.sleep_until(self.refresh_at).await;
+        self.cell = self.operations.table.subscribe(self.newest.id);
+        let Operation {
+            id, organization, ..
+        } = &*self.newest;
+        let found = self.operations.store.get(organization, *id).await?;
+        self.refresh_at = self.operations.clock.now() + REFRESH;
+        let found = found.ok_or(OperationError::NotFound)?;
+        if found.sequence > self.newest.sequence {
+            self.newest = Arc::new(found);
+        }
+        Ok(())
+    }
+}
