@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod cloud;
 pub mod domain;
+pub mod grpc;
 pub mod metrics;
 pub mod operations;
 pub mod pb;

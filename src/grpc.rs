@@ -1,0 +1,207 @@
+//! The door: who calls, what they wish, and how they are answered.
+
+pub mod auth;
+mod follow;
+pub mod observe;
+mod spec;
+mod status;
+mod wire;
+
+use crate::clock::Clock;
+use crate::domain::ids::{OperationId, OrganizationId, Principal};
+use crate::domain::operation::Operation;
+use crate::domain::request::{LaunchRequest, Wish};
+use crate::domain::rules::Limits;
+use crate::metrics;
+use crate::operations::{OperationError, Operations, Watch};
+use crate::pb::v1 as pb;
+use crate::pb::v1::cvm_gateway_service_server::CvmGatewayService;
+use crate::policy::Policy;
+use auth::Auth;
+use follow::{Event, Follow, Messages, follow};
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::{Request, Response, Status};
+
+/// The gateway's service.
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub auth: Auth,
+    pub policy: Arc<Policy>,
+    pub limits: Arc<Limits>,
+    pub operations: Operations,
+    pub clock: Clock,
+    pub metrics: metrics::Grpc,
+    /// How long a stream may be silent.
+    pub heartbeat_interval: Duration,
+}
+
+#[tonic::async_trait]
+impl CvmGatewayService for Service {
+    type RunInstancesStream = Messages<pb::RunInstancesResponse>;
+    type WatchOperationStream = Messages<pb::WatchOperationResponse>;
+    type TerminateInstancesStream = Messages<pb::TerminateInstancesResponse>;
+
+    async fn run_instances(
+        &self,
+        request: Request<pb::RunInstancesRequest>,
+    ) -> Result<Response<Self::RunInstancesStream>, Status> {
+        let principal = self.auth.authenticate(&request);
+        let wish = wire::wish(request.into_inner(), &self.limits)?;
+        observe::request(&wish.request_id);
+        let request_id = wish.request_id.clone();
+        let fingerprint = wish.fingerprint().map_err(OperationError::from)?;
+        let watch = match self.submit(&principal, wish).await {
+            Ok(watch) => watch,
+            // What was accepted once is answered, whatever the rules have become since.
+            Err(refusal) => {
+                let organization = &principal.organization;
+                let attached = self
+                    .operations
+                    .attach(organization, &request_id, &fingerprint);
+                attached.await.unwrap_or(None).ok_or(refusal)?
+            }
+        };
+        observe::operation(watch.id());
+        let settings = self.follow("RunInstances", true);
+        Ok(Response::new(follow(
+            watch,
+            settings,
+            run_instances_response,
+        )))
+    }
+
+    async fn watch_operation(
+        &self,
+        request: Request<pb::WatchOperationRequest>,
+    ) -> Result<Response<Self::WatchOperationStream>, Status> {
+        let principal = self.auth.authenticate(&request);
+        let message = request.into_inner();
+        let id = wire::operation_id(&message.name)?;
+        observe::operation(id);
+        let after = message.after_sequence;
+        let watch = self
+            .operations
+            .watch(&principal.organization, id, after)
+            .await?;
+        let settings = self.follow("WatchOperation", false);
+        Ok(Response::new(follow(
+            watch,
+            settings,
+            watch_operation_response,
+        )))
+    }
+
+    async fn get_operation(
+        &self,
+        request: Request<pb::GetOperationRequest>,
+    ) -> Result<Response<pb::GetOperationResponse>, Status> {
+        let principal = self.auth.authenticate(&request);
+        let id = wire::operation_id(&request.into_inner().name)?;
+        let operation = self.operations.get(&principal.organization, id).await?;
+        Ok(Response::new(pb::GetOperationResponse {
+            operation: Some(wire::operation(&operation)),
+        }))
+    }
+
+    async fn list_operations(
+        &self,
+        request: Request<pb::ListOperationsRequest>,
+    ) -> Result<Response<pb::ListOperationsResponse>, Status> {
+        let principal = self.auth.authenticate(&request);
+        let message = request.into_inner();
+        let page = wire::page(&message)?;
+        let (operations, next) = self.page(&principal.organization, &page).await?;
+        Ok(Response::new(pb::ListOperationsResponse {
+            next_page_token: next
+                .map_or_else(String::new, |last| wire::page_token(last, &message.states)),
+            operations: operations.iter().map(wire::operation).collect(),
+        }))
+    }
+
+    async fn plan_run_instances(
+        &self,
+        _request: Request<pb::PlanRunInstancesRequest>,
+    ) -> Result<Response<pb::PlanRunInstancesResponse>, Status> {
+        Err(status::not_implemented("PlanRunInstances"))
+    }
+
+    async fn cancel_operation(
+        &self,
+        _request: Request<pb::CancelOperationRequest>,
+    ) -> Result<Response<pb::CancelOperationResponse>, Status> {
+        Err(status::not_implemented("CancelOperation"))
+    }
+
+    async fn terminate_instances(
+        &self,
+        _request: Request<pb::TerminateInstancesRequest>,
+    ) -> Result<Response<Self::TerminateInstancesStream>, Status> {
+        Err(status::not_implemented("TerminateInstances"))
+    }
+
+    async fn list_instances(
+        &self,
+        _request: Request<pb::ListInstancesRequest>,
+    ) -> Result<Response<pb::ListInstancesResponse>, Status> {
+        Err(status::not_implemented("ListInstances"))
+    }
+}
+
+impl Service {
+    async fn submit(&self, principal: &Principal, wish: Wish) -> Result<Watch, Status> {
+        let request = LaunchRequest::parse(wish, &self.limits)?;
+        let grant = self.policy.authorize(principal, request)?;
+        Ok(self.operations.submit(&grant).await?)
+    }
+
+    fn follow(&self, method: &str, ends_with_error: bool) -> Follow {
+        Follow {
+            clock: self.clock.clone(),
+            heartbeat_interval: self.heartbeat_interval,
+            ends_with_error,
+            open: self.metrics.streams_open.with_label_values(&[method]),
+        }
+    }
+
+    /// A page, and its last id when there is another page.
+    async fn page(
+        &self,
+        organization: &OrganizationId,
+        page: &wire::Page,
+    ) -> Result<(Vec<Operation>, Option<OperationId>), Status> {
+        let Some(states) = &page.states else {
+            return Ok((Vec::new(), None));
+        };
+        let one_more = page.size.saturating_add(1);
+        let listed = self
+            .operations
+            .list(organization, states, page.before, one_more)
+            .await;
+        let mut operations = listed?;
+        let asked = operations.len();
+        let size = usize::try_from(page.size).unwrap_or(usize::MAX);
+        operations.truncate(wire::fitting(&operations).min(size));
+        let more = operations.len() < asked;
+        let last = operations.last().map(|operation| operation.id);
+        Ok((operations, last.filter(|_| more)))
+    }
+}
+
+fn run_instances_response(event: Event) -> pb::RunInstancesResponse {
+    use pb::run_instances_response::Event as Pb;
+    let event = match event {
+        Event::Snapshot(operation) => Pb::Operation(wire::operation(&operation)),
+        Event::Heartbeat(heartbeat) => Pb::Heartbeat(heartbeat),
+    };
+    pb::RunInstancesResponse { event: Some(event) }
+}
+
+fn watch_operation_response(event: Event) -> pb::WatchOperationResponse {
+    use pb::watch_operation_response::Event as Pb;
+    let event = match event {
+        Event::Snapshot(operation) => Pb::Operation(wire::operation(&operation)),
+        Event::Heartbeat(heartbeat) => Pb::Heartbeat(heartbeat),
+    };
+    pb::WatchOperationResponse { event: Some(event) }
+}

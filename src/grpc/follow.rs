@@ -1,0 +1,111 @@
+//! Streams: snapshots as they come, heartbeats while nothing does, and the end.
+
+use super::{status, wire};
+use crate::clock::Clock;
+use crate::domain::operation::Operation;
+use crate::metrics::Gauge;
+use crate::operations::Watch;
+use crate::pb::v1 as pb;
+use futures_util::stream::{Stream, unfold};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::Status;
+
+/// A stream of messages to a client.
+pub(super) type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// What a message of such a stream tells.
+#[derive(Debug)]
+pub(super) enum Event {
+    Snapshot(Arc<Operation>),
+    Heartbeat(pb::Heartbeat),
+}
+
+/// How a stream of one operation is followed.
+#[derive(Debug)]
+pub(super) struct Follow {
+    pub(super) clock: Clock,
+    /// How long a stream may be silent.
+    pub(super) heartbeat_interval: Duration,
+    /// Whether the stream ends with the operation's error when it did not fully succeed.
+    pub(super) ends_with_error: bool,
+    /// Counts the open streams.
+    pub(super) open: Gauge,
+}
+
+/// A stream and where it stands.
+struct Open {
+    watch: Watch,
+    follow: Follow,
+    last: Option<Arc<Operation>>,
+    ended: bool,
+}
+
+/// Follows an operation to its end, in messages that `render` makes.
+pub(super) fn follow<T: Send + 'static>(
+    watch: Watch,
+    follow: Follow,
+    render: fn(Event) -> T,
+) -> Messages<T> {
+    follow.open.inc();
+    let open = Open {
+        watch,
+        follow,
+        last: None,
+        ended: false,
+    };
+    let messages = unfold(open, move |mut open| async move {
+        let event = open.next().await?;
+        Some((event.map(render), open))
+    });
+    Box::pin(messages)
+}
+
+impl Open {
+    /// The next event; nothing after the last one.
+    async fn next(&mut self) -> Option<Result<Event, Status>> {
+        if self.ended {
+            return None;
+        }
+        let interval = self.follow.heartbeat_interval;
+        let newest = self.follow.clock.timeout(interval, self.watch.next()).await;
+        match newest {
+            None => Some(Ok(Event::Heartbeat(self.heartbeat()))),
+            Some(Ok(Some(operation))) => {
+                self.last = Some(Arc::clone(&operation));
+                Some(Ok(Event::Snapshot(operation)))
+            }
+            Some(Ok(None)) => {
+                self.ended = true;
+                self.error().map(Err)
+            }
+            Some(Err(error)) => {
+                self.ended = true;
+                Some(Err(status::resumable(
+                    &error,
+                    self.watch.id(),
+                    self.watch.sequence(),
+                )))
+            }
+        }
+    }
+
+    fn heartbeat(&self) -> pb::Heartbeat {
+        pb::Heartbeat {
+            time: Some(wire::timestamp(self.follow.clock.now())),
+            sequence: self.watch.sequence(),
+        }
+    }
+
+    fn error(&self) -> Option<Status> {
+        let last = self.last.as_ref().filter(|_| self.follow.ends_with_error);
+        last.and_then(|operation| status::of_operation(operation))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.follow.open.dec();
+    }
+}
