@@ -1,0 +1,84 @@
+//! The HTTP side door: metrics and health, for machines that watch the gateway.
+
+use crate::clock::Clock;
+use crate::domain::operation::StateName;
+use crate::metrics::Metrics;
+use crate::operations::Operations;
+use crate::store::Store;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long readiness and the counts of a scrape may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// What the side door shows.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    pub metrics: Metrics,
+    pub store: Store,
+    pub operations: Operations,
+    pub clock: Clock,
+}
+
+/// Serves `/metrics` (Prometheus' text format), `/livez` (the process answers) and `/readyz` (new
+/// launches are taken).
+pub fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .with_state(Arc::new(admin))
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    // A journal that does not answer must not blind who looks at everything else.
+    if let Some(Ok(counts)) = admin
+        .clock
+        .timeout(ANSWER_WITHIN, admin.store.counts())
+        .await
+    {
+        for state in StateName::ALL {
+            let counted = counts.iter().find(|(counted, _)| *counted == state);
+            let gauge = admin
+                .metrics
+                .operations
+                .count
+                .with_label_values(&[state.as_str()]);
+            gauge.set(counted.map_or(0, |(_, count)| *count));
+        }
+    }
+    match admin.metrics.render() {
+        Ok(text) => ([(header::CONTENT_TYPE, prometheus_text())], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn ready(State(admin): State<Arc<Admin>>) -> Response {
+    match admin
+        .clock
+        .timeout(ANSWER_WITHIN, admin.operations.ready())
+        .await
+    {
+        Some(Ok(())) => "ok\n".into_response(),
+        Some(Err(error)) => {
+            let cause = error.source().map(|source| format!(": {source}"));
+            let text = format!("{error}{}\n", cause.unwrap_or_default());
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+        None => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the journal does not answer\n",
+        )
+            .into_response(),
+    }
+}
+
+const fn prometheus_text() -> &'static str {
+    "text/plain; version=0.0.4; charset=utf-8"
+}
