@@ -11,4 +11,5 @@ pub mod metrics;
 pub mod operations;
 pub mod pb;
 pub mod policy;
+pub mod simulator;
 pub mod store;

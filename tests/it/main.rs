@@ -10,4 +10,6 @@
 mod cloud;
 mod log;
 mod postgres;
+mod python_sdk;
+mod simulator;
 mod store;

@@ -1,0 +1,429 @@
+//! A fake CVM API on HTTP that official SDKs talk to unmodified.
+//!
+//! Reading order: this file takes a call from the socket, proves who signed it (`auth`), decodes it
+//! (`wire`) and hands it to the fake cloud (`world`), which asks `validate` whether it is sound.
+//! What the cloud sells is in `catalog`; what happened is in `ledger`.
+
+mod auth;
+mod catalog;
+mod ledger;
+mod names;
+mod validate;
+mod wire;
+mod world;
+
+pub use catalog::{Catalog, CatalogError, EMBEDDED};
+
+use crate::clock::Clock;
+use auth::Received;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use http::{HeaderMap, Method, Request, header, request};
+use ledger::{Attempt, Ledger};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wire::{Refusal, decode};
+use world::{Call, World};
+
+/// The largest body (contract §1: 10 MB for TC3 POST).
+const BODY_MAX: usize = 10_000_000;
+/// Queries of GET that the cloud takes, in bytes.
+const QUERY_MAX: usize = 32 * 1024;
+/// How long a stop waits for open calls.
+const STOP_MAX: Duration = Duration::from_secs(5);
+const VERSION: &str = "2017-03-12";
+
+/// How a simulator is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What the cloud sells and what the account owns.
+    pub catalog: Catalog,
+    /// How much faster than the real cloud machines go through their states.
+    pub speed: Speed,
+    /// The same seed and the same calls at the same times give the same answers.
+    pub seed: u64,
+}
+
+/// How many times faster than the real cloud: above 0, at most a million.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Speed(f64);
+
+/// A speed that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("a speed is a number above 0 and at most 1000000, such as 1 or 50")]
+pub struct SpeedError;
+
+/// A running simulator. Dropping it leaves it running; [`Simulator::stop`] ends it.
+#[derive(Debug)]
+pub struct Simulator {
+    addr: SocketAddr,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// What the handlers share.
+#[derive(Debug)]
+struct Face {
+    catalog: Arc<Catalog>,
+    clock: Clock,
+    state: Mutex<Record>,
+}
+
+#[derive(Debug)]
+struct Record {
+    world: World,
+    ledger: Ledger,
+}
+
+impl Speed {
+    /// The real cloud's own speed.
+    pub const REAL: Self = Self(1.0);
+
+    /// `times` as fast as the real cloud.
+    ///
+    /// # Errors
+    /// When `times` is not above 0 and at most a million.
+    pub fn new(times: f64) -> Result<Self, SpeedError> {
+        let sound = times > 0.0 && times <= 1e6;
+        sound.then_some(Self(times)).ok_or(SpeedError)
+    }
+}
+
+impl FromStr for Speed {
+    type Err = SpeedError;
+
+    fn from_str(text: &str) -> Result<Self, SpeedError> {
+        Self::new(text.parse().unwrap_or(f64::NAN))
+    }
+}
+
+impl Simulator {
+    /// Serves the fake cloud on `listener` until [`Simulator::stop`]. Its state is empty at first and lives in memory.
+    ///
+    /// # Errors
+    /// When the listener has no address.
+    pub fn start(settings: Settings, listener: TcpListener, clock: Clock) -> std::io::Result<Self> {
+        let addr = listener.local_addr()?;
+        let catalog = Arc::new(settings.catalog);
+        let world = World::new(Arc::clone(&catalog), settings.seed, settings.speed.0);
+        let state = Mutex::new(Record {
+            world,
+            ledger: Ledger::default(),
+        });
+        let router = Router::new()
+            .route("/", any(call))
+            .route("/_ledger", get(ledger))
+            .route("/_health", get(|| async { "ok\n" }))
+            .with_state(Arc::new(Face {
+                catalog,
+                clock,
+                state,
+            }));
+        let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let stopped = stopping.clone().cancelled_owned();
+        tasks.spawn(async move {
+            let served = axum::serve(listener, router)
+                .with_graceful_shutdown(stopped)
+                .await;
+            if let Err(error) = served {
+                tracing::error!(%error, "the simulator stopped serving");
+            }
+        });
+        tasks.close();
+        tracing::info!(%addr, "the simulator serves the CVM API");
+        Ok(Self {
+            addr,
+            stopping,
+            tasks,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Accepts no more calls and waits for the open ones, five seconds at most.
+    pub async fn stop(self) {
+        self.stopping.cancel();
+        if Clock::system()
+            .timeout(STOP_MAX, self.tasks.wait())
+            .await
+            .is_none()
+        {
+            tracing::warn!("calls to the simulator were still open when it stopped");
+        }
+    }
+}
+
+impl Face {
+    fn lock(&self) -> MutexGuard<'_, Record> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One call of the API: whatever comes of it is answered with HTTP 200 and written to the ledger.
+async fn call(State(face): State<Arc<Face>>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, BODY_MAX).await.ok();
+    let short = parts
+        .uri
+        .query()
+        .is_none_or(|query| query.len() <= QUERY_MAX);
+    let whole = body.is_some() && short;
+    let body = body.unwrap_or_default();
+    let parameters = wire::parameters(&parts.method, &parts.uri, &body);
+    let mut record = face.lock();
+    let request_id = record.world.next_request_id();
+    let outcome = if whole {
+        let received = Received {
+            method: &parts.method,
+            query: parts.uri.query().unwrap_or_default(),
+            headers: &parts.headers,
+            body: &body,
+        };
+        answer(&face, &mut record, &received, &parameters, &request_id)
+    } else {
+        let message = "The request is too large or was cut off.";
+        Err(Refusal::new("RequestSizeLimitExceeded", message))
+    };
+    let verdict = outcome.as_ref().err().map_or("OK", |refusal| refusal.code);
+    let parameters = parameters.ok();
+    let at = world::timestamp(face.clock.now());
+    let attempt = attempt(
+        at,
+        request_id.clone(),
+        verdict,
+        &parts,
+        &body,
+        parameters.as_ref(),
+    );
+    tracing::debug!(
+        request_id,
+        verdict,
+        action = attempt.action,
+        "simulated call"
+    );
+    if !record.ledger.is_full() {
+        record.ledger.push(attempt);
+    }
+    envelope(outcome, request_id)
+}
+
+/// Authentication, then the rate limit, then the parameters, then the cloud itself.
+fn answer(
+    face: &Face,
+    record: &mut Record,
+    received: &Received<'_>,
+    parameters: &Result<Value, Refusal>,
+    request_id: &str,
+) -> Result<Value, Refusal> {
+    if record.ledger.is_full() {
+        let message = "The simulator's ledger is full; restart it.";
+        return Err(Refusal::new("ServiceUnavailable", message));
+    }
+    if ![Method::GET, Method::POST].contains(received.method) {
+        let message = "Only GET and POST requests are supported.";
+        return Err(Refusal::new("UnsupportedProtocol", message));
+    }
+    let now = face.clock.now();
+    let key = auth::verify(&face.catalog, received, now)?;
+    let name = common(received.headers, "X-TC-Action")?;
+    let action = Action::parse(name)?;
+    let version = common(received.headers, "X-TC-Version")?;
+    if version != VERSION {
+        let message = format!("The version `{version}` does not exist.");
+        return Err(Refusal::new("NoSuchVersion", message));
+    }
+    record.world.admit(now, &key.secret_id, name)?;
+    let region = if action.has_region() {
+        region(&face.catalog, received.headers)?
+    } else {
+        ""
+    };
+    let call = Call {
+        now,
+        secret_id: &key.secret_id,
+        region,
+        request_id,
+    };
+    let parameters = parameters.as_ref().map_err(Refusal::clone)?;
+    dispatch(&mut record.world, &call, action, parameters)
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Action {
+    RunInstances,
+    DescribeInstances,
+    DescribeInstancesStatus,
+    TerminateInstances,
+    DescribeZones,
+    DescribeRegions,
+}
+
+impl Action {
+    fn parse(name: &str) -> Result<Self, Refusal> {
+        match name {
+            "RunInstances" => Ok(Self::RunInstances),
+            "DescribeInstances" => Ok(Self::DescribeInstances),
+            "DescribeInstancesStatus" => Ok(Self::DescribeInstancesStatus),
+            "TerminateInstances" => Ok(Self::TerminateInstances),
+            "DescribeZones" => Ok(Self::DescribeZones),
+            "DescribeRegions" => Ok(Self::DescribeRegions),
+            _ => {
+                let message = format!("The action `{name}` does not exist.");
+                Err(Refusal::new("InvalidAction", message))
+            }
+        }
+    }
+
+    fn has_region(self) -> bool {
+        !matches!(self, Self::DescribeRegions)
+    }
+}
+
+fn dispatch(
+    world: &mut World,
+    call: &Call<'_>,
+    action: Action,
+    parameters: &Value,
+) -> Result<Value, Refusal> {
+    match action {
+        Action::RunInstances => answered(world.run_instances(call, &decode(parameters)?)?),
+        Action::DescribeInstances => {
+            answered(world.describe_instances(call, &decode(parameters)?)?)
+        }
+        Action::DescribeInstancesStatus => {
+            answered(world.describe_instances_status(call, &decode(parameters)?)?)
+        }
+        Action::TerminateInstances => {
+            answered(world.terminate_instances(call, &decode(parameters)?)?)
+        }
+        Action::DescribeZones => {
+            let wire::Nothing {} = decode(parameters)?;
+            answered(world.describe_zones(call)?)
+        }
+        Action::DescribeRegions => {
+            let wire::Nothing {} = decode(parameters)?;
+            answered(world.describe_regions())
+        }
+    }
+}
+
+fn answered(answer: impl Serialize) -> Result<Value, Refusal> {
+    serde_json::to_value(answer).map_err(|error| Refusal::new("InternalError", error.to_string()))
+}
+
+fn region<'h>(catalog: &Catalog, headers: &'h HeaderMap) -> Result<&'h str, Refusal> {
+    let region = common(headers, "X-TC-Region")?;
+    if catalog.region(region).is_none() {
+        let message = format!("The region `{region}` is not supported.");
+        return Err(Refusal::new("UnsupportedRegion", message));
+    }
+    Ok(region)
+}
+
+/// A common parameter, which TC3 sends as a header.
+fn common<'h>(headers: &'h HeaderMap, name: &str) -> Result<&'h str, Refusal> {
+    let value = headers.get(name).and_then(|value| value.to_str().ok());
+    value.ok_or_else(|| validate::missing(name.trim_start_matches("X-TC-")))
+}
+
+fn attempt(
+    at: String,
+    request_id: String,
+    verdict: &'static str,
+    parts: &request::Parts,
+    body: &[u8],
+    parameters: Option<&Value>,
+) -> Attempt {
+    let header = |name: &str| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
+    let token = parameters.and_then(|parameters| parameters.get("ClientToken"));
+    let text = match parts.method {
+        Method::GET => parameters.map(Value::to_string).unwrap_or_default(),
+        _ => String::from_utf8_lossy(body).into_owned(),
+    };
+    Attempt {
+        kind: ledger::Kind::Attempt,
+        at,
+        request_id,
+        verdict,
+        action: header("x-tc-action"),
+        region: header("x-tc-region"),
+        key_id: auth::claimed_key_id(&parts.headers),
+        signed_at: header("x-tc-timestamp"),
+        host: header("host"),
+        unsigned_payload: header("x-tc-content-sha256").as_deref() == Some(auth::UNSIGNED_PAYLOAD),
+        client_token: token.and_then(Value::as_str).map(str::to_owned),
+        body_sha256: auth::sha256_hex(body),
+        body: ledger::keepable(&text, parameters),
+    }
+}
+
+/// `{"Response":{…,"RequestId":…}}`. The content type must be exactly this: with a charset behind it
+/// the Python SDK takes refusals for successes (contract §5).
+fn envelope(outcome: Result<Value, Refusal>, request_id: String) -> Response {
+    let mut response = outcome.unwrap_or_else(
+        |Refusal { code, message }| json!({"Error": {"Code": code, "Message": message}}),
+    );
+    if let Value::Object(members) = &mut response {
+        members.insert("RequestId".to_owned(), request_id.into());
+    }
+    let body = json!({"Response": response}).to_string();
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// JSON lines: every call, then every machine, in order.
+async fn ledger(State(face): State<Arc<Face>>) -> Response {
+    let record = face.lock();
+    let attempts = record.ledger.attempts().iter().map(serde_json::to_string);
+    let machines = record
+        .world
+        .machines(face.clock.now())
+        .map(|machine| Ok(machine.to_string()));
+    let lines: Result<Vec<_>, _> = attempts.chain(machines).collect();
+    match lines {
+        Ok(lines) => {
+            let body: String = lines
+                .iter()
+                .flat_map(|line| [line.as_str(), "\n"])
+                .collect();
+            ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+        }
+        Err(error) => (http::StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speeds() {
+        let rows = [
+            ("1", Some(1.0)),
+            ("0.5", Some(0.5)),
+            ("1000000", Some(1e6)),
+            ("1000001", None),
+            ("0", None),
+            ("-1", None),
+            ("NaN", None),
+            ("fast", None),
+        ];
+        for (text, expected) in rows {
+            let speed = text.parse::<Speed>().ok();
+            assert_eq!(speed, expected.map(Speed), "{text}");
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! Verifies TC3-HMAC-SHA256 signatures over the bytes as they came. Shares no code with the signer in `cloud`.
+
+use super::catalog::{Catalog, KeyPair};
+use super::wire::Refusal;
+use hmac::{Hmac, KeyInit, Mac};
+use http::{HeaderMap, Method, header};
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use time::UtcDateTime;
+
+/// How far the signed time may lie from the server's clock (contract §1).
+const SKEW_MAX: time::Duration = time::Duration::seconds(300);
+const ALGORITHM: &str = "TC3-HMAC-SHA256";
+const SERVICE: &str = "cvm";
+/// The value of X-TC-Content-SHA256 that leaves the body out of the signature.
+pub(super) const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
+
+/// What is signed of a request, as received.
+#[derive(Debug)]
+pub(super) struct Received<'a> {
+    pub(super) method: &'a Method,
+    /// The raw query, empty when there is none.
+    pub(super) query: &'a str,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a [u8],
+}
+
+/// The Authorization header, taken apart.
+#[derive(Debug)]
+struct Authorization<'a> {
+    secret_id: &'a str,
+    date: &'a str,
+    service: &'a str,
+    signed_headers: &'a str,
+    signature: &'a str,
+}
+
+/// Proves that the request was signed at about `now` by a key of the catalogue.
+///
+/// # Errors
+/// The API's `AuthFailure.…` and `MissingParameter` refusals.
+pub(super) fn verify<'a>(
+    catalog: &'a Catalog,
+    received: &Received<'_>,
+    now: UtcDateTime,
+) -> Result<&'a KeyPair, Refusal> {
+    let header = received.header("authorization").ok_or_else(|| {
+        let message = "The request is missing a required parameter `Authorization`.";
+        Refusal::new("MissingParameter", message)
+    })?;
+    let authorization = Authorization::parse(header).ok_or_else(|| {
+        let message = "The `Authorization` header is not a TC3-HMAC-SHA256 authorization.";
+        Refusal::new("AuthFailure.InvalidAuthorization", message)
+    })?;
+    let signed_at = received.signed_at()?;
+    if (now - signed_at).abs() > SKEW_MAX {
+        let message =
+            "The provided signature has expired: `X-TC-Timestamp` is more than five minutes off.";
+        return Err(Refusal::new("AuthFailure.SignatureExpire", message));
+    }
+    let key = catalog.key(authorization.secret_id).ok_or_else(|| {
+        let message = "The SecretId is not found, please ensure that your SecretId is correct.";
+        Refusal::new("AuthFailure.SecretIdNotFound", message)
+    })?;
+    let expected = authorization.expected(received, signed_at, key);
+    let genuine = expected.is_some_and(|expected| {
+        expected
+            .as_bytes()
+            .ct_eq(authorization.signature.as_bytes())
+            .into()
+    });
+    if !genuine {
+        let message = "The provided credentials could not be validated. Please check your signature is correct.";
+        return Err(Refusal::new("AuthFailure.SignatureFailure", message));
+    }
+    check_token(key, received)?;
+    Ok(key)
+}
+
+/// The key id that a request claims, proven or not.
+pub(super) fn claimed_key_id(headers: &HeaderMap) -> Option<String> {
+    let header = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    Authorization::parse(header).map(|parsed| parsed.secret_id.to_owned())
+}
+
+/// A permanent key's token is not looked at: the contract's clients send one beside such a key.
+fn check_token(key: &KeyPair, received: &Received<'_>) -> Result<(), Refusal> {
+    let Some(token) = &key.token else {
+        return Ok(());
+    };
+    let sent = received.header("x-tc-token").unwrap_or_default();
+    if token
+        .expose_secret()
+        .as_bytes()
+        .ct_eq(sent.as_bytes())
+        .into()
+    {
+        return Ok(());
+    }
+    let message = "The token is missing or does not belong to this SecretId.";
+    Err(Refusal::new("AuthFailure.TokenFailure", message))
+}
+
+impl Received<'_> {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    fn signed_at(&self) -> Result<UtcDateTime, Refusal> {
+        let header = self.header("x-tc-timestamp").ok_or_else(|| {
+            let message = "The request is missing a required parameter `Timestamp`.";
+            Refusal::new("MissingParameter", message)
+        })?;
+        let seconds = header.parse().ok();
+        let signed_at = seconds.and_then(|seconds| UtcDateTime::from_unix_timestamp(seconds).ok());
+        signed_at.ok_or_else(|| {
+            let message = "The value type of parameter `Timestamp` is not valid.";
+            Refusal::new("InvalidParameter", message)
+        })
+    }
+
+    fn payload_hash(&self) -> String {
+        if self.header("x-tc-content-sha256") == Some(UNSIGNED_PAYLOAD) {
+            return sha256_hex(UNSIGNED_PAYLOAD.as_bytes());
+        }
+        sha256_hex(self.body)
+    }
+
+    /// Part one of the signature; `None` when a signed header is not there.
+    fn canonical(&self, signed_headers: &str) -> Option<String> {
+        let mut headers = String::new();
+        for name in signed_headers.split(';') {
+            let value = self.header(name)?.trim().to_lowercase();
+            headers.push_str(&format!("{name}:{value}\n"));
+        }
+        let (method, query, payload) = (self.method, self.query, self.payload_hash());
+        Some(format!(
+            "{method}\n/\n{query}\n{headers}\n{signed_headers}\n{payload}"
+        ))
+    }
+}
+
+impl<'a> Authorization<'a> {
+    fn parse(header: &'a str) -> Option<Self> {
+        let mut fields = header.strip_prefix(ALGORITHM)?.split(',').map(str::trim);
+        let credential = fields.next()?.strip_prefix("Credential=")?;
+        let signed_headers = fields.next()?.strip_prefix("SignedHeaders=")?;
+        let signature = fields.next()?.strip_prefix("Signature=")?;
+        let mut scope = credential.split('/');
+        let (secret_id, date) = (scope.next()?, scope.next()?);
+        let (service, terminator) = (scope.next()?, scope.next()?);
+        let complete =
+            terminator == "tc3_request" && scope.next().is_none() && fields.next().is_none();
+        let covers = |name| signed_headers.split(';').any(|signed| signed == name);
+        (complete && covers("content-type") && covers("host")).then_some(Self {
+            secret_id,
+            date,
+            service,
+            signed_headers,
+            signature,
+        })
+    }
+
+    /// The signature that this request should carry; `None` when its scope or headers cannot be right.
+    fn expected(&self, received: &Received<'_>, at: UtcDateTime, key: &KeyPair) -> Option<String> {
+        let date = at.date().to_string();
+        if self.date != date || self.service != SERVICE {
+            return None;
+        }
+        let canonical = sha256_hex(received.canonical(self.signed_headers)?.as_bytes());
+        let timestamp = at.unix_timestamp();
+        let text = format!("{ALGORITHM}\n{timestamp}\n{date}/{SERVICE}/tc3_request\n{canonical}");
+        let secret = format!("TC3{}", key.secret_key.expose_secret());
+        let key = hmac_sha256(secret.as_bytes(), &date);
+        let key = hmac_sha256(&key, SERVICE);
+        let key = hmac_sha256(&key, "tc3_request");
+        Some(hex::encode(hmac_sha256(&key, &text)))
+    }
+}
+
+pub(super) fn sha256_hex(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+#[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+fn hmac_sha256(key: &[u8], text: &str) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine;
+    use serde_json::Value;
+
+    /// A request with its time, as a test holds and changes it.
+    struct Sample {
+        name: String,
+        method: Method,
+        query: String,
+        headers: HeaderMap,
+        body: Vec<u8>,
+        at: UtcDateTime,
+    }
+
+    impl Sample {
+        fn verify(&self, catalog: &Catalog) -> Result<(), &'static str> {
+            self.verify_at(catalog, self.at)
+        }
+
+        fn verify_at(&self, catalog: &Catalog, now: UtcDateTime) -> Result<(), &'static str> {
+            let received = Received {
+                method: &self.method,
+                query: &self.query,
+                headers: &self.headers,
+                body: &self.body,
+            };
+            verify(catalog, &received, now)
+                .map(|_| ())
+                .map_err(|refusal| refusal.code)
+        }
+
+        fn set(mut self, name: &'static str, value: &str) -> Self {
+            self.headers.insert(name, value.parse().unwrap());
+            self
+        }
+
+        fn without(mut self, name: &str) -> Self {
+            self.headers.remove(name).unwrap();
+            self
+        }
+    }
+
+    fn testdata(path: &str) -> Value {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/contract/");
+        serde_json::from_str(&std::fs::read_to_string(format!("{root}{path}")).unwrap()).unwrap()
+    }
+
+    fn capture(file: &str) -> Sample {
+        let capture = testdata(&format!("captures/{file}"));
+        let request = &capture["request"];
+        let mut headers = HeaderMap::new();
+        for pair in request["headers"].as_array().unwrap() {
+            let name: http::HeaderName = pair[0].as_str().unwrap().parse().unwrap();
+            headers.append(name, pair[1].as_str().unwrap().parse().unwrap());
+        }
+        let body = request["body_base64"].as_str().unwrap();
+        let query = request["target"].as_str().unwrap().split_once('?');
+        Sample {
+            name: file.to_owned(),
+            method: request["method"].as_str().unwrap().parse().unwrap(),
+            query: query.map_or("", |(_, query)| query).to_owned(),
+            headers,
+            body: base64::engine::general_purpose::STANDARD
+                .decode(body)
+                .unwrap(),
+            at: UtcDateTime::from_unix_timestamp(capture["timestamp"].as_i64().unwrap()).unwrap(),
+        }
+    }
+
+    fn captures() -> Vec<Sample> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/contract/captures");
+        let files = std::fs::read_dir(folder).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names
+            .filter(|name| name.contains("tc3"))
+            .map(|name| capture(&name))
+            .collect()
+    }
+
+    #[test]
+    fn every_tc3_capture_of_official_clients_verifies() {
+        let catalog = Catalog::embedded();
+        let captures = captures();
+        let posts = captures
+            .iter()
+            .filter(|sample| sample.method == Method::POST)
+            .count();
+        assert_eq!((captures.len(), posts), (88, 81));
+        for sample in &captures {
+            assert_eq!(sample.verify(&catalog), Ok(()), "{}", sample.name);
+        }
+    }
+
+    #[test]
+    fn every_tc3_vector_of_the_contract_verifies() {
+        let contract = testdata("cvm-contract.json");
+        let vectors = contract["test_vectors"]["tc3"].as_array().unwrap();
+        assert_eq!(vectors.len(), 13);
+        for vector in vectors {
+            let text = |key: &str| vector[key].as_str().unwrap_or_default().to_owned();
+            let mut catalog = Catalog::embedded();
+            catalog.keys = vec![KeyPair {
+                secret_id: text("secret_id"),
+                secret_key: text("secret_key").into(),
+                token: vector["headers"]["X-TC-Token"].as_str().map(Into::into),
+            }];
+            let mut headers = HeaderMap::new();
+            for (name, value) in vector["headers"].as_object().unwrap() {
+                let name: http::HeaderName = name.parse().unwrap();
+                headers.insert(name, value.as_str().unwrap().parse().unwrap());
+            }
+            headers.insert("authorization", text("authorization").parse().unwrap());
+            let sample = Sample {
+                name: text("name"),
+                method: text("method").parse().unwrap(),
+                query: text("query"),
+                headers,
+                body: text("body").into_bytes(),
+                at: UtcDateTime::from_unix_timestamp(vector["timestamp"].as_i64().unwrap())
+                    .unwrap(),
+            };
+            assert_eq!(sample.verify(&catalog), Ok(()), "{}", sample.name);
+        }
+    }
+
+    #[test]
+    fn a_changed_request_is_refused() {
+        let catalog = Catalog::embedded();
+        let good = || capture("python-sdk__tc3-post__ex2.json");
+        let authorization = good().headers["authorization"].to_str().unwrap().to_owned();
+        let with =
+            |from: &str, to: &str| good().set("authorization", &authorization.replace(from, to));
+        let mut other_body = good();
+        other_body.body.push(b' ');
+        let later = (good().at + time::Duration::seconds(1))
+            .unix_timestamp()
+            .to_string();
+        let rows = [
+            (other_body, "AuthFailure.SignatureFailure"),
+            (
+                good().set("host", "127.0.0.1:18081"),
+                "AuthFailure.SignatureFailure",
+            ),
+            (
+                good().set("content-type", "application/json; charset=utf-8"),
+                "AuthFailure.SignatureFailure",
+            ),
+            (
+                good().set("x-tc-timestamp", &later),
+                "AuthFailure.SignatureFailure",
+            ),
+            (good().without("host"), "AuthFailure.SignatureFailure"),
+            (
+                with("2026-11-23", "2026-11-24"),
+                "AuthFailure.SignatureFailure",
+            ),
+            (with("/cvm/", "/cbs/"), "AuthFailure.SignatureFailure"),
+            (
+                with("content-type;host", "content-type;host;x-tc-action"),
+                "AuthFailure.SignatureFailure",
+            ),
+            (
+                with("content-type;host", "host"),
+                "AuthFailure.InvalidAuthorization",
+            ),
+            (
+                with("tc3_request", "tc4_request"),
+                "AuthFailure.InvalidAuthorization",
+            ),
+            (
+                with(", Signature=", ", Sig="),
+                "AuthFailure.InvalidAuthorization",
+            ),
+            (
+                with("TC3-HMAC-SHA256", "TC3-HMAC-SHA1"),
+                "AuthFailure.InvalidAuthorization",
+            ),
+            (
+                with("Only0000001", "Only0000009"),
+                "AuthFailure.SecretIdNotFound",
+            ),
+            (
+                with("Only0000001", "Only0000002"),
+                "AuthFailure.SignatureFailure",
+            ),
+            (good().without("authorization"), "MissingParameter"),
+            (good().without("x-tc-timestamp"), "MissingParameter"),
+            (good().set("x-tc-timestamp", "now"), "InvalidParameter"),
+        ];
+        for (sample, code) in rows {
+            assert_eq!(sample.verify(&catalog), Err(code), "{:?}", sample.headers);
+        }
+    }
+
+    #[test]
+    fn a_signature_lives_five_minutes_either_way() {
+        let catalog = Catalog::embedded();
+        let sample = capture("python-sdk__tc3-post__ex2.json");
+        let rows = [(-301, false), (-300, true), (300, true), (301, false)];
+        for (skew, accepted) in rows {
+            let now = sample.at + time::Duration::seconds(skew);
+            let expected = if accepted {
+                Ok(())
+            } else {
+                Err("AuthFailure.SignatureExpire")
+            };
+            assert_eq!(sample.verify_at(&catalog, now), expected, "{skew}");
+        }
+    }
+
+    #[test]
+    fn a_temporary_key_needs_its_token() {
+        let mut catalog = Catalog::embedded();
+        catalog.keys[0].token = Some("fake-session-token/with+chars==".into());
+        let sample = || capture("python-sdk__tc3-post-token__ex2.json");
+        assert_eq!(sample().verify(&catalog), Ok(()));
+        let refused = Err("AuthFailure.TokenFailure");
+        assert_eq!(
+            sample().set("x-tc-token", "other").verify(&catalog),
+            refused
+        );
+        assert_eq!(sample().without("x-tc-token").verify(&catalog), refused);
+    }
+}

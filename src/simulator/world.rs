@@ -1,0 +1,415 @@
+//! The fake cloud itself: pure and seeded, with the time handed in. No async, no I/O, no clock.
+
+mod capacity;
+mod life;
+mod machine;
+mod query;
+
+pub(super) use life::timestamp;
+
+use super::catalog::{Catalog, Region};
+use super::validate;
+use super::wire::{self, Refusal, answer};
+use capacity::Capacity;
+use machine::Machine;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use time::UtcDateTime;
+
+/// Machines remembered, gone ones included; then only a restart helps.
+const MACHINES_MAX: usize = 1_000_000;
+/// Ids of one DescribeInstances, DescribeInstancesStatus or TerminateInstances.
+const IDS_MAX: usize = 100;
+/// The random stream of request ids; machines use the streams 0, 1, 2, …
+const REQUEST_ID_STREAM: u64 = u64::MAX;
+
+/// Everything that the fake cloud knows.
+#[derive(Debug)]
+pub(super) struct World {
+    catalog: Arc<Catalog>,
+    seed: u64,
+    speed: f64,
+    machines: Vec<Machine>,
+    by_id: HashMap<String, usize>,
+    /// Machines that are not gone yet, in order of creation.
+    alive: BTreeSet<usize>,
+    /// When machines will be gone, so that what they hold can be given back.
+    leaving: BTreeSet<(UtcDateTime, usize)>,
+    capacity: Capacity,
+    /// ClientToken → the ids once answered; never forgotten, and known in every region.
+    tokens: HashMap<String, Vec<String>>,
+    /// (key, action) → the second being counted and the calls in it.
+    windows: HashMap<(String, String), (i64, u32)>,
+    request_ids: ChaCha8Rng,
+}
+
+/// One authenticated call.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    pub(super) now: UtcDateTime,
+    pub(super) secret_id: &'a str,
+    pub(super) region: &'a str,
+    pub(super) request_id: &'a str,
+}
+
+impl World {
+    pub(super) fn new(catalog: Arc<Catalog>, seed: u64, speed: f64) -> Self {
+        Self {
+            capacity: Capacity::new(&catalog),
+            catalog,
+            seed,
+            speed,
+            machines: Vec::new(),
+            by_id: HashMap::new(),
+            alive: BTreeSet::new(),
+            leaving: BTreeSet::new(),
+            tokens: HashMap::new(),
+            windows: HashMap::new(),
+            request_ids: random_stream(seed, REQUEST_ID_STREAM),
+        }
+    }
+
+    pub(super) fn next_request_id(&mut self) -> String {
+        random_uuid(&mut self.request_ids)
+    }
+
+    /// Counts the call against its action's limit; only the first N of each second pass.
+    pub(super) fn admit(
+        &mut self,
+        now: UtcDateTime,
+        secret_id: &str,
+        action: &str,
+    ) -> Result<(), Refusal> {
+        let limit = self.catalog.rates.get(action).copied().unwrap_or(u32::MAX);
+        let second = now.unix_timestamp();
+        let window = self
+            .windows
+            .entry((secret_id.to_owned(), action.to_owned()));
+        let (counted, calls) = window.or_insert((second, 0));
+        if *counted != second {
+            (*counted, *calls) = (second, 0);
+        }
+        *calls = calls.saturating_add(1);
+        if *calls <= limit {
+            return Ok(());
+        }
+        let message = format!(
+            "Your current request times equals to `{calls}` in a second, which exceeds the frequency limit `{limit}` for a second. Please reduce the frequency of calls."
+        );
+        Err(Refusal::new("RequestLimitExceeded", message))
+    }
+
+    pub(super) fn run_instances(
+        &mut self,
+        call: &Call<'_>,
+        request: &wire::RunInstances,
+    ) -> Result<answer::Launched, Refusal> {
+        self.settle(call.now);
+        let token = validate::client_token(request)?;
+        let dry_run = request.dry_run.unwrap_or(false);
+        if let Some(ids) = token
+            .filter(|_| !dry_run)
+            .and_then(|token| self.tokens.get(token))
+        {
+            return Ok(launched(ids.clone()));
+        }
+        let catalog = Arc::clone(&self.catalog);
+        let order = validate::order(&catalog, region(&catalog, call)?, call.now, request)?;
+        let granted = self.capacity.check(&order)?;
+        if self.machines.len() >= MACHINES_MAX {
+            let message = "The simulator remembers too many machines; restart it.";
+            return Err(Refusal::new("ServiceUnavailable", message));
+        }
+        if dry_run {
+            return Ok(answer::Launched {
+                instance_id_set: None,
+            });
+        }
+        let ids: Vec<_> = (0..granted)
+            .map(|index| self.launch(call, request, &order, index, granted))
+            .collect();
+        if let Some(token) = token {
+            self.tokens.insert(token.to_owned(), ids.clone());
+        }
+        Ok(launched(ids))
+    }
+
+    pub(super) fn describe_instances(
+        &mut self,
+        call: &Call<'_>,
+        request: &wire::DescribeInstances,
+    ) -> Result<answer::Instances, Refusal> {
+        self.settle(call.now);
+        let filters = request.filters.as_deref().unwrap_or_default();
+        if !filters.is_empty()
+            && request
+                .instance_ids
+                .as_ref()
+                .is_some_and(|ids| !ids.is_empty())
+        {
+            let message = "`InstanceIds` and `Filters` exclude each other.";
+            return Err(Refusal::new("InvalidParameter", message));
+        }
+        query::check(region(&self.catalog, call)?, filters)?;
+        let page = query::Page::new(request.offset, request.limit)?;
+        let found = self.named(call, request.instance_ids.as_deref())?;
+        let found = found
+            .into_iter()
+            .filter(|machine| query::matches(machine, filters, call.now));
+        let found: Vec<_> = found.collect();
+        Ok(answer::Instances {
+            total_count: found.len(),
+            instance_set: page
+                .of(found)
+                .map(|machine| machine.view(call.now))
+                .collect(),
+        })
+    }
+
+    pub(super) fn describe_instances_status(
+        &mut self,
+        call: &Call<'_>,
+        request: &wire::DescribeInstancesStatus,
+    ) -> Result<answer::InstanceStatuses, Refusal> {
+        self.settle(call.now);
+        let page = query::Page::new(request.offset, request.limit)?;
+        let found = self.named(call, request.instance_ids.as_deref())?;
+        let status = |machine: &Machine| {
+            let instance_id = machine.id().to_owned();
+            let instance_state = machine.life.state(call.now)?;
+            Some(answer::InstanceStatus {
+                instance_id,
+                instance_state,
+            })
+        };
+        Ok(answer::InstanceStatuses {
+            total_count: found.len(),
+            instance_status_set: page.of(found).filter_map(status).collect(),
+        })
+    }
+
+    /// All of the machines or none of them.
+    pub(super) fn terminate_instances(
+        &mut self,
+        call: &Call<'_>,
+        request: &wire::TerminateInstances,
+    ) -> Result<answer::Nothing, Refusal> {
+        self.settle(call.now);
+        if request.instance_ids.is_empty() {
+            return Err(validate::missing("InstanceIds"));
+        }
+        let found = self.named(call, Some(&request.instance_ids))?;
+        let known = |id: &String| found.iter().any(|machine| machine.id() == id);
+        let lost: Vec<_> = request
+            .instance_ids
+            .iter()
+            .filter(|id| !known(id))
+            .cloned()
+            .collect();
+        if !lost.is_empty() {
+            let message = format!("The instances {lost:?} do not exist.");
+            return Err(Refusal::new("InvalidInstanceId.NotFound", message));
+        }
+        let billings: BTreeSet<_> = found
+            .iter()
+            .map(|machine| machine.billing.as_str())
+            .collect();
+        if billings.len() > 1 {
+            let message = "The instances must be of one billing type.";
+            return Err(Refusal::new(
+                "UnsupportedOperation.InstanceMixedPricingModel",
+                message,
+            ));
+        }
+        for machine in &found {
+            machine.refuse_termination(call.now)?;
+        }
+        let indexes: Vec<_> = found
+            .iter()
+            .filter_map(|machine| self.by_id.get(machine.id()).copied())
+            .collect();
+        for index in indexes {
+            self.terminate(call, index);
+        }
+        Ok(answer::Nothing {})
+    }
+
+    pub(super) fn describe_zones(&self, call: &Call<'_>) -> Result<answer::Zones, Refusal> {
+        let zones = region(&self.catalog, call)?
+            .zones
+            .iter()
+            .map(|zone| answer::Zone {
+                zone: zone.id.clone(),
+                zone_name: zone.name.clone(),
+                zone_id: zone.number.to_string(),
+                zone_state: if zone.available {
+                    "AVAILABLE"
+                } else {
+                    "UNAVAILABLE"
+                },
+            });
+        let zone_set: Vec<_> = zones.collect();
+        Ok(answer::Zones {
+            total_count: zone_set.len(),
+            zone_set,
+        })
+    }
+
+    pub(super) fn describe_regions(&self) -> answer::Regions {
+        let regions = self.catalog.regions.iter().map(|region| answer::Region {
+            region: region.id.clone(),
+            region_name: region.name.clone(),
+            region_state: "AVAILABLE",
+        });
+        let region_set: Vec<_> = regions.collect();
+        answer::Regions {
+            total_count: region_set.len(),
+            region_set,
+        }
+    }
+
+    /// Every machine ever made with its history up to `now`, for the ledger.
+    pub(super) fn machines(&self, now: UtcDateTime) -> impl Iterator<Item = Value> {
+        self.machines.iter().map(move |machine| {
+            let tags = machine.tags().iter().map(|tag| (&tag.key, &tag.value));
+            let tags: BTreeMap<_, _> = tags.collect();
+            json!({
+                "kind": "machine",
+                "instance_id": machine.id(),
+                "created_at": timestamp(machine.life.created_at()),
+                "request_id": machine.request_id,
+                "client_token": machine.client_token,
+                "key_id": machine.secret_id,
+                "region": machine.region,
+                "zone": machine.zone(),
+                "instance_type": machine.instance_type(),
+                "tags": tags,
+                "states": machine.life.history(now),
+            })
+        })
+    }
+
+    fn launch(
+        &mut self,
+        call: &Call<'_>,
+        request: &wire::RunInstances,
+        order: &validate::Order<'_>,
+        index: u32,
+        count: u32,
+    ) -> String {
+        let mut random = random_stream(
+            self.seed,
+            self.machines.len().try_into().unwrap_or_default(),
+        );
+        let seat = self.capacity.take(order, index);
+        let birth = machine::Birth {
+            call,
+            request,
+            order,
+            index,
+            count,
+            speed: self.speed,
+        };
+        let mut machine = Machine::new(&birth, seat, &mut random);
+        while self.by_id.contains_key(machine.id()) {
+            machine.rename(&mut random);
+        }
+        let (id, number) = (machine.id().to_owned(), self.machines.len());
+        self.by_id.insert(id.clone(), number);
+        self.alive.insert(number);
+        if let Some(gone_at) = machine.life.gone_at() {
+            self.leaving.insert((gone_at, number));
+        }
+        self.machines.push(machine);
+        id
+    }
+
+    fn terminate(&mut self, call: &Call<'_>, index: usize) {
+        let Some(machine) = self.machines.get_mut(index) else {
+            return;
+        };
+        if let Some(gone_at) = machine.life.gone_at() {
+            self.leaving.remove(&(gone_at, index));
+        }
+        machine.terminate(call.now, call.request_id);
+        if let Some(gone_at) = machine.life.gone_at() {
+            self.leaving.insert((gone_at, index));
+        }
+    }
+
+    /// Gives back what the machines held that are gone by now.
+    fn settle(&mut self, now: UtcDateTime) {
+        while let Some((gone_at, index)) = self.leaving.first().copied() {
+            if gone_at > now {
+                return;
+            }
+            self.leaving.pop_first();
+            self.alive.remove(&index);
+            if let Some(machine) = self.machines.get(index) {
+                self.capacity.release(&machine.seat);
+            }
+        }
+    }
+
+    /// The machines of the call's region that are not gone: those named, or all when none is.
+    fn named(&self, call: &Call<'_>, ids: Option<&[String]>) -> Result<Vec<&Machine>, Refusal> {
+        let ids = ids.unwrap_or_default();
+        if ids.len() > IDS_MAX {
+            return Err(validate::too_many("InstanceIds", IDS_MAX));
+        }
+        if let Some(id) = ids.iter().find(|id| !validate::has_shape(id, "ins-")) {
+            let message = format!("The instance ID `{id}` is malformed.");
+            return Err(Refusal::new("InvalidInstanceId.Malformed", message));
+        }
+        let indexes: Vec<usize> = if ids.is_empty() {
+            self.alive.iter().copied().collect()
+        } else {
+            let known: BTreeSet<_> = ids.iter().filter_map(|id| self.by_id.get(id)).collect();
+            known
+                .into_iter()
+                .filter(|index| self.alive.contains(index))
+                .copied()
+                .collect()
+        };
+        let machines = indexes
+            .into_iter()
+            .filter_map(|index| self.machines.get(index));
+        Ok(machines
+            .filter(|machine| machine.region == call.region)
+            .collect())
+    }
+}
+
+fn launched(ids: Vec<String>) -> answer::Launched {
+    answer::Launched {
+        instance_id_set: Some(ids),
+    }
+}
+
+fn region<'c>(catalog: &'c Catalog, call: &Call<'_>) -> Result<&'c Region, Refusal> {
+    catalog.region(call.region).ok_or_else(|| {
+        let message = format!("The region `{}` is not supported.", call.region);
+        Refusal::new("UnsupportedRegion", message)
+    })
+}
+
+/// A random sequence of its own for each purpose, so that no draw moves another's.
+fn random_stream(seed: u64, stream: u64) -> ChaCha8Rng {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(stream);
+    random
+}
+
+fn random_uuid(random: &mut ChaCha8Rng) -> String {
+    let mut bytes = [0; 16];
+    random.fill_bytes(&mut bytes);
+    uuid::Builder::from_random_bytes(bytes)
+        .into_uuid()
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! The life of one machine: every state is a function of the time.
+
+use crate::simulator::wire::answer::State;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::RngCore;
+use serde::Serialize;
+use time::{Duration, UtcDateTime};
+
+/// The platform recycles a failed launch "within hours" (contract §8). Not shortened by the speed,
+/// or a fast world would recycle a failure before anybody has read it.
+const FAILED_KEPT: Duration = Duration::hours(2);
+/// Days in the recycle bin after the first termination of a prepaid machine (contract §8).
+const RECYCLE_BIN: Duration = Duration::days(7);
+
+#[derive(Debug)]
+pub(super) struct Life {
+    created_at: UtcDateTime,
+    /// When the addresses of a pending machine begin to show.
+    addresses_at: UtcDateTime,
+    launched_at: UtcDateTime,
+    /// Why the launch fails, if it does.
+    failure: Option<String>,
+    shutdown_at: Option<UtcDateTime>,
+    terminated_at: Option<UtcDateTime>,
+    terminating: Duration,
+}
+
+/// A change of state in the ledger; the last one is `GONE`.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Change {
+    pub(super) at: String,
+    pub(super) state: &'static str,
+}
+
+impl Life {
+    /// Draws how long each phase takes; `speed` divides them.
+    pub(super) fn new(
+        created_at: UtcDateTime,
+        failure: Option<String>,
+        speed: f64,
+        random: &mut ChaCha8Rng,
+    ) -> Self {
+        let launching = around(30.0, 8.0..180.0, random);
+        let shown = 0.2 + 0.5 * unit(random);
+        let terminating = around(6.0, 2.0..30.0, random);
+        let after = |seconds: f64| created_at.saturating_add(scaled(seconds, speed));
+        Self {
+            created_at,
+            addresses_at: after(launching * shown),
+            launched_at: after(launching),
+            failure,
+            shutdown_at: None,
+            terminated_at: None,
+            terminating: scaled(terminating, speed),
+        }
+    }
+
+    pub(super) fn created_at(&self) -> UtcDateTime {
+        self.created_at
+    }
+
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    pub(super) fn shows_addresses(&self, now: UtcDateTime) -> bool {
+        self.addresses_at <= now
+    }
+
+    pub(super) fn shut_down(&mut self, at: UtcDateTime) {
+        self.shutdown_at = Some(at);
+    }
+
+    pub(super) fn terminate(&mut self, at: UtcDateTime) {
+        self.terminated_at = Some(at);
+    }
+
+    /// `None` once the machine is gone.
+    pub(super) fn state(&self, now: UtcDateTime) -> Option<State> {
+        let past = |at: Option<UtcDateTime>| at.is_some_and(|at| at <= now);
+        match &self.failure {
+            _ if past(self.gone_at()) => None,
+            _ if past(self.terminated_at) => Some(State::Terminating),
+            _ if past(self.shutdown_at) => Some(State::Shutdown),
+            _ if now < self.launched_at => Some(State::Pending),
+            Some(_) => Some(State::LaunchFailed),
+            None => Some(State::Running),
+        }
+    }
+
+    /// When nothing is left of it, as far as that is decided.
+    pub(super) fn gone_at(&self) -> Option<UtcDateTime> {
+        let terminated = self
+            .terminated_at
+            .map(|at| at.saturating_add(self.terminating));
+        let recycled = self.shutdown_at.map(|at| at.saturating_add(RECYCLE_BIN));
+        let failed = self
+            .failure
+            .as_ref()
+            .map(|_| self.launched_at.saturating_add(FAILED_KEPT));
+        terminated.or(recycled).or(failed)
+    }
+
+    /// Every change up to `now`.
+    pub(super) fn history(&self, now: UtcDateTime) -> Vec<Change> {
+        let times = [
+            Some(self.created_at),
+            Some(self.launched_at),
+            self.shutdown_at,
+            self.terminated_at,
+            self.gone_at(),
+        ];
+        let mut times: Vec<_> = times
+            .into_iter()
+            .flatten()
+            .filter(|at| *at <= now)
+            .collect();
+        times.sort_unstable();
+        let changes = times.into_iter().map(|at| Change {
+            at: timestamp(at),
+            state: self.state(at).map_or("GONE", State::as_str),
+        });
+        changes.collect()
+    }
+}
+
+/// `2030-01-31T23:59:59.123Z`, as the ledger writes times.
+pub(crate) fn timestamp(at: UtcDateTime) -> String {
+    let seconds = iso_seconds(at);
+    let milliseconds = at.millisecond();
+    format!("{}.{milliseconds:03}Z", seconds.trim_end_matches('Z'))
+}
+
+/// `2030-01-31T23:59:59Z`, as the API writes times.
+pub(super) fn iso_seconds(at: UtcDateTime) -> String {
+    let (hour, minute, second) = at.time().as_hms();
+    format!("{}T{hour:02}:{minute:02}:{second:02}Z", at.date())
+}
+
+/// Seconds spread around `median` like a lognormal, which launch times resemble.
+fn around(median: f64, range: std::ops::Range<f64>, random: &mut ChaCha8Rng) -> f64 {
+    const SPREAD: f64 = 0.35;
+    let (radius, angle) = (unit(random), unit(random));
+    let normal = (-2.0 * (1.0 - radius).ln()).sqrt() * (std::f64::consts::TAU * angle).cos();
+    (median * (SPREAD * normal).exp()).clamp(range.start, range.end)
+}
+
+/// 0 up to but not including 1.
+fn unit(random: &mut ChaCha8Rng) -> f64 {
+    f64::from(random.next_u32()) / (f64::from(u32::MAX) + 1.0)
+}
+
+fn scaled(seconds: f64, speed: f64) -> Duration {
+    Duration::checked_seconds_f64(seconds / speed).unwrap_or(Duration::MAX)
+}

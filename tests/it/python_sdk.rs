@@ -1,0 +1,38 @@
+//! The official Python SDK, unmodified, against the simulator.
+
+use cvm_gateway::clock::Clock;
+use cvm_gateway::simulator::{Catalog, Settings, Simulator, Speed};
+use tokio::net::TcpListener;
+
+#[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "`make test` says where Python and the SDK are"
+)]
+async fn the_official_python_sdk_works_against_the_simulator() {
+    let python = std::env::var_os("CVM_GATEWAY_TEST_PYTHON").expect(
+        "CVM_GATEWAY_TEST_PYTHON names no Python that has the SDK: run `make test`, which installs one",
+    );
+    let settings = Settings {
+        catalog: Catalog::embedded(),
+        speed: Speed::new(50.0).unwrap(),
+        seed: 7,
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let simulator = Simulator::start(settings, listener, Clock::system()).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/sdk_check.py");
+    let endpoint = simulator.addr().to_string();
+    let run = move || {
+        let mut command = std::process::Command::new(python);
+        let command = command.args([script, "--endpoint", &endpoint]);
+        command.env("NO_PROXY", "127.0.0.1").output().unwrap()
+    };
+    let output = tokio::task::spawn_blocking(run).await.unwrap();
+    let (lines, errors) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{lines}{errors}");
+    assert!(lines.lines().all(|line| line.starts_with("ok ")), "{lines}");
+    simulator.stop().await;
+}

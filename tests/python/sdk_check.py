@@ -1,0 +1,210 @@
+"""Drives a CVM API, such as the simulator, with the official Python SDK.
+
+Usage: sdk_check.py --endpoint 127.0.0.1:18080
+
+Prints one line for each case, `ok <case>` or `FAILED <case>: <why>`, and exits with 1 if any failed.
+"""
+
+import argparse
+import json
+import sys
+import time
+import traceback
+import uuid
+
+from tencentcloud.common.credential import Credential
+from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
+from tencentcloud.common.profile.client_profile import ClientProfile
+from tencentcloud.common.profile.http_profile import HttpProfile
+from tencentcloud.cvm.v20170312 import cvm_client, models
+
+SECRET_ID = "AKIDfakeForLoopbackTestsOnly0000001"
+SECRET_KEY = "fakeSecretKeyLoopbackTestsOnly001"
+TEMPORARY = ("AKIDfakeForLoopbackTestsOnly0000002", "fakeSecretKeyLoopbackTestsOnly002", "fake-session-token-0002")
+POLL_SECONDS = 0.1
+PATIENCE_SECONDS = 20
+
+LAUNCH = {
+    "Placement": {"Zone": "ap-shanghai-2"},
+    "InstanceChargeType": "POSTPAID_BY_HOUR",
+    "ImageId": "img-pmqg1cw7",
+    "InstanceType": "S5.MEDIUM4",
+    "SystemDisk": {"DiskType": "CLOUD_PREMIUM", "DiskSize": 50},
+    "DataDisks": [{"DiskType": "CLOUD_PREMIUM", "DiskSize": 100}],
+    "VirtualPrivateCloud": {"VpcId": "vpc-1urkhbj4", "SubnetId": "subnet-dcs9x3gz"},
+    "InternetAccessible": {
+        "InternetChargeType": "TRAFFIC_POSTPAID_BY_HOUR",
+        "InternetMaxBandwidthOut": 10,
+        "PublicIpAssigned": True,
+    },
+    "InstanceName": "QCLOUD-测试-{R:3,F:3}",
+    "LoginSettings": {"Password": "Qcloud@TestApi123++"},
+    "EnhancedService": {"SecurityService": {"Enabled": True}, "MonitorService": {"Enabled": True}},
+    "TagSpecification": [{"ResourceType": "instance", "Tags": [{"Key": "env", "Value": "dev test"}]}],
+    "InstanceCount": 3,
+}
+
+
+class Cloud:
+    """The SDK's client, with requests given as dictionaries."""
+
+    def __init__(self, endpoint, key=(SECRET_ID, SECRET_KEY), region="ap-shanghai", method="POST", unsigned=False):
+        profile = ClientProfile(
+            httpProfile=HttpProfile(protocol="http", endpoint=endpoint, reqMethod=method, reqTimeout=10),
+            language="en-US",
+        )
+        profile.unsignedPayload = unsigned
+        self.client = cvm_client.CvmClient(Credential(*key), region, profile)
+
+    def __call__(self, action, body):
+        request = getattr(models, action + "Request")()
+        request.from_json_string(json.dumps(body))
+        return getattr(self.client, action)(request)
+
+
+def wait_for(cloud, ids, done):
+    """Polls until `done` accepts the set of states; gives every state seen."""
+    seen = set()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        answer = cloud("DescribeInstancesStatus", {"InstanceIds": ids})
+        states = {status.InstanceState for status in answer.InstanceStatusSet}
+        seen |= states
+        if done(states):
+            return seen
+        time.sleep(POLL_SECONDS)
+    raise AssertionError(f"still {states} after {PATIENCE_SECONDS} s")
+
+
+def equal(actual, expected):
+    assert actual == expected, f"{actual!r} is not {expected!r}"
+
+
+def life_of_three(cloud):
+    token = str(uuid.uuid4())
+    launched = cloud("RunInstances", {**LAUNCH, "ClientToken": token})
+    ids = launched.InstanceIdSet
+    equal(len(set(ids)), 3)
+    replayed = cloud("RunInstances", {**LAUNCH, "ClientToken": token})
+    equal(replayed.InstanceIdSet, ids)
+    assert replayed.RequestId != launched.RequestId
+
+    seen = wait_for(cloud, ids, lambda states: states == {"RUNNING"})
+    assert seen <= {"PENDING", "RUNNING"}, seen
+
+    found = cloud("DescribeInstances", {"InstanceIds": ids})
+    equal(found.TotalCount, 3)
+    equal({machine.InstanceId for machine in found.InstanceSet}, set(ids))
+    equal({machine.InstanceName for machine in found.InstanceSet}, {f"QCLOUD-测试-00{n}" for n in (3, 4, 5)})
+    for machine in found.InstanceSet:
+        equal((machine.InstanceType, machine.CPU, machine.Memory), ("S5.MEDIUM4", 2, 4))
+        equal((machine.SystemDisk.DiskSize, machine.DataDisks[0].DiskSize), (50, 100))
+        equal((len(machine.PrivateIpAddresses), len(machine.PublicIpAddresses)), (1, 1))
+        equal((machine.LatestOperation, machine.LatestOperationState), ("RunInstances", "SUCCESS"))
+        equal(machine.LatestOperationRequestId, launched.RequestId)
+        equal([(tag.Key, tag.Value) for tag in machine.Tags], [("env", "dev test")])
+        equal(machine.ExpiredTime, None)
+
+    by_tag = cloud("DescribeInstances", {"Filters": [{"Name": "tag:env", "Values": ["dev test"]}], "Limit": 2})
+    equal((by_tag.TotalCount, len(by_tag.InstanceSet)), (3, 2))
+
+    cloud("TerminateInstances", {"InstanceIds": ids})
+    seen = wait_for(cloud, ids, lambda states: not states)
+    assert seen <= {"TERMINATING"}, seen
+    equal(cloud("DescribeInstances", {"InstanceIds": ids}).TotalCount, 0)
+
+
+def a_launch_that_fails(cloud):
+    ids = cloud("RunInstances", {**LAUNCH, "InstanceType": "LAUNCHFAIL.SMALL1", "InstanceCount": 1}).InstanceIdSet
+    wait_for(cloud, ids, lambda states: states == {"LAUNCH_FAILED"})
+    machine = cloud("DescribeInstances", {"InstanceIds": ids}).InstanceSet[0]
+    equal((machine.LatestOperationState, machine.LatestOperationErrorMsg), ("FAILED", "The host failed to start the instance."))
+
+
+def dry_run(cloud):
+    answer = cloud("RunInstances", {**LAUNCH, "DryRun": True})
+    equal(answer.InstanceIdSet, None)
+    assert answer.RequestId
+
+
+def zones_and_regions(cloud):
+    zones = cloud("DescribeZones", {})
+    assert "ap-shanghai-2" in {zone.Zone for zone in zones.ZoneSet}
+    regions = cloud("DescribeRegions", {})
+    equal(regions.TotalCount, len(regions.RegionSet))
+    assert "ap-shanghai" in {region.Region for region in regions.RegionSet}
+
+
+def one_launch(cloud):
+    """The nested parameters of a launch, in whatever form and signature the client uses."""
+    equal(len(cloud("RunInstances", {**LAUNCH, "InstanceCount": 1}).InstanceIdSet), 1)
+
+
+REFUSALS = [
+    ("InvalidZone.MismatchRegion", "RunInstances", {"Placement": {"Zone": "ap-guangzhou-3"}}),
+    ("InvalidImageId.NotFound", "RunInstances", {"ImageId": "img-00000000"}),
+    ("InvalidParameterValue.InstanceTypeNotFound", "RunInstances", {"InstanceType": "S99.SMALL1"}),
+    ("InvalidParameterValue.Range", "RunInstances", {"InstanceCount": 0}),
+    ("InvalidPassword", "RunInstances", {"LoginSettings": {"Password": "short"}}),
+    ("InvalidParameterValue.InvalidUserDataFormat", "RunInstances", {"UserData": "not base64"}),
+    ("ResourcesSoldOut.SpecifiedInstanceType", "RunInstances", {"InstanceType": "SOLDOUT.SMALL1"}),
+    ("InvalidClientToken.TooLong", "RunInstances", {"ClientToken": "t" * 65}),
+    ("InvalidSecurityGroupId.NotFound", "RunInstances", {"SecurityGroupIds": ["sg-00000000"]}),
+    ("UnknownParameter", "RunInstances", {"SystemDisk": {"DiskId": "disk-00000000"}}),
+    ("InvalidInstanceId.NotFound", "TerminateInstances", {"InstanceIds": ["ins-00000000"]}),
+    ("InvalidInstanceId.Malformed", "DescribeInstances", {"InstanceIds": ["i-1"]}),
+    ("InvalidFilter", "DescribeInstances", {"Filters": [{"Name": "colour", "Values": ["red"]}]}),
+]
+
+
+def refused(code, act):
+    try:
+        act()
+    except TencentCloudSDKException as error:
+        equal(error.get_code(), code)
+        assert error.get_message() and error.get_request_id()
+    else:
+        raise AssertionError(f"was accepted instead of {code}")
+
+
+def cases(endpoint):
+    cloud = Cloud(endpoint)
+    yield "three instances launch, run and terminate", lambda: life_of_three(cloud)
+    yield "a launch fails with its reason", lambda: a_launch_that_fails(cloud)
+    yield "a dry run launches nothing", lambda: dry_run(cloud)
+    yield "zones and regions", lambda: zones_and_regions(cloud)
+    yield "a temporary key with its token", lambda: one_launch(Cloud(endpoint, TEMPORARY))
+    yield "a launch by GET", lambda: one_launch(Cloud(endpoint, method="GET"))
+    yield "a launch with an unsigned payload", lambda: one_launch(Cloud(endpoint, unsigned=True))
+    for code, action, changes in REFUSALS:
+        body = {**LAUNCH, "InstanceCount": 1, **changes} if action == "RunInstances" else changes
+        yield code, lambda action=action, body=body, code=code: refused(code, lambda: cloud(action, body))
+    keys = {
+        "AuthFailure.SignatureFailure": (SECRET_ID, "wrong"),
+        "AuthFailure.SecretIdNotFound": ("AKIDunknown", SECRET_KEY),
+        "AuthFailure.TokenFailure": TEMPORARY[:2],
+    }
+    for code, key in keys.items():
+        yield code, lambda key=key, code=code: refused(code, lambda: Cloud(endpoint, key)("DescribeZones", {}))
+    nowhere = Cloud(endpoint, region="mars")
+    yield "UnsupportedRegion", lambda: refused("UnsupportedRegion", lambda: nowhere("DescribeZones", {}))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--endpoint", required=True, metavar="HOST:PORT")
+    failed = False
+    for name, case in cases(parser.parse_args().endpoint):
+        try:
+            case()
+            print(f"ok {name}", flush=True)
+        except Exception as error:  # whatever it is, the next case is still worth a run
+            failed = True
+            print(f"FAILED {name}: {error}", flush=True)
+            traceback.print_exc()
+        time.sleep(POLL_SECONDS)  # stays below ten launches a second
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
