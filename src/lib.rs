@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod clock;
 pub mod cloud;
+pub mod config;
 pub mod domain;
 pub mod grpc;
 pub mod metrics;

@@ -1,0 +1,174 @@
+//! Reads the configuration: the built-in `default.toml`, the user's file over it, and the secret
+//! files that it names, into each room's settings. The only reader of environment and files.
+
+mod file;
+mod problem;
+mod read;
+mod section;
+
+pub use file::{create_file, fresh_folder, read_text};
+pub use problem::{ConfigError, Place, Problem};
+
+use crate::cloud;
+use crate::cloud::credentials::Credentials;
+use crate::domain::ids::{OrganizationId, Principal};
+use crate::domain::rules::Limits;
+use crate::operations;
+use crate::policy::{Organization, Policy};
+use crate::store;
+use section::{Problems, Section, Source};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+/// Every setting with its default and what it means: the built-in layer, and the documentation.
+pub const DEFAULTS: &str = include_str!("config/default.toml");
+
+/// A configuration is some kilobytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Everything that a gateway is told at its start.
+#[derive(Debug)]
+pub struct Config {
+    /// The gRPC door.
+    pub grpc: Grpc,
+    /// Where the HTTP side door listens.
+    pub admin_listen: SocketAddr,
+    /// Who every caller is.
+    pub identity: Principal,
+    /// The journal.
+    pub journal: store::Settings,
+    /// How to call the cloud.
+    pub cloud: cloud::client::Settings,
+    /// What callers may ask for.
+    pub limits: Limits,
+    /// The launch protocol.
+    pub operations: operations::Settings,
+    /// Who may launch in which account.
+    pub policy: Policy,
+    /// The keys of those accounts.
+    pub credentials: Credentials,
+    /// What is logged.
+    pub log: Log,
+    summary: Summary,
+}
+
+/// Settings of the gRPC door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grpc {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// After how long without a change a stream is sent a heartbeat.
+    pub heartbeat_interval: Duration,
+    /// Largest request message.
+    pub message_bytes_max: u32,
+    /// Streams at once on one connection.
+    pub streams_per_connection_max: u32,
+    /// Largest header list of a request.
+    pub header_list_bytes_max: u32,
+    /// How often an idle connection is pinged.
+    pub keepalive_interval: Duration,
+    /// How long a ping may go unanswered.
+    pub keepalive_timeout: Duration,
+    /// How long a unary call may take.
+    pub request_timeout: Duration,
+    /// How long a stop waits for calls under way.
+    pub drain_timeout: Duration,
+    /// Whether the API describes itself to tools.
+    pub reflection: bool,
+}
+
+/// Settings of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// For whom.
+    pub format: LogFormat,
+    /// Which messages, in the words of `tracing_subscriber::EnvFilter`; it is one.
+    pub filter: String,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What `config check` shows: nothing secret.
+#[derive(Debug)]
+struct Summary {
+    journal: String,
+    cloud: String,
+    organizations: BTreeMap<OrganizationId, Organization>,
+}
+
+impl Config {
+    /// Reads the file at `path` and the secret files that it names.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: when the file cannot be read, or with everything that is wrong in it.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = read_text(path, FILE_BYTES_MAX).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&path.display().to_string(), &text, folder)
+    }
+
+    /// Reads `text`, called `name` in messages, and the secret files that it names below `folder`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`]: everything that is wrong.
+    pub fn parse(name: &str, text: &str, folder: &Path) -> Result<Self, ConfigError> {
+        let problems = Problems::default();
+        let layers = [
+            Source::parse(name, text, &problems),
+            Source::parse("default.toml", DEFAULTS, &problems),
+        ];
+        // What is not TOML would be reported again as keys that are missing or unknown.
+        let read = problems.borrow().is_empty();
+        let config = read
+            .then(|| Section::root(&layers, &problems, |root| read::config(root, folder)))
+            .flatten();
+        let mut problems = problems.take();
+        problems.sort();
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            Some(_) | None => Err(ConfigError::Invalid(problems)),
+        }
+    }
+}
+
+/// The effective listeners, journal, endpoint and organisations. Nothing secret.
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Summary {
+            journal,
+            cloud,
+            organizations,
+        } = &self.summary;
+        writeln!(f, "gRPC          {}", self.grpc.listen)?;
+        writeln!(f, "admin         http://{}/metrics", self.admin_listen)?;
+        writeln!(f, "journal       {journal}")?;
+        writeln!(f, "cloud         {cloud}")?;
+        let Principal { name, organization } = &self.identity;
+        writeln!(f, "callers       all are {name} of {organization}")?;
+        for (name, organization) in organizations {
+            let accounts = organization.accounts.iter().map(|account| {
+                let default = *account == organization.default_account;
+                format!("{account}{}", if default { " (default)" } else { "" })
+            });
+            let accounts: Vec<String> = accounts.collect();
+            writeln!(f, "organisation  {name}: {}", accounts.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! Reads whole files up to a limit, and makes new ones.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+/// The text of the file at `path`, which may hold `bytes_max`.
+///
+/// # Errors
+/// When it cannot be read, is larger, or is not UTF-8.
+pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
+    let file = File::open(path)?;
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > bytes_max) {
+        let message = format!("is larger than {bytes_max} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    String::from_utf8(bytes)
+        .map_err(|_not_utf8| io::Error::new(io::ErrorKind::InvalidData, "is not UTF-8 text"))
+}
+
+/// Makes a folder in the system's place for temporary ones, which only its owner may enter.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn fresh_folder(name: &str) -> io::Result<PathBuf> {
+    let folder = std::env::temp_dir().join(format!("{name}-{}", Uuid::new_v4().simple()));
+    DirBuilder::new().mode(0o700).create(&folder)?;
+    Ok(folder)
+}
+
+/// Makes a file that must not be there yet.
+///
+/// # Errors
+/// When it cannot be made, or is there.
+pub fn create_file(path: &Path) -> io::Result<File> {
+    File::create_new(path)
+}

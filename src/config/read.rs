@@ -1,0 +1,341 @@
+//! Turns each table of the configuration into the settings of its room.
+
+use super::file::read_text;
+use super::section::Section;
+use super::{Config, Grpc, Log, LogFormat, Summary};
+use crate::cloud;
+use crate::cloud::credentials::{Credential, Credentials};
+use crate::cloud::endpoint::{DOMAINS, Endpoint};
+use crate::domain::ids::{OrganizationId, Principal};
+use crate::domain::names::{AccountName, Region};
+use crate::domain::rules::Limits;
+use crate::operations;
+use crate::operations::machine::Timings;
+use crate::policy::{Organization, Policy};
+use crate::store;
+use secrecy::{ExposeSecret, SecretString};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::time::Duration;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+/// A key, a token, a URL.
+const SECRET_BYTES_MAX: u64 = 16 << 10;
+/// A large enterprise's certificates.
+const CA_BYTES_MAX: u64 = 4 << 20;
+/// Largest message, and largest header list, that can be configured.
+const MESSAGE_BYTES_MAX: u32 = 16 << 20;
+/// The cloud takes signatures for 300 s; half of that is left for clocks that differ.
+const ATTEMPT_LIFE_MAX: Duration = Duration::from_secs(150);
+/// Signature life (300 s), clock skew (60 s), accept to create (120 s), look-up lag (60 s).
+const QUARANTINE_MIN: Duration = Duration::from_secs(540);
+/// The cloud's own figures for how long it knows a token end here.
+const TOKEN_TRUST_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The larger of the two figures that the cloud's pages give.
+const INSTANCE_COUNT_MAX: u32 = 500;
+
+/// Why only loopback listeners are allowed.
+const DEVELOPMENT: &str =
+    "all who reach it count as the one caller of [identity]: this version tells callers not apart";
+const JOURNAL_URLS: &str = "is no journal; write sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE, \
+     the latter into a file that `url_file` names";
+
+type Organizations = BTreeMap<OrganizationId, Organization>;
+type Keys = HashMap<AccountName, Credential>;
+
+/// The whole configuration; `folder` is where its relative paths begin. Nothing only when a
+/// problem was noted.
+pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
+    let grpc = root.table("grpc", grpc);
+    let admin_listen = root.table("admin", |admin| admin.loopback("listen", DEVELOPMENT));
+    let mut names = Vec::new();
+    let (organizations, keys) = root.table("organizations", |table| {
+        names = table.names();
+        organizations(table, folder)
+    });
+    let identity = root.table("identity", |table| identity(table, &names));
+    let journal = root.table("journal", |table| journal(table, folder));
+    let regions = &mut Vec::new();
+    let cloud = root.table("cloud", |table| {
+        *regions = table.texts("regions", Region::parse);
+        cloud(table, folder)
+    });
+    let instance_count_max = root.table("limits", |limits| {
+        limits.count("instance_count_max", 1..=INSTANCE_COUNT_MAX)
+    });
+    let operations = root.table("operations", operations);
+    let log = root.table("log", log);
+    let (journal, cloud) = (journal?, cloud?);
+    let summary = Summary {
+        journal: without_password(journal.url.expose_secret()),
+        cloud: cloud_url(&cloud.endpoint, regions),
+        organizations: organizations.clone(),
+    };
+    Some(Config {
+        grpc,
+        admin_listen,
+        identity: identity?,
+        journal,
+        cloud,
+        limits: Limits {
+            instance_count_max,
+            regions: regions.iter().map(Region::to_string).collect(),
+        },
+        operations,
+        policy: Policy::new(organizations),
+        credentials: Credentials::new(keys),
+        log: log?,
+        summary,
+    })
+}
+
+fn grpc(table: &mut Section<'_>) -> Grpc {
+    Grpc {
+        listen: table.loopback("listen", DEVELOPMENT),
+        heartbeat_interval: table.duration("heartbeat_interval"),
+        message_bytes_max: table.bytes("message_bytes_max", MESSAGE_BYTES_MAX),
+        streams_per_connection_max: table.count("streams_per_connection_max", 1..=100_000),
+        header_list_bytes_max: table.bytes("header_list_bytes_max", MESSAGE_BYTES_MAX),
+        keepalive_interval: table.duration("keepalive_interval"),
+        keepalive_timeout: table.duration("keepalive_timeout"),
+        request_timeout: table.duration("request_timeout"),
+        drain_timeout: table.duration("drain_timeout"),
+        reflection: table.flag("reflection"),
+    }
+}
+
+/// `organizations` are the configured ones, sound or not.
+fn identity(table: &mut Section<'_>, organizations: &[String]) -> Option<Principal> {
+    let name = table.text_as("development_principal", |text| match text {
+        "" => Err("is empty; give the caller a name"),
+        name => Ok(name.to_owned()),
+    });
+    let organization = table.text_as("development_organization", |text| {
+        let id = OrganizationId::parse(text).map_err(|rule| rule.to_string())?;
+        let known = organizations.iter().any(|name| name == id.as_str());
+        known.then(|| id.clone()).ok_or_else(|| {
+            format!("no organisation `{id}`; add [organizations.{id}], or name another one")
+        })
+    });
+    Some(Principal {
+        name: name?,
+        organization: organization?,
+    })
+}
+
+fn journal(table: &mut Section<'_>, folder: &Path) -> Option<store::Settings> {
+    let url = table.text_as("url", |url| journal_url(url.to_owned().into()));
+    let from_file = table.if_set("url_file", |path| {
+        journal_url(secret_file(folder, path)?).map_err(|rule| format!("{path} {rule}"))
+    });
+    let pool_size = table.count("pool_size", 1..=1000);
+    let queue = table.count("queue", 1..=1_000_000);
+    let batch = table.count("writes_per_commit_max", 1..=10_000);
+    Some(store::Settings {
+        busy_timeout: table.duration("busy_timeout"),
+        url: from_file.or(url)?,
+        pool_size,
+        queue: usize::try_from(queue).ok()?,
+        batch: usize::try_from(batch).ok()?,
+    })
+}
+
+/// Judged by its scheme; the rest of it is the store's to judge. Never repeated: it may hold a
+/// password.
+fn journal_url(url: SecretString) -> Result<SecretString, &'static str> {
+    let schemes = ["sqlite:", "postgres:", "postgresql:"];
+    let text = url.expose_secret();
+    let known = schemes.iter().any(|scheme| text.starts_with(scheme));
+    if known { Ok(url) } else { Err(JOURNAL_URLS) }
+}
+
+/// The URL without user and parameters, where passwords stand.
+fn without_password(url: &str) -> String {
+    let place = url.split('?').next().unwrap_or_default();
+    match (place.split_once("://"), place.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        (Some(_) | None, _) => place.to_owned(),
+    }
+}
+
+fn cloud(table: &mut Section<'_>, folder: &Path) -> Option<cloud::client::Settings> {
+    let endpoint = table.table("endpoint", endpoint);
+    let proxy = table.if_set("proxy", |url| {
+        let known = url.starts_with("http://") || url.starts_with("https://");
+        let rule = "is no proxy; write a URL like http://proxy.example:3128";
+        known.then(|| SecretString::from(url)).ok_or(rule)
+    });
+    let ca_pem = table.if_set("ca_file", |path| {
+        let text = file_beside(folder, path, CA_BYTES_MAX)?;
+        let pem = text.contains("-----BEGIN CERTIFICATE-----");
+        let rule = || format!("{path} holds no certificate; name a PEM file");
+        pem.then(|| text.into_bytes()).ok_or_else(rule)
+    });
+    Some(cloud::client::Settings {
+        connect_timeout: table.duration("connect_timeout"),
+        run_instances_timeout: table.duration("run_instances_timeout"),
+        read_timeout: table.duration("read_timeout"),
+        idle_timeout: table.duration("idle_timeout"),
+        proxy,
+        ca_pem,
+        endpoint: endpoint?,
+    })
+}
+
+fn endpoint(table: &mut Section<'_>) -> Option<Endpoint> {
+    let regional = table.flag("regional");
+    let of_domain = table.text_as("domain", |domain| Endpoint::parse(domain, regional, None));
+    let fixed = table.if_set("override", |url| {
+        Endpoint::parse(DOMAINS[0], regional, Some(url))
+    });
+    fixed.or(of_domain)
+}
+
+fn cloud_url(endpoint: &Endpoint, regions: &[Region]) -> String {
+    let any = regions.first().cloned();
+    let region = any.or_else(|| Region::parse("ap-guangzhou").ok());
+    region.map_or_else(String::new, |region| endpoint.address(&region).url)
+}
+
+fn operations(table: &mut Section<'_>) -> operations::Settings {
+    let second = Duration::from_secs(1);
+    operations::Settings {
+        timings: Timings {
+            attempt_life: table.duration_within("attempt_life", second..=ATTEMPT_LIFE_MAX),
+            token_trust_window: table
+                .duration_within("token_trust_window", Duration::ZERO..=TOKEN_TRUST_MAX),
+            quarantine: table.duration_within("quarantine", QUARANTINE_MIN..=DAY),
+            first_look_up: table.duration("first_look_up"),
+            look_up_interval: table.duration("look_up_interval"),
+            reconcile_timeout: table.duration("reconcile_timeout"),
+            retry_backoff: table.duration("retry_backoff"),
+            attempts_max: table.count("attempts_max", 1..=100),
+            send_timeout: table.duration("send_timeout"),
+            missing_grace: table.duration("missing_grace"),
+            launch_timeout: table.duration("launch_timeout"),
+        },
+        poll_interval: table.duration("poll_interval"),
+        lease: table.duration("lease"),
+        concurrent_steps_max: size(table.count("concurrent_steps_max", 1..=100_000)),
+        open_operations_max: size(table.count("open_operations_max", 1..=10_000_000)),
+        journal_retry_interval: table.duration("journal_retry_interval"),
+    }
+}
+
+fn size(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+fn organizations(table: &mut Section<'_>, folder: &Path) -> (Organizations, Keys) {
+    let (mut organizations, mut keys) = (Organizations::new(), Keys::new());
+    for name in table.names() {
+        let found = table.table(&name, |table| {
+            let id = OrganizationId::parse(&name);
+            let id = id.map_err(|rule| table.refuse(rule)).ok();
+            let organization = organization(table, folder, &mut keys);
+            Some((id?, organization?))
+        });
+        organizations.extend(found);
+    }
+    (organizations, keys)
+}
+
+/// Adds the keys of its accounts to `keys`.
+fn organization(table: &mut Section<'_>, folder: &Path, keys: &mut Keys) -> Option<Organization> {
+    let mut names = Vec::new();
+    let mut accounts = Vec::new();
+    table.table("accounts", |table| {
+        names = table.names();
+        for name in &names {
+            let key = table.table(name, |table| key(table, folder, name, keys));
+            accounts.extend(key.as_ref().map(|(name, _)| name.clone()));
+            keys.extend(key);
+        }
+        if names.is_empty() {
+            let rule = "no account; add a table with `secret_id` and `secret_key_file`:";
+            table.refuse(format_args!("{rule} [{}.NAME]", table.path()));
+        }
+    });
+    let default_account = table.text_as("default_account", |text| {
+        let known = names.iter().any(|name| name == text);
+        let rule = || {
+            format!(
+                "no account `{text}` here; name one of: {}",
+                names.join(", ")
+            )
+        };
+        let name = known.then(|| AccountName::parse(text).ok());
+        name.ok_or_else(rule)
+    });
+    Some(Organization {
+        default_account: default_account??,
+        accounts,
+    })
+}
+
+/// The account `name` and its key; `others` are those of the organisations before it.
+fn key(
+    table: &mut Section<'_>,
+    folder: &Path,
+    name: &str,
+    others: &Keys,
+) -> Option<(AccountName, Credential)> {
+    let credential = credential(table, folder);
+    let name = AccountName::parse(name);
+    let name = name.map_err(|rule| table.refuse(rule)).ok()?;
+    if others.contains_key(&name) {
+        table.refuse("another organisation has an account of that name; choose a unique one");
+    }
+    Some((name, credential?))
+}
+
+fn credential(table: &mut Section<'_>, folder: &Path) -> Option<Credential> {
+    let plain = |text: &str| Ok::<_, String>(SecretString::from(text));
+    let id = table.text_as("secret_id", |text| Ok::<_, String>(text.to_owned()));
+    match (table.is_set("secret_key"), table.is_set("secret_key_file")) {
+        (true, true) => table.refuse("has both `secret_key` and `secret_key_file`; keep one"),
+        (false, false) => table.refuse("`secret_key_file` is missing"),
+        (true, false) | (false, true) => {}
+    }
+    let key = table.if_set("secret_key", plain);
+    let from_file = table.if_set("secret_key_file", |path| secret_file(folder, path));
+    let token = table.if_set("token_file", |path| secret_file(folder, path));
+    let credential = Credential::new(id?, key.or(from_file)?, token);
+    credential.map_err(|rule| table.refuse(rule)).ok()
+}
+
+fn log(table: &mut Section<'_>) -> Option<Log> {
+    let format = table.text_as("format", |text| match text {
+        "pretty" => Ok(LogFormat::Pretty),
+        "json" => Ok(LogFormat::Json),
+        other => Err(format!(
+            "`{other}` is no format; write \"pretty\" or \"json\""
+        )),
+    });
+    let filter = table.text_as("filter", |text| {
+        // A word alone would name a module; who writes one means a level and mistyped it.
+        let sound = |part: &str| part.contains('=') || part.parse::<LevelFilter>().is_ok();
+        let sound = text.split(',').all(|part| sound(part.trim()));
+        let rule = "write a level (error, warn, info, debug, trace), or levels by module as in \
+                    \"info,cvm_gateway::cloud=debug\"";
+        (sound && EnvFilter::try_new(text).is_ok())
+            .then(|| text.to_owned())
+            .ok_or_else(|| format!("`{text}` is no filter; {rule}"))
+    });
+    Some(Log {
+        format: format?,
+        filter: filter?,
+    })
+}
+
+/// What a secret file holds, without the line's end that editors add.
+fn secret_file(folder: &Path, path: &str) -> Result<SecretString, String> {
+    let text = file_beside(folder, path, SECRET_BYTES_MAX)?;
+    Ok(text.trim_end().into())
+}
+
+fn file_beside(folder: &Path, path: &str, bytes_max: u64) -> Result<String, String> {
+    read_text(&folder.join(path), bytes_max).map_err(|error| format!("cannot read {path}: {error}"))
+}

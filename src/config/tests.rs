@@ -1,0 +1,484 @@
+//! Tables of configurations: what each says, and what is wrong with it.
+
+use super::*;
+
+/// The least that a user's file must say. Six lines.
+const LEAST: &str = r#"[organizations.development]
+default_account = "main"
+
+[organizations.development.accounts.main]
+secret_id = "AKIDx"
+secret_key = "canary-key"
+"#;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse("gw.toml", text, Path::new(env!("CARGO_MANIFEST_DIR")))
+}
+
+fn problems(text: &str) -> Vec<String> {
+    match parse(text) {
+        Ok(_) => Vec::new(),
+        Err(ConfigError::Invalid(problems)) => problems.iter().map(Problem::to_string).collect(),
+        Err(error @ ConfigError::Unreadable { .. }) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn the_defaults_are_the_defaults() {
+    let config = parse(LEAST).unwrap();
+    let seconds = Duration::from_secs;
+    assert_eq!(
+        config.grpc,
+        Grpc {
+            listen: "127.0.0.1:7080".parse().unwrap(),
+            heartbeat_interval: seconds(15),
+            message_bytes_max: 256 * 1024,
+            streams_per_connection_max: 128,
+            header_list_bytes_max: 16 * 1024,
+            keepalive_interval: seconds(20),
+            keepalive_timeout: seconds(10),
+            request_timeout: seconds(10),
+            drain_timeout: seconds(20),
+            reflection: true,
+        }
+    );
+}
+
+#[test]
+fn the_other_defaults_are_the_defaults() {
+    let config = parse(LEAST).unwrap();
+    let seconds = Duration::from_secs;
+    assert_eq!(config.admin_listen, "127.0.0.1:7081".parse().unwrap());
+    assert_eq!(config.identity.name, "developer");
+    assert_eq!(config.identity.organization.as_str(), "development");
+    assert_eq!(
+        config.operations,
+        operations::Settings {
+            timings: operations::machine::Timings {
+                attempt_life: seconds(20),
+                token_trust_window: seconds(600),
+                quarantine: seconds(540),
+                first_look_up: seconds(2),
+                look_up_interval: seconds(10),
+                reconcile_timeout: seconds(3600),
+                retry_backoff: seconds(1),
+                attempts_max: 5,
+                send_timeout: seconds(120),
+                missing_grace: seconds(60),
+                launch_timeout: seconds(1800),
+            },
+            poll_interval: seconds(1),
+            lease: seconds(30),
+            concurrent_steps_max: 64,
+            open_operations_max: 100_000,
+            journal_retry_interval: seconds(1),
+        }
+    );
+    let journal = &config.journal;
+    assert_eq!(
+        (
+            journal.pool_size,
+            journal.queue,
+            journal.batch,
+            journal.busy_timeout
+        ),
+        (8, 4096, 256, seconds(5))
+    );
+    assert_eq!(config.cloud.run_instances_timeout, seconds(30));
+    assert!(config.cloud.proxy.is_none() && config.cloud.ca_pem.is_none());
+    assert_eq!(config.limits.instance_count_max, 100);
+    assert!(
+        config
+            .limits
+            .regions
+            .contains(&"ap-shanghai-fsi".to_owned())
+    );
+    let log = Log {
+        format: LogFormat::Pretty,
+        filter: "info".to_owned(),
+    };
+    assert_eq!(config.log, log);
+    assert_eq!(
+        config.to_string(),
+        "gRPC          127.0.0.1:7080\n\
+         admin         http://127.0.0.1:7081/metrics\n\
+         journal       sqlite://cvm-gateway.db\n\
+         cloud         https://cvm.tencentcloudapi.com/\n\
+         callers       all are developer of development\n\
+         organisation  development: main (default)\n"
+    );
+}
+
+#[test]
+fn the_file_lies_over_the_defaults_key_by_key() {
+    let text = format!(
+        "{LEAST}\
+         [grpc]\nlisten = \"[::1]:0\"\n\
+         [cloud]\nregions = [\"ap-tokyo\"]\nproxy = \"http://user:canary@proxy.example\"\n\
+         [cloud.endpoint]\noverride = \"http://127.0.0.1:9\"\n\
+         [journal]\nurl = \"postgres://user:canary@db.example/journal?password=canary\"\n\
+         [operations]\ntoken_trust_window = \"0s\"\n\
+         [organizations.other]\ndefault_account = \"b\"\n\
+         accounts.a = {{ secret_id = \"i\", secret_key = \"canary\" }}\n\
+         accounts.b = {{ secret_id = \"i\", secret_key = \"canary\" }}\n"
+    );
+    let config = parse(&text).unwrap();
+    assert_eq!(config.grpc.heartbeat_interval, Duration::from_secs(15));
+    assert_eq!(config.limits.regions, ["ap-tokyo"]);
+    assert_eq!(config.operations.timings.token_trust_window, Duration::ZERO);
+    assert!(!format!("{config:?} {config}").contains("canary"));
+    assert_eq!(
+        config.to_string(),
+        "gRPC          [::1]:0\n\
+         admin         http://127.0.0.1:7081/metrics\n\
+         journal       postgres://…@db.example/journal\n\
+         cloud         http://127.0.0.1:9/\n\
+         callers       all are developer of development\n\
+         organisation  development: main (default)\n\
+         organisation  other: a, b (default)\n"
+    );
+}
+
+#[test]
+fn every_default_is_documented() {
+    let lines: Vec<&str> = DEFAULTS.lines().collect();
+    let mut keys = 0;
+    for (above, line) in lines.iter().zip(&lines[1..]) {
+        let is_key = line
+            .split_once(" = ")
+            .is_some_and(|(key, _)| !key.contains(['#', '"', ' ']));
+        if is_key || line.starts_with('[') {
+            keys += usize::from(is_key);
+            assert!(
+                above.starts_with("# ") || above.starts_with("#  "),
+                "`{line}` has no comment"
+            );
+        }
+    }
+    assert!(keys > 40, "only {keys} keys were found");
+}
+
+/// What follows [`LEAST`], so that its first line is line 7, and what is said about it.
+const BAD_SETTINGS: &[(&str, &str)] = &[
+    (
+        "[grpc]\nheartbeet_interval = \"5s\"",
+        "gw.toml:8:1: unknown key `heartbeet_interval` in [grpc]; did you mean `heartbeat_interval`?",
+    ),
+    (
+        "[grcp]\nlisten = \"127.0.0.1:1\"",
+        "gw.toml:7:2: unknown key `grcp`; did you mean `grpc`?",
+    ),
+    (
+        "[admin]\nport = 7081",
+        "gw.toml:8:1: unknown key `port` in [admin]; known are listen",
+    ),
+    (
+        "[cloud.endpoint]\nregion = true",
+        "gw.toml:8:1: unknown key `region` in [cloud.endpoint]; did you mean `regional`?",
+    ),
+    (
+        "[grpc]\nlisten = \"localhost:7080\"",
+        "gw.toml:8:10: grpc.listen: `localhost:7080` is no address; write an IP address and a port like \"127.0.0.1:7080\"",
+    ),
+    (
+        "[grpc]\nlisten = 7080",
+        "gw.toml:8:10: grpc.listen: is a number, not text; put it in quotes",
+    ),
+    (
+        "[grpc]\nlisten = \"0.0.0.0:7080\"",
+        "gw.toml:8:10: grpc.listen: `0.0.0.0:7080` can be reached from other machines, but all who reach it count as the one caller of [identity]",
+    ),
+    (
+        "[admin]\n\nlisten = \"10.0.0.1:7081\"",
+        "gw.toml:9:10: admin.listen: `10.0.0.1:7081` can be reached from other machines",
+    ),
+    (
+        "[grpc]\nheartbeat_interval = 15",
+        "gw.toml:8:22: grpc.heartbeat_interval: `15` is not a duration; write text like \"500ms\", \"15s\" or \"2m\"",
+    ),
+    (
+        "[grpc]\nheartbeat_interval = \"0s\"",
+        "gw.toml:8:22: grpc.heartbeat_interval: `0s` is out of range; write 1ms to 30days",
+    ),
+    (
+        "[grpc]\nrequest_timeout = \"ten\"",
+        "gw.toml:8:19: grpc.request_timeout: `ten` is not a duration",
+    ),
+    (
+        "[grpc]\ndrain_timeout = \"2years\"",
+        "gw.toml:8:17: grpc.drain_timeout: `2years` is out of range",
+    ),
+    (
+        "[grpc]\nmessage_bytes_max = \"256 kilobytes\"",
+        "gw.toml:8:21: grpc.message_bytes_max: `256 kilobytes` is not a size; write text like \"16KiB\" or \"1MiB\", at most 16777216 bytes",
+    ),
+    (
+        "[grpc]\nheader_list_bytes_max = 16384",
+        "gw.toml:8:25: grpc.header_list_bytes_max: `16384` is not a size",
+    ),
+    (
+        "[grpc]\nmessage_bytes_max = \"17MiB\"",
+        "gw.toml:8:21: grpc.message_bytes_max: `17MiB` is not a size",
+    ),
+    (
+        "[grpc]\nstreams_per_connection_max = 0",
+        "gw.toml:8:30: grpc.streams_per_connection_max: `0` is not a whole number from 1 to 100000",
+    ),
+    (
+        "[grpc]\nreflection = \"yes\"",
+        "gw.toml:8:14: grpc.reflection: is text, not a flag; write true or false",
+    ),
+    (
+        "[organizations.two]\naccounts = 3",
+        "gw.toml:8:12: organizations.two.accounts: is a number, not a table; write [organizations.two.accounts]",
+    ),
+    (
+        "[identity]\ndevelopment_principal = \"\"",
+        "gw.toml:8:25: identity.development_principal: is empty; give the caller a name",
+    ),
+    (
+        "[identity]\ndevelopment_organization = \"web\"",
+        "gw.toml:8:28: identity.development_organization: no organisation `web`; add [organizations.web], or name another one",
+    ),
+    (
+        "[identity]\ndevelopment_organization = \"Web\"",
+        "gw.toml:8:28: identity.development_organization: organization must be 1 to 63 characters of a-z 0-9 -",
+    ),
+    (
+        "[journal]\nurl = \"mysql://user:canary@host/db\"",
+        "gw.toml:8:7: journal.url: is no journal; write sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE",
+    ),
+    (
+        "[journal]\nurl_file = \"no/such/file\"",
+        "gw.toml:8:12: journal.url_file: cannot read no/such/file: No such file or directory",
+    ),
+    (
+        "[journal]\nurl_file = \"Cargo.toml\"",
+        "gw.toml:8:12: journal.url_file: Cargo.toml is no journal; write",
+    ),
+    (
+        "[journal]\nurl_file = \"src\"",
+        "gw.toml:8:12: journal.url_file: cannot read src: Is a directory",
+    ),
+    (
+        "[journal]\npool_size = -1",
+        "gw.toml:8:13: journal.pool_size: `-1` is not a whole number from 1 to 1000",
+    ),
+    (
+        "[journal]\nqueue = 1.5",
+        "gw.toml:8:9: journal.queue: `1.5` is not a whole number from 1 to 1000000",
+    ),
+    (
+        "[cloud]\nregions = \"ap-tokyo\"",
+        "gw.toml:8:11: cloud.regions: is text, not a list of texts; write [\"a\", \"b\"]",
+    ),
+    (
+        "[cloud]\nregions = [\"ap-tokyo\", \"Tokyo\"]",
+        "gw.toml:8:11: cloud.regions: `Tokyo`: region must be a region of the cloud such as ap-shanghai",
+    ),
+    (
+        "[cloud]\nproxy = \"user:canary@proxy:3128\"",
+        "gw.toml:8:9: cloud.proxy: is no proxy; write a URL like http://proxy.example:3128",
+    ),
+    (
+        "[cloud]\nca_file = \"Cargo.toml\"",
+        "gw.toml:8:11: cloud.ca_file: Cargo.toml holds no certificate; name a PEM file",
+    ),
+    (
+        "[cloud.endpoint]\ndomain = \"example.com\"",
+        "gw.toml:8:10: cloud.endpoint.domain: `example.com` is not a domain of the cloud; use one of tencentcloudapi.com, ",
+    ),
+    (
+        "[cloud.endpoint]\noverride = \"http://10.0.0.1:8080\"",
+        "gw.toml:8:12: cloud.endpoint.override: `http://10.0.0.1:8080` is plain http to another machine; use https, or a loopback address for a simulator",
+    ),
+    (
+        "[cloud.endpoint]\noverride = \"https://user:canary@host\"",
+        "gw.toml:8:12: cloud.endpoint.override: `…@host` names a user",
+    ),
+    (
+        "[limits]\ninstance_count_max = 1000",
+        "gw.toml:8:22: limits.instance_count_max: `1000` is not a whole number from 1 to 500",
+    ),
+    (
+        "[operations]\nquarantine = \"1m\"",
+        "gw.toml:8:14: operations.quarantine: `1m` is out of range; write 9m to 1day",
+    ),
+    (
+        "[operations]\nattempt_life = \"5m\"",
+        "gw.toml:8:16: operations.attempt_life: `5m` is out of range; write 1s to 2m 30s",
+    ),
+    (
+        "[operations]\nattempts_max = \"five\"",
+        "gw.toml:8:16: operations.attempts_max: `five` is not a whole number from 1 to 100",
+    ),
+    (
+        "[log]\nformat = \"xml\"",
+        "gw.toml:8:10: log.format: `xml` is no format; write \"pretty\" or \"json\"",
+    ),
+    (
+        "[log]\nfilter = \"inof\"",
+        "gw.toml:8:10: log.filter: `inof` is no filter; write a level",
+    ),
+    (
+        "[log]\nfilter = \"info,a=b=c\"",
+        "gw.toml:8:10: log.filter: `info,a=b=c` is no filter",
+    ),
+    ("[log\nfilter = \"info\"", "gw.toml:7:5: not TOML: "),
+    (
+        "[log]\nfilter = \"info\"\nfilter = \"warn\"",
+        "gw.toml:9:1: not TOML: duplicate key",
+    ),
+    ("[log]\nfilter = info", "gw.toml:8:10: not TOML: "),
+    (
+        "[organizations.two.accounts.main]\nsecret_id = \"i\"\nsecret_key = \"canary\"",
+        "gw.toml:7:29: organizations.two.accounts.main: another organisation has an account of that name; choose a unique one",
+    ),
+    (
+        "[organizations.two.accounts.main]\nsecret_id = \"i\"\nsecret_key = \"canary\"",
+        "gw.toml:7:16: organizations.two: `default_account` is missing",
+    ),
+    (
+        "[organizations.two]",
+        "gw.toml:7:16: organizations.two.accounts: no account; add a table with `secret_id` and `secret_key_file`: [organizations.two.accounts.NAME]",
+    ),
+    (
+        "[organizations.Two]",
+        "gw.toml:7:16: organizations.Two: organization must be 1 to 63 characters of a-z 0-9 -, beginning with a letter",
+    ),
+];
+
+#[test]
+fn bad_settings_are_named_by_place_rule_and_remedy() {
+    for (more, expected) in BAD_SETTINGS {
+        let said = problems(&format!("{LEAST}{more}\n"));
+        assert!(
+            said.iter().any(|said| said.starts_with(expected)),
+            "{more}\ngave {said:#?}\nnot {expected}"
+        );
+        assert!(!said.join("\n").contains("canary"), "{said:#?}");
+    }
+}
+
+/// Replacements in [`LEAST`], and what is said about them.
+const BAD_ACCOUNTS: &[(&str, &str, &str)] = &[
+    (
+        "\"main\"",
+        "\"prod\"",
+        "gw.toml:2:19: organizations.development.default_account: no account `prod` here; name one of: main",
+    ),
+    (
+        "\"AKIDx\"",
+        "\"\"",
+        "gw.toml:4:37: organizations.development.accounts.main: cloud credential: the secret id is malformed",
+    ),
+    (
+        "\"AKIDx\"",
+        "7",
+        "gw.toml:5:13: organizations.development.accounts.main.secret_id: is a number, not text; put it in quotes",
+    ),
+    (
+        "secret_id = \"AKIDx\"\n",
+        "",
+        "gw.toml:4:37: organizations.development.accounts.main: `secret_id` is missing",
+    ),
+    (
+        "\"canary-key\"",
+        "\"canary key\"",
+        "gw.toml:4:37: organizations.development.accounts.main: cloud credential: the secret key is malformed; copy it again",
+    ),
+    (
+        "\"canary-key\"",
+        "\"\"",
+        "gw.toml:4:37: organizations.development.accounts.main: `secret_key_file` is missing",
+    ),
+    (
+        "secret_key = ",
+        "secret_key_file = ",
+        "gw.toml:6:19: organizations.development.accounts.main.secret_key_file: cannot read canary-key: No such file",
+    ),
+    (
+        "secret_id",
+        "secret_key_file = \"LICENSE\"\nsecret_id",
+        "gw.toml:4:37: organizations.development.accounts.main: has both `secret_key` and `secret_key_file`; keep one",
+    ),
+    (
+        "secret_id",
+        "token_file = \"none\"\nsecret_id",
+        "gw.toml:5:14: organizations.development.accounts.main.token_file: cannot read none: No such file",
+    ),
+    (
+        "secret_id",
+        "secretid",
+        "gw.toml:5:1: unknown key `secretid` in [organizations.development.accounts.main]; did you mean `secret_id`?",
+    ),
+    (
+        "default_account",
+        "accounts_default",
+        "gw.toml:2:1: unknown key `accounts_default` in [organizations.development]; known are accounts, default_account",
+    ),
+    (
+        "accounts.main",
+        "accounts.Main",
+        "gw.toml:4:37: organizations.development.accounts.Main: account must be 1 to 64 characters",
+    ),
+    (
+        "secret_key = \"canary-key\"",
+        "secret_key = \"canary",
+        "gw.toml:6:21: not TOML: invalid basic string, expected `\"`",
+    ),
+];
+
+#[test]
+fn bad_accounts_are_named_and_no_secret_is_repeated() {
+    for (from, to, expected) in BAD_ACCOUNTS {
+        let said = problems(&LEAST.replacen(from, to, 1));
+        assert!(
+            said.iter().any(|said| said.starts_with(expected)),
+            "{to}\ngave {said:#?}\nnot {expected}"
+        );
+        let secret = said
+            .iter()
+            .any(|said| said.contains("canary") && !said.contains("cannot read"));
+        assert!(!secret, "{said:#?}");
+    }
+}
+
+#[test]
+fn an_empty_file_is_told_what_it_needs() {
+    let said = problems("");
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert!(
+        said[0].contains("no organisation `development`; add [organizations.development]"),
+        "{said:#?}"
+    );
+}
+
+#[test]
+fn everything_wrong_is_reported_in_the_order_of_the_file() {
+    let text = "[log]\nfilter = \"?\"\n[grpc]\nlisten = 1\nlisen = 2\nreflection = 3\n[gcp]\n";
+    let places: Vec<String> = problems(&format!("{LEAST}{text}"))
+        .iter()
+        .map(|said| said.split(": ").next().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "gw.toml:8:10",
+            "gw.toml:10:10",
+            "gw.toml:11:1",
+            "gw.toml:12:14",
+            "gw.toml:13:2"
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_no_bad_configuration() {
+    let error = Config::load(Path::new("no/such/gw.toml")).unwrap_err();
+    assert!(matches!(error, ConfigError::Unreadable { .. }));
+    assert_eq!(
+        error.to_string(),
+        "cannot read no/such/gw.toml; name the configuration with --config FILE"
+    );
+}
