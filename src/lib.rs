@@ -7,6 +7,7 @@ pub mod clock;
 pub mod cloud;
 pub mod config;
 pub mod domain;
+pub mod gateway;
 pub mod grpc;
 pub mod metrics;
 pub mod operations;

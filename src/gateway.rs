@@ -1,0 +1,294 @@
+//! Wires the rooms together, owns the listeners, and stops them in order.
+
+use crate::admin::{self, Admin};
+use crate::clock::Clock;
+use crate::cloud::SettingsError;
+use crate::cloud::client::{CallRecord, HttpCloud, Observer};
+use crate::config::Config;
+use crate::grpc::Service;
+use crate::grpc::auth::Auth;
+use crate::grpc::observe::ObserveLayer;
+use crate::metrics::{self, Metrics};
+use crate::operations::{self, Operations};
+use crate::pb;
+use crate::pb::v1::cvm_gateway_service_server::{CvmGatewayServiceServer, SERVICE_NAME};
+use crate::store::{Store, StoreError};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::server::{Router, Server, TcpIncoming};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+/// How long the journal may take to close, after the drain.
+const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    grpc_addr: SocketAddr,
+    admin_addr: SocketAddr,
+    operations: Operations,
+    store: Store,
+    health: HealthReporter,
+    clock: Clock,
+    drain_timeout: Duration,
+    /// First stage of stopping: take no more, end what is idle.
+    soft: CancellationToken,
+    /// Second stage: drop what is left.
+    hard: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Why a gateway did not start. Nothing is left half done.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    #[error("cannot listen on {address}, which is {setting} in the configuration")]
+    Listen {
+        setting: &'static str,
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the journal cannot be opened")]
+    Journal(#[from] StoreError),
+    #[error("the cloud cannot be called")]
+    Cloud(#[from] SettingsError),
+    #[error("the metrics are inconsistent; please report it")]
+    Metrics(#[from] metrics::Inconsistent),
+    #[error("the API cannot describe itself; please report it")]
+    Descriptor(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Gateway {
+    /// Listens, opens the journal, takes up what it holds, and serves.
+    ///
+    /// # Errors
+    /// When a port is taken, the journal cannot be opened, or the cloud's settings are unusable.
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, GatewayError> {
+        // The ports first: a second gateway by mistake must not touch the journal.
+        let grpc = listen("grpc.listen", config.grpc.listen).await?;
+        let admin = listen("admin.listen", config.admin_listen).await?;
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
+        let elapsed = clock.clone();
+        let elapsed = Arc::new(move || elapsed.elapsed());
+        let store = Store::open(&config.journal, metrics.journal.clone(), elapsed).await?;
+        let observer = cloud_observer(&metrics);
+        let cloud = HttpCloud::new(
+            config.cloud.clone(),
+            config.credentials,
+            clock.clone(),
+            observer,
+        )?;
+        let rooms = operations::Rooms {
+            store: store.clone(),
+            cloud: Arc::new(cloud),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+        };
+        let operations = Operations::start(config.operations, rooms);
+        let service = Service {
+            auth: Auth::development(config.identity),
+            policy: Arc::new(config.policy),
+            limits: Arc::new(config.limits),
+            operations: operations.clone(),
+            clock: clock.clone(),
+            metrics: metrics.grpc.clone(),
+            heartbeat_interval: config.grpc.heartbeat_interval,
+        };
+        let (health, router) = grpc_router(service, &config.grpc, &clock, &metrics)?;
+        let side_door = admin::router(Admin {
+            metrics,
+            store: store.clone(),
+            operations: operations.clone(),
+            clock: clock.clone(),
+        });
+        let gateway = Self {
+            grpc_addr: grpc.address,
+            admin_addr: admin.address,
+            operations,
+            store,
+            health,
+            clock,
+            drain_timeout: config.grpc.drain_timeout,
+            soft: CancellationToken::new(),
+            hard: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        gateway.serve(grpc.listener, router, admin.listener, side_door);
+        gateway.set_health(ServingStatus::Serving).await;
+        tracing::info!(grpc = %gateway.grpc_addr, admin = %gateway.admin_addr, "serving");
+        Ok(gateway)
+    }
+
+    /// Where gRPC is served.
+    #[must_use]
+    pub fn grpc_addr(&self) -> SocketAddr {
+        self.grpc_addr
+    }
+
+    /// Where metrics and health are served.
+    #[must_use]
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// Returns when the gateway cannot go on, with why.
+    pub async fn failed(&self) -> String {
+        tokio::select! {
+            reason = self.operations.failed() => reason,
+            () = self.tasks.wait() => "a listener ended by itself".to_owned(),
+        }
+    }
+
+    /// Stops: not ready, no new connection, streams end resumable, calls under way are recorded,
+    /// leases are given back. Takes the drain timeout at most, whatever clients do.
+    pub async fn stop(self) {
+        self.set_health(ServingStatus::NotServing).await;
+        self.operations.begin_stop();
+        self.soft.cancel();
+        let drained = self.clock.timeout(self.drain_timeout, async {
+            self.operations.stopped().await;
+            self.end_health_watches().await;
+            self.tasks.wait().await;
+        });
+        if drained.await.is_none() {
+            tracing::warn!(
+                "the drain timeout passed; what is left is dropped, and nothing is lost"
+            );
+        }
+        self.hard.cancel();
+        let closed = self.clock.timeout(CLOSE_WITHIN, self.store.close());
+        if closed.await.is_none() {
+            tracing::warn!("the journal does not answer; the process ends without it");
+        }
+        tracing::info!("stopped");
+    }
+
+    fn serve(
+        &self,
+        grpc: TcpListener,
+        router: Routes,
+        admin: TcpListener,
+        side_door: axum::Router,
+    ) {
+        let (soft, hard) = (self.soft.clone(), self.hard.clone());
+        self.tasks.spawn(async move {
+            let incoming = TcpIncoming::from(grpc).with_nodelay(Some(true));
+            let served = router.serve_with_incoming_shutdown(incoming, soft.cancelled_owned());
+            tokio::select! {
+                served = served => log_end("grpc", served),
+                () = hard.cancelled() => {}
+            }
+        });
+        let (soft, hard) = (self.soft.clone(), self.hard.clone());
+        self.tasks.spawn(async move {
+            let served =
+                axum::serve(admin, side_door).with_graceful_shutdown(soft.cancelled_owned());
+            tokio::select! {
+                served = served => log_end("admin", served),
+                () = hard.cancelled() => {}
+            }
+        });
+        self.tasks.close();
+    }
+
+    /// Clients watch health for as long as they live; a stop must not wait for them.
+    async fn end_health_watches(&self) {
+        let mut health = self.health.clone();
+        health.clear_service_status("").await;
+        health.clear_service_status(SERVICE_NAME).await;
+    }
+
+    async fn set_health(&self, status: ServingStatus) {
+        self.health.set_service_status("", status).await;
+        self.health.set_service_status(SERVICE_NAME, status).await;
+    }
+}
+
+/// A bound port.
+struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// The gRPC services behind their layers.
+type Routes = Router<tower::layer::util::Stack<ObserveLayer, tower::layer::util::Identity>>;
+
+async fn listen(setting: &'static str, address: SocketAddr) -> Result<Bound, GatewayError> {
+    let failed = |source| GatewayError::Listen {
+        setting,
+        address,
+        source,
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok(Bound { listener, address })
+}
+
+fn cloud_observer(metrics: &Metrics) -> Observer {
+    let cloud = metrics.cloud.clone();
+    Arc::new(move |call: CallRecord| {
+        cloud.completed(
+            call.action,
+            call.account.as_str(),
+            call.class.as_str(),
+            call.elapsed,
+        );
+    })
+}
+
+fn grpc_router(
+    service: Service,
+    settings: &crate::config::Grpc,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> Result<(HealthReporter, Routes), GatewayError> {
+    let descriptors: [&[u8]; 4] = [
+        pb::DESCRIPTOR,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ];
+    let observe = ObserveLayer::new(
+        metrics.grpc.clone(),
+        clock.clone(),
+        settings.request_timeout,
+        &descriptors,
+    );
+    let observe = observe.map_err(|source| GatewayError::Descriptor(source.into()))?;
+    let message_bytes_max = usize::try_from(settings.message_bytes_max).unwrap_or(usize::MAX);
+    let service =
+        CvmGatewayServiceServer::new(service).max_decoding_message_size(message_bytes_max);
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let router = Server::builder()
+        .max_concurrent_streams(settings.streams_per_connection_max)
+        .http2_max_header_list_size(settings.header_list_bytes_max)
+        .http2_keepalive_interval(Some(settings.keepalive_interval))
+        .http2_keepalive_timeout(Some(settings.keepalive_timeout))
+        .layer(observe)
+        .add_service(service)
+        .add_service(health);
+    if !settings.reflection {
+        return Ok((reporter, router));
+    }
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(pb::DESCRIPTOR)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let failed = |source: tonic_reflection::server::Error| GatewayError::Descriptor(source.into());
+    let v1 = described().build_v1().map_err(failed)?;
+    // Clients older than 2024 know only this name of the same service.
+    let v1alpha = described().build_v1alpha().map_err(failed)?;
+    Ok((reporter, router.add_service(v1).add_service(v1alpha)))
+}
+
+fn log_end<E: std::fmt::Display>(listener: &str, served: Result<(), E>) {
+    if let Err(error) = served {
+        tracing::error!(%error, "the {listener} listener ended");
+    }
+}
