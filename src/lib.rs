@@ -3,9 +3,12 @@
 //! The rooms, in reading order; each may enter only rooms that ARCHITECTURE.md allows it.
 
 pub mod admin;
+pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod cloud;
 pub mod config;
+pub mod demo;
 pub mod domain;
 pub mod gateway;
 pub mod grpc;
@@ -15,3 +18,4 @@ pub mod pb;
 pub mod policy;
 pub mod simulator;
 pub mod store;
+pub mod terminal;

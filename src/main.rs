@@ -1,3 +1,7 @@
-//! The program.
+//! The program: hands its arguments to the command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cvm_gateway::cli::main().into()
+}

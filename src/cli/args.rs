@@ -1,0 +1,337 @@
+//! The arguments of each command, and the pages of help that explain them.
+
+use crate::client::Format;
+use crate::simulator::Speed;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Launches Tencent Cloud CVM instances once, safely, for services in any language.
+#[derive(Debug, Parser)]
+#[command(name = "cvm-gateway", version, after_help = START)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const START: &str = "\
+Start with:
+  cvm-gateway demo              see three machines start, without an account
+  cvm-gateway help COMMAND      examples, defaults and exit codes of one command
+
+Exit codes are those of sysexits: 0 done, 1 the launch did not succeed, 64 command line,
+65 request, 66 file, 69 unavailable, 70 defect, 73 cannot create, 74 I/O, 75 try later,
+77 not allowed, 78 configuration.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Serve(ServeArgs),
+    Simulate(SimulateArgs),
+    Demo(DemoArgs),
+    Run(Box<RunArgs>),
+    Watch(WatchArgs),
+    /// Checks a configuration file, or prints the defaults
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// Runs the gateway
+///
+/// Takes launches over gRPC, writes them to its journal, signs and sends them to the cloud, and follows
+/// them until the machines run. The log goes to stderr.
+///
+/// SIGTERM or Ctrl-C stops it in order: nothing new is taken, calls on their way to the cloud are finished,
+/// streams are told to resume. What was not finished goes on at the next start. A second signal ends it at once.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cvm-gateway config default > cvm-gateway.toml    a file with every setting; add an account to it
+  cvm-gateway serve                                reads cvm-gateway.toml
+  cvm-gateway serve --config /etc/cvm-gateway.toml
+
+Exit codes:
+  0 stopped by a signal   66 no such file   69 port in use, journal unreachable   70 it failed while it ran
+  73 the journal cannot be made   74 the journal's disk failed   77 the port is not allowed
+  78 wrong configuration   130 a second signal cut the stop short")]
+pub(super) struct ServeArgs {
+    /// The configuration file; `cvm-gateway config default` explains every key
+    #[arg(long, value_name = "FILE", default_value = "cvm-gateway.toml")]
+    pub(super) config: PathBuf,
+}
+
+/// Runs a simulator of the CVM API
+///
+/// Official SDKs, the official command line tool and the gateway talk to it as to the cloud: it checks
+/// signatures, knows zones, types and images from its catalogue, and takes machines through their states.
+/// It keeps everything in memory and costs nothing.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cvm-gateway simulate                             on 127.0.0.1:8080, as slow as the cloud
+  cvm-gateway simulate --speed 20                  machines start in a second or two
+  cvm-gateway simulate --print-catalog > my.toml   change what it sells, then:
+  cvm-gateway simulate --catalog my.toml
+  curl -s http://127.0.0.1:8080/_ledger            every call and machine so far
+
+To let a gateway call it, its configuration says:
+  [cloud.endpoint]
+  override = \"http://127.0.0.1:8080\"
+  [organizations.development]
+  default_account = \"main\"
+  [organizations.development.accounts.main]
+  secret_id = \"AKIDfakeForLoopbackTestsOnly0000001\"
+  secret_key = \"fakeSecretKeyLoopbackTestsOnly001\"
+
+Exit codes:
+  0 stopped by a signal   64 wrong option   65 wrong catalogue   66 no such catalogue   69 port in use
+  74 cannot write to stdout   77 the port is not allowed")]
+pub(super) struct SimulateArgs {
+    /// IP address and port; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(super) listen: SocketAddr,
+    /// What the cloud sells and the account owns, instead of the catalogue in the program
+    #[arg(long, value_name = "FILE")]
+    pub(super) catalog: Option<PathBuf>,
+    /// How many times faster than the real cloud machines start
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(super) speed: Speed,
+    /// Where the chances begin: the same seed and the same calls give the same ids and times
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Prints the catalogue in the program, and ends
+    #[arg(long)]
+    pub(super) print_catalog: bool,
+}
+
+/// Shows three machines start, without an account
+///
+/// Starts the simulator and the gateway in this process, on free loopback ports and with the journal in a new
+/// temporary folder, launches through gRPC, and shows each machine's way until it runs. At the end it prints how
+/// long each phase took, and commands to go on by hand.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cvm-gateway demo
+  cvm-gateway demo --count 10 --speed 1            ten machines, as slow as the cloud
+
+Exit codes:
+  0 every instance runs   1 it did not work out   64 wrong option   69 no free port
+  73 the temporary folder cannot be made   74 cannot write to stdout")]
+pub(super) struct DemoArgs {
+    /// How many instances
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(super) count: u32,
+    /// How many times faster than the real cloud machines start
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(super) speed: Speed,
+}
+
+/// Launches instances through a gateway, and follows them until they run
+///
+/// The operation's name is printed as soon as the launch is durable. From then on it goes on whatever happens
+/// to this command: `cvm-gateway watch NAME` follows it again. When the stream breaks, it is resumed. A launch is
+/// never repeated: the same --request-id finds the operation that exists.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cvm-gateway run --region ap-shanghai --zone ap-shanghai-2 --image img-pmqg1cw7
+  cvm-gateway run --region ap-shanghai --zone ap-shanghai-2 --image img-pmqg1cw7 --type S5.MEDIUM4 \\
+      --count 3 --name 'web-{R:1}' --request-id deploy-42
+  cvm-gateway run --file request.json              every parameter; - reads stdin
+  cvm-gateway run --file request.json --output json | jq -r .operation.state
+
+A request.json is a RunInstancesRequest in protobuf JSON:
+  {\"region\": \"ap-shanghai\", \"spec\": {\"placement\": {\"zone\": \"ap-shanghai-2\"},
+   \"imageId\": \"img-pmqg1cw7\", \"instanceType\": \"S5.MEDIUM4\", \"instanceCount\": 3}}
+
+Exit codes:
+  0 every instance runs   1 the launch ended otherwise, or a person must decide   64 wrong option
+  65 the request is wrong or cannot be carried out as it is   66 no such file
+  69 the gateway or the cloud cannot be reached   70 a defect   74 cannot write to stdout
+  75 try later: quota, no stock, overload, timeout   77 not allowed")]
+pub(super) struct RunArgs {
+    /// The gateway's address
+    #[arg(long, value_name = "URL", default_value = SERVER)]
+    pub(super) server: String,
+    /// Names the launch, so that repeating it finds it again; by default a new UUID
+    #[arg(long, value_name = "ID")]
+    pub(super) request_id: Option<String>,
+    #[command(flatten)]
+    pub(super) wish: Option<WishArgs>,
+    /// The whole request from a file in protobuf JSON, instead of the options above; - is stdin
+    #[arg(long, value_name = "FILE", conflicts_with = "WishArgs")]
+    pub(super) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+/// The parameters that a launch most often has.
+#[derive(Debug, Args)]
+pub(super) struct WishArgs {
+    /// The region, for example ap-shanghai
+    #[arg(long, required = false, required_unless_present = "file")]
+    pub(super) region: String,
+    /// The availability zone, for example ap-shanghai-2
+    #[arg(long, required = false, required_unless_present = "file")]
+    pub(super) zone: String,
+    /// The image, for example img-pmqg1cw7
+    #[arg(
+        long,
+        value_name = "ID",
+        required = false,
+        required_unless_present = "file"
+    )]
+    pub(super) image: String,
+    /// The instance type, for example S5.MEDIUM4 [default: the cloud's own]
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(super) instance_type: Option<String>,
+    /// How many instances
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) count: u32,
+    /// Their display name; {R:1} numbers them from 1 [default: the cloud's own]
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// Which of the organisation's accounts is charged [default: its default account]
+    #[arg(long, value_name = "NAME")]
+    pub(super) account: Option<String>,
+}
+
+/// Follows an operation that exists, to its end
+///
+/// Shows where the operation stands and then every change. When the stream breaks, it is resumed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cvm-gateway watch operations/0198c0de-0000-7000-8000-000000000001
+  cvm-gateway watch operations/0198c0de-0000-7000-8000-000000000001 --after 4 --output json
+
+Exit codes:
+  0 every instance runs   1 the launch ended otherwise, or a person must decide   64 wrong option
+  65 no such operation, or it failed for what was asked   69 the gateway cannot be reached   70 a defect
+  74 cannot write to stdout   75 it failed for what may be there later   77 not allowed")]
+pub(super) struct WatchArgs {
+    /// The operation's name, as `run` printed it
+    #[arg(value_name = "NAME")]
+    pub(super) name: String,
+    /// Shows only what is newer than this sequence of the operation
+    #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
+    pub(super) after: u64,
+    /// The gateway's address
+    #[arg(long, value_name = "URL", default_value = SERVER)]
+    pub(super) server: String,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OutputArgs {
+    /// For people, or one message of the stream a line in protobuf JSON
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = OutputFormat::Text)]
+    output: OutputFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OutputFormat {
+    Text,
+    Json,
+}
+
+impl OutputArgs {
+    pub(super) fn format(&self) -> Format {
+        match self.output {
+            OutputFormat::Text => Format::Text,
+            OutputFormat::Json => Format::Json,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Says everything that is wrong with a configuration, or what it amounts to
+    ///
+    /// Reads the file and the secret files that it names, as `serve` would; touches neither ports nor the
+    /// journal nor the cloud. Secrets are not shown.
+    #[command(after_help = "\
+Examples:
+  cvm-gateway config check                         checks cvm-gateway.toml
+  cvm-gateway config check --config /etc/cvm-gateway.toml
+
+Exit codes:
+  0 it is sound   66 no such file   78 it is not: each line names file, line, column, key, rule and remedy")]
+    Check {
+        /// The configuration file
+        #[arg(long, value_name = "FILE", default_value = "cvm-gateway.toml")]
+        config: PathBuf,
+    },
+    /// Prints every setting with its default and what it is for
+    #[command(after_help = "\
+Example:
+  cvm-gateway config default > cvm-gateway.toml
+
+A file needs to hold only what differs; what must be added is an organisation with an account.")]
+    Default,
+}
+
+/// Where a gateway listens by default.
+const SERVER: &str = "http://127.0.0.1:7080";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Command, String> {
+        let words = line.split_whitespace();
+        let arguments = Arguments::try_parse_from(["cvm-gateway"].into_iter().chain(words));
+        arguments
+            .map(|arguments| arguments.command)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_launch_is_a_file_or_options() {
+        let options = "--region r --zone z --image i";
+        for (line, error) in [
+            (format!("run {options}"), None),
+            (
+                format!("run {options} --type t --count 3 --name n --account a --request-id x"),
+                None,
+            ),
+            ("run --file -".to_owned(), None),
+            ("run --file f --request-id x --output json".to_owned(), None),
+            ("run".to_owned(), Some("required")),
+            ("run --region r --zone z".to_owned(), Some("--image <ID>")),
+            (
+                format!("run --file f {options}"),
+                Some("cannot be used with"),
+            ),
+            (
+                "run --file f --count 3".to_owned(),
+                Some("cannot be used with"),
+            ),
+            (format!("run {options} --count many"), Some("--count <N>")),
+            (
+                format!("run {options} --output xml"),
+                Some("[possible values: text, json]"),
+            ),
+            ("watch".to_owned(), Some("<NAME>")),
+            ("simulate --speed 0".to_owned(), Some("above 0")),
+            (
+                "simulate --listen localhost".to_owned(),
+                Some("--listen <ADDR>"),
+            ),
+            ("serv".to_owned(), Some("'serve'")),
+        ] {
+            match (parse(&line), error) {
+                (Ok(_), None) => {}
+                (Err(said), Some(expected)) => assert!(said.contains(expected), "{line}: {said}"),
+                (parsed, _) => panic!("{line}: {parsed:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Everything that ends a command early, and the exit code of each.
+
+use crate::client::{ClientError, JsonError};
+use crate::config::ConfigError;
+use crate::demo::DemoError;
+use crate::gateway::GatewayError;
+use crate::simulator::CatalogError;
+use crate::store::StoreError;
+use crate::terminal::Exit;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Why a command ended early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    #[error("cannot make a temporary folder; name a place for it with TMPDIR")]
+    Folder(#[source] io::Error),
+    #[error("cannot read {}", path.display())]
+    Input {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the catalogue {} cannot be used", path.display())]
+    Catalog { path: PathBuf, source: CatalogError },
+    #[error("the request in {} cannot be used", file_or_stdin(path))]
+    Request { path: PathBuf, source: JsonError },
+    #[error("cannot listen on {address}; name another with --listen")]
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "{0} is not a loopback address, and the simulator's keys are public; listen on 127.0.0.1"
+    )]
+    Exposed(SocketAddr),
+    #[error("cannot write to stdout")]
+    Output(#[from] io::Error),
+    #[error("cannot start the runtime")]
+    Runtime(#[source] io::Error),
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    #[error("cannot write the log; the filter is {filter}")]
+    Log {
+        filter: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+fn file_or_stdin(path: &Path) -> String {
+    match path.to_str() {
+        Some("-") => "stdin".to_owned(),
+        Some(_) | None => path.display().to_string(),
+    }
+}
+
+impl CliError {
+    /// The exit code that tells a script what to do next.
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Config(ConfigError::Unreadable { .. }) | Self::Input { .. } => Exit::NoInput,
+            Self::Config(ConfigError::Invalid(_)) => Exit::Configuration,
+            Self::Gateway(error) => of_gateway(error),
+            Self::Client(error) => error.exit(),
+            Self::Demo(error) => of_demo(error),
+            Self::Folder(_) => Exit::CannotCreate,
+            Self::Catalog { .. } | Self::Request { .. } => Exit::Data,
+            Self::Listen { source, .. } => of_port(source),
+            Self::Exposed(_) => Exit::Usage,
+            Self::Output(_) => Exit::Io,
+            Self::Runtime(_) | Self::Signals(_) => Exit::Os,
+            Self::Log { .. } => Exit::Software,
+        }
+    }
+}
+
+fn of_gateway(error: &GatewayError) -> Exit {
+    match error {
+        GatewayError::Listen { source, .. } => of_port(source),
+        GatewayError::Journal(error) => of_journal(error),
+        GatewayError::Cloud(_) => Exit::Configuration,
+        GatewayError::Metrics(_) | GatewayError::Descriptor(_) => Exit::Software,
+    }
+}
+
+fn of_demo(error: &DemoError) -> Exit {
+    match error {
+        DemoError::Folder(_) => Exit::CannotCreate,
+        DemoError::Simulator(error) => of_port(error),
+        DemoError::Config(_) => Exit::Software,
+        DemoError::Gateway(error) => of_gateway(error),
+        DemoError::Client(error) => error.exit(),
+        DemoError::Output(_) => Exit::Io,
+    }
+}
+
+fn of_port(error: &io::Error) -> Exit {
+    if error.kind() == ErrorKind::PermissionDenied {
+        Exit::NoPermission
+    } else {
+        Exit::Unavailable
+    }
+}
+
+fn of_journal(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Busy
+        | StoreError::Closed
+        | StoreError::Unavailable { .. }
+        | StoreError::Locked { .. } => Exit::Unavailable,
+        StoreError::Full { .. } | StoreError::File { .. } => Exit::CannotCreate,
+        StoreError::Fatal { .. } => Exit::Io,
+        StoreError::Url { .. }
+        | StoreError::NoDatabase { .. }
+        | StoreError::Unsafe { .. }
+        | StoreError::Newer { .. } => Exit::Configuration,
+        StoreError::Refused { .. }
+        | StoreError::Corrupt { .. }
+        | StoreError::Migration { .. }
+        | StoreError::OldSqlite { .. } => Exit::Software,
+    }
+}

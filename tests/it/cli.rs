@@ -1,0 +1,489 @@
+//! The program itself, as people and scripts call it: pages, messages, exit codes.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// A key pair of the simulator's own catalogue.
+const ACCOUNT: &str = "
+[organizations.development]
+default_account = \"main\"
+[organizations.development.accounts.main]
+secret_id = \"AKIDfakeForLoopbackTestsOnly0000001\"
+secret_key = \"fakeSecretKeyLoopbackTestsOnly001\"
+";
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cvm-gateway"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    program(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// Runs the program and holds it against its exit code and a part of what it says on stderr.
+fn refuses(arguments: &[&str], code: i32, expected: &str) {
+    let output = run(arguments);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    assert!(said.contains(expected), "{arguments:?} says {said}");
+    assert_eq!(text(&output.stdout), "", "{arguments:?}");
+}
+
+/// A folder of its own for each test.
+fn folder(test: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-{test}"));
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// A program that runs until it is told to stop.
+struct Running {
+    child: Child,
+}
+
+impl Running {
+    /// Starts it, and waits for the line that `find` finds something in.
+    fn start<R: Read>(
+        mut command: Command,
+        pipe: impl FnOnce(&mut Child) -> R,
+        find: impl Fn(&str) -> Option<String>,
+    ) -> (Self, String) {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // Afterwards the pipe is closed: a program must outlive who reads what it writes.
+        let lines = BufReader::new(pipe(&mut child)).lines().map(Result::unwrap);
+        let found = lines.filter_map(|line| find(&line)).next();
+        let found = found.expect("the program ended before it was ready");
+        (Self { child }, found)
+    }
+
+    fn simulator() -> (Self, String) {
+        let command = program(&["simulate", "--listen", "127.0.0.1:0", "--speed", "30"]);
+        let find = |line: &str| line.strip_prefix("CVM API at ").map(str::to_owned);
+        Self::start(command, |child| child.stdout.take().unwrap(), find)
+    }
+
+    fn gateway(config: &str) -> (Self, String) {
+        let find = |line: &str| {
+            let log: serde_json::Value = serde_json::from_str(line).ok()?;
+            let address = log["grpc"].as_str().filter(|_| log["message"] == "serving");
+            address.map(|address| format!("http://{address}"))
+        };
+        let command = program(&["serve", "--config", config]);
+        Self::start(command, |child| child.stderr.take().unwrap(), find)
+    }
+
+    /// Tells it to stop, and returns its exit code.
+    fn stop(mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        assert!(sent.success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended already, unless its test fails.
+        if self.child.try_wait().unwrap().is_none() {
+            self.child.kill().unwrap();
+        }
+    }
+}
+
+#[test]
+fn every_command_has_a_page_to_work_from() {
+    for command in [
+        &["serve"][..],
+        &["simulate"],
+        &["demo"],
+        &["run"],
+        &["watch"],
+        &["config", "check"],
+    ] {
+        let output = run(&[command, &["--help"]].concat());
+        let page = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0));
+        for part in [
+            "Usage: cvm-gateway",
+            "Examples:",
+            "[default: ",
+            "Exit codes:",
+        ] {
+            assert!(page.contains(part), "{command:?} has no {part} in {page}");
+        }
+    }
+    let page = run(&["--help"]);
+    assert!(text(&page.stdout).contains("cvm-gateway demo"));
+    let version = run(&["--version"]);
+    let expected = format!("cvm-gateway {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(text(&version.stdout), expected);
+}
+
+#[test]
+fn a_wrong_command_line_is_usage() {
+    refuses(&[], 64, "Usage:");
+    refuses(&["sreve"], 64, "'serve'");
+    refuses(&["serve", "--confg", "x"], 64, "'--config'");
+    refuses(&["run"], 64, "--region");
+    let exposed = ["simulate", "--listen", "0.0.0.0:0"];
+    refuses(&exposed, 64, "0.0.0.0:0 is not a loopback address");
+    refuses(
+        &["simulate", "--speed", "fast"],
+        64,
+        "a speed is a number above 0",
+    );
+    let wish = ["--region", "r", "--zone", "z", "--image", "i"];
+    let server = ["run", "--server", "https://gateway.example"];
+    refuses(
+        &[&server[..], &wish].concat(),
+        64,
+        "write --server http://HOST:PORT",
+    );
+}
+
+#[test]
+fn a_configuration_is_checked_before_anything_happens() {
+    let folder = folder("config");
+    let missing = folder.join("none.toml");
+    let missing = missing.to_str().unwrap();
+    let misspelt = write(
+        &folder,
+        "misspelt.toml",
+        "[grpc]\nheartbeet_interval = \"5s\"\n",
+    );
+    let directory = folder.to_str().unwrap();
+    for command in [&["serve"][..], &["config", "check"]] {
+        let with = |config| [command, &["--config", config]].concat();
+        refuses(
+            &with(missing),
+            66,
+            "name the configuration with --config FILE\n  because: No such file",
+        );
+        refuses(&with(directory), 66, "because: Is a directory");
+        let expected = format!(
+            "{misspelt}:2:1: unknown key `heartbeet_interval` in [grpc]; did you mean `heartbeat_interval`?"
+        );
+        refuses(&with(&misspelt), 78, &expected);
+        refuses(
+            &with(&misspelt),
+            78,
+            "no organisation `development`; add [organizations.development]",
+        );
+    }
+    let sound = write(&folder, "sound.toml", ACCOUNT);
+    let output = run(&["config", "check", "--config", &sound]);
+    assert_eq!(output.status.code(), Some(0));
+    let shown = text(&output.stdout);
+    assert!(
+        shown.contains("organisation  development: main (default)"),
+        "{shown}"
+    );
+    assert!(
+        !shown.contains("fakeSecretKey") && !shown.contains("AKID"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_printed_defaults_are_a_configuration() {
+    let folder = folder("default");
+    let output = run(&["config", "default"]);
+    let defaults = text(&output.stdout);
+    let sound = write(&folder, "all.toml", &format!("{defaults}{ACCOUNT}"));
+    // The table [organizations] is in there already; its members may follow.
+    let checked = run(&["config", "check", "--config", &sound]);
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
+}
+
+#[test]
+fn what_cannot_be_had_at_the_start_is_named() {
+    let folder = folder("start");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let journal = folder.join("journal.db");
+    let taken_port = write(
+        &folder,
+        "port.toml",
+        &format!(
+            "grpc.listen = \"{address}\"\nadmin.listen = \"127.0.0.1:0\"\n\
+             journal.url = \"sqlite://{}\"\n{ACCOUNT}",
+            journal.display()
+        ),
+    );
+    let expected = format!("cannot listen on {address}, which is grpc.listen in the configuration");
+    refuses(&["serve", "--config", &taken_port], 69, &expected);
+    assert!(
+        !journal.exists(),
+        "a gateway without its port touched the journal"
+    );
+    refuses(
+        &["simulate", "--listen", &address],
+        69,
+        "name another with --listen\n  because: Address",
+    );
+
+    let nowhere = folder.join("no/such/journal.db");
+    let ports = "grpc.listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\n";
+    let no_folder = format!(
+        "{ports}journal.url = \"sqlite://{}\"\n{ACCOUNT}",
+        nowhere.display()
+    );
+    let no_folder = write(&folder, "journal.toml", &no_folder);
+    refuses(
+        &["serve", "--config", &no_folder],
+        73,
+        "the journal cannot be opened",
+    );
+
+    let catalog = write(&folder, "catalog.toml", "keys = 1\n");
+    refuses(
+        &["simulate", "--catalog", &catalog],
+        65,
+        "catalogue line 1: ",
+    );
+    refuses(
+        &["simulate", "--catalog", "none.toml"],
+        66,
+        "cannot read none.toml",
+    );
+}
+
+#[test]
+fn the_printed_catalogue_is_the_one_in_the_program() {
+    let output = run(&["simulate", "--print-catalog"]);
+    assert_eq!(output.status.code(), Some(0));
+    cvm_gateway::simulator::Catalog::parse(text(&output.stdout)).unwrap();
+}
+
+#[test]
+fn a_request_that_cannot_be_read_reaches_no_gateway() {
+    let folder = folder("request");
+    let wrong = write(&folder, "wrong.json", "{\"regoin\": \"ap-shanghai\"}");
+    refuses(&["run", "--file", "none.json"], 66, "cannot read none.json");
+    refuses(
+        &["run", "--file", &wrong],
+        65,
+        "because: unrecognized field name 'regoin' at line 1",
+    );
+}
+
+#[test]
+fn a_gateway_that_does_not_answer_is_unavailable() {
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let server = format!("http://{free}");
+    let expected = format!("no gateway answers at {server}; start one with `cvm-gateway serve`");
+    let operation = "operations/0198c0de-0000-7000-8000-000000000001";
+    refuses(&["watch", operation, "--server", &server], 69, &expected);
+}
+
+#[test]
+fn a_stdout_that_takes_nothing_is_an_error() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = program(&["config", "default"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(74));
+    assert!(text(&output.stderr).contains("cannot write to stdout"));
+}
+
+/// A gateway at `grpc` that calls `cloud` and logs its start in JSON.
+fn live_config(folder: &Path, grpc: &str, cloud: &str) -> String {
+    format!(
+        "grpc.listen = \"{grpc}\"\nadmin.listen = \"127.0.0.1:0\"\n\
+         journal.url = \"sqlite://{}\"\nlog.format = \"json\"\n\
+         cloud.endpoint.override = \"{cloud}\"\noperations.poll_interval = \"50ms\"\n{ACCOUNT}",
+        folder.join("journal.db").display()
+    )
+}
+
+/// What is added to a launch, the exit code, and what is said.
+const ENDS: &[(&[&str], i32, &str)] = &[
+    (
+        &["--count", "0"],
+        65,
+        "INVALID_ARGUMENT (INVALID_PARAMETER): these fields of the request break rules\n  field spec.instance_count: must be",
+    ),
+    (
+        &["--request-id", "a"],
+        65,
+        "ALREADY_EXISTS (REQUEST_ID_REUSED)",
+    ),
+    (
+        &["--account", "other"],
+        77,
+        "PERMISSION_DENIED (POLICY_DENIED)",
+    ),
+    (
+        &["--type", "SOLDOUT.SMALL1"],
+        75,
+        "RESOURCE_EXHAUSTED (CAPACITY)",
+    ),
+    (
+        &["--type", "LAUNCHFAIL.SMALL1"],
+        1,
+        "UNKNOWN (LAUNCH_FAILED)",
+    ),
+];
+
+#[test]
+fn launches_are_followed_and_judged_by_their_end() {
+    let folder = folder("live");
+    let (simulator, cloud) = Running::simulator();
+    let config = live_config(&folder, "127.0.0.1:0", &cloud);
+    let (gateway, server) = Running::gateway(&write(&folder, "gateway.toml", &config));
+    let wish = [
+        "run",
+        "--server",
+        &server,
+        "--region",
+        "ap-shanghai",
+        "--zone",
+        "ap-shanghai-2",
+        "--image",
+        "img-pmqg1cw7",
+    ];
+    let launch = |more: &[&str]| run(&[&wish[..], more].concat());
+
+    let output = launch(&["--request-id", "a", "--count", "2"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "request_id a\n");
+    let shown = text(&output.stdout);
+    for part in [
+        " ACCEPTED\n",
+        " SENT attempt 1\n",
+        " SUCCEEDED\n",
+        " RUNNING 10.",
+    ] {
+        assert!(shown.contains(part), "no {part:?} in {shown}");
+    }
+    assert!(
+        shown.lines().nth_back(2).unwrap().starts_with("INSTANCE "),
+        "{shown}"
+    );
+    let name = shown
+        .split(' ')
+        .find(|word| word.starts_with("operations/"))
+        .unwrap();
+
+    let watched = run(&["watch", name, "--server", &server, "--output", "json"]);
+    assert_eq!(watched.status.code(), Some(0));
+    let last: serde_json::Value =
+        serde_json::from_str(text(&watched.stdout).lines().last().unwrap()).unwrap();
+    assert_eq!(last["operation"]["state"], "OPERATION_STATE_SUCCEEDED");
+    assert_eq!(last["operation"]["instances"].as_array().unwrap().len(), 2);
+    let end = last["operation"]["sequence"].as_str().unwrap();
+    let nothing_new = run(&["watch", name, "--after", end, "--server", &server]);
+    assert_eq!(nothing_new.status.code(), Some(0));
+
+    for (more, code, expected) in ENDS {
+        let output = launch(more);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(*code), "{more:?}: {said}");
+        assert!(
+            said.contains(expected) && said.contains("\n  next: "),
+            "{more:?}: {said}"
+        );
+    }
+
+    assert_eq!(gateway.stop(), Some(0));
+    assert_eq!(simulator.stop(), Some(0));
+}
+
+#[test]
+fn a_launch_is_followed_across_the_death_of_the_gateway() {
+    let folder = folder("death");
+    let (simulator, cloud) = Running::simulator();
+    let config = |grpc: &str| {
+        let config = live_config(&folder, grpc, &cloud);
+        write(&folder, "gateway.toml", &config)
+    };
+    let (mut gateway, server) = Running::gateway(&config("127.0.0.1:0"));
+    let wish = [
+        "run",
+        "--server",
+        &server,
+        "--region",
+        "ap-shanghai",
+        "--zone",
+        "ap-shanghai-2",
+        "--image",
+        "img-pmqg1cw7",
+    ];
+    let mut command = program(&wish);
+    let mut launch = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(launch.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    assert!(lines.next().unwrap().ends_with(" ACCEPTED"));
+
+    gateway.child.kill().unwrap();
+    gateway.child.wait().unwrap();
+    let (gateway, _) = Running::gateway(&config(server.strip_prefix("http://").unwrap()));
+
+    let rest: Vec<String> = lines.collect();
+    assert!(
+        rest.iter().any(|line| line.ends_with(" SUCCEEDED")),
+        "{rest:?}"
+    );
+    let output = launch.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stderr).contains("the stream broke"));
+    assert_eq!(gateway.stop(), Some(0));
+    assert_eq!(simulator.stop(), Some(0));
+}
+
+#[test]
+fn the_demonstration_works_without_a_terminal() {
+    let folder = folder("demo");
+    let output = program(&["demo", "--speed", "200", "--count", "2"])
+        .env("TMPDIR", &folder)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let shown = text(&output.stdout);
+    for part in [
+        " SUCCEEDED\n",
+        "demo-2",
+        "accepted → sent ",
+        "accepted → succeeded ",
+        "buf curl",
+        "/metrics",
+        "sqlite3 ",
+    ] {
+        assert!(shown.contains(part), "no {part:?} in {shown}");
+    }
+    let serve = shown
+        .lines()
+        .find(|line| line.contains(" serve --config "))
+        .unwrap();
+    let config = serve.split(' ').next_back().unwrap();
+    let checked = run(&["config", "check", "--config", config]);
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
+}
