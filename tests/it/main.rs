@@ -9,8 +9,10 @@
 
 mod cli;
 mod cloud;
+mod launch;
 mod log;
 mod postgres;
 mod python_sdk;
 mod simulator;
 mod store;
+mod world;

@@ -1,0 +1,270 @@
+//! A gateway, the simulator and a client, wired through real sockets and a real journal.
+
+use crate::log;
+use cvm_gateway::clock::Clock;
+use cvm_gateway::config::Config;
+use cvm_gateway::gateway::Gateway;
+use cvm_gateway::pb::v1 as pb;
+use cvm_gateway::pb::v1::cvm_gateway_service_client::CvmGatewayServiceClient;
+use cvm_gateway::simulator::{Catalog, Settings, Simulator, Speed};
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+
+/// The client of the generated stubs.
+pub(crate) type Client = CvmGatewayServiceClient<Channel>;
+
+/// A folder that is removed with everything in it.
+#[derive(Debug)]
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(uuid::Uuid::new_v4().to_string());
+        std::fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+/// The fake cloud and a place for journals. Gateways come and go in it.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) simulator: Simulator,
+    pub(crate) folder: Folder,
+}
+
+impl World {
+    /// A cloud in which machines start `speed` times as fast as in the real one.
+    pub(crate) async fn new(speed: f64) -> Self {
+        log::start();
+        let settings = Settings {
+            catalog: Catalog::embedded(),
+            speed: Speed::new(speed).unwrap(),
+            seed: 7,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self {
+            simulator: Simulator::start(settings, listener, Clock::system()).unwrap(),
+            folder: Folder::new(),
+        }
+    }
+
+    /// A gateway of this cloud, with `extra` in its configuration file.
+    pub(crate) async fn gateway(&self, extra: &str) -> Gateway {
+        self.gateway_of(self.config(extra)).await
+    }
+
+    /// A gateway that is set up as `config` says.
+    pub(crate) async fn gateway_of(&self, config: Config) -> Gateway {
+        Gateway::start(config, Clock::system()).await.unwrap()
+    }
+
+    /// The configuration that [`World::gateway`] uses.
+    pub(crate) fn config(&self, extra: &str) -> Config {
+        let endpoint = format!("http://{}", self.simulator.addr());
+        self.config_of(&endpoint, extra)
+    }
+
+    /// A configuration that calls `endpoint`.
+    pub(crate) fn config_of(&self, endpoint: &str, extra: &str) -> Config {
+        let text = config_text(&self.folder.0, endpoint, extra);
+        Config::parse("test.toml", &text, &self.folder.0).unwrap()
+    }
+
+    /// The simulator's ledger.
+    pub(crate) async fn ledger(&self) -> Vec<Value> {
+        let text = get(self.simulator.addr(), "/_ledger").await.1;
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect()
+    }
+
+    /// Waits until the cloud has launched `count` machines.
+    pub(crate) async fn launched(&self, count: usize) {
+        let launched = async {
+            while self.machines().await.len() < count {
+                Clock::system().sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let launched = Clock::system()
+            .timeout(Duration::from_secs(60), launched)
+            .await;
+        launched.expect("the cloud launches nothing");
+    }
+
+    /// The ids of all machines that exist or existed.
+    pub(crate) async fn machines(&self) -> Vec<String> {
+        let ledger = self.ledger().await;
+        let machines = ledger.iter().filter(|entry| entry["kind"] == "machine");
+        let mut ids: Vec<String> = machines
+            .map(|entry| entry["instance_id"].as_str().unwrap().to_owned())
+            .collect();
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+}
+
+/// A user's configuration file, quick enough for tests.
+pub(crate) fn config_text(folder: &Path, endpoint: &str, extra: &str) -> String {
+    format!(
+        r#"
+[grpc]
+listen = "127.0.0.1:0"
+heartbeat_interval = "100ms"
+drain_timeout = "5s"
+
+[admin]
+listen = "127.0.0.1:0"
+
+[journal]
+url = "sqlite://{}/journal.db"
+
+[cloud.endpoint]
+override = "{endpoint}"
+
+[organizations.development]
+default_account = "main"
+
+[organizations.development.accounts.main]
+secret_id = "AKIDfakeForLoopbackTestsOnly0000001"
+secret_key = "fakeSecretKeyLoopbackTestsOnly001"
+
+[operations]
+poll_interval = "50ms"
+{extra}
+"#,
+        folder.display()
+    )
+}
+
+/// A client of `gateway`.
+pub(crate) async fn client(gateway: &Gateway) -> Client {
+    let url = format!("http://{}", gateway.grpc_addr());
+    Client::connect(url).await.unwrap()
+}
+
+/// A wish for `count` small machines that the simulator grants.
+pub(crate) fn wish(request_id: &str, count: i64) -> pb::RunInstancesRequest {
+    pb::RunInstancesRequest {
+        request_id: request_id.to_owned(),
+        region: "ap-shanghai".to_owned(),
+        spec: Some(pb::InstanceSpec {
+            placement: Some(pb::Placement {
+                zone: "ap-shanghai-2".to_owned(),
+                ..pb::Placement::default()
+            }),
+            image_id: Some("img-pmqg1cw7".to_owned()),
+            instance_type: Some("S5.SMALL1".to_owned()),
+            instance_count: Some(count),
+            ..pb::InstanceSpec::default()
+        }),
+        ..pb::RunInstancesRequest::default()
+    }
+}
+
+/// How a stream went: its snapshots, its heartbeats, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) snapshots: Vec<pb::Operation>,
+    pub(crate) heartbeats: usize,
+    pub(crate) end: Result<(), Status>,
+}
+
+impl Seen {
+    /// The final snapshot.
+    pub(crate) fn last(&self) -> &pb::Operation {
+        self.snapshots.last().unwrap()
+    }
+
+    /// The names of the states that were entered, in order.
+    pub(crate) fn states(&self) -> Vec<&'static str> {
+        let transitions = self.last().transitions.iter();
+        let states = transitions.map(|transition| transition.state().as_str_name());
+        states
+            .map(|name| name.trim_start_matches("OPERATION_STATE_"))
+            .collect()
+    }
+}
+
+/// Reads a launch's stream to its end, checking that it never goes backwards.
+pub(crate) async fn read(mut stream: Streaming<pb::RunInstancesResponse>) -> Seen {
+    let mut seen = Seen {
+        snapshots: Vec::new(),
+        heartbeats: 0,
+        end: Ok(()),
+    };
+    loop {
+        match stream.message().await {
+            Ok(None) => return seen,
+            Err(status) => {
+                seen.end = Err(status);
+                return seen;
+            }
+            Ok(Some(message)) => match message.event.unwrap() {
+                pb::run_instances_response::Event::Heartbeat(_) => seen.heartbeats += 1,
+                pb::run_instances_response::Event::Operation(operation) => {
+                    let before = seen.snapshots.last().map_or(0, |before| before.sequence);
+                    assert!(
+                        operation.sequence > before,
+                        "{before} then {}",
+                        operation.sequence
+                    );
+                    seen.snapshots.push(operation);
+                }
+            },
+        }
+    }
+}
+
+/// Launches and follows to the end.
+pub(crate) async fn run(client: &mut Client, wish: pb::RunInstancesRequest) -> Seen {
+    match client.run_instances(wish).await {
+        Ok(stream) => read(stream.into_inner()).await,
+        Err(status) => Seen {
+            snapshots: Vec::new(),
+            heartbeats: 0,
+            end: Err(status),
+        },
+    }
+}
+
+/// GETs a path; the head and the body of the answer.
+pub(crate) async fn get(address: SocketAddr, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let chunked = head.to_lowercase().contains("transfer-encoding: chunked");
+    (
+        head.to_owned(),
+        if chunked {
+            unchunk(body)
+        } else {
+            body.to_owned()
+        },
+    )
+}
+
+fn unchunk(mut body: &str) -> String {
+    let mut text = String::new();
+    while let Some((length, rest)) = body.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).unwrap();
+        text.push_str(&rest[..length]);
+        body = rest[length..].trim_start_matches("\r\n");
+    }
+    text
+}
