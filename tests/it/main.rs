@@ -13,6 +13,7 @@ mod launch;
 mod log;
 mod postgres;
 mod python_sdk;
+mod recovery;
 mod simulator;
 mod store;
 mod world;
