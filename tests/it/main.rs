@@ -9,11 +9,16 @@
 
 mod cli;
 mod cloud;
+mod contract;
+mod doors;
 mod launch;
 mod log;
+mod metrics;
 mod postgres;
 mod python_sdk;
 mod recovery;
+mod refusals;
+mod secrets;
 mod simulator;
 mod store;
 mod world;

@@ -1,0 +1,173 @@
+//! The doors beside our own service: health and reflection over gRPC, liveness and readiness over
+//! HTTP; and callers that stop waiting.
+
+use crate::world::{World, client, config_text, get, read, wish};
+use cvm_gateway::clock::Clock;
+use cvm_gateway::config::Config;
+use cvm_gateway::gateway::Gateway;
+use cvm_gateway::pb;
+use cvm_gateway::pb::v1::cvm_gateway_service_server::SERVICE_NAME;
+use futures_util::stream;
+use prost::Message;
+use prost_types::FileDescriptorProto;
+use sqlx::{AnyConnection, Connection, Executor};
+use std::time::Duration;
+use tonic::Code;
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_told_for_the_server_and_the_service() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    let mut health = HealthClient::new(channel(&gateway).await);
+    for (service, expected) in [
+        ("", Ok(ServingStatus::Serving)),
+        (SERVICE_NAME, Ok(ServingStatus::Serving)),
+        ("cvmgateway.v1.Other", Err(Code::NotFound)),
+    ] {
+        let answer = health.check(of(service)).await;
+        let told = answer.map(|answer| answer.into_inner().status());
+        assert_eq!(told.map_err(|status| status.code()), expected, "{service}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_health_learns_of_the_stop_and_does_not_delay_it() {
+    let world = World::new(100.0).await;
+    let text = config_text(&world.folder.0, "http://127.0.0.1:9", "");
+    let text = text.replace("drain_timeout = \"5s\"", "drain_timeout = \"2m\"");
+    let config = Config::parse("test.toml", &text, &world.folder.0).unwrap();
+    let gateway = world.gateway_of(config).await;
+    let mut health = HealthClient::new(channel(&gateway).await);
+    let mut watched = health.watch(of(SERVICE_NAME)).await.unwrap().into_inner();
+    let first = watched.message().await.unwrap().unwrap();
+    assert_eq!(first.status(), ServingStatus::Serving);
+    let clock = Clock::system();
+    let watching = async {
+        let last = watched.message().await.unwrap().unwrap();
+        assert_eq!(last.status(), ServingStatus::NotServing);
+        assert_eq!(watched.message().await.unwrap(), None);
+    };
+    let both = async { tokio::join!(gateway.stop(), watching) };
+    let soon = clock.timeout(Duration::from_secs(30), both).await;
+    soon.expect("the watch delays the stop");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_follows_the_journal() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    let mut client = client(&gateway).await;
+    let url = format!("sqlite://{}/journal.db", world.folder.0.display());
+    let mut journal = AnyConnection::connect(&url).await.unwrap();
+    let full = "CREATE TABLE full_up (id INTEGER PRIMARY KEY AUTOINCREMENT);
+        INSERT INTO full_up VALUES (9223372036854775807);
+        CREATE TRIGGER full_1 BEFORE INSERT ON operations
+        BEGIN INSERT INTO full_up (id) VALUES (NULL); END;
+        CREATE TRIGGER full_2 BEFORE INSERT ON probe
+        BEGIN INSERT INTO full_up (id) VALUES (NULL); END;";
+    let free = "DROP TRIGGER full_1; DROP TRIGGER full_2;";
+    for (change, status, says) in [
+        ("", "200 OK", "ok\n"),
+        (full, "503 Service Unavailable", "free space on it"),
+        (free, "200 OK", "ok\n"),
+    ] {
+        journal.execute(change).await.unwrap();
+        // Only a write finds out.
+        drop(client.run_instances(wish("probe", 1)).await);
+        let (head, body) = get(gateway.admin_addr(), "/readyz").await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{head}");
+        assert!(body.contains(says), "{body}");
+        let (head, body) = get(gateway.admin_addr(), "/livez").await;
+        assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+        assert!(head.to_lowercase().contains("content-type: text/plain"));
+        assert_eq!(body, "ok\n");
+    }
+    let (head, _) = get(gateway.admin_addr(), "/other").await;
+    assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+    gateway.stop().await;
+}
+
+/// Both versions of the protocol have the same messages in packages of their own.
+macro_rules! reflects {
+    ($test:ident, $version:ident) => {
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $test() {
+            use tonic_reflection::pb::$version::ServerReflectionRequest;
+            use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
+            use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
+            use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
+
+            let world = World::new(100.0).await;
+            let gateway = world.gateway("").await;
+            let mut reflection = ServerReflectionClient::new(channel(&gateway).await);
+            let requests = [
+                MessageRequest::ListServices(String::new()),
+                MessageRequest::FileContainingSymbol(SERVICE_NAME.to_owned()),
+            ];
+            let requests = requests.map(|request| ServerReflectionRequest {
+                host: String::new(),
+                message_request: Some(request),
+            });
+            let answers = reflection.server_reflection_info(stream::iter(requests));
+            let mut answers = answers.await.unwrap().into_inner();
+            let first = answers.message().await.unwrap().unwrap().message_response;
+            let Some(MessageResponse::ListServicesResponse(list)) = first else {
+                panic!("{first:?}");
+            };
+            let names: Vec<&str> = list.service.iter().map(|one| one.name.as_str()).collect();
+            assert!(names.contains(&SERVICE_NAME), "{names:?}");
+            assert!(names.contains(&"grpc.health.v1.Health"), "{names:?}");
+            let second = answers.message().await.unwrap().unwrap().message_response;
+            let Some(MessageResponse::FileDescriptorResponse(file)) = second else {
+                panic!("{second:?}");
+            };
+            let bytes = &file.file_descriptor_proto[0];
+            let file = FileDescriptorProto::decode(bytes.as_slice()).unwrap();
+            assert_eq!(file.package(), "cvmgateway.v1");
+            assert_eq!(file.service[0].method.len(), 8);
+            drop(answers);
+            gateway.stop().await;
+        }
+    };
+}
+
+reflects!(reflection_v1_describes_the_service, v1);
+reflects!(reflection_v1alpha_describes_the_service, v1alpha);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_stops_waiting_stops_nothing_else() {
+    let world = World::new(20.0).await;
+    let gateway = world.gateway("").await;
+    let mut client = client(&gateway).await;
+    let stream = client.run_instances(wish("impatient", 2)).await.unwrap();
+    let deadline = Duration::from_millis(200);
+    let clock = Clock::system();
+    let waited = clock.timeout(deadline, read(stream.into_inner()));
+    assert!(
+        waited.await.is_none(),
+        "the launch was quicker than the deadline"
+    );
+
+    let again = client.run_instances(wish("impatient", 2)).await.unwrap();
+    let seen = read(again.into_inner()).await;
+    seen.end.as_ref().unwrap();
+    assert_eq!(seen.last().state(), pb::v1::OperationState::Succeeded);
+    assert_eq!((seen.last().attempts, world.machines().await.len()), (1, 2));
+    gateway.stop().await;
+}
+
+fn of(service: &str) -> HealthCheckRequest {
+    HealthCheckRequest {
+        service: service.to_owned(),
+    }
+}
+
+async fn channel(gateway: &Gateway) -> Channel {
+    let url = format!("http://{}", gateway.grpc_addr());
+    Endpoint::from_shared(url).unwrap().connect().await.unwrap()
+}

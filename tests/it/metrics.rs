@@ -1,0 +1,342 @@
+//! What `/metrics` says after launches that succeed, fail and are refused.
+
+use crate::refusals::raw;
+use crate::world::{Client, World, client, get, read, run, wish};
+use cvm_gateway::clock::Clock;
+use cvm_gateway::gateway::Gateway;
+use cvm_gateway::pb;
+use cvm_gateway::pb::v1 as messages;
+use prost_reflect::DescriptorPool;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const SERVICE: &str = "cvmgateway.v1.CvmGatewayService";
+/// A path that a caller made up, to see it in a label.
+const MADE_UP: &str = "/made.up.Service/CanaryMethod";
+
+/// A scrape: the value of each series by its name and labels, `name{label="value",…}`.
+struct Scrape {
+    text: String,
+    series: BTreeMap<String, f64>,
+}
+
+impl Scrape {
+    async fn of(gateway: &Gateway) -> Self {
+        let (head, text) = get(gateway.admin_addr(), "/metrics").await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        let kind = "content-type: text/plain; version=0.0.4; charset=utf-8";
+        assert!(head.to_lowercase().contains(kind), "{head}");
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        let series = samples.map(|line| {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            (name.to_owned(), value.parse().unwrap())
+        });
+        Self {
+            series: series.collect(),
+            text,
+        }
+    }
+
+    fn value(&self, series: &str) -> f64 {
+        let value = self.series.get(series);
+        *value.unwrap_or_else(|| panic!("no {series} in\n{}", self.text))
+    }
+
+    /// A series of an RPC of the service.
+    fn rpc(&self, metric: &str, kind: &str, method: &str) -> f64 {
+        self.value(&format!(
+            r#"{metric}{{grpc_method="{method}",grpc_service="{SERVICE}",grpc_type="{kind}"}}"#
+        ))
+    }
+
+    fn handled(&self, kind: &str, method: &str, code: &str) -> f64 {
+        self.value(&format!(
+            r#"grpc_server_handled_total{{grpc_code="{code}",grpc_method="{method}",grpc_service="{SERVICE}",grpc_type="{kind}"}}"#
+        ))
+    }
+
+    /// RPCs that are started and not yet handled: they are counted shortly after the client knows.
+    fn under_way(&self) -> f64 {
+        let sum = |metric: &str| -> f64 {
+            let series = self.series.iter();
+            let of = series.filter(|(name, _)| name.starts_with(metric));
+            of.map(|(_, value)| value).sum()
+        };
+        sum("grpc_server_started_total") - sum("grpc_server_handled_total")
+    }
+
+    fn labels(&self) -> BTreeSet<(String, String)> {
+        let inside = self.series.keys().filter_map(|name| name.split_once('{'));
+        let pairs = inside.flat_map(|(_, labels)| labels.trim_end_matches('}').split("\","));
+        let pair = |pair: &str| {
+            let (label, value) = pair.split_once("=\"").unwrap();
+            (label.to_owned(), value.trim_end_matches('"').to_owned())
+        };
+        pairs.map(pair).collect()
+    }
+}
+
+/// A scrape at which no RPC is under way.
+async fn settled(gateway: &Gateway) -> Scrape {
+    let clock = Clock::system();
+    for _ in 0..500 {
+        let scrape = Scrape::of(gateway).await;
+        if scrape.under_way() == 0.0 {
+            return scrape;
+        }
+        clock.sleep(Duration::from_millis(10)).await;
+    }
+    panic!("an RPC does not end");
+}
+
+/// One launch succeeds, one fails, one is refused by the cloud and one by the gateway; the messages
+/// that their streams held.
+async fn story(client: &mut Client) -> usize {
+    let good = run(client, wish("good", 3)).await;
+    good.end.as_ref().unwrap();
+    let mut failing = wish("failing", 2);
+    failing.spec.as_mut().unwrap().instance_type = Some("LAUNCHFAIL.SMALL1".to_owned());
+    let failed = run(client, failing).await;
+    let mut sold_out = wish("sold-out", 1);
+    sold_out.spec.as_mut().unwrap().instance_type = Some("SOLDOUT.SMALL1".to_owned());
+    let refused = run(client, sold_out).await;
+    run(client, wish("bad", 0)).await.end.unwrap_err();
+    let name = good.last().name.clone();
+    let got = client.get_operation(messages::GetOperationRequest { name });
+    got.await.unwrap();
+    let seen = [good, failed, refused];
+    seen.iter()
+        .map(|seen| seen.snapshots.len() + seen.heartbeats)
+        .sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_tell_what_happened() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    let mut client = client(&gateway).await;
+    let sent = story(&mut client).await;
+    let scrape = settled(&gateway).await;
+
+    let (stream, run) = ("server_stream", "RunInstances");
+    assert_eq!(scrape.rpc("grpc_server_started_total", stream, run), 4.0);
+    for (code, count) in [
+        ("OK", 1.0),
+        ("Unknown", 1.0),
+        ("ResourceExhausted", 1.0),
+        ("InvalidArgument", 1.0),
+        ("Internal", 0.0),
+    ] {
+        assert_eq!(scrape.handled(stream, run, code), count, "{code}");
+    }
+    let received = "grpc_server_msg_received_total";
+    assert_eq!(scrape.rpc(received, stream, run), 4.0);
+    let messages = scrape.rpc("grpc_server_msg_sent_total", stream, run);
+    assert_eq!(messages, f64::from(u32::try_from(sent).unwrap()));
+    let seconds = "grpc_server_handling_seconds";
+    assert_eq!(scrape.rpc(&format!("{seconds}_count"), stream, run), 4.0);
+    assert!(scrape.rpc(&format!("{seconds}_sum"), stream, run) > 0.0);
+    assert_eq!(scrape.handled("unary", "GetOperation", "OK"), 1.0);
+    assert_eq!(scrape.rpc(received, "unary", "GetOperation"), 1.0);
+    assert_eq!(scrape.handled("unary", "ListOperations", "OK"), 0.0);
+
+    for (series, value) in [
+        (
+            r#"cloud_requests_total{account="main",action="RunInstances",class="ok"}"#,
+            2.0,
+        ),
+        (
+            r#"cloud_requests_total{account="main",action="RunInstances",class="refused"}"#,
+            1.0,
+        ),
+        (
+            r#"cloud_request_seconds_count{account="main",action="RunInstances"}"#,
+            3.0,
+        ),
+        (r#"operations{state="SUCCEEDED"}"#, 1.0),
+        (r#"operations{state="FAILED"}"#, 2.0),
+        (r#"operations{state="LAUNCHED"}"#, 0.0),
+        (r#"operations_finished_total{state="FAILED"}"#, 2.0),
+        (r#"launch_seconds_count{state="SUCCEEDED"}"#, 1.0),
+        (r#"launch_seconds_count{state="FAILED"}"#, 2.0),
+        (r#"streams_open{grpc_method="RunInstances"}"#, 0.0),
+        (
+            concat!(
+                r#"build_info{version=""#,
+                env!("CARGO_PKG_VERSION"),
+                r#""}"#
+            ),
+            1.0,
+        ),
+    ] {
+        assert_eq!(
+            scrape.value(&format!("cvm_gateway_{series}")),
+            value,
+            "{series}"
+        );
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn polls_commits_and_the_process_are_measured() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    story(&mut client(&gateway).await).await;
+    let scrape = settled(&gateway).await;
+    let polls = scrape.value("cvm_gateway_poll_batch_size_count");
+    let calls = r#"cvm_gateway_cloud_requests_total{account="main",action="DescribeInstancesStatus",class="ok"}"#;
+    assert!(polls > 1.0 && polls == scrape.value(calls), "{polls}");
+    assert!(scrape.value(r#"cvm_gateway_poll_batch_size_bucket{le="1"}"#) < polls);
+    // The machines of two launches came up or failed, and one poll sees several at once.
+    assert!(scrape.value("cvm_gateway_detection_lag_seconds_count") >= 2.0);
+    assert!(scrape.value("cvm_gateway_detection_lag_seconds_sum") > 0.0);
+    let writes = scrape.value("cvm_gateway_journal_commit_writes_sum");
+    assert!(
+        writes >= 3.0 + 3.0 + 3.0,
+        "admission, attempt, end: {writes}"
+    );
+    let commits = scrape.value("cvm_gateway_journal_commit_seconds_count");
+    assert!(commits > 3.0 && commits <= writes, "{commits}");
+    #[cfg(target_os = "linux")]
+    for process in [
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "process_start_time_seconds",
+    ] {
+        assert!(scrape.value(process) > 0.0, "{process}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_streams_are_counted() {
+    let world = World::new(20.0).await;
+    let gateway = world.gateway("").await;
+    let mut client = client(&gateway).await;
+    let open = r#"cvm_gateway_streams_open{grpc_method="RunInstances"}"#;
+    let stream = client.run_instances(wish("open", 1)).await.unwrap();
+    let scrape = Scrape::of(&gateway).await;
+    assert_eq!((scrape.value(open), scrape.under_way()), (1.0, 1.0));
+    read(stream.into_inner()).await.end.unwrap();
+    assert_eq!(settled(&gateway).await.value(open), 0.0);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_are_from_closed_sets() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    let mut client = client(&gateway).await;
+    story(&mut client).await;
+    raw::post(&gateway, MADE_UP, &[], raw::framed(0, &[])).await;
+    let scrape = settled(&gateway).await;
+    assert!(!scrape.text.contains("anary"), "{}", scrape.text);
+    let unknown = r#"{grpc_code="Unimplemented",grpc_method="unknown",grpc_service="unknown",grpc_type="unary"}"#;
+    assert_eq!(
+        scrape.value(&format!("grpc_server_handled_total{unknown}")),
+        1.0
+    );
+
+    let (mut services, mut methods) = (names(&["unknown"]), names(&["unknown"]));
+    for set in [
+        pb::DESCRIPTOR,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ] {
+        for service in DescriptorPool::decode(set).unwrap().services() {
+            services.insert(service.full_name().to_owned());
+            methods.extend(service.methods().map(|method| method.name().to_owned()));
+        }
+    }
+    let sets = BTreeMap::from([
+        ("grpc_service", services),
+        ("grpc_method", methods),
+        (
+            "grpc_type",
+            names(&["unary", "client_stream", "server_stream", "bidi_stream"]),
+        ),
+        ("grpc_code", (0..=16).map(code_name).collect()),
+        ("account", names(&["main"])),
+        (
+            "action",
+            names(&[
+                "RunInstances",
+                "DescribeInstances",
+                "DescribeInstancesStatus",
+            ]),
+        ),
+        ("class", names(&["ok", "refused"])),
+        ("version", names(&[env!("CARGO_PKG_VERSION")])),
+        (
+            "state",
+            names(&[
+                "ACCEPTED",
+                "SENT",
+                "RECONCILING",
+                "LAUNCHED",
+                "SUCCEEDED",
+                "PARTIAL",
+                "FAILED",
+                "NEEDS_OPERATOR",
+            ]),
+        ),
+    ]);
+    for (label, value) in scrape.labels() {
+        let known = match sets.get(label.as_str()) {
+            Some(set) => set.contains(&value),
+            None => label == "le" && value.parse::<f64>().is_ok(),
+        };
+        assert!(known, "{label}={value}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "`make test` says where promtool is"
+)]
+async fn promtool_finds_no_fault() {
+    let promtool = std::env::var_os("CVM_GATEWAY_TEST_PROMTOOL")
+        .expect("CVM_GATEWAY_TEST_PROMTOOL names no promtool: run `make test`, which installs one");
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    let mut client = client(&gateway).await;
+    story(&mut client).await;
+    let text = settled(&gateway).await.text;
+    gateway.stop().await;
+    let check = move || {
+        let mut command = Command::new(promtool);
+        command.args(["check", "metrics"]).stdin(Stdio::piped());
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let output = tokio::task::spawn_blocking(check).await.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+fn names(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// As the conventional dashboards spell it.
+fn code_name(code: i32) -> String {
+    match code {
+        0 => "OK".to_owned(),
+        1 => "Canceled".to_owned(),
+        code => format!("{:?}", tonic::Code::from_i32(code)),
+    }
+}

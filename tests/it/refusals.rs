@@ -1,0 +1,207 @@
+//! Bad input: each is refused with a typed error that names field, rule and remedy, and leaves
+//! nothing behind.
+
+mod cloud;
+pub(crate) mod raw;
+mod start;
+mod wishes;
+
+use crate::world::{Client, World, client, wish};
+use cvm_gateway::pb::v1 as pb;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// Makes a sound wish a bad one.
+type Spoil = fn(&mut pb::RunInstancesRequest);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_allowed_or_not_offered_is_refused() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    let mut client = client(&gateway).await;
+    let rows: [(&str, Spoil, Code, &str, &str); 6] = [
+        (
+            "foreign account",
+            |wish| wish.account = Some("theirs".to_owned()),
+            Code::PermissionDenied,
+            "POLICY_DENIED",
+            "theirs is not an account of the organisation development; it has: main",
+        ),
+        (
+            "plan",
+            |wish| wish.plan = Some(Vec::new()),
+            Code::Unimplemented,
+            "NOT_IMPLEMENTED",
+            "plan is designed but not offered",
+        ),
+        (
+            "alternatives",
+            |wish| wish.alternatives = vec![pb::Alternative::default()],
+            Code::Unimplemented,
+            "NOT_IMPLEMENTED",
+            "alternatives is designed but not offered",
+        ),
+        (
+            "on_failure TERMINATE_ALL",
+            |wish| wish.on_failure = pb::FailurePolicy::TerminateAll.into(),
+            Code::Unimplemented,
+            "NOT_IMPLEMENTED",
+            "on_failure other than KEEP",
+        ),
+        (
+            "on_failure of a later proto",
+            |wish| wish.on_failure = 99,
+            Code::Unimplemented,
+            "NOT_IMPLEMENTED",
+            "on_failure other than KEEP",
+        ),
+        (
+            "negative on_failure",
+            |wish| wish.on_failure = -1,
+            Code::Unimplemented,
+            "NOT_IMPLEMENTED",
+            "on_failure other than KEEP",
+        ),
+    ];
+    for (name, spoil, code, reason, says) in rows {
+        let mut wish = wish("bad", 2);
+        spoil(&mut wish);
+        let told = told(&client.run_instances(wish).await.unwrap_err());
+        assert_eq!((told.code, told.reason.as_str()), (code, reason), "{name}");
+        assert!(told.message.contains(says), "{name}: {}", told.message);
+    }
+    for (name, refused) in not_offered(&mut client).await {
+        let told = told(&refused);
+        assert_eq!(told.code, Code::Unimplemented, "{name}");
+        assert_eq!(told.reason, "NOT_IMPLEMENTED", "{name}");
+        assert!(told.message.starts_with(name), "{}", told.message);
+    }
+    nothing_happened(&world, &mut client).await;
+    gateway.stop().await;
+}
+
+async fn not_offered(client: &mut Client) -> [(&'static str, Status); 4] {
+    let plan = client.plan_run_instances(pb::PlanRunInstancesRequest::default());
+    let plan = plan.await.unwrap_err();
+    let cancel = client.cancel_operation(pb::CancelOperationRequest::default());
+    let cancel = cancel.await.unwrap_err();
+    let terminate = client.terminate_instances(pb::TerminateInstancesRequest::default());
+    let terminate = terminate.await.unwrap_err();
+    let list = client.list_instances(pb::ListInstancesRequest::default());
+    let list = list.await.unwrap_err();
+    [
+        ("PlanRunInstances", plan),
+        ("CancelOperation", cancel),
+        ("TerminateInstances", terminate),
+        ("ListInstances", list),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_names_and_pages_are_refused() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    let mut client = client(&gateway).await;
+    let unknown = "operations/019b7d5e-0000-7000-8000-000000000001";
+    let invalid = (
+        Code::InvalidArgument,
+        "INVALID_PARAMETER",
+        "operations/ and a UUID",
+    );
+    let not_found = (Code::NotFound, "OPERATION_NOT_FOUND", "no such operation");
+    for (name, (code, reason, says)) in [
+        ("", invalid),
+        ("operations/", invalid),
+        ("operations/1", invalid),
+        ("instances/019b7d5e-0000-7000-8000-000000000001", invalid),
+        (unknown, not_found),
+    ] {
+        let name = name.to_owned();
+        let get = pb::GetOperationRequest { name: name.clone() };
+        let watch = pb::WatchOperationRequest {
+            name: name.clone(),
+            after_sequence: 0,
+        };
+        for status in [
+            client.get_operation(get).await.unwrap_err(),
+            client.watch_operation(watch).await.unwrap_err(),
+        ] {
+            let told = told(&status);
+            assert_eq!((told.code, told.reason.as_str()), (code, reason), "{name}");
+            let fields: &[&str] = if code == Code::NotFound {
+                &[]
+            } else {
+                &["name"]
+            };
+            assert_eq!(told.fields, fields, "{name}");
+            assert!(told.message.contains(says), "{name}: {}", told.message);
+        }
+    }
+    for (page_size, page_token, states, field, says) in [
+        (-1, "", vec![], "page_size", "must not be negative"),
+        (0, "?", vec![], "page_token", "next_page_token"),
+        (0, "bm9uc2Vuc2U", vec![], "page_token", "next_page_token"),
+        (0, "", vec![0], "states", "OperationState"),
+        (0, "", vec![99], "states", "OperationState"),
+    ] {
+        let request = pb::ListOperationsRequest {
+            page_size,
+            page_token: page_token.to_owned(),
+            states,
+        };
+        let told = told(&client.list_operations(request).await.unwrap_err());
+        assert_eq!(told.code, Code::InvalidArgument, "{field}");
+        assert_eq!(told.fields, [field]);
+        assert!(told.message.contains(says), "{}", told.message);
+    }
+    nothing_happened(&world, &mut client).await;
+    gateway.stop().await;
+}
+
+/// What a refusal tells.
+pub(crate) struct Told {
+    pub(crate) code: Code,
+    pub(crate) reason: String,
+    pub(crate) message: String,
+    /// The fields of `BadRequest`.
+    pub(crate) fields: Vec<String>,
+}
+
+/// Reads a refusal, which must be typed as the proto promises for every one.
+pub(crate) fn told(status: &Status) -> Told {
+    let info = status.get_details_error_info();
+    let info = info.unwrap_or_else(|| panic!("there are no details: {status:?}"));
+    assert_eq!(info.domain, "cvm-gateway", "{status:?}");
+    let reason = format!("ERROR_REASON_{}", info.reason);
+    assert!(
+        pb::ErrorReason::from_str_name(&reason).is_some(),
+        "{reason}"
+    );
+    let violations = status.get_details_bad_request();
+    let violations = violations
+        .map(|bad| bad.field_violations)
+        .unwrap_or_default();
+    let blank = violations
+        .iter()
+        .find(|violation| violation.description.is_empty());
+    assert!(
+        blank.is_none() && !status.message().is_empty(),
+        "{status:?}"
+    );
+    Told {
+        code: status.code(),
+        reason: info.reason,
+        message: status.message().to_owned(),
+        fields: violations
+            .into_iter()
+            .map(|violation| violation.field)
+            .collect(),
+    }
+}
+
+/// Neither the journal nor the cloud has seen anything.
+pub(crate) async fn nothing_happened(world: &World, client: &mut Client) {
+    let page = client.list_operations(pb::ListOperationsRequest::default());
+    assert_eq!(page.await.unwrap().into_inner().operations, []);
+    assert_eq!(world.ledger().await.len(), 0);
+}
