@@ -21,4 +21,5 @@ mod refusals;
 mod secrets;
 mod simulator;
 mod store;
+mod tidy;
 mod world;
