@@ -1,0 +1,74 @@
+# The verbs of this project. People and CI call the same ones; `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL: # cargo shares one build lock, and the order of `ci` is meant
+MAKEFLAGS += --no-builtin-rules
+
+VENV := target/venv
+PROMTOOL := target/tools/promtool
+BUF := tools/node_modules/.bin/buf
+# About two minutes to build, so one that is already installed is good enough.
+CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
+CARGO_DENY_VERSION := 0.20.2
+
+.PHONY: help demo test check bench proto fmt deny ci clean
+
+help: ## Lists the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: ## Simulator, gateway and client in one process: launches three instances
+	cargo run --locked --quiet --bin cvm-gateway -- demo
+
+test: $(VENV)/installed $(PROMTOOL) ## Every test, on SQLite and PostgreSQL; installs what it needs
+	@tools/install postgres
+	CVM_GATEWAY_TEST_PYTHON=$(CURDIR)/$(VENV)/bin/python \
+	CVM_GATEWAY_TEST_PROMTOOL=$(CURDIR)/$(PROMTOOL) \
+	cargo test --locked
+
+check: proto ## Formatting, lints, documentation, the API's rules
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+bench: ## Costs as ratios to the floor of this machine, measured in one run
+	cargo bench --locked --bench bench
+
+proto: $(BUF) ## The API: style, comments, and what would break its callers
+	$(BUF) lint
+	$(BUF) format --diff --exit-code
+	tools/proto-breaking $(BUF)
+
+fmt: $(BUF) ## Formats the sources
+	cargo fmt
+	$(BUF) format --write
+
+# Advisories are left out: their database changes under an unchanged commit.
+deny: $(CARGO_DENY) ## Licences, banned and duplicate crates, sources of crates
+	$(CARGO_DENY) --log-level error check bans licenses sources
+
+# The tests come last, so that their result is what a log ends with.
+ci: check deny demo test ## All of the above that can fail
+
+clean: ## Removes everything that was built or installed here
+	cargo clean
+	rm -rf tools/node_modules
+
+$(VENV)/installed: tests/python/requirements.txt
+	@tools/install python
+	python3 -m venv --clear $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+$(PROMTOOL):
+	@tools/install promtool $@
+
+$(BUF): tools/package-lock.json
+	@tools/install node
+	npm ci --prefix tools --loglevel=error
+	touch $@
+
+target/tools/bin/cargo-deny:
+	cargo install --locked --quiet --root target/tools --version $(CARGO_DENY_VERSION) cargo-deny
