@@ -136,12 +136,9 @@ impl Inner {
             return;
         }
         for operation in self.save(saves).await {
-            if operation.state.name().is_at_rest()
-                && let Some((lease, _)) = held.iter().find(|(_, held)| held.id == operation.id)
-            {
+            if operation.state.name().is_at_rest() {
                 self.polled.remove(operation.id);
                 self.came_to_rest(&operation);
-                self.table.let_go(*lease);
             }
         }
     }

@@ -68,9 +68,12 @@ impl Table {
         self.lock().get(&id).map(|held| held.newest.subscribe())
     }
 
-    /// Shows a newer snapshot to who watches.
+    /// Shows a newer snapshot to who watches. The last one lets go of the operation at once, so
+    /// that nobody who saw it end finds it still counted.
     pub(super) fn publish(&self, operation: Arc<Operation>) {
-        if let Some(held) = self.lock().get(&operation.id) {
+        let mut held = self.lock();
+        let (id, at_rest) = (operation.id, operation.state.name().is_at_rest());
+        if let Some(held) = held.get(&id) {
             held.newest.send_if_modified(|newest| {
                 let newer = operation.sequence > newest.sequence;
                 if newer {
@@ -78,6 +81,9 @@ impl Table {
                 }
                 newer
             });
+        }
+        if at_rest {
+            held.remove(&id);
         }
     }
 
