@@ -213,7 +213,7 @@ async fn polls_commits_and_the_process_are_measured() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn open_streams_are_counted() {
-    let world = World::new(20.0).await;
+    let world = World::new(10.0).await;
     let gateway = world.gateway("").await;
     let mut client = client(&gateway).await;
     let open = r#"cvm_gateway_streams_open{grpc_method="RunInstances"}"#;

@@ -245,7 +245,7 @@ async fn a_token_that_the_cloud_refuses_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_operations_than_allowed_are_refused_until_one_ends() {
-    let world = World::new(20.0).await;
+    let world = World::new(10.0).await;
     let gateway = world.gateway("open_operations_max = 1\n").await;
     let mut client = client(&gateway).await;
     let open = client.run_instances(wish("open", 1)).await.unwrap();
