@@ -229,11 +229,8 @@ impl Store {
     ///
     /// # Errors
     /// What writing may tell.
-    pub async fn save(&self, saves: Vec<Save>) -> Result<Vec<Saved>, StoreError> {
-        let changes = saves
-            .into_iter()
-            .map(Change::new)
-            .collect::<Result<_, _>>()?;
+    pub async fn save(&self, saves: &[Save]) -> Result<Vec<Saved>, StoreError> {
+        let changes = saves.iter().map(Change::new).collect::<Result<_, _>>()?;
         self.ask(|reply| Command::Save(changes, reply)).await
     }
 

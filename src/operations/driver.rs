@@ -209,7 +209,7 @@ impl Inner {
     /// process owns by now is let go of and left out.
     pub(super) async fn save(&self, saves: Vec<Save>) -> Vec<Arc<Operation>> {
         let results = loop {
-            match self.store.save(saves.clone()).await {
+            match self.store.save(&saves).await {
                 Ok(results) => break results,
                 Err(error @ StoreError::Fatal { .. }) => {
                     self.fail(&error);

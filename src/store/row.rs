@@ -57,20 +57,16 @@ pub(in crate::store) struct Change {
 }
 
 impl Change {
-    pub(in crate::store) fn new(save: Save) -> Result<Self, StoreError> {
-        let operation = save.operation;
+    pub(in crate::store) fn new(save: &Save) -> Result<Self, StoreError> {
+        let operation = &save.operation;
         Ok(Self {
             id: operation.id,
             epoch: bigint(save.lease.epoch),
             sequence: bigint(operation.sequence),
             state: operation.state.name(),
-            document: document(&operation)?,
+            document: document(operation)?,
             update_time: millis::from_time(operation.update_time),
-            attempt: operation
-                .attempts
-                .into_iter()
-                .next_back()
-                .filter(|_| save.attempt),
+            attempt: operation.attempts.last().filter(|_| save.attempt).cloned(),
         })
     }
 }

@@ -194,8 +194,8 @@ async fn saves_in_order_and_once(journal: Journal) {
         }
         last.push(launched);
     }
-    assert_eq!(store.save(saves).await.unwrap(), [Saved::Done; 140]);
-    assert_eq!(store.save(Vec::new()).await.unwrap(), []);
+    assert_eq!(store.save(&saves).await.unwrap(), [Saved::Done; 140]);
+    assert_eq!(store.save(&[]).await.unwrap(), []);
     for launched in &last {
         assert_eq!(&journal.state(&store, launched).await, launched);
     }
@@ -843,5 +843,5 @@ async fn save(store: &Store, lease: Lease, operation: &Operation) -> Saved {
         operation: operation.clone(),
         attempt: true,
     };
-    store.save(vec![save]).await.unwrap()[0]
+    store.save(&[save]).await.unwrap()[0]
 }
