@@ -9,7 +9,6 @@ mod wire;
 
 use crate::clock::Clock;
 use crate::domain::ids::{OperationId, OrganizationId, Principal};
-use crate::domain::operation::Operation;
 use crate::domain::request::{LaunchRequest, Wish};
 use crate::domain::rules::Limits;
 use crate::metrics;
@@ -51,7 +50,7 @@ impl CvmGatewayService for Service {
         observe::request(&wish.request_id);
         let request_id = wish.request_id.clone();
         let fingerprint = wish.fingerprint().map_err(OperationError::from)?;
-        let watch = match self.submit(&principal, wish).await {
+        let watch = match self.submit(&principal, wish, fingerprint).await {
             Ok(watch) => watch,
             // What was accepted once is answered, whatever the rules have become since.
             Err(refusal) => {
@@ -115,7 +114,7 @@ impl CvmGatewayService for Service {
         Ok(Response::new(pb::ListOperationsResponse {
             next_page_token: next
                 .map_or_else(String::new, |last| wire::page_token(last, &message.states)),
-            operations: operations.iter().map(wire::operation).collect(),
+            operations,
         }))
     }
 
@@ -149,10 +148,15 @@ impl CvmGatewayService for Service {
 }
 
 impl Service {
-    async fn submit(&self, principal: &Principal, wish: Wish) -> Result<Watch, Status> {
+    async fn submit(
+        &self,
+        principal: &Principal,
+        wish: Wish,
+        fingerprint: [u8; 32],
+    ) -> Result<Watch, Status> {
         let request = LaunchRequest::parse(wish, &self.limits)?;
         let grant = self.policy.authorize(principal, request)?;
-        Ok(self.operations.submit(&grant).await?)
+        Ok(self.operations.submit(&grant, fingerprint).await?)
     }
 
     fn follow(&self, method: &str, ends_with_error: bool) -> Follow {
@@ -169,7 +173,7 @@ impl Service {
         &self,
         organization: &OrganizationId,
         page: &wire::Page,
-    ) -> Result<(Vec<Operation>, Option<OperationId>), Status> {
+    ) -> Result<(Vec<pb::Operation>, Option<OperationId>), Status> {
         let Some(states) = &page.states else {
             return Ok((Vec::new(), None));
         };
@@ -178,12 +182,13 @@ impl Service {
             .operations
             .list(organization, states, page.before, one_more)
             .await;
-        let mut operations = listed?;
-        let asked = operations.len();
+        let listed = listed?;
+        let mut operations: Vec<_> = listed.iter().map(wire::operation).collect();
         let size = usize::try_from(page.size).unwrap_or(usize::MAX);
         operations.truncate(wire::fitting(&operations).min(size));
-        let more = operations.len() < asked;
-        let last = operations.last().map(|operation| operation.id);
+        let more = operations.len() < listed.len();
+        let last = listed.iter().take(operations.len()).next_back();
+        let last = last.map(|operation| operation.id);
         Ok((operations, last.filter(|_| more)))
     }
 }

@@ -159,13 +159,17 @@ impl Operations {
         Self(inner)
     }
 
-    /// Makes what was granted durable, and follows it. The same request_id with the same request
-    /// follows the operation that exists.
+    /// Makes what was granted durable, and follows it. The same request_id with the same request,
+    /// told by the wish's `fingerprint`, follows the operation that exists.
     ///
     /// # Errors
     /// Nothing was launched, and nothing will be, unless the error is [`OperationError::Store`]: then the
     /// operation may be in the journal, and the same request_id finds it.
-    pub async fn submit(&self, grant: &Grant) -> Result<Watch, OperationError> {
+    pub async fn submit(
+        &self,
+        grant: &Grant,
+        fingerprint: [u8; 32],
+    ) -> Result<Watch, OperationError> {
         let inner = &self.0;
         if inner.stop.is_cancelled() {
             return Err(OperationError::Stopping);
@@ -180,7 +184,7 @@ impl Operations {
         };
         let operation = accepted(grant, inner.cloud.host(&target), now);
         let new = NewOperation {
-            request_hash: grant.wish().fingerprint()?,
+            request_hash: fingerprint,
             body: SealedBody::new(body::run_instances(&grant.wish().spec, operation.id)?),
             operation,
             owner: inner.owner.clone(),

@@ -129,10 +129,10 @@ pub(super) fn page(message: &pb::ListOperationsRequest) -> Result<Page, Unserved
 }
 
 /// How many of these operations fit into one answer; the first always does.
-pub(super) fn fitting(operations: &[Operation]) -> usize {
+pub(super) fn fitting(operations: &[pb::Operation]) -> usize {
     let mut bytes = 0;
-    let fits = |listed: &&Operation| {
-        bytes += operation(listed).encoded_len();
+    let fits = |operation: &&pb::Operation| {
+        bytes += operation.encoded_len();
         bytes <= PAGE_BYTES_MAX
     };
     operations.iter().take_while(fits).count().max(1)
