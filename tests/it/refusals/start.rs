@@ -4,6 +4,7 @@ use super::{nothing_happened, told};
 use crate::world::{Folder, World, client, config_text, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::config::Config;
+use cvm_gateway::domain::causes::chain;
 use cvm_gateway::gateway::{Gateway, GatewayError};
 use cvm_gateway::store::StoreError;
 use sqlx::{AnyConnection, Connection, Executor};
@@ -14,12 +15,7 @@ use tonic::Code;
 /// The error that a gateway does not start with, and the text of it and its causes.
 async fn refused(config: Config) -> (GatewayError, String) {
     let error = Gateway::start(config, Clock::system()).await.unwrap_err();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
+    let text = chain(&error, ": ");
     (error, text)
 }
 
