@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::cloud::SettingsError;
 use crate::cloud::client::{CallRecord, HttpCloud, Observer};
 use crate::config::Config;
+use crate::domain::causes::chain;
 use crate::grpc::Service;
 use crate::grpc::auth::Auth;
 use crate::grpc::observe::ObserveLayer;
@@ -140,6 +141,7 @@ impl Gateway {
     pub async fn failed(&self) -> String {
         tokio::select! {
             reason = self.operations.failed() => reason,
+            error = self.store.failed() => chain(&error, ": "),
             () = self.tasks.wait() => "a listener ended by itself".to_owned(),
         }
     }

@@ -4,6 +4,8 @@
 mod engine;
 mod error;
 mod group;
+mod opening;
+mod reserve;
 mod row;
 mod schema;
 mod sql;
@@ -16,20 +18,19 @@ use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::millis;
 use crate::domain::operation::{Lease, Operation, StateName};
 use crate::metrics::Journal;
-use crate::store::engine::Target;
 use crate::store::group::{Command, Leasing, Reply};
 use crate::store::row::{Admit, Admitted, Change, bigint};
 use crate::store::writer::Writer;
 use secrecy::SecretString;
+use sqlx::AnyPool;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool};
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use time::UtcDateTime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -49,6 +50,8 @@ pub struct Settings {
     pub batch: usize,
     /// Longest wait for a lock or a connection.
     pub busy_timeout: Duration,
+    /// Space held beside a SQLite file for the day that its disk is full; 0 for none.
+    pub reserve_bytes: u32,
 }
 
 /// The journal. Clones share it.
@@ -57,6 +60,7 @@ pub struct Store {
     readers: AnyPool,
     queue: mpsc::Sender<Command>,
     healthy: Arc<AtomicBool>,
+    fatal: watch::Receiver<Option<StoreError>>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -158,39 +162,35 @@ impl Store {
         metrics: Journal,
         elapsed: Elapsed,
     ) -> Result<Self, StoreError> {
-        let target = engine::target(settings)?;
-        let lock = target.lock()?;
-        target.probe(settings).await?;
-        let pool = target.writer_pool(settings);
-        let mut connection = pool.acquire().await?;
-        prepare(&target, &mut connection).await?;
-        let readers = target.reader_pool(settings);
-        drop(readers.acquire().await?);
-
+        let opened = opening::open(settings).await?;
         let (sender, queue) = mpsc::channel(settings.queue.max(1));
         let healthy = Arc::new(AtomicBool::new(true));
+        let (failing, fatal) = watch::channel(None);
         let writer = Writer {
-            pool,
-            dialect: target.dialect(),
-            connection: Some(connection),
+            pool: opened.writers,
+            dialect: opened.dialect,
+            connection: Some(opened.connection),
             queue,
             batch: settings.batch.max(1),
             metrics,
             elapsed,
             healthy: Arc::clone(&healthy),
-            fatal: None,
+            fatal: failing,
+            reserve: opened.reserve,
             purged: false,
+            logged: 0,
             busy_timeout: settings.busy_timeout,
-            lock,
+            lock: opened.lock,
         };
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         tasks.spawn(writer.run(stop.clone()));
         tasks.close();
         Ok(Self {
-            readers,
+            readers: opened.readers,
             queue: sender,
             healthy,
+            fatal,
             stop,
             tasks,
         })
@@ -445,6 +445,17 @@ impl Store {
         Ok(())
     }
 
+    /// Returns when the disk failed: what is durable is no longer known, and the process must end.
+    pub async fn failed(&self) -> StoreError {
+        let mut fatal = self.fatal.clone();
+        let error = fatal.wait_for(Option::is_some).await.ok();
+        let error = error.and_then(|error| error.clone());
+        match error {
+            Some(error) => error,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Writes what waits, then closes every connection and gives up the lock.
     pub async fn close(&self) {
         self.readers.close().await;
@@ -468,16 +479,6 @@ async fn received<T>(answer: oneshot::Receiver<Result<T, StoreError>>) -> Result
     answer.await.unwrap_or(Err(StoreError::Closed))
 }
 
-/// Makes sure that the database keeps what it is given, and has today's tables.
-async fn prepare(target: &Target, connection: &mut AnyConnection) -> Result<(), StoreError> {
-    target.check(connection).await?;
-    schema::migrate(connection).await?;
-    if target.is_sqlite() {
-        sqlx::query(sql::RELEASE_ALL).execute(connection).await?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -490,6 +491,7 @@ mod tests {
             queue: 1,
             batch: 1,
             busy_timeout: Duration::from_millis(1234),
+            reserve_bytes: 0,
         }
     }
 

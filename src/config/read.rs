@@ -27,6 +27,8 @@ const CA_BYTES_MAX: u64 = 4 << 20;
 /// Largest message, and largest header list, that can be configured.
 const MESSAGE_BYTES_MAX: u32 = 16 << 20;
 /// The cloud takes signatures for 300 s; half of that is left for clocks that differ.
+/// More is no use: it is a few kilobytes for each launch under way.
+const RESERVE_BYTES_MAX: u32 = 1 << 30;
 const ATTEMPT_LIFE_MAX: Duration = Duration::from_secs(150);
 /// Signature life (300 s), clock skew (60 s), accept to create (120 s), look-up lag (60 s).
 const QUARANTINE_MIN: Duration = Duration::from_secs(540);
@@ -95,9 +97,9 @@ fn grpc(table: &mut Section<'_>) -> Grpc {
     Grpc {
         listen: table.loopback("listen", DEVELOPMENT),
         heartbeat_interval: table.duration("heartbeat_interval"),
-        message_bytes_max: table.bytes("message_bytes_max", MESSAGE_BYTES_MAX),
+        message_bytes_max: table.bytes("message_bytes_max", 1..=MESSAGE_BYTES_MAX),
         streams_per_connection_max: table.count("streams_per_connection_max", 1..=100_000),
-        header_list_bytes_max: table.bytes("header_list_bytes_max", MESSAGE_BYTES_MAX),
+        header_list_bytes_max: table.bytes("header_list_bytes_max", 1..=MESSAGE_BYTES_MAX),
         keepalive_interval: table.duration("keepalive_interval"),
         keepalive_timeout: table.duration("keepalive_timeout"),
         request_timeout: table.duration("request_timeout"),
@@ -135,6 +137,7 @@ fn journal(table: &mut Section<'_>, folder: &Path) -> Option<store::Settings> {
     let batch = table.count("writes_per_commit_max", 1..=10_000);
     Some(store::Settings {
         busy_timeout: table.duration("busy_timeout"),
+        reserve_bytes: table.bytes("reserve", 0..=RESERVE_BYTES_MAX),
         url: from_file.or(url)?,
         pool_size,
         queue: usize::try_from(queue).ok()?,

@@ -268,11 +268,12 @@ impl<'a> Section<'a> {
     }
 
     /// A number of bytes, at most `max`.
-    pub(super) fn bytes(&mut self, key: &str, max: u32) -> u32 {
+    pub(super) fn bytes(&mut self, key: &str, range: RangeInclusive<u32>) -> u32 {
+        let max = *range.end();
         let bytes = self.parsed(key, |value| {
             let bytes = value.as_str().and_then(parse_bytes);
             bytes
-                .filter(|bytes| (1..=max).contains(bytes))
+                .filter(|bytes| range.contains(bytes))
                 .ok_or_else(|| {
                     let shown = shown(value);
                     format!(

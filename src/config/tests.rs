@@ -80,9 +80,10 @@ fn the_other_defaults_are_the_defaults() {
             journal.pool_size,
             journal.queue,
             journal.batch,
-            journal.busy_timeout
+            journal.busy_timeout,
+            journal.reserve_bytes
         ),
-        (8, 4096, 256, seconds(5))
+        (8, 4096, 256, seconds(5), 8 << 20)
     );
     assert_eq!(config.cloud.run_instances_timeout, seconds(30));
     assert!(config.cloud.proxy.is_none() && config.cloud.ca_pem.is_none());

@@ -3,6 +3,7 @@
 
 use crate::store::Settings;
 use crate::store::error::{StoreError, is_no_database};
+use crate::store::reserve::Reserve;
 use secrecy::ExposeSecret;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -153,11 +154,19 @@ impl Target {
         let Place::File(database) = &self.place else {
             return Ok(None);
         };
-        let mut lock = database.as_os_str().to_owned();
-        lock.push(".lock");
-        let lock = take_lock(&PathBuf::from(lock))?;
+        let lock = take_lock(&beside(database, ".lock"))?;
         open_private(database)?;
         Ok(Some(lock))
+    }
+
+    /// What holds `bytes` on the disk of the file, if there is one.
+    pub(in crate::store) fn reserve(&self, bytes: u32) -> Option<Reserve> {
+        match &self.place {
+            Place::File(database) if bytes > 0 => {
+                Some(Reserve::new(beside(database, ".reserve"), bytes))
+            }
+            Place::File(_) | Place::Memory | Place::Server => None,
+        }
     }
 
     /// Connects once outside of the pools, which try what cannot work until their time is over,
@@ -229,7 +238,7 @@ impl Target {
             format!(
                 "PRAGMA busy_timeout = {wait}; PRAGMA journal_mode = WAL; \
                  PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-                 PRAGMA secure_delete = ON;"
+                 PRAGMA secure_delete = ON; PRAGMA wal_autocheckpoint = 0;"
             )
         } else {
             format!("SET lock_timeout = {wait}; SET idle_in_transaction_session_timeout = {wait};")
@@ -275,6 +284,16 @@ impl Target {
     }
 }
 
+/// Puts SQLite's log of writes into the database, as far as no reader is in the way. SQLite would do
+/// it too, after a commit, but then it tells nobody that the disk failed.
+///
+/// # Errors
+/// As for every statement.
+pub(in crate::store) async fn checkpoint(connection: &mut AnyConnection) -> Result<(), StoreError> {
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").await?;
+    Ok(())
+}
+
 /// Empties SQLite's log of writes into the database; false when a reader is in the way, whom the
 /// writer does not wait for.
 ///
@@ -303,6 +322,13 @@ fn memory_options() -> Result<AnyConnectOptions, sqlx::Error> {
     format!("sqlite:/cvm-gateway-{number}?vfs=memdb&mode=rwc").parse()
 }
 
+/// A file of the same name with more at its end, in the same folder.
+fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(suffix);
+    PathBuf::from(path)
+}
+
 /// Locks a file, and writes this process's id into it for whoever finds it locked.
 fn take_lock(lock: &Path) -> Result<File, StoreError> {
     let failed = |source| StoreError::file(lock, source);
@@ -317,8 +343,13 @@ fn take_lock(lock: &Path) -> Result<File, StoreError> {
         }
         Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
-    file.set_len(0).map_err(failed)?;
-    write!(file, "{}", std::process::id()).map_err(failed)?;
+    let told = file
+        .set_len(0)
+        .and_then(|()| write!(file, "{}", std::process::id()));
+    if let Err(error) = told {
+        // It only helps people, and the journal may have its reserve although the disk is full.
+        tracing::warn!(%error, "the lock of the journal does not tell whose it is");
+    }
     Ok(file)
 }
 

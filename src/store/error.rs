@@ -164,6 +164,8 @@ fn classify(error: &sqlx::Error) -> Class {
 /// By SQLite's primary result code, the low byte (<https://www.sqlite.org/rescode.html>).
 fn classify_sqlite(extended: u32) -> Class {
     match extended & 0xff {
+        // IOERR_SHMSIZE: the index of the log, which holds nothing durable, has no room to grow.
+        10 if extended == 10 | 19 << 8 => Class::Full,
         // BUSY, LOCKED, READONLY, INTERRUPT, CANTOPEN, PROTOCOL
         5 | 6 | 8 | 9 | 14 | 15 => Class::Unavailable,
         // NOMEM, IOERR, CORRUPT, NOTADB
@@ -198,6 +200,7 @@ mod tests {
             (5 | 2 << 8, Class::Unavailable), // SQLITE_BUSY_SNAPSHOT
             (10 | 4 << 8, Class::Fatal),      // SQLITE_IOERR_FSYNC
             (11, Class::Fatal),               // SQLITE_CORRUPT
+            (10 | 19 << 8, Class::Full),      // SQLITE_IOERR_SHMSIZE
             (13, Class::Full),                // SQLITE_FULL
             (19 | 8 << 8, Class::Refused),    // SQLITE_CONSTRAINT_UNIQUE
         ] {

@@ -111,6 +111,20 @@ impl Group {
             .map(|command| Self::from_iter([command]))
     }
 
+    /// Refuses what is new: admissions, and the question whether the disk takes writes. What became
+    /// of earlier launches, and their leases, stays.
+    pub(in crate::store) fn refuse_new(&mut self, error: &StoreError) {
+        for (_, reply) in self.admits.drain(..) {
+            send(reply, Err(error.clone()));
+        }
+        let probes = self
+            .leasings
+            .extract_if(.., |(leasing, _)| matches!(leasing, Leasing::Probe));
+        for (_, reply) in probes {
+            send(reply, Err(error.clone()));
+        }
+    }
+
     /// Tells everyone how it went.
     pub(in crate::store) fn answer(self, answers: Answers) {
         for ((_, reply), answer) in self.admits.into_iter().zip(answers.admits) {

@@ -7,14 +7,19 @@ use crate::store::Elapsed;
 use crate::store::engine::{self, Dialect};
 use crate::store::error::StoreError;
 use crate::store::group::{Answers, Command, Group};
+use crate::store::reserve::Reserve;
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyPool, Connection};
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+
+/// Writes after which SQLite's log is put into the database, each some pages: so it stays at a few
+/// megabytes.
+const CHECKPOINT_WRITES: u32 = 256;
 
 /// The writer's own things.
 pub(in crate::store) struct Writer {
@@ -32,9 +37,13 @@ pub(in crate::store) struct Writer {
     pub(in crate::store) healthy: Arc<AtomicBool>,
     /// The first [`StoreError::Fatal`]. Nothing is tried after it, for an fsync that is repeated
     /// after a failure may succeed without having written anything.
-    pub(in crate::store) fatal: Option<StoreError>,
+    pub(in crate::store) fatal: watch::Sender<Option<StoreError>>,
+    /// Space for the day that the disk is full.
+    pub(in crate::store) reserve: Option<Reserve>,
     /// Whether the log of writes holds bodies that were deleted.
     pub(in crate::store) purged: bool,
+    /// Writes in the log since it was last put into the database.
+    pub(in crate::store) logged: u32,
     pub(in crate::store) busy_timeout: Duration,
     /// Keeps other processes out while this one may write.
     pub(in crate::store) lock: Option<File>,
@@ -52,9 +61,7 @@ impl Writer {
                         break;
                     }
                     self.write(commands.drain(..).collect()).await;
-                    if self.purged && self.queue.is_empty() {
-                        self.scrub().await;
-                    }
+                    self.tend_log().await;
                 }
             }
         }
@@ -64,21 +71,48 @@ impl Writer {
     }
 
     /// Writes a group in one transaction. When a statement is refused, each member is written
-    /// alone, so that a bad one does not fail its neighbours.
-    async fn write(&mut self, group: Group) {
+    /// alone, so that a bad one does not fail its neighbours. When the disk is full, its reserve
+    /// takes what is not new.
+    async fn write(&mut self, mut group: Group) {
         self.purged |= self.dialect.log_is_ours && group.purges();
+        if let Some(full) = self.out_of_space().await {
+            group.refuse_new(&full);
+        }
+        if group.len() == 0 {
+            return;
+        }
         match self.commit(&group).await {
             Ok(answers) => group.answer(answers),
+            Err(full @ StoreError::Full { .. }) if self.use_reserve() => {
+                group.refuse_new(&full);
+                self.write_singly(group).await;
+            }
             Err(StoreError::Refused { .. } | StoreError::Full { .. }) if group.len() > 1 => {
-                for single in group.singles() {
-                    match self.commit(&single).await {
-                        Ok(answers) => single.answer(answers),
-                        Err(error) => single.fail(&error),
-                    }
-                }
+                self.write_singly(group).await;
             }
             Err(error) => group.fail(&error),
         }
+    }
+
+    async fn write_singly(&mut self, group: Group) {
+        for single in group.singles() {
+            match self.commit(&single).await {
+                Ok(answers) => single.answer(answers),
+                Err(error) => single.fail(&error),
+            }
+        }
+    }
+
+    /// Why nothing new may be written: the reserve is in use, and could not be made anew.
+    async fn out_of_space(&mut self) -> Option<StoreError> {
+        let reserve = self.reserve.as_mut()?;
+        reserve.refill((self.elapsed)()).await;
+        reserve.in_use()
+    }
+
+    /// Gives the reserve up, so that the disk has space; false when there is none to give.
+    fn use_reserve(&mut self) -> bool {
+        self.reserve.as_mut().is_some_and(Reserve::give_up)
     }
 
     /// When the connection is lost nobody knows whether the commit went through. Admissions and
@@ -92,23 +126,47 @@ impl Writer {
     }
 
     async fn try_commit(&mut self, group: &Group) -> Result<Answers, StoreError> {
-        if let Some(error) = &self.fatal {
+        if let Some(error) = &*self.fatal.borrow() {
             return Err(error.clone());
         }
         let outcome = self.transact(group).await;
-        self.healthy.store(outcome.is_ok(), Ordering::Relaxed);
-        if let Err(error) = &outcome {
-            self.distrust(error);
+        match &outcome {
+            Ok(_) => {
+                let reserve = self.reserve.as_ref().and_then(Reserve::in_use);
+                self.healthy.store(reserve.is_none(), Ordering::Relaxed);
+                self.logged = self.logged.saturating_add(group.writes());
+            }
+            Err(error) => self.distrust(error),
         }
         outcome
     }
 
     fn distrust(&mut self, error: &StoreError) {
-        if let Some(connection) = self.connection.take() {
-            drop(connection.detach());
-        }
+        self.healthy.store(false, Ordering::Relaxed);
+        let connection = self.connection.take().map(PoolConnection::detach);
         if matches!(error, StoreError::Fatal { .. }) {
-            self.fatal = Some(error.clone());
+            // Closing it would flush again.
+            std::mem::forget(connection);
+            self.fatal.send_replace(Some(error.clone()));
+        }
+    }
+
+    /// Keeps SQLite's log short, and free of what was deleted.
+    async fn tend_log(&mut self) {
+        if self.purged && self.queue.is_empty() {
+            self.scrub().await;
+        } else if self.dialect.log_is_ours && self.logged >= CHECKPOINT_WRITES {
+            self.checkpoint().await;
+        }
+    }
+
+    async fn checkpoint(&mut self) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        match engine::checkpoint(connection).await {
+            Ok(()) => self.logged = 0,
+            Err(error) => self.log_failed(&error),
         }
     }
 
@@ -119,14 +177,22 @@ impl Writer {
             return;
         };
         match engine::truncate_log(connection, self.busy_timeout).await {
-            Ok(done) => self.purged = !done,
-            Err(error) => {
-                tracing::warn!(
-                    error = chain(&error, ": "),
-                    "the log of the journal was not emptied"
-                );
-                self.distrust(&error);
+            Ok(done) => {
+                self.purged = !done;
+                self.logged = 0;
             }
+            Err(error) => self.log_failed(&error),
+        }
+    }
+
+    fn log_failed(&mut self, error: &StoreError) {
+        tracing::warn!(
+            error = chain(error, ": "),
+            "the log of the journal was not emptied"
+        );
+        self.distrust(error);
+        if matches!(error, StoreError::Full { .. }) {
+            self.use_reserve();
         }
     }
 

@@ -698,6 +698,7 @@ impl Journal {
             queue: 100,
             batch: 128,
             busy_timeout: Duration::from_secs(5),
+            reserve_bytes: 0,
         };
         assert!(!format!("{settings:?}").contains(&self.url));
         let clock = Clock::system();

@@ -129,6 +129,7 @@ listen = "127.0.0.1:0"
 
 [journal]
 url = "sqlite://{}/journal.db"
+reserve = "64KiB"
 
 [cloud.endpoint]
 override = "{endpoint}"

@@ -1,0 +1,74 @@
+//! Opens the journal: keeps others out, makes sure that the database keeps what it is given, brings
+//! its tables up to date, and sets space aside.
+
+use crate::store::engine::{self, Dialect, Target};
+use crate::store::error::StoreError;
+use crate::store::reserve::Reserve;
+use crate::store::{Settings, schema, sql};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyPool};
+use std::fs::File;
+
+/// What an open journal consists of.
+pub(in crate::store) struct Opened {
+    pub(in crate::store) dialect: &'static Dialect,
+    pub(in crate::store) lock: Option<File>,
+    pub(in crate::store) reserve: Option<Reserve>,
+    /// Of the one connection that writes.
+    pub(in crate::store) writers: AnyPool,
+    pub(in crate::store) connection: PoolConnection<Any>,
+    pub(in crate::store) readers: AnyPool,
+}
+
+/// Opens what the settings name. On a full disk the reserve of an earlier process serves.
+///
+/// # Errors
+/// As [`crate::store::Store::open`].
+pub(in crate::store) async fn open(settings: &Settings) -> Result<Opened, StoreError> {
+    let target = engine::target(settings)?;
+    let lock = target.lock()?;
+    let mut reserve = target.reserve(settings.reserve_bytes);
+    let writers = target.writer_pool(settings);
+    let connection = match prepare(&target, settings, &writers).await {
+        Err(StoreError::Full { .. }) if reserve.as_mut().is_some_and(Reserve::give_up) => {
+            prepare(&target, settings, &writers).await?
+        }
+        prepared => prepared?,
+    };
+    let readers = target.reader_pool(settings);
+    drop(readers.acquire().await?);
+    if let Some(reserve) = &mut reserve {
+        reserve.fill().await;
+    }
+    Ok(Opened {
+        dialect: target.dialect(),
+        lock,
+        reserve,
+        writers,
+        connection,
+        readers,
+    })
+}
+
+/// Connects the writer. What an earlier process left in SQLite's log may be in the system's memory
+/// only, when its flush failed: it is written once more, into the database, before anything acts
+/// on it.
+async fn prepare(
+    target: &Target,
+    settings: &Settings,
+    writers: &AnyPool,
+) -> Result<PoolConnection<Any>, StoreError> {
+    target.probe(settings).await?;
+    let mut connection = writers.acquire().await?;
+    target.check(&mut connection).await?;
+    if target.is_sqlite() {
+        engine::truncate_log(&mut connection, settings.busy_timeout).await?;
+    }
+    schema::migrate(&mut connection).await?;
+    if target.is_sqlite() {
+        sqlx::query(sql::RELEASE_ALL)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(connection)
+}
