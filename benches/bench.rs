@@ -15,7 +15,7 @@ use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::tc3;
 use cvm_gateway::domain::ids::{OperationId, OrganizationId, RequestId};
 use cvm_gateway::domain::names::{AccountName, Region};
-use cvm_gateway::domain::operation::{Operation, State, StateName, Transition};
+use cvm_gateway::domain::operation::{Kind, OnFailure, Operation, State, StateName, Transition};
 use cvm_gateway::metrics::Metrics;
 use cvm_gateway::store::{NewOperation, SealedBody, Settings, Store};
 use futures_util::future::join_all;
@@ -167,11 +167,17 @@ fn new_operation(clock: &Clock) -> NewOperation {
         cloud_request_id: None,
         create_time: now,
         update_time: now,
+        kind: Kind::Launch,
+        places: Vec::new(),
+        alternative: 0,
+        sold_out: Vec::new(),
+        on_failure: OnFailure::Keep,
+        cancellation: None,
     };
     NewOperation {
         operation,
         request_hash: [0; 32],
-        body: SealedBody::new(vec![b'x'; BODY_BYTES]),
+        bodies: vec![SealedBody::new(vec![b'x'; BODY_BYTES])],
         owner: "bench".to_owned(),
         now,
         lease: Duration::from_secs(30),

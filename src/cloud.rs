@@ -47,6 +47,15 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
         ids: &[InstanceId],
     ) -> Result<Vec<InstanceDetail>, CloudError>;
 
+    /// Gives back up to [`IDS_PER_CALL_MAX`] instances, all of them or none; the call is signed as of
+    /// `signed_at`. The cloud knows no token for it: look at the instances before each call.
+    async fn terminate_instances(
+        &self,
+        target: &Target,
+        ids: &[InstanceId],
+        signed_at: UtcDateTime,
+    ) -> Result<(), CloudError>;
+
     /// Every visible instance that carries the tag: all pages, or an error.
     async fn find_by_tag(
         &self,

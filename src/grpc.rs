@@ -174,13 +174,10 @@ impl Service {
         organization: &OrganizationId,
         page: &wire::Page,
     ) -> Result<(Vec<pb::Operation>, Option<OperationId>), Status> {
-        let Some(states) = &page.states else {
-            return Ok((Vec::new(), None));
-        };
         let one_more = page.size.saturating_add(1);
         let listed = self
             .operations
-            .list(organization, states, page.before, one_more)
+            .list(organization, &page.states, page.before, one_more)
             .await;
         let listed = listed?;
         let mut operations: Vec<_> = listed.iter().map(wire::operation).collect();

@@ -5,6 +5,7 @@ mod leases;
 pub mod machine;
 mod poller;
 mod table;
+mod terminate;
 mod watch;
 
 pub use watch::Watch;
@@ -13,8 +14,10 @@ use crate::clock::Clock;
 use crate::cloud::{Cloud, Target, body};
 use crate::domain::causes::chain;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
-use crate::domain::operation::{Operation, State, StateName, Transition};
+use crate::domain::instance::InstanceId;
+use crate::domain::operation::{Kind, Operation, Place, State, StateName, Transition};
 use crate::domain::reason::Reason;
+use crate::domain::spec::InstanceSpec;
 use crate::metrics::Metrics;
 use crate::policy::Grant;
 use crate::store::{Admission, NewOperation, SealedBody, Store, StoreError};
@@ -74,6 +77,15 @@ pub enum OperationError {
     /// The request_id belongs to another request.
     #[error("the request_id was used for another request, {0}")]
     RequestIdReused(OperationId),
+    /// The organisation launched no such machine.
+    #[error("the organisation has no instance {0}")]
+    InstanceNotFound(InstanceId),
+    /// The machines are of several accounts or regions.
+    #[error("the instances are not of one account and region: ask for each in a call of its own")]
+    MixedInstances,
+    /// The operation has come to an end already, or is no launch.
+    #[error("the operation cannot be cancelled: it is {}", .0.as_str())]
+    CannotCancel(StateName),
     /// As many operations as allowed are open.
     #[error("too many operations are open")]
     TooMany,
@@ -94,7 +106,9 @@ impl OperationError {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::NotFound => Reason::OperationNotFound,
-            Self::CursorAhead(_) => Reason::InvalidParameter,
+            Self::CursorAhead(_) | Self::MixedInstances => Reason::InvalidParameter,
+            Self::InstanceNotFound(_) => Reason::ResourceNotFound,
+            Self::CannotCancel(_) => Reason::PreconditionFailed,
             Self::RequestIdReused(_) => Reason::RequestIdReused,
             Self::TooMany | Self::Store(StoreError::Busy) => Reason::Overloaded,
             Self::Body(_)
@@ -170,6 +184,27 @@ impl Operations {
         grant: &Grant,
         fingerprint: [u8; 32],
     ) -> Result<Watch, OperationError> {
+        let now = self.0.clock.now();
+        let target = Target {
+            account: grant.account().clone(),
+            region: grant.wish().region.clone(),
+        };
+        let operation = accepted(grant, self.0.cloud.host(&target), now);
+        let mut bodies = Vec::new();
+        for (alternative, spec) in (0..).zip(grant.wish().specs()) {
+            let body = body::run_instances(&spec, operation.id, alternative)?;
+            bodies.push(SealedBody::new(body));
+        }
+        self.begin(operation, bodies, fingerprint).await
+    }
+
+    /// Makes an operation durable and follows it; or the one that its request_id has.
+    async fn begin(
+        &self,
+        operation: Operation,
+        bodies: Vec<SealedBody>,
+        request_hash: [u8; 32],
+    ) -> Result<Watch, OperationError> {
         let inner = &self.0;
         if inner.stop.is_cancelled() {
             return Err(OperationError::Stopping);
@@ -177,18 +212,12 @@ impl Operations {
         if inner.table.len() >= inner.settings.open_operations_max {
             return Err(OperationError::TooMany);
         }
-        let now = inner.clock.now();
-        let target = Target {
-            account: grant.account().clone(),
-            region: grant.wish().region.clone(),
-        };
-        let operation = accepted(grant, inner.cloud.host(&target), now);
         let new = NewOperation {
-            request_hash: fingerprint,
-            body: SealedBody::new(body::run_instances(&grant.wish().spec, operation.id)?),
+            request_hash,
+            bodies,
+            now: operation.create_time,
             operation,
             owner: inner.owner.clone(),
-            now,
             lease: inner.settings.lease,
         };
         // In a task of its own: a caller that goes away must not leave an operation that is in the
@@ -366,5 +395,22 @@ fn accepted(grant: &Grant, host: String, now: UtcDateTime) -> Operation {
         cloud_request_id: None,
         create_time: now,
         update_time: now,
+        kind: Kind::Launch,
+        places: wish.specs().iter().map(place).collect(),
+        alternative: 0,
+        sold_out: Vec::new(),
+        on_failure: wish.on_failure,
+        cancellation: None,
+    }
+}
+
+/// What the cloud's stock of a specification depends on.
+fn place(spec: &InstanceSpec) -> Place {
+    let zone = spec.placement.as_ref();
+    Place {
+        zone: zone
+            .map(|placement| placement.zone.clone())
+            .unwrap_or_default(),
+        instance_type: spec.instance_type.clone().unwrap_or_default(),
     }
 }

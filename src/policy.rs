@@ -1,6 +1,7 @@
 //! What a caller may do: a wish becomes a [`Grant`], or a [`Denial`] that names the rule.
 
 use crate::domain::ids::{OrganizationId, Principal};
+use crate::domain::instance::OwnedInstances;
 use crate::domain::names::AccountName;
 use crate::domain::request::{LaunchRequest, Wish};
 use std::collections::BTreeMap;
@@ -29,6 +30,13 @@ pub struct Grant {
     request: LaunchRequest,
 }
 
+/// A wish to give machines back that policy allowed. Only [`Policy::authorize_termination`] makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TerminationGrant {
+    principal: Principal,
+    instances: OwnedInstances,
+}
+
 /// A wish that policy forbade.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -55,6 +63,37 @@ impl Policy {
         principal: &Principal,
         request: LaunchRequest,
     ) -> Result<Grant, Denial> {
+        let account = self.account(principal, request.wish().account.as_ref())?;
+        Ok(Grant {
+            principal: principal.clone(),
+            account,
+            request,
+        })
+    }
+
+    /// Decides whether `principal` may give these machines back. That its organisation launched
+    /// them is known already.
+    ///
+    /// # Errors
+    /// The rule that forbids it.
+    pub fn authorize_termination(
+        &self,
+        principal: &Principal,
+        instances: OwnedInstances,
+    ) -> Result<TerminationGrant, Denial> {
+        self.account(principal, Some(&instances.account))?;
+        Ok(TerminationGrant {
+            principal: principal.clone(),
+            instances,
+        })
+    }
+
+    /// The account to charge: the one asked for, or the default one of the organisation.
+    fn account(
+        &self,
+        principal: &Principal,
+        asked: Option<&AccountName>,
+    ) -> Result<AccountName, Denial> {
         let name = &principal.organization;
         let Some(organization) = self.organizations.get(name) else {
             return Err(Denial {
@@ -64,27 +103,33 @@ impl Policy {
                 ),
             });
         };
-        let account = request.wish().account.as_ref();
-        let account = account.unwrap_or(&organization.default_account);
-        if !organization.accounts.contains(account) {
-            let own: Vec<&str> = organization
-                .accounts
-                .iter()
-                .map(AccountName::as_str)
-                .collect();
-            return Err(Denial {
-                rule: "account-of-own-organization",
-                message: format!(
-                    "{account} is not an account of the organisation {name}; it has: {}",
-                    own.join(", ")
-                ),
-            });
+        let account = asked.unwrap_or(&organization.default_account);
+        if organization.accounts.contains(account) {
+            return Ok(account.clone());
         }
-        Ok(Grant {
-            principal: principal.clone(),
-            account: account.clone(),
-            request,
+        let own = organization.accounts.iter().map(AccountName::as_str);
+        let own: Vec<&str> = own.collect();
+        Err(Denial {
+            rule: "account-of-own-organization",
+            message: format!(
+                "{account} is not an account of the organisation {name}; it has: {}",
+                own.join(", ")
+            ),
         })
+    }
+}
+
+impl TerminationGrant {
+    /// Who it was given to.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// What may be given back.
+    #[must_use]
+    pub fn instances(&self) -> &OwnedInstances {
+        &self.instances
     }
 }
 
@@ -113,6 +158,7 @@ mod tests {
     use super::*;
     use crate::domain::ids::RequestId;
     use crate::domain::names::Region;
+    use crate::domain::operation::OnFailure;
     use crate::domain::rules::Limits;
     use crate::domain::spec::{InstanceSpec, LaunchTemplate};
 
@@ -139,6 +185,8 @@ mod tests {
             account: asked.map(account),
             region: Region::parse("ap-shanghai").unwrap(),
             spec,
+            alternatives: Vec::new(),
+            on_failure: OnFailure::Keep,
         };
         let request = LaunchRequest::parse(wish, &Limits::default()).unwrap();
         let verdict = policy.authorize(&principal, request);

@@ -71,8 +71,8 @@ pub struct NewOperation {
     pub operation: Operation,
     /// SHA-256 of the request: the same `request_id` with another hash is a conflict.
     pub request_hash: [u8; 32],
-    /// What will be sent to the cloud, every time.
-    pub body: SealedBody,
+    /// What will be sent to the cloud, every time: one for each place that it may be launched in.
+    pub bodies: Vec<SealedBody>,
     /// The replica that will step it.
     pub owner: String,
     pub now: UtcDateTime,
@@ -351,16 +351,21 @@ impl Store {
         }
     }
 
-    /// The body of an operation; none when it is final.
+    /// The body of an operation for the place `alternative`; none when it is final.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
-    pub async fn body(&self, id: OperationId) -> Result<Option<SealedBody>, StoreError> {
+    pub async fn body(
+        &self,
+        id: OperationId,
+        alternative: u32,
+    ) -> Result<Option<SealedBody>, StoreError> {
         let row = sqlx::query(sql::BODY)
             .bind(id.to_string())
             .fetch_optional(&self.readers)
             .await?;
-        row.as_ref().map_or(Ok(None), row::body)
+        row.as_ref()
+            .map_or(Ok(None), |row| row::body(row, alternative))
     }
 
     /// Up to `limit` operations of the organisation, newest first, older than `before`, in one of

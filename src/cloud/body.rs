@@ -23,18 +23,25 @@ pub fn operation_tag_key() -> String {
     format!("{RESERVED_TAG_PREFIX}operation")
 }
 
-/// The JSON that is journalled, signed and sent, attempt after attempt.
+/// The JSON that is journalled, signed and sent, attempt after attempt, for the place `alternative`.
 ///
 /// # Errors
 /// When the specification cannot be serialised.
-pub fn run_instances(spec: &InstanceSpec, id: OperationId) -> Result<Vec<u8>, serde_json::Error> {
+pub fn run_instances(
+    spec: &InstanceSpec,
+    id: OperationId,
+    alternative: u32,
+) -> Result<Vec<u8>, serde_json::Error> {
     let mut body = serde_json::to_value(spec)?;
     if let Value::Object(members) = &mut body {
         if spec.launch_template.is_some() {
             // A template may hold a count of its own, which nobody approved.
             members.entry("InstanceCount").or_insert_with(|| json!(1));
         }
-        members.insert("ClientToken".to_owned(), json!(id.client_token(0)));
+        members.insert(
+            "ClientToken".to_owned(),
+            json!(id.client_token(alternative)),
+        );
         add_tag(members, &operation_tag_key(), &id.to_string());
     }
     serde_json::to_vec(&body)
@@ -128,7 +135,7 @@ mod tests {
 
     fn body(spec: &InstanceSpec) -> Value {
         let id = OperationId::parse("019b7d5e-0000-7000-8000-000000000001").unwrap();
-        serde_json::from_slice(&run_instances(spec, id).unwrap()).unwrap()
+        serde_json::from_slice(&run_instances(spec, id, 0).unwrap()).unwrap()
     }
 
     #[test]

@@ -27,6 +27,7 @@ const TAG_PAGES_MAX: usize = 20;
 /// Lower case, as it is signed; the charset as the cloud's own example has it.
 const CONTENT_TYPE: &str = "application/json; charset=utf-8";
 const RUN_INSTANCES: &str = "RunInstances";
+const TERMINATE_INSTANCES: &str = "TerminateInstances";
 const API_VERSION: &str = "2017-03-12";
 /// The cloud takes letters, digits and `-_ ,;.` here.
 const REQUEST_CLIENT: &str = concat!("cvm-gateway_", env!("CARGO_PKG_VERSION"));
@@ -265,7 +266,7 @@ impl HttpCloud {
             };
         }
         match (class, call.action) {
-            (CallClass::Ok, RUN_INSTANCES) => line!(info),
+            (CallClass::Ok, RUN_INSTANCES | TERMINATE_INSTANCES) => line!(info),
             // Polls that worked are many, and tell nothing that the operation's own lines do not.
             (CallClass::Ok, _) => line!(debug),
             (_, _) => line!(warn),
@@ -345,6 +346,27 @@ impl Cloud for HttpCloud {
         let call = self.read_call("DescribeInstances", target, &body);
         self.call(call, |answer| wire::describe_instances(answer, ids))
             .await
+    }
+
+    async fn terminate_instances(
+        &self,
+        target: &Target,
+        ids: &[InstanceId],
+        signed_at: UtcDateTime,
+    ) -> Result<(), CloudError> {
+        if ids.len() > IDS_PER_CALL_MAX {
+            let message = format!("{} ids in one call, above {IDS_PER_CALL_MAX}", ids.len());
+            return Err(Fault::InvalidCall.error(message));
+        }
+        let body = wire::terminate(ids);
+        let call = Call {
+            action: TERMINATE_INSTANCES,
+            target,
+            body: &body,
+            at: signed_at,
+            timeout: self.settings.run_instances_timeout,
+        };
+        self.call(call, wire::terminate_instances).await
     }
 
     async fn find_by_tag(

@@ -38,6 +38,13 @@ pub fn by_ids(ids: &[InstanceId]) -> Vec<u8> {
     body(&json!({ "InstanceIds": ids, "Limit": IDS_PER_CALL_MAX }))
 }
 
+/// The body that gives these instances back.
+#[must_use]
+pub fn terminate(ids: &[InstanceId]) -> Vec<u8> {
+    let ids: Vec<&str> = ids.iter().map(InstanceId::as_str).collect();
+    body(&json!({ "InstanceIds": ids }))
+}
+
 /// The body that asks for the instances with a tag, from the `offset`th on.
 #[must_use]
 pub fn by_tag(key: &str, value: &str, offset: usize) -> Vec<u8> {
@@ -76,6 +83,21 @@ pub fn run_instances(answer: &[u8]) -> Result<Answer<Accepted>, CloudError> {
             instance_ids,
             request_id: request_id.clone(),
         },
+        request_id,
+    })
+}
+
+/// Reads the answer to `TerminateInstances`, which holds nothing.
+///
+/// # Errors
+/// The cloud's refusal, or [`Fault::MalformedAnswer`].
+pub fn terminate_instances(answer: &[u8]) -> Result<Answer<()>, CloudError> {
+    #[derive(Deserialize)]
+    struct Fields {}
+    let Answer { value, request_id } = open::<Fields>(answer)?;
+    let Fields {} = value;
+    Ok(Answer {
+        value: (),
         request_id,
     })
 }

@@ -218,6 +218,7 @@ fn operations(table: &mut Section<'_>) -> operations::Settings {
             send_timeout: table.duration("send_timeout"),
             missing_grace: table.duration("missing_grace"),
             launch_timeout: table.duration("launch_timeout"),
+            terminate_timeout: table.duration("terminate_timeout"),
         },
         poll_interval: table.duration("poll_interval"),
         lease: table.duration("lease"),

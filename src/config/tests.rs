@@ -66,6 +66,7 @@ fn the_other_defaults_are_the_defaults() {
                 send_timeout: seconds(120),
                 missing_grace: seconds(60),
                 launch_timeout: seconds(1800),
+                terminate_timeout: seconds(1800),
             },
             poll_interval: seconds(1),
             lease: seconds(30),

@@ -1,6 +1,7 @@
 //! Machines, as the cloud shows them and as an operation keeps them.
 
 use crate::domain::ids::{Malformed, text_id};
+use crate::domain::names::{AccountName, Region};
 use serde::{Deserialize, Serialize};
 use time::UtcDateTime;
 
@@ -115,6 +116,15 @@ pub struct InstanceDetail {
     pub public_ip_addresses: Vec<String>,
     /// Why the last operation failed: the only documented place for the cause of LAUNCH_FAILED.
     pub latest_operation_error: String,
+}
+
+/// Machines of one organisation, all launched through the gateway, of one account and region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedInstances {
+    pub account: AccountName,
+    pub region: Region,
+    /// At least one, sorted.
+    pub ids: Vec<InstanceId>,
 }
 
 /// One machine of an operation.

@@ -1,7 +1,7 @@
 //! The durable life of one launch.
 
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
-use crate::domain::instance::Instance;
+use crate::domain::instance::{Instance, InstanceId};
 use crate::domain::millis;
 use crate::domain::names::{AccountName, Region};
 use crate::domain::reason::Reason;
@@ -42,6 +42,65 @@ pub struct Operation {
     pub create_time: UtcDateTime,
     #[serde(with = "millis")]
     pub update_time: UtcDateTime,
+    #[serde(default)]
+    pub kind: Kind,
+    /// Where it may be launched, in the caller's order; the cloud is told of one at a time. Empty
+    /// for a termination, and in journals of earlier versions.
+    #[serde(default)]
+    pub places: Vec<Place>,
+    /// Which of the places the last attempt went to, counted from 0.
+    #[serde(default)]
+    pub alternative: u32,
+    /// The places that the cloud refused for lack of stock.
+    #[serde(default)]
+    pub sold_out: Vec<u32>,
+    #[serde(default)]
+    pub on_failure: OnFailure,
+    /// That the caller no longer wants it.
+    #[serde(default)]
+    pub cancellation: Option<Cancellation>,
+}
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Kind {
+    /// Launches machines.
+    #[default]
+    Launch,
+    /// Gives machines back.
+    Termination,
+}
+
+/// Where machines are launched: what the cloud's stock depends on. Empty: the cloud's default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// Availability zone, e.g. `ap-shanghai-2`.
+    pub zone: String,
+    /// Model, e.g. `S5.MEDIUM2`.
+    pub instance_type: String,
+}
+
+/// What becomes of the machines that came up when others did not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum OnFailure {
+    /// What runs is kept.
+    #[default]
+    Keep,
+    /// What failed is terminated, what runs is kept.
+    TerminateFailed,
+    /// Everything is terminated.
+    TerminateAll,
+}
+
+/// That the caller no longer wants an operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancellation {
+    /// The verified identity of who asked.
+    pub principal: String,
+    #[serde(with = "millis")]
+    pub time: UtcDateTime,
 }
 
 /// Where an operation stands.
@@ -56,14 +115,54 @@ pub enum State {
     Reconciling(Reconciliation),
     /// The cloud named the machines; they are starting.
     Launched,
-    /// Every machine asked for runs.
+    /// Machines are being given back.
+    Terminating(Termination),
+    /// Every machine asked for runs, or is given back.
     Succeeded,
     /// Some run, some failed.
     Partial,
     /// None runs.
     Failed,
+    /// Nothing was launched, or all of it was given back, because the caller asked.
+    Cancelled,
     /// A person must decide.
     NeedsOperator,
+}
+
+/// How far giving machines back has come. The cloud's TerminateInstances knows no token, so a call
+/// is written down before it is made, and made again only after a look at the machines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Termination {
+    /// The machines to give back.
+    pub targets: Vec<InstanceId>,
+    /// The lease under which a call is being made now.
+    pub calling: Option<u64>,
+    /// How many calls were begun.
+    pub calls: u32,
+    /// When the next call may begin; it is also the time that the call under way is signed with.
+    #[serde(with = "millis")]
+    pub call_at: UtcDateTime,
+    /// Until when the machines must be gone.
+    #[serde(with = "millis")]
+    pub deadline: UtcDateTime,
+    /// What the operation ends as once they are.
+    pub end: TerminationEnd,
+    /// The cloud's last refusal.
+    pub refusal: Option<Failure>,
+}
+
+/// What an operation ends as, once its machines are given back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TerminationEnd {
+    /// To give them back was all that was asked for.
+    Succeeded,
+    /// The launch was cancelled.
+    Cancelled,
+    /// Some machines of the launch run; why not all do.
+    Partial(Failure),
+    /// The launch failed; why.
+    Failed(Failure),
 }
 
 /// How far finding out has come.
@@ -81,7 +180,7 @@ pub struct Reconciliation {
     pub refusal: Option<Failure>,
 }
 
-/// One sending of the launch. All attempts carry the same token and the same bytes.
+/// One sending of the launch. All attempts of one alternative carry the same token and the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// 1 for the first.
@@ -94,6 +193,9 @@ pub struct Attempt {
     pub result: AttemptResult,
     /// RequestId of the cloud's answer.
     pub cloud_request_id: Option<String>,
+    /// Which of the operation's places it goes to; the token differs with it.
+    #[serde(default)]
+    pub alternative: u32,
 }
 
 /// What became of an attempt.
@@ -147,9 +249,11 @@ pub enum StateName {
     Sent,
     Reconciling,
     Launched,
+    Terminating,
     Succeeded,
     Partial,
     Failed,
+    Cancelled,
     NeedsOperator,
 }
 
@@ -161,6 +265,26 @@ pub struct Lease {
     pub epoch: u64,
 }
 
+impl Operation {
+    /// The places that are left: not refused for lack of stock, in the caller's order.
+    pub fn untried(&self) -> impl Iterator<Item = (u32, &Place)> {
+        let numbered = (0_u32..).zip(&self.places);
+        numbered.filter(|(number, _)| !self.sold_out.contains(number))
+    }
+
+    /// ` in ZONE with TYPE` where there is more than one place, for a person; else nothing.
+    #[must_use]
+    pub fn place_name(&self, alternative: u32) -> String {
+        let index = usize::try_from(alternative).unwrap_or(usize::MAX);
+        match self.places.get(index) {
+            Some(place) if self.places.len() > 1 => {
+                format!(" in {} with {}", place.zone, place.instance_type)
+            }
+            Some(_) | None => String::new(),
+        }
+    }
+}
+
 impl State {
     /// The state without its data.
     #[must_use]
@@ -170,9 +294,11 @@ impl State {
             Self::Sent => StateName::Sent,
             Self::Reconciling(_) => StateName::Reconciling,
             Self::Launched => StateName::Launched,
+            Self::Terminating(_) => StateName::Terminating,
             Self::Succeeded => StateName::Succeeded,
             Self::Partial => StateName::Partial,
             Self::Failed => StateName::Failed,
+            Self::Cancelled => StateName::Cancelled,
             Self::NeedsOperator => StateName::NeedsOperator,
         }
     }
@@ -180,14 +306,16 @@ impl State {
 
 impl StateName {
     /// Every state.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Accepted,
         Self::Sent,
         Self::Reconciling,
         Self::Launched,
+        Self::Terminating,
         Self::Succeeded,
         Self::Partial,
         Self::Failed,
+        Self::Cancelled,
         Self::NeedsOperator,
     ];
 
@@ -199,9 +327,11 @@ impl StateName {
             Self::Sent => "SENT",
             Self::Reconciling => "RECONCILING",
             Self::Launched => "LAUNCHED",
+            Self::Terminating => "TERMINATING",
             Self::Succeeded => "SUCCEEDED",
             Self::Partial => "PARTIAL",
             Self::Failed => "FAILED",
+            Self::Cancelled => "CANCELLED",
             Self::NeedsOperator => "NEEDS_OPERATOR",
         }
     }
@@ -215,7 +345,10 @@ impl StateName {
     /// Whether an operation in it never changes again.
     #[must_use]
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Partial | Self::Failed)
+        matches!(
+            self,
+            Self::Succeeded | Self::Partial | Self::Failed | Self::Cancelled
+        )
     }
 
     /// Whether the gateway has nothing to do for an operation in it: it is final, or waits for
@@ -229,7 +362,7 @@ impl StateName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::instance::{InstanceId, InstanceState};
+    use crate::domain::instance::InstanceState;
     use time::macros::utc_datetime;
 
     #[test]
@@ -271,6 +404,7 @@ mod tests {
                 epoch: 1,
                 result: AttemptResult::Ambiguous("Timeout".to_owned()),
                 cloud_request_id: None,
+                alternative: 1,
             }],
             instances: vec![Instance {
                 state: Some(InstanceState::Other("NEW".to_owned())),
@@ -292,12 +426,42 @@ mod tests {
             cloud_request_id: None,
             create_time: at,
             update_time: at,
+            kind: Kind::Launch,
+            places: vec![
+                Place {
+                    zone: "ap-shanghai-2".to_owned(),
+                    instance_type: "S5.SMALL1".to_owned(),
+                };
+                2
+            ],
+            alternative: 1,
+            sold_out: vec![0],
+            on_failure: OnFailure::TerminateAll,
+            cancellation: Some(Cancellation {
+                principal: "dev".to_owned(),
+                time: at,
+            }),
         };
         let json = serde_json::to_string(&operation).unwrap();
         assert_eq!(
             json,
-            include_str!("../../testdata/journal/operation-v1.json").trim_end()
+            include_str!("../../testdata/journal/operation-v2.json").trim_end()
         );
         assert_eq!(serde_json::from_str::<Operation>(&json).unwrap(), operation);
+    }
+
+    /// What the first version wrote is a launch in one place that nobody cancelled.
+    #[test]
+    fn the_first_version_s_form_is_read() {
+        let read = |text: &str| serde_json::from_str::<Operation>(text).unwrap();
+        let mut expected = read(include_str!("../../testdata/journal/operation-v2.json"));
+        expected.attempts[0].alternative = 0;
+        expected.places.clear();
+        expected.alternative = 0;
+        expected.sold_out.clear();
+        expected.on_failure = OnFailure::Keep;
+        expected.cancellation = None;
+        let first = include_str!("../../testdata/journal/operation-v1.json");
+        assert_eq!(read(first), expected);
     }
 }

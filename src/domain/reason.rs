@@ -77,7 +77,7 @@ reasons! {
     GatewayUnavailable = "GATEWAY_UNAVAILABLE",
     /// Instances that the cloud accepted did not come up.
     LaunchFailed = "LAUNCH_FAILED",
-    /// Instances were still starting when the launch timeout passed.
+    /// Instances were still starting, or still there after a termination, when the time had passed.
     LaunchTimeout = "LAUNCH_TIMEOUT",
     /// The operation was cancelled.
     Cancelled = "CANCELLED",

@@ -2,9 +2,11 @@
 
 use crate::domain::ids::RequestId;
 use crate::domain::names::{AccountName, Region};
+use crate::domain::operation::OnFailure;
 use crate::domain::rules::{self, Limits};
 use crate::domain::spec::InstanceSpec;
 use crate::domain::violation::Violations;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 /// What a caller asks for, as it was written down: each value is well formed by itself.
@@ -18,9 +20,48 @@ pub struct Wish {
     pub region: Region,
     /// What to launch.
     pub spec: InstanceSpec,
+    /// Where else to launch when the cloud has no stock, in this order.
+    pub alternatives: Vec<Alternative>,
+    /// What becomes of the instances that came up when others did not.
+    pub on_failure: OnFailure,
+}
+
+/// What replaces the members of the same name in the specification; what is not set stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Alternative {
+    pub zone: Option<String>,
+    pub instance_type: Option<String>,
+    pub subnet_id: Option<String>,
+}
+
+impl Alternative {
+    /// `spec`, in this place.
+    #[must_use]
+    pub fn of(&self, spec: &InstanceSpec) -> InstanceSpec {
+        let mut spec = spec.clone();
+        if let Some(zone) = &self.zone {
+            spec.placement.get_or_insert_default().zone.clone_from(zone);
+        }
+        if let Some(instance_type) = &self.instance_type {
+            spec.instance_type = Some(instance_type.clone());
+        }
+        if let (Some(subnet_id), Some(network)) = (&self.subnet_id, &mut spec.virtual_private_cloud)
+        {
+            network.subnet_id.clone_from(subnet_id);
+        }
+        spec
+    }
 }
 
 impl Wish {
+    /// The specification for each place, in the order in which they are tried.
+    #[must_use]
+    pub fn specs(&self) -> Vec<InstanceSpec> {
+        let others = self.alternatives.iter();
+        let others = others.map(|alternative| alternative.of(&self.spec));
+        std::iter::once(self.spec.clone()).chain(others).collect()
+    }
+
     /// SHA-256 over everything that the caller asked for, its request_id apart: the same wish
     /// gives the same fingerprint, whatever rules and policy made of it in the meantime.
     ///
@@ -29,7 +70,14 @@ impl Wish {
     pub fn fingerprint(&self) -> Result<[u8; 32], serde_json::Error> {
         let account = self.account.as_ref().map(AccountName::as_str);
         let asked = (account, self.region.as_str(), &self.spec);
-        Ok(Sha256::digest(serde_json::to_vec(&asked)?).into())
+        // A wish of the kind that earlier versions knew keeps the fingerprint that they gave it.
+        let plain = self.alternatives.is_empty() && self.on_failure == OnFailure::Keep;
+        let text = if plain {
+            serde_json::to_vec(&asked)?
+        } else {
+            serde_json::to_vec(&(asked, &self.alternatives, self.on_failure))?
+        };
+        Ok(Sha256::digest(text).into())
     }
 }
 
@@ -43,7 +91,13 @@ impl LaunchRequest {
     /// # Errors
     /// The broken rules.
     pub fn parse(wish: Wish, limits: &Limits) -> Result<Self, Violations> {
-        let violations = rules::check(&wish.spec, &wish.region, limits);
+        let mut violations = rules::check(&wish.spec, &wish.region, limits);
+        rules::check_alternatives(
+            &wish.spec,
+            &wish.alternatives,
+            &wish.region,
+            &mut violations,
+        );
         if violations.0.is_empty() {
             Ok(Self(wish))
         } else {
@@ -74,7 +128,39 @@ mod tests {
             account: account.map(|name| AccountName::parse(name).unwrap()),
             region: Region::parse(region).unwrap(),
             spec,
+            alternatives: Vec::new(),
+            on_failure: OnFailure::Keep,
         }
+    }
+
+    #[test]
+    fn an_alternative_replaces_what_it_names() {
+        let mut wish = wish("a", None, "ap-shanghai", "web");
+        wish.spec.instance_type = Some("S5.SMALL1".to_owned());
+        wish.spec.virtual_private_cloud = Some(crate::domain::spec::VirtualPrivateCloud {
+            vpc_id: "vpc-1".to_owned(),
+            subnet_id: "subnet-1".to_owned(),
+            ..Default::default()
+        });
+        wish.alternatives = vec![
+            Alternative {
+                zone: Some("ap-shanghai-3".to_owned()),
+                subnet_id: Some("subnet-3".to_owned()),
+                ..Alternative::default()
+            },
+            Alternative {
+                instance_type: Some("S6.SMALL2".to_owned()),
+                ..Alternative::default()
+            },
+        ];
+        let [first, second, third] = wish.specs().try_into().unwrap();
+        assert_eq!(first, wish.spec);
+        let network = |spec: &InstanceSpec| spec.virtual_private_cloud.clone().unwrap();
+        assert_eq!(second.placement.unwrap().zone, "ap-shanghai-3");
+        assert_eq!(network(&third).subnet_id, "subnet-1");
+        assert_eq!(second.virtual_private_cloud.unwrap().subnet_id, "subnet-3");
+        assert_eq!(third.instance_type.as_deref(), Some("S6.SMALL2"));
+        assert_eq!(third.placement, None);
     }
 
     #[test]
@@ -85,5 +171,11 @@ mod tests {
         assert_ne!(base, print(wish("a", Some("main"), "ap-shanghai", "web")));
         assert_ne!(base, print(wish("a", None, "ap-beijing", "web")));
         assert_ne!(base, print(wish("a", None, "ap-shanghai", "db")));
+        let mut elsewhere = wish("a", None, "ap-shanghai", "web");
+        elsewhere.alternatives.push(Alternative::default());
+        assert_ne!(base, print(elsewhere));
+        let mut undone = wish("a", None, "ap-shanghai", "web");
+        undone.on_failure = OnFailure::TerminateAll;
+        assert_ne!(base, print(undone));
     }
 }

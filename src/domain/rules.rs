@@ -2,6 +2,7 @@
 //! page of RunInstances (API 2017-03-12), unless it says otherwise.
 
 use crate::domain::names::Region;
+use crate::domain::request::Alternative;
 use crate::domain::secret::Secret;
 use crate::domain::spec::{InstanceSpec, LoginSettings, TagSpecification};
 use crate::domain::violation::Violations;
@@ -36,6 +37,8 @@ const INSTANCE_NAME_MAX: usize = 128;
 const PRIVATE_IPS_MAX: usize = 20;
 /// Disks besides the system disk.
 const DATA_DISKS_MAX: usize = 21;
+/// Places besides the first that one launch may be tried in.
+const ALTERNATIVES_MAX: usize = 10;
 /// What a password may contain besides letters and digits.
 const PASSWORD_SPECIALS: &str = "()`~!@#$%^&*-+=|{}[]:;',.?/";
 
@@ -58,6 +61,45 @@ pub fn check(spec: &InstanceSpec, region: &Region, limits: &Limits) -> Violation
     check_tags(&spec.tag_specification, &mut out);
     check_topology(spec, &mut out);
     out
+}
+
+/// Adds the rules that alternatives to `spec` break.
+pub fn check_alternatives(
+    spec: &InstanceSpec,
+    alternatives: &[Alternative],
+    region: &Region,
+    out: &mut Violations,
+) {
+    let count = alternatives.len();
+    out.unless(count <= ALTERNATIVES_MAX, "alternatives", || {
+        format!("must be at most {ALTERNATIVES_MAX}, not {count}")
+    });
+    let placed = spec.virtual_private_cloud.is_some();
+    for (index, alternative) in alternatives.iter().enumerate() {
+        let field = |name: &str| format!("alternatives[{index}]{name}");
+        let empty = *alternative == Alternative::default();
+        out.unless(!empty, &field(""), || {
+            "must set a zone, an instance_type or a subnet_id".to_owned()
+        });
+        if let Some(zone) = &alternative.zone {
+            out.unless(is_zone_of(zone, region), &field(".zone"), || {
+                format!("must be a zone of the region {region}, such as {region}-1")
+            });
+        }
+        let moved = alternative.zone.is_some() && alternative.subnet_id.is_none();
+        out.unless(!(placed && moved), &field(".subnet_id"), || {
+            "is required with a zone, for a subnet is in one zone only".to_owned()
+        });
+        let anchored = alternative.subnet_id.is_none() || placed;
+        out.unless(anchored, &field(".subnet_id"), || {
+            "needs spec.virtual_private_cloud, whose subnet it replaces".to_owned()
+        });
+    }
+}
+
+fn is_zone_of(zone: &str, region: &Region) -> bool {
+    let rest = zone.strip_prefix(region.as_str());
+    rest.is_some_and(|rest| rest.starts_with('-'))
 }
 
 fn check_place(spec: &InstanceSpec, region: &Region, limits: &Limits, out: &mut Violations) {
@@ -85,12 +127,8 @@ fn check_place(spec: &InstanceSpec, region: &Region, limits: &Limits, out: &mut 
         .placement
         .as_ref()
         .map_or("", |placement| &placement.zone);
-    let inside = |zone: &str| {
-        zone.strip_prefix(region.as_str())
-            .is_some_and(|rest| rest.starts_with('-'))
-    };
     out.unless(
-        zone.is_empty() || inside(zone),
+        zone.is_empty() || is_zone_of(zone, region),
         "spec.placement.zone",
         || format!("must be a zone of the region {region}, such as {region}-1"),
     );

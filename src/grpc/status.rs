@@ -191,6 +191,12 @@ impl From<OperationError> for Status {
         if matches!(error, OperationError::CursorAhead(_)) {
             details.add_bad_request_violation("after_sequence", error.to_string());
         }
+        if matches!(
+            error,
+            OperationError::InstanceNotFound(_) | OperationError::MixedInstances
+        ) {
+            details.add_bad_request_violation("instance_ids", error.to_string());
+        }
         if matches!(error, OperationError::NotFound) {
             details.set_resource_info(
                 "cvmgateway.v1.Operation",
@@ -228,6 +234,9 @@ fn told(error: &OperationError) -> String {
         OperationError::Store(source) => format!("{error}: {source}"),
         OperationError::NotFound
         | OperationError::CursorAhead(_)
+        | OperationError::InstanceNotFound(_)
+        | OperationError::MixedInstances
+        | OperationError::CannotCancel(_)
         | OperationError::TooMany
         | OperationError::Stopping
         | OperationError::Body(_) => error.to_string(),

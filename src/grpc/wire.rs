@@ -4,9 +4,9 @@ use super::spec::{At, instance_spec};
 use crate::domain::ids::{OperationId, RequestId};
 use crate::domain::instance::Instance;
 use crate::domain::names::{AccountName, Region};
-use crate::domain::operation::{Failure, Operation, StateName, Transition};
+use crate::domain::operation::{Failure, Kind, OnFailure, Operation, StateName, Transition};
 use crate::domain::reason::Reason;
-use crate::domain::request::Wish;
+use crate::domain::request::{Alternative, Wish};
 use crate::domain::rules::{self, Limits};
 use crate::domain::violation::Violations;
 use crate::pb::v1 as pb;
@@ -49,8 +49,8 @@ pub(super) enum Unserved {
 /// What page is asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Page {
-    /// None: nothing can match.
-    pub(super) states: Option<Vec<StateName>>,
+    /// Empty: any.
+    pub(super) states: Vec<StateName>,
     pub(super) before: Option<OperationId>,
     pub(super) size: u32,
 }
@@ -67,15 +67,8 @@ pub(super) fn wish(message: pb::RunInstancesRequest, limits: &Limits) -> Result<
         on_failure,
         plan,
     } = message;
-    if !alternatives.is_empty() {
-        return Err(Unserved::NotImplemented("alternatives"));
-    }
     if plan.is_some() {
         return Err(Unserved::NotImplemented("plan"));
-    }
-    let keep = [pb::FailurePolicy::Unspecified, pb::FailurePolicy::Keep].map(i32::from);
-    if !keep.contains(&on_failure) {
-        return Err(Unserved::NotImplemented("an on_failure other than KEEP"));
     }
     let out = RefCell::new(Violations::default());
     let request_id = valid("request_id", RequestId::parse(&request_id), &out);
@@ -84,6 +77,8 @@ pub(super) fn wish(message: pb::RunInstancesRequest, limits: &Limits) -> Result<
         Some(account) => valid("account", AccountName::parse(&account), &out).map(Some),
         None => Some(None),
     };
+    let on_failure = failure_policy(on_failure, &out);
+    let alternatives: Vec<_> = alternatives.into_iter().map(alternative).collect();
     let spec =
         At::new("spec", &out).root(spec.map(|spec| instance_spec(spec, &At::new("spec", &out))));
     let mut violations = out.into_inner();
@@ -96,11 +91,42 @@ pub(super) fn wish(message: pb::RunInstancesRequest, limits: &Limits) -> Result<
             account,
             region,
             spec,
+            alternatives,
+            on_failure: on_failure.unwrap_or_default(),
         }),
         (_, _) => {
             violations.append(rules::check(&spec, &region, limits));
+            rules::check_alternatives(&spec, &alternatives, &region, &mut violations);
             Err(Unserved::Invalid(violations))
         }
+    }
+}
+
+fn failure_policy(number: i32, out: &RefCell<Violations>) -> Option<OnFailure> {
+    match pb::FailurePolicy::try_from(number) {
+        Ok(pb::FailurePolicy::Unspecified | pb::FailurePolicy::Keep) => Some(OnFailure::Keep),
+        Ok(pb::FailurePolicy::TerminateFailed) => Some(OnFailure::TerminateFailed),
+        Ok(pb::FailurePolicy::TerminateAll) => Some(OnFailure::TerminateAll),
+        Err(_) => {
+            out.borrow_mut().add(
+                "on_failure",
+                format!("must be a value of FailurePolicy, not {number}"),
+            );
+            None
+        }
+    }
+}
+
+fn alternative(message: pb::Alternative) -> Alternative {
+    let pb::Alternative {
+        zone,
+        instance_type,
+        subnet_id,
+    } = message;
+    Alternative {
+        zone,
+        instance_type,
+        subnet_id,
     }
 }
 
@@ -158,8 +184,8 @@ fn open_token(token: &str, states: &[i32]) -> Result<OperationId, Unserved> {
     }
 }
 
-/// The states of a filter; none when it names only states that this version never enters.
-fn states(numbers: &[i32]) -> Result<Option<Vec<StateName>>, Unserved> {
+/// The states of a filter.
+fn states(numbers: &[i32]) -> Result<Vec<StateName>, Unserved> {
     let mut states = Vec::new();
     for number in numbers {
         match pb::OperationState::try_from(*number) {
@@ -173,7 +199,7 @@ fn states(numbers: &[i32]) -> Result<Option<Vec<StateName>>, Unserved> {
             ),
         }
     }
-    Ok((numbers.is_empty() || !states.is_empty()).then_some(states))
+    Ok(states)
 }
 
 /// A snapshot as a message.
@@ -194,6 +220,14 @@ pub(super) fn operation(operation: &Operation) -> pb::Operation {
         cloud_request_id: operation.cloud_request_id.clone().unwrap_or_default(),
         create_time: Some(timestamp(operation.create_time)),
         update_time: Some(timestamp(operation.update_time)),
+        kind: kind(operation.kind).into(),
+    }
+}
+
+fn kind(kind: Kind) -> pb::OperationKind {
+    match kind {
+        Kind::Launch => pb::OperationKind::Launch,
+        Kind::Termination => pb::OperationKind::Termination,
     }
 }
 
@@ -354,7 +388,7 @@ mod tests {
         };
         let next = page(&message(page_token(id, &[4]), vec![4])).unwrap();
         assert_eq!((next.before, next.size), (Some(id), 7));
-        assert_eq!(next.states, Some(vec![StateName::Launched]));
+        assert_eq!(next.states, [StateName::Launched]);
         for (token, states) in [
             (page_token(id, &[4]), vec![]),
             ("x".to_owned(), vec![]),
@@ -365,10 +399,10 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_of_states_that_are_never_entered_matches_nothing() {
+    fn a_filter_names_states() {
         let cancelled = i32::from(pb::OperationState::Cancelled);
-        assert_eq!(states(&[cancelled]).unwrap(), None);
-        assert_eq!(states(&[]).unwrap(), Some(vec![]));
+        assert_eq!(states(&[cancelled]).unwrap(), [StateName::Cancelled]);
+        assert_eq!(states(&[]).unwrap(), []);
         assert!(states(&[99]).is_err());
         assert!(states(&[0]).is_err());
     }

@@ -1,7 +1,7 @@
 //! Steps operations: asks the table what to do, does it, writes down what came back.
 
 use super::Inner;
-use super::machine::{self, Outcome, Step};
+use super::machine::{self, CallEnd, Outcome, Step};
 use crate::cloud::{CloudError, Effect, Retry, Target, body};
 use crate::domain::causes::chain;
 use crate::domain::ids::OperationId;
@@ -72,8 +72,9 @@ impl Stepping {
     /// Steps the operation as far as it goes now.
     async fn advance(mut self, mut operation: Arc<Operation>) {
         loop {
-            let outcome = match self.inner.stranded(&operation) {
-                Some(stuck) => stuck,
+            let news = self.inner.stranded(&operation);
+            let outcome = match news.or_else(|| self.inner.cancelled(&operation)) {
+                Some(news) => news,
                 None => match self.outcome(&operation).await {
                     Some(outcome) => outcome,
                     None => return,
@@ -91,7 +92,8 @@ impl Stepping {
         let inner = &self.inner;
         let (epoch, timings) = (self.lease.epoch, &inner.settings.timings);
         let step = machine::next(operation, epoch, inner.clock.now(), timings);
-        if inner.stop.is_cancelled() && matches!(step, Step::Begin | Step::LookUp) {
+        if inner.stop.is_cancelled() && matches!(step, Step::Begin | Step::LookUp | Step::BeginCall)
+        {
             return None; // the next process begins it
         }
         Some(match step {
@@ -107,11 +109,14 @@ impl Stepping {
                 inner.came_to_rest(operation);
                 return None;
             }
-            Step::Begin => Outcome::Begun { epoch },
+            Step::Begin => inner.begin(operation, epoch),
             Step::Send => inner.send(operation).await,
             Step::Doubt => Outcome::Ambiguous {
                 why: "the process that was sending it ended".to_owned(),
             },
+            Step::BeginCall => Outcome::CallBegun { epoch },
+            Step::Call => Outcome::CallEnded(inner.call(operation).await),
+            Step::DoubtCall => Outcome::CallEnded(CallEnd::default()),
             Step::LookUp => inner.look_up(operation).await,
             Step::GiveUp => Outcome::Exhausted,
             Step::Escalate => Outcome::Stuck {
@@ -128,7 +133,11 @@ impl Drop for Stepping {
         match self.next {
             Next::Due(at) => {
                 inner.table.end_step(self.lease);
-                inner.due.push(at, id);
+                inner.due.push(inner.or_now(id, at), id);
+            }
+            Next::Poller if inner.has_news(id) => {
+                inner.table.end_step(self.lease);
+                inner.due.push(inner.clock.now(), id);
             }
             Next::Poller => {
                 inner.table.end_step(self.lease);
@@ -277,6 +286,40 @@ impl Inner {
         self.metrics.operations.came_to_rest(state, age);
     }
 
+    /// That the caller no longer wants the operation, if it was told so and can still act on it.
+    fn cancelled(&self, operation: &Operation) -> Option<Outcome> {
+        let cancellation = self.table.cancellation(operation);
+        cancellation.map(Outcome::Cancelled)
+    }
+
+    /// Whether a step should look at an operation although nothing is due.
+    fn has_news(&self, id: OperationId) -> bool {
+        let held = self.table.get(id);
+        held.is_some_and(|(_, operation)| self.table.cancellation(&operation).is_some())
+    }
+
+    fn or_now(&self, id: OperationId, at: UtcDateTime) -> UtcDateTime {
+        let now = self.clock.now();
+        if self.has_news(id) { at.min(now) } else { at }
+    }
+
+    /// The place of the next attempt: that of the one before, unless it had no stock; else the first
+    /// that is not known to be sold out. What is known is never the only reason to give up.
+    fn begin(&self, operation: &Operation, epoch: u64) -> Outcome {
+        let here = operation.alternative;
+        if !operation.attempts.is_empty() && !operation.sold_out.contains(&here) {
+            return Outcome::Begun {
+                epoch,
+                alternative: here,
+            };
+        }
+        let alternative = operation.untried().map(|(number, _)| number).next();
+        Outcome::Begun {
+            epoch,
+            alternative: alternative.unwrap_or(here),
+        }
+    }
+
     async fn send(&self, operation: &Operation) -> Outcome {
         let Some(attempt) = operation.attempts.last() else {
             return not_sent("Stale", "no attempt was written down");
@@ -285,7 +328,7 @@ impl Inner {
         if age > self.settings.timings.attempt_life || !self.lease_lasts() {
             return not_sent("Stale", "the attempt grew too old before it could be sent");
         }
-        let body = match self.store.body(operation.id).await {
+        let body = match self.store.body(operation.id, attempt.alternative).await {
             Ok(Some(body)) => body,
             Ok(None) => return not_sent("NoBody", "the body is not in the journal"),
             Err(error) => return not_sent("NoBody", &error.to_string()),

@@ -1,13 +1,16 @@
 //! The launch protocol as one pure table: what to do next, and what an outcome changes.
 
 mod change;
+mod termination;
 
-use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
+use crate::domain::instance::{Instance, InstanceDetail, InstanceId, InstanceState};
 use crate::domain::operation::{
-    Attempt, AttemptResult, Failure, Operation, Reconciliation, State, StateName, Transition,
+    Attempt, AttemptResult, Cancellation, Failure, Operation, Reconciliation, State, StateName,
+    Transition,
 };
 use change::Change;
 use std::time::Duration;
+pub(super) use termination::callable;
 use time::UtcDateTime;
 
 /// How long and how often; every wait of the protocol comes from here.
@@ -39,6 +42,8 @@ pub struct Timings {
     pub missing_grace: Duration,
     /// How long machines may take to run.
     pub launch_timeout: Duration,
+    /// How long machines that are given back may take to be gone.
+    pub terminate_timeout: Duration,
 }
 
 /// What to do next with an operation.
@@ -60,6 +65,12 @@ pub enum Step {
     Escalate,
     /// The poller's turn, until that time at the latest.
     Poll(UtcDateTime),
+    /// Journal a call that gives machines back.
+    BeginCall,
+    /// Make the call that was journalled under this lease.
+    Call,
+    /// A call was journalled under an earlier lease: nobody knows whether it was made.
+    DoubtCall,
     /// Nothing, ever, by the gateway alone.
     Rest,
 }
@@ -67,8 +78,16 @@ pub enum Step {
 /// What came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// An attempt begins, under the lease `epoch`.
-    Begun { epoch: u64 },
+    /// An attempt in the place `alternative` begins, under the lease `epoch`.
+    Begun { epoch: u64, alternative: u32 },
+    /// No place that is left has stock, as far as is known; why.
+    SoldOut { failure: Failure },
+    /// The caller no longer wants it.
+    Cancelled(Cancellation),
+    /// A call that gives machines back begins, under the lease `epoch`.
+    CallBegun { epoch: u64 },
+    /// It ended.
+    CallEnded(CallEnd),
     /// The cloud accepted and named the machines.
     Accepted {
         instances: Vec<InstanceId>,
@@ -95,6 +114,15 @@ pub enum Outcome {
     Observed(Vec<Observation>),
     /// The launch timeout passed.
     TimedOut,
+}
+
+/// How a call that gives machines back ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallEnd {
+    /// The machines that the cloud refuses to give back, for good, and why.
+    pub refused: Vec<(InstanceId, Failure)>,
+    /// Whether the cloud certainly did nothing, so that the call may be repeated soon.
+    pub undone: bool,
 }
 
 /// What a poll showed of one machine.
@@ -129,7 +157,12 @@ pub fn next(operation: &Operation, epoch: u64, now: UtcDateTime, timings: &Timin
         },
         State::Reconciling(doubt) => reconcile(operation, doubt, now, timings),
         State::Launched => Step::Poll(launched_at(operation) + timings.launch_timeout),
-        State::Succeeded | State::Partial | State::Failed | State::NeedsOperator => Step::Rest,
+        State::Terminating(termination) => termination::next(operation, termination, epoch, now),
+        State::Succeeded
+        | State::Partial
+        | State::Failed
+        | State::Cancelled
+        | State::NeedsOperator => Step::Rest,
     }
 }
 
@@ -149,9 +182,10 @@ pub fn apply(
         timings,
     };
     match (&operation.state, outcome) {
-        (State::Accepted | State::Reconciling(_), Outcome::Begun { epoch }) => {
-            Ok(change.begin(epoch))
+        (State::Accepted | State::Reconciling(_), Outcome::Begun { epoch, alternative }) => {
+            Ok(change.begin(epoch, alternative))
         }
+        (State::Accepted, Outcome::SoldOut { failure }) => Ok(change.fail(failure)),
         (
             State::Sent,
             Outcome::Accepted {
@@ -175,12 +209,23 @@ pub fn apply(
             Ok(change.look_up_failed(doubt.clone()))
         }
         (
-            State::Accepted | State::Sent | State::Reconciling(_) | State::Launched,
+            State::Accepted
+            | State::Sent
+            | State::Reconciling(_)
+            | State::Launched
+            | State::Terminating(_),
             Outcome::Stuck { why },
         ) => Ok(change.needs_operator(why)),
         (State::Reconciling(_), Outcome::Exhausted) => Ok(change.exhausted()),
         (State::Launched, Outcome::Observed(observations)) => Ok(change.observe(&observations)),
         (State::Launched, Outcome::TimedOut) => Ok(change.time_out()),
+        (
+            State::Accepted | State::Reconciling(_) | State::Launched | State::Terminating(_),
+            Outcome::Cancelled(cancellation),
+        ) => Ok(change.cancel(cancellation)),
+        (State::Terminating(termination), outcome) => {
+            termination::apply(change, termination.clone(), outcome)
+        }
         (
             State::Accepted
             | State::Sent
@@ -189,25 +234,63 @@ pub fn apply(
             | State::Succeeded
             | State::Partial
             | State::Failed
+            | State::Cancelled
             | State::NeedsOperator,
             outcome,
-        ) => Err(Illegal {
-            state: operation.state.name(),
-            outcome: outcome.name(),
-        }),
+        ) => Err(illegal(operation, &outcome)),
     }
 }
 
-/// Whether the machine is described (addresses, cause of failure) when a poll shows `state`.
+/// Whether a machine of `operation` is described (addresses, cause of failure) when a poll shows
+/// `state`.
 #[must_use]
-pub fn is_described(state: &InstanceState) -> bool {
-    ends(state).is_some()
+pub fn is_described(operation: &Operation, state: &InstanceState) -> bool {
+    match &operation.state {
+        State::Terminating(_) => false,
+        State::Accepted
+        | State::Sent
+        | State::Reconciling(_)
+        | State::Launched
+        | State::Succeeded
+        | State::Partial
+        | State::Failed
+        | State::Cancelled
+        | State::NeedsOperator => ends(state).is_some(),
+    }
+}
+
+/// The machines that a poll asks for: those that have not come to the end that is waited for.
+pub fn awaited(operation: &Operation) -> impl Iterator<Item = &InstanceId> {
+    let is_awaited = |instance: &&Instance| {
+        let end = instance.state.as_ref().and_then(ends);
+        let over = match &operation.state {
+            State::Terminating(termination) => {
+                end == Some(End::Failed) || !termination.targets.contains(&instance.id)
+            }
+            State::Accepted
+            | State::Sent
+            | State::Reconciling(_)
+            | State::Launched
+            | State::Succeeded
+            | State::Partial
+            | State::Failed
+            | State::Cancelled
+            | State::NeedsOperator => end.is_some(),
+        };
+        !over || instance.missing_since.is_some()
+    };
+    let awaited = operation.instances.iter().filter(is_awaited);
+    awaited.map(|instance| &instance.id)
 }
 
 impl Outcome {
     const fn name(&self) -> &'static str {
         match self {
             Self::Begun { .. } => "Begun",
+            Self::SoldOut { .. } => "SoldOut",
+            Self::Cancelled(_) => "Cancelled",
+            Self::CallBegun { .. } => "CallBegun",
+            Self::CallEnded(_) => "CallEnded",
             Self::Accepted { .. } => "Accepted",
             Self::NotRun { .. } => "NotRun",
             Self::Ambiguous { .. } => "Ambiguous",
@@ -221,13 +304,31 @@ impl Outcome {
     }
 }
 
-/// When to send again what certainly did not run; none for the first attempt.
+fn illegal(operation: &Operation, outcome: &Outcome) -> Illegal {
+    Illegal {
+        state: operation.state.name(),
+        outcome: outcome.name(),
+    }
+}
+
+/// When to send again what certainly did not run; none for the first attempt in a place.
 fn retry_at(operation: &Operation, timings: &Timings) -> Option<UtcDateTime> {
-    let last = operation.attempts.last()?;
-    let longest = doubled(timings.retry_backoff, last.number);
+    if operation.sold_out.contains(&operation.alternative) {
+        return None;
+    }
+    let tries = count(tries(operation).count());
+    operation.attempts.last()?;
+    let longest = doubled(timings.retry_backoff, tries);
     // Spread over the upper half, or all that were throttled at once would come back at once.
-    let spread = 256 + u32::from(operation.id.random_byte(last.number));
+    let spread = 256 + u32::from(operation.id.random_byte(tries));
     Some(operation.update_time + longest.saturating_mul(spread) / 512)
+}
+
+/// The attempts in the place that the operation is at. Those of earlier places are known to have
+/// launched nothing.
+fn tries(operation: &Operation) -> impl DoubleEndedIterator<Item = &Attempt> {
+    let here = |attempt: &&Attempt| attempt.alternative == operation.alternative;
+    operation.attempts.iter().filter(here)
 }
 
 fn reconcile(
@@ -236,17 +337,14 @@ fn reconcile(
     now: UtcDateTime,
     timings: &Timings,
 ) -> Step {
-    let first = operation.attempts.first();
+    let first = tries(operation).next();
     if first.is_some_and(|first| now >= first.signed_at + timings.reconcile_timeout) {
         return Step::Escalate;
     }
     if doubt.next_look_up <= now {
         return Step::LookUp;
     }
-    let unanswered = operation
-        .attempts
-        .iter()
-        .filter(|attempt| is_unanswered(attempt));
+    let unanswered = tries(operation).filter(|attempt| is_unanswered(attempt));
     let left = count(unanswered.count()) < timings.attempts_max;
     match (may_send_again(operation, doubt, now, timings), left) {
         (true, true) => Step::Begin,
@@ -256,20 +354,23 @@ fn reconcile(
 }
 
 /// Same token and same bytes: safe while the cloud knows the token, or once nothing can come of
-/// the attempts before. Never after a refusal: then only the proof that they are empty is wanted.
+/// the attempts before. Never after a refusal or a cancellation: then only the proof that they are
+/// empty is wanted.
 fn may_send_again(
     operation: &Operation,
     doubt: &Reconciliation,
     now: UtcDateTime,
     timings: &Timings,
 ) -> bool {
-    let (Some(first), Some(last)) = (operation.attempts.first(), operation.attempts.last()) else {
+    let (Some(first), Some(last)) = (tries(operation).next(), tries(operation).next_back()) else {
         return false;
     };
+    let wanted = doubt.refusal.is_none() && operation.cancellation.is_none();
     let trusted = now < first.signed_at + timings.token_trust_window;
-    let rested = now >= last.signed_at + doubled(timings.look_up_interval, last.number);
+    let pause = doubled(timings.look_up_interval, count(tries(operation).count()));
+    let rested = now >= last.signed_at + pause;
     let empty = (trusted && doubt.empty_look_ups > 0) || doubt.proofs >= PROOFS;
-    doubt.refusal.is_none() && rested && empty
+    wanted && rested && empty
 }
 
 /// `base`, doubled with each attempt after the first.

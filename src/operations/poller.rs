@@ -6,7 +6,7 @@ use super::driver::target;
 use super::machine::{self, Observation, Outcome, Step};
 use crate::cloud::{IDS_PER_CALL_MAX, Target, body};
 use crate::domain::ids::OperationId;
-use crate::domain::instance::{Instance, InstanceDetail, InstanceId, InstanceState};
+use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use crate::domain::millis::since;
 use crate::domain::operation::{Lease, Operation};
 use crate::store::Save;
@@ -101,6 +101,7 @@ impl Inner {
         }
         for (target, held) in rounds {
             if self.polled.begin(&target) {
+                let held = self.hand_over(held);
                 let inner = Arc::clone(self);
                 let busy = Busy {
                     inner: Arc::clone(self),
@@ -112,20 +113,36 @@ impl Inner {
         }
     }
 
+    /// Gives back to the driver what it has to do more with than to wait; the others are polled.
+    fn hand_over(&self, held: Vec<Held>) -> Vec<Held> {
+        let (now, timings) = (self.clock.now(), &self.settings.timings);
+        let is_polled = |(lease, operation): &Held| {
+            let step = machine::next(operation, lease.epoch, now, timings);
+            matches!(step, Step::Poll(_)) && self.table.cancellation(operation).is_none()
+        };
+        let (polled, driven): (Vec<_>, Vec<_>) = held.into_iter().partition(is_polled);
+        for (lease, _) in driven {
+            self.polled.remove(lease.operation);
+            self.due.push(now, lease.operation);
+        }
+        polled
+    }
+
     /// Asks for every machine of one account and region, and writes down what changed.
     async fn round(self: &Arc<Self>, target: &Target, held: Vec<Held>) {
         let ids: Vec<InstanceId> = held
             .iter()
-            .flat_map(|(_, operation)| waiting(operation))
+            .flat_map(|(_, operation)| machine::awaited(operation).cloned())
             .collect();
         let states = self.states(target, &ids).await;
-        let ended = ids.iter().filter(|id| {
-            let state = states.get(*id).and_then(Option::as_ref);
-            state.is_some_and(machine::is_described)
+        let ended = held.iter().flat_map(|(_, operation)| {
+            machine::awaited(operation).filter(|id| {
+                let state = states.get(*id).and_then(Option::as_ref);
+                state.is_some_and(|state| machine::is_described(operation, state))
+            })
         });
-        let details = self
-            .details(target, &ended.cloned().collect::<Vec<_>>())
-            .await;
+        let ended: Vec<_> = ended.cloned().collect();
+        let details = self.details(target, &ended).await;
         let mut saves = Vec::new();
         for (lease, operation) in &held {
             let mut seen = observations(operation, &states, &details);
@@ -148,7 +165,7 @@ impl Inner {
         let details = seen.iter_mut().filter_map(|seen| seen.detail.as_mut());
         for detail in details.filter(|detail| !detail.latest_operation_error.is_empty()) {
             let words = &mut detail.latest_operation_error;
-            *words = match self.store.body(operation.id).await {
+            *words = match self.store.body(operation.id, operation.alternative).await {
                 Ok(Some(body)) => body::hide_secrets(words, body.as_bytes()),
                 Ok(None) | Err(_) => {
                     "the cloud's words are kept back: they could not be checked for secrets"
@@ -275,19 +292,6 @@ fn size(length: usize) -> f64 {
     u32::try_from(length).map_or(f64::INFINITY, f64::from)
 }
 
-/// The machines whose launch has not come to an end.
-fn waiting(operation: &Operation) -> impl Iterator<Item = InstanceId> {
-    let waits = |instance: &&Instance| {
-        let ended = instance.state.as_ref().is_some_and(machine::is_described);
-        !ended || instance.missing_since.is_some()
-    };
-    operation
-        .instances
-        .iter()
-        .filter(waits)
-        .map(|instance| instance.id.clone())
-}
-
 /// What the answers say of one operation's machines. One whose description is still wanted is left
 /// for the next tick, so that an end is never told without its addresses or its cause.
 fn observations(
@@ -295,14 +299,18 @@ fn observations(
     states: &HashMap<InstanceId, Option<InstanceState>>,
     details: &HashMap<InstanceId, InstanceDetail>,
 ) -> Vec<Observation> {
-    let of = |id: InstanceId| {
-        let state = states.get(&id)?.clone();
-        let detail = details.get(&id).cloned();
+    let of = |id: &InstanceId| {
+        let state = states.get(id)?.clone();
+        let detail = details.get(id).cloned();
         let described = state
             .as_ref()
-            .is_none_or(|state| !machine::is_described(state))
+            .is_none_or(|state| !machine::is_described(operation, state))
             || detail.is_some();
-        described.then_some(Observation { id, state, detail })
+        described.then(|| Observation {
+            id: id.clone(),
+            state,
+            detail,
+        })
     };
-    waiting(operation).filter_map(of).collect()
+    machine::awaited(operation).filter_map(of).collect()
 }

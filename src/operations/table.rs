@@ -1,7 +1,7 @@
 //! The operations that this replica holds a lease on, each with its newest snapshot.
 
 use crate::domain::ids::OperationId;
-use crate::domain::operation::{Lease, Operation};
+use crate::domain::operation::{Cancellation, Lease, Operation, StateName};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -18,6 +18,8 @@ struct Held {
     newest: watch::Sender<Arc<Operation>>,
     /// A step is under way, and there must be no second one.
     stepping: bool,
+    /// That the caller no longer wants it, until a step has taken that in.
+    cancellation: Option<Cancellation>,
 }
 
 impl Table {
@@ -32,6 +34,7 @@ impl Table {
                 lease,
                 newest: watch::Sender::new(operation),
                 stepping: false,
+                cancellation: None,
             };
             held.insert(lease.operation, held_anew);
         }
@@ -54,6 +57,17 @@ impl Table {
         {
             held.stepping = false;
         }
+    }
+
+    /// The cancellation that a step of `operation` must take in now, if there is one. What was sent
+    /// is answered first.
+    pub(super) fn cancellation(&self, operation: &Operation) -> Option<Cancellation> {
+        let state = operation.state.name();
+        if operation.cancellation.is_some() || state == StateName::Sent || state.is_at_rest() {
+            return None;
+        }
+        let held = self.lock();
+        held.get(&operation.id)?.cancellation.clone()
     }
 
     /// The lease and the newest snapshot.

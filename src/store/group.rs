@@ -204,7 +204,7 @@ async fn admit(
                 .bind(operation.state.name().as_str())
                 .bind(row::bigint(operation.sequence))
                 .bind(new.document.as_str())
-                .bind(new.body.as_str())
+                .bind(new.bodies.as_str())
                 .bind(new.owner.as_str())
                 .bind(new.now)
                 .bind(new.lease)

@@ -18,7 +18,8 @@ pub(in crate::store) struct Admit {
     pub(in crate::store) operation: Operation,
     pub(in crate::store) request_hash: String,
     pub(in crate::store) document: String,
-    pub(in crate::store) body: String,
+    /// Each in base64, with a space between them.
+    pub(in crate::store) bodies: String,
     pub(in crate::store) owner: String,
     pub(in crate::store) now: i64,
     pub(in crate::store) lease: i64,
@@ -29,13 +30,18 @@ impl Admit {
         Ok(Self {
             document: document(&new.operation)?,
             request_hash: hex::encode(new.request_hash),
-            body: STANDARD.encode(new.body.as_bytes()),
+            bodies: bodies(&new.bodies),
             now: millis::from_time(new.now),
             lease: bigint(new.lease.as_millis()),
             owner: new.owner,
             operation: new.operation,
         })
     }
+}
+
+fn bodies(bodies: &[SealedBody]) -> String {
+    let encoded = bodies.iter().map(|body| STANDARD.encode(body.as_bytes()));
+    encoded.collect::<Vec<_>>().join(" ")
 }
 
 /// What became of an [`Admit`].
@@ -124,11 +130,16 @@ pub(in crate::store) fn request_hash(row: &AnyRow) -> Result<&str, StoreError> {
     column(row, "request_hash", id(row)?)
 }
 
-/// The body of a row, unless it was purged.
-pub(in crate::store) fn body(row: &AnyRow) -> Result<Option<SealedBody>, StoreError> {
+/// The body of a row for the place `alternative`, unless it was purged.
+pub(in crate::store) fn body(
+    row: &AnyRow,
+    alternative: u32,
+) -> Result<Option<SealedBody>, StoreError> {
     let id = id(row)?;
     let text: Option<&str> = column(row, "body", id)?;
-    text.map(|text| STANDARD.decode(text))
+    let index = usize::try_from(alternative).unwrap_or(usize::MAX);
+    text.and_then(|text| text.split(' ').nth(index))
+        .map(|text| STANDARD.decode(text))
         .transpose()
         .map(|body| body.map(SealedBody::new))
         .map_err(|error| corrupt("body", id, Arc::new(Unreadable::from(error))))

@@ -6,11 +6,18 @@ use sqlx::{AnyConnection, SqlStr};
 use std::sync::Arc;
 
 /// Every migration, oldest first; a released one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(
-    1,
-    "operations",
-    include_str!("../../migrations/0001_operations.sql"),
-)];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (
+        1,
+        "operations",
+        include_str!("../../migrations/0001_operations.sql"),
+    ),
+    (
+        2,
+        "states",
+        include_str!("../../migrations/0002_states.sql"),
+    ),
+];
 
 /// Brings the tables up to date.
 ///

@@ -11,7 +11,7 @@ const ROWS_MAX_LOG2: u32 = 6;
 /// others, and the engines use it only for this very text.
 macro_rules! at_rest {
     () => {
-        "('SUCCEEDED', 'PARTIAL', 'FAILED', 'NEEDS_OPERATOR')"
+        "('SUCCEEDED', 'PARTIAL', 'FAILED', 'CANCELLED', 'NEEDS_OPERATOR')"
     };
 }
 
@@ -28,7 +28,7 @@ pub(in crate::store) const BODY: &str = "SELECT id, body FROM operations WHERE i
 /// As many states as there are; a shorter filter repeats its first.
 pub(in crate::store) const LIST: &str = "SELECT id, document FROM operations \
      WHERE organization = $1 AND id < $2 \
-     AND state IN ($4, $5, $6, $7, $8, $9, $10, $11) \
+     AND state IN ($4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
      ORDER BY id DESC LIMIT $3";
 
 pub(in crate::store) const COUNTS: &str =
@@ -147,7 +147,7 @@ mod tests {
             .map(|state| format!("'{}'", state.as_str()))
             .collect();
         assert_eq!(at_rest!(), format!("({})", names.join(", ")));
-        assert!(include_str!("../../migrations/0001_operations.sql").contains(at_rest!()));
+        assert!(include_str!("../../migrations/0002_states.sql").contains(at_rest!()));
     }
 
     #[test]

@@ -19,7 +19,7 @@ async fn what_is_not_allowed_or_not_offered_is_refused() {
     let world = World::new(100.0).await;
     let gateway = world.gateway("").await;
     let mut client = client(&gateway).await;
-    let rows: [(&str, Spoil, Code, &str, &str); 6] = [
+    let rows: [(&str, Spoil, Code, &str, &str); 2] = [
         (
             "foreign account",
             |wish| wish.account = Some("theirs".to_owned()),
@@ -33,34 +33,6 @@ async fn what_is_not_allowed_or_not_offered_is_refused() {
             Code::Unimplemented,
             "NOT_IMPLEMENTED",
             "plan is designed but not offered",
-        ),
-        (
-            "alternatives",
-            |wish| wish.alternatives = vec![pb::Alternative::default()],
-            Code::Unimplemented,
-            "NOT_IMPLEMENTED",
-            "alternatives is designed but not offered",
-        ),
-        (
-            "on_failure TERMINATE_ALL",
-            |wish| wish.on_failure = pb::FailurePolicy::TerminateAll.into(),
-            Code::Unimplemented,
-            "NOT_IMPLEMENTED",
-            "on_failure other than KEEP",
-        ),
-        (
-            "on_failure of a later proto",
-            |wish| wish.on_failure = 99,
-            Code::Unimplemented,
-            "NOT_IMPLEMENTED",
-            "on_failure other than KEEP",
-        ),
-        (
-            "negative on_failure",
-            |wish| wish.on_failure = -1,
-            Code::Unimplemented,
-            "NOT_IMPLEMENTED",
-            "on_failure other than KEEP",
         ),
     ];
     for (name, spoil, code, reason, says) in rows {
@@ -204,4 +176,71 @@ pub(crate) async fn nothing_happened(world: &World, client: &mut Client) {
     let page = client.list_operations(pb::ListOperationsRequest::default());
     assert_eq!(page.await.unwrap().into_inner().operations, []);
     assert_eq!(world.ledger().await.len(), 0);
+}
+
+fn elsewhere(zone: &str, subnet_id: Option<&str>) -> pb::Alternative {
+    pb::Alternative {
+        zone: Some(zone.to_owned()),
+        instance_type: None,
+        subnet_id: subnet_id.map(str::to_owned),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alternatives_and_what_becomes_of_a_failure_are_checked() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    let mut client = client(&gateway).await;
+    let rows: [(&str, Spoil, Code, &str, &str); 6] = [
+        (
+            "an alternative that changes nothing",
+            |wish| wish.alternatives = vec![pb::Alternative::default()],
+            Code::InvalidArgument,
+            "INVALID_PARAMETER",
+            "alternatives[0]: must set a zone, an instance_type or a subnet_id",
+        ),
+        (
+            "an alternative of another region",
+            |wish| wish.alternatives = vec![elsewhere("ap-beijing-1", None)],
+            Code::InvalidArgument,
+            "INVALID_PARAMETER",
+            "alternatives[0].zone: must be a zone of the region ap-shanghai",
+        ),
+        (
+            "an alternative with a subnet of nothing",
+            |wish| wish.alternatives = vec![elsewhere("ap-shanghai-3", Some("subnet-1"))],
+            Code::InvalidArgument,
+            "INVALID_PARAMETER",
+            "alternatives[0].subnet_id: needs spec.virtual_private_cloud",
+        ),
+        (
+            "too many alternatives",
+            |wish| wish.alternatives = vec![elsewhere("ap-shanghai-3", None); 11],
+            Code::InvalidArgument,
+            "INVALID_PARAMETER",
+            "alternatives: must be at most 10, not 11",
+        ),
+        (
+            "on_failure of a later proto",
+            |wish| wish.on_failure = 99,
+            Code::InvalidArgument,
+            "INVALID_PARAMETER",
+            "on_failure: must be a value of FailurePolicy, not 99",
+        ),
+        (
+            "negative on_failure",
+            |wish| wish.on_failure = -1,
+            Code::InvalidArgument,
+            "INVALID_PARAMETER",
+            "on_failure: must be a value of FailurePolicy, not -1",
+        ),
+    ];
+    for (name, spoil, code, reason, says) in rows {
+        let mut wish = wish("bad", 2);
+        spoil(&mut wish);
+        let told = told(&client.run_instances(wish).await.unwrap_err());
+        assert_eq!((told.code, told.reason.as_str()), (code, reason), "{name}");
+        assert!(told.message.contains(says), "{name}: {}", told.message);
+    }
+    gateway.stop().await;
 }

@@ -5,7 +5,7 @@ use cvm_gateway::clock::Clock;
 use cvm_gateway::domain::ids::{OperationId, OrganizationId, RequestId};
 use cvm_gateway::domain::names::{AccountName, Region};
 use cvm_gateway::domain::operation::{
-    Attempt, AttemptResult, Lease, Operation, Reconciliation, State, StateName,
+    Attempt, AttemptResult, Kind, Lease, OnFailure, Operation, Reconciliation, State, StateName,
 };
 use cvm_gateway::metrics::Metrics;
 use cvm_gateway::store::{
@@ -228,16 +228,19 @@ async fn purges_the_body_at_the_end(journal: Journal) {
     let accepted = operation("acme", "r-1");
     let lease = admit(&store, &accepted).await;
     let body = SealedBody::new(b"{\"Password\":\"hunter2\"}\0\xff".to_vec());
-    assert_eq!(store.body(accepted.id).await.unwrap(), Some(body.clone()));
+    assert_eq!(
+        store.body(accepted.id, 0).await.unwrap(),
+        Some(body.clone())
+    );
     assert!(!format!("{body:?}").contains("hunter2"));
 
     let waiting = next(&accepted, State::NeedsOperator);
     save(&store, lease, &waiting).await;
-    assert_eq!(store.body(accepted.id).await.unwrap(), Some(body));
+    assert_eq!(store.body(accepted.id, 0).await.unwrap(), Some(body));
     save(&store, lease, &next(&waiting, State::Failed)).await;
-    assert_eq!(store.body(accepted.id).await.unwrap(), None);
+    assert_eq!(store.body(accepted.id, 0).await.unwrap(), None);
     let unknown = OperationId::generate(NOW);
-    assert_eq!(store.body(unknown).await.unwrap(), None);
+    assert_eq!(store.body(unknown, 0).await.unwrap(), None);
 }
 
 async fn claims_what_nobody_steps(journal: Journal) {
@@ -420,7 +423,7 @@ async fn names_what_is_corrupt(journal: Journal) {
         let sql = format!("UPDATE operations SET {change} WHERE id = '{}'", bad.id);
         journal.run(&sql).await;
         let error = match column {
-            "body" => store.body(bad.id).await.unwrap_err(),
+            "body" => store.body(bad.id, 0).await.unwrap_err(),
             _ => store.get(&bad.organization, bad.id).await.unwrap_err(),
         };
         let text = error.to_string();
@@ -491,7 +494,7 @@ async fn applies_every_migration_to_its_samples(journal: Journal) {
     let listed = store.list(&acme, &[], None, 100).await.unwrap();
     assert!(!listed.is_empty());
     for operation in listed {
-        assert!(store.body(operation.id).await.unwrap().is_some());
+        assert!(store.body(operation.id, 0).await.unwrap().is_some());
     }
 }
 
@@ -799,6 +802,12 @@ fn operation(organization: &str, request_id: &str) -> Operation {
         cloud_request_id: None,
         create_time: NOW,
         update_time: NOW,
+        kind: Kind::Launch,
+        places: Vec::new(),
+        alternative: 0,
+        sold_out: Vec::new(),
+        on_failure: OnFailure::Keep,
+        cancellation: None,
     }
 }
 
@@ -806,7 +815,10 @@ fn new(operation: &Operation) -> NewOperation {
     NewOperation {
         operation: operation.clone(),
         request_hash: [0; 32],
-        body: SealedBody::new(b"{\"Password\":\"hunter2\"}\0\xff".to_vec()),
+        bodies: vec![
+            SealedBody::new(b"{\"Password\":\"hunter2\"}\0\xff".to_vec()),
+            SealedBody::new(b"{}".to_vec()),
+        ],
         owner: "a".to_owned(),
         now: NOW,
         lease: HOUR,
@@ -828,6 +840,7 @@ fn attempt(number: u32, result: AttemptResult) -> Attempt {
         epoch: 1,
         result,
         cloud_request_id: None,
+        alternative: 0,
     }
 }
 

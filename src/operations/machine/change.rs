@@ -1,10 +1,11 @@
 //! What each outcome changes in an operation.
 
-use super::{End, Observation, PROOFS, Timings, count, ends, is_unanswered};
+use super::{End, Observation, PROOFS, Timings, count, ends, is_unanswered, tries};
 use crate::domain::instance::{Instance, InstanceDetail, InstanceId, InstanceState};
 use crate::domain::millis::since;
 use crate::domain::operation::{
-    Attempt, AttemptResult, Failure, Operation, Reconciliation, State, Transition,
+    Attempt, AttemptResult, Cancellation, Failure, OnFailure, Operation, Reconciliation, State,
+    TerminationEnd, Transition,
 };
 use crate::domain::reason::Reason;
 use time::UtcDateTime;
@@ -17,7 +18,7 @@ pub(super) struct Change<'a> {
 }
 
 impl Change<'_> {
-    pub(super) fn begin(mut self, epoch: u64) -> Operation {
+    pub(super) fn begin(mut self, epoch: u64, alternative: u32) -> Operation {
         let number = count(self.operation.attempts.len()) + 1;
         self.operation.attempts.push(Attempt {
             number,
@@ -25,8 +26,11 @@ impl Change<'_> {
             epoch,
             result: AttemptResult::Pending,
             cloud_request_id: None,
+            alternative,
         });
-        self.enter(State::Sent, format!("attempt {number}"))
+        self.operation.alternative = alternative;
+        let place = self.operation.place_name(alternative);
+        self.enter(State::Sent, format!("attempt {number}{place}"))
     }
 
     pub(super) fn accept(
@@ -44,6 +48,34 @@ impl Change<'_> {
         self.launch(instances, "the cloud named the instances")
     }
 
+    /// The caller no longer wants it. What may have been launched is found out first; what was
+    /// launched is given back.
+    pub(super) fn cancel(mut self, cancellation: Cancellation) -> Operation {
+        self.operation.cancellation = Some(cancellation);
+        match self.operation.state.clone() {
+            State::Launched | State::Terminating(_) => {
+                self.give_back_all(TerminationEnd::Cancelled)
+            }
+            State::Reconciling(_) => self.done(),
+            State::Accepted
+            | State::Sent
+            | State::Succeeded
+            | State::Partial
+            | State::Failed
+            | State::Cancelled
+            | State::NeedsOperator => self.cancelled("nothing was launched"),
+        }
+    }
+
+    /// It is over, as the caller asked.
+    pub(super) fn cancelled(self, what: &str) -> Operation {
+        let by = self.operation.cancellation.as_ref();
+        let by = by.map_or("", |cancellation| cancellation.principal.as_str());
+        let message = format!("cancelled by {by}; {what}");
+        let failure = launch_failure(Reason::Cancelled, message, &self.operation);
+        self.end(State::Cancelled, failure)
+    }
+
     /// The machines are known. More of them than asked for is not for a program to decide.
     fn launch(mut self, instances: Vec<InstanceId>, note: &str) -> Operation {
         let launched = count(instances.len());
@@ -53,6 +85,9 @@ impl Change<'_> {
             let message =
                 format!("the cloud launched {launched} instances where {asked} were asked for");
             return self.needs_operator(message);
+        }
+        if self.operation.cancellation.is_some() {
+            return self.give_back_all(TerminationEnd::Cancelled);
         }
         let note = if launched < asked {
             format!("{note}: {launched} of {asked}")
@@ -74,6 +109,9 @@ impl Change<'_> {
             let refusal = if retry { None } else { Some(failure) };
             return self.enter_doubt(refusal, "an earlier attempt is still in doubt".to_owned());
         }
+        if self.operation.cancellation.is_some() {
+            return self.cancelled("nothing was launched");
+        }
         let in_time = self.now < self.operation.create_time + self.timings.send_timeout;
         if retry && in_time {
             return self.enter(
@@ -81,7 +119,23 @@ impl Change<'_> {
                 format!("will send again: {}", failure.message),
             );
         }
-        self.fail(failure)
+        self.refused(failure)
+    }
+
+    /// The cloud refused, and nothing can come of any attempt in this place. A lack of stock leads
+    /// to a place that was not tried yet; everything else would be refused there, too.
+    fn refused(mut self, failure: Failure) -> Operation {
+        if failure.reason != Reason::Capacity {
+            return self.fail(failure);
+        }
+        let here = self.operation.alternative;
+        self.operation.sold_out.push(here);
+        if self.operation.untried().next().is_none() {
+            return self.fail(failure);
+        }
+        let place = self.operation.place_name(here);
+        let note = format!("no stock{place}: {}", failure.message);
+        self.enter(State::Accepted, note)
     }
 
     pub(super) fn doubt(mut self, why: String) -> Operation {
@@ -116,9 +170,13 @@ impl Change<'_> {
     fn found_nothing(self, mut doubt: Reconciliation, quarantined: bool) -> Operation {
         doubt.empty_look_ups += 1;
         doubt.proofs = if quarantined { 0 } else { doubt.proofs + 1 };
+        if doubt.proofs < PROOFS {
+            return self.look_again(doubt);
+        }
         match doubt.refusal {
-            Some(refusal) if doubt.proofs >= PROOFS => self.fail(refusal),
-            Some(_) | None => self.look_again(doubt),
+            _ if self.operation.cancellation.is_some() => self.cancelled("nothing was launched"),
+            Some(refusal) => self.refused(refusal),
+            None => self.look_again(doubt),
         }
     }
 
@@ -146,29 +204,63 @@ impl Change<'_> {
 
     /// When nothing can come any more of any attempt so far.
     fn quarantine_end(&self) -> UtcDateTime {
-        let last = self.operation.attempts.last();
+        let last = tries(&self.operation).next_back();
         last.map_or(self.now, |attempt| {
             attempt.signed_at + self.timings.quarantine
         })
     }
 
     pub(super) fn observe(mut self, observations: &[Observation]) -> Operation {
+        let changed = self.take_over(observations);
+        match self.verdict(observations) {
+            Some(None) => self.enter(State::Succeeded, String::new()),
+            Some(Some(failure)) => self.fall_short(failure),
+            None if changed => self.done(),
+            None => self.operation,
+        }
+    }
+
+    /// Takes over what a poll showed; whether that changed anything.
+    pub(super) fn take_over(&mut self, observations: &[Observation]) -> bool {
         let mut changed = false;
         for instance in &mut self.operation.instances {
             if let Some(seen) = observations.iter().find(|seen| seen.id == instance.id) {
                 changed |= observe_instance(instance, seen, self.now);
             }
         }
-        match self.verdict(observations) {
-            Some((state, None)) => self.enter(state, String::new()),
-            Some((state, Some(failure))) => self.end(state, failure),
-            None if changed => self.done(),
-            None => self.operation,
+        changed
+    }
+
+    /// Some machines did not come up. What becomes of the others is the caller's choice.
+    fn fall_short(self, failure: Failure) -> Operation {
+        let run = self.running();
+        let end = if run == 0 {
+            TerminationEnd::Failed(failure)
+        } else {
+            TerminationEnd::Partial(failure)
+        };
+        match (self.operation.on_failure, end) {
+            (OnFailure::TerminateAll, TerminationEnd::Partial(failure)) => {
+                self.give_back_all(TerminationEnd::Failed(failure))
+            }
+            (OnFailure::TerminateAll | OnFailure::TerminateFailed, end) => {
+                let runs = |instance: &&Instance| !is_running(instance);
+                let failed = self.operation.instances.iter().filter(runs);
+                let failed = failed.map(|instance| instance.id.clone()).collect();
+                self.give_back(failed, end)
+            }
+            (OnFailure::Keep, TerminationEnd::Partial(failure)) => {
+                self.end(State::Partial, failure)
+            }
+            (OnFailure::Keep, TerminationEnd::Failed(failure)) => self.end(State::Failed, failure),
+            (OnFailure::Keep, TerminationEnd::Succeeded | TerminationEnd::Cancelled) => {
+                self.operation
+            }
         }
     }
 
-    /// The end of the launch, once every machine has come to one.
-    fn verdict(&self, observations: &[Observation]) -> Option<(State, Option<Failure>)> {
+    /// The end of the launch, once every machine has come to one: nothing or why it fell short.
+    fn verdict(&self, observations: &[Observation]) -> Option<Option<Failure>> {
         let mut run = 0;
         let mut told = None;
         for instance in &self.operation.instances {
@@ -179,7 +271,7 @@ impl Change<'_> {
         }
         let asked = self.operation.instance_count;
         if run == asked {
-            return Some((State::Succeeded, None));
+            return Some(None);
         }
         let cause = told.map_or_else(
             || "the cloud delivered fewer instances than asked for".to_owned(),
@@ -190,12 +282,7 @@ impl Change<'_> {
             format!("{run} of {asked} instances run; {cause}"),
             &self.operation,
         );
-        let state = if run == 0 {
-            State::Failed
-        } else {
-            State::Partial
-        };
-        Some((state, Some(failure)))
+        Some(Some(failure))
     }
 
     /// How a machine ended, if it did. One that is missing counts as gone only by an answer that
@@ -209,6 +296,11 @@ impl Change<'_> {
         (gone && observations.iter().any(left_out)).then_some(End::Failed)
     }
 
+    /// Whether nothing is left of a machine that the gateway, or the cloud itself, would have to end.
+    pub(super) fn is_given_back(&self, instance: &Instance, observations: &[Observation]) -> bool {
+        self.fate(instance, observations) == Some(End::Failed)
+    }
+
     pub(super) fn time_out(self) -> Operation {
         let (asked, run) = (self.operation.instance_count, self.running());
         let failure = launch_failure(
@@ -219,16 +311,11 @@ impl Change<'_> {
             ),
             &self.operation,
         );
-        let state = if run == 0 {
-            State::Failed
-        } else {
-            State::Partial
-        };
-        self.end(state, failure)
+        self.fall_short(failure)
     }
 
-    fn running(&self) -> usize {
-        let runs = |instance: &&Instance| instance.state == Some(InstanceState::Running);
+    pub(super) fn running(&self) -> usize {
+        let runs = |instance: &&Instance| is_running(instance);
         self.operation.instances.iter().filter(runs).count()
     }
 
@@ -237,11 +324,11 @@ impl Change<'_> {
         self.end(State::NeedsOperator, failure)
     }
 
-    fn fail(self, failure: Failure) -> Operation {
+    pub(super) fn fail(self, failure: Failure) -> Operation {
         self.end(State::Failed, failure)
     }
 
-    fn end(mut self, state: State, failure: Failure) -> Operation {
+    pub(super) fn end(mut self, state: State, failure: Failure) -> Operation {
         let note = failure.message.clone();
         self.operation.failure = Some(failure);
         self.enter(state, note)
@@ -259,7 +346,7 @@ impl Change<'_> {
         }
     }
 
-    fn enter(mut self, state: State, note: String) -> Operation {
+    pub(super) fn enter(mut self, state: State, note: String) -> Operation {
         self.operation.transitions.push(Transition {
             state: state.name(),
             time: self.now,
@@ -269,7 +356,7 @@ impl Change<'_> {
         self.done()
     }
 
-    fn done(mut self) -> Operation {
+    pub(super) fn done(mut self) -> Operation {
         self.operation.sequence += 1;
         self.operation.update_time = self.now;
         self.operation
@@ -310,6 +397,10 @@ fn describe(instance: &mut Instance, detail: &InstanceDetail) {
         .clone_from(&detail.latest_operation_error);
 }
 
+fn is_running(instance: &Instance) -> bool {
+    instance.state == Some(InstanceState::Running) && instance.missing_since.is_none()
+}
+
 /// Why a machine did not come up, for a person.
 fn failure_message(instance: &Instance) -> String {
     match &instance.state {
@@ -322,7 +413,7 @@ fn failure_message(instance: &Instance) -> String {
     }
 }
 
-fn launch_failure(reason: Reason, message: String, operation: &Operation) -> Failure {
+pub(super) fn launch_failure(reason: Reason, message: String, operation: &Operation) -> Failure {
     Failure {
         reason,
         message,
@@ -332,7 +423,7 @@ fn launch_failure(reason: Reason, message: String, operation: &Operation) -> Fai
     }
 }
 
-/// Whether an attempt before the last one may have launched something.
+/// Whether an attempt in this place before the last one may have launched something.
 fn earlier_doubt(operation: &Operation) -> bool {
-    operation.attempts.iter().rev().skip(1).any(is_unanswered)
+    tries(operation).rev().skip(1).any(is_unanswered)
 }

@@ -1,8 +1,12 @@
 //! The transition table, row by row, and random walks through it.
 
+mod giving_back;
+mod places;
+
 use super::*;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::names::{AccountName, Region};
+use crate::domain::operation::{Kind, OnFailure, Place};
 use crate::domain::reason::Reason;
 use proptest::prelude::*;
 use time::macros::utc_datetime;
@@ -20,6 +24,7 @@ const TIMINGS: Timings = Timings {
     send_timeout: secs(120),
     missing_grace: secs(60),
     launch_timeout: secs(1800),
+    terminate_timeout: secs(900),
 };
 
 const fn secs(seconds: u64) -> Duration {
@@ -50,6 +55,12 @@ fn accepted(instance_count: u32) -> Operation {
         cloud_request_id: None,
         create_time: START,
         update_time: START,
+        kind: Kind::Launch,
+        places: Vec::new(),
+        alternative: 0,
+        sold_out: Vec::new(),
+        on_failure: OnFailure::Keep,
+        cancellation: None,
     }
 }
 
@@ -104,7 +115,7 @@ fn ambiguous() -> Outcome {
 fn seen(number: u32, state: InstanceState) -> Observation {
     Observation {
         id: id(number),
-        detail: is_described(&state).then(|| detail(number, state.clone())),
+        detail: ends(&state).map(|_| detail(number, state.clone())),
         state: Some(state),
     }
 }
@@ -140,7 +151,16 @@ impl Walk {
     }
 
     fn sent(self, seconds: u64) -> Self {
-        self.after(seconds, Outcome::Begun { epoch: 1 })
+        let alternative = self.operation.alternative;
+        self.sent_to(alternative, seconds)
+    }
+
+    fn sent_to(self, alternative: u32, seconds: u64) -> Self {
+        let begun = Outcome::Begun {
+            epoch: 1,
+            alternative,
+        };
+        self.after(seconds, begun)
     }
 
     fn next(&self) -> Step {
@@ -326,6 +346,9 @@ fn find_nothing(mut walk: Walk, timings: &Timings) -> (Walk, Step, u32) {
             | Step::GiveUp
             | Step::Escalate
             | Step::Poll(_)
+            | Step::BeginCall
+            | Step::Call
+            | Step::DoubtCall
             | Step::Rest) => return (walk, step, looks),
         }
     }
@@ -584,11 +607,21 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
         "RUNNING",
         "LAUNCH_FAILED",
         "STOPPED",
+        "TERMINATING",
         "NEW",
     ]);
     let observations = prop::collection::vec((1_u32..4, prop::option::of(state)), 0..4);
     prop_oneof![
-        (1_u64..3).prop_map(|epoch| Outcome::Begun { epoch }),
+        (1_u64..3, 0_u32..2).prop_map(|(epoch, alternative)| Outcome::Begun { epoch, alternative }),
+        Just(Outcome::SoldOut {
+            failure: refusal(Reason::Capacity)
+        }),
+        Just(Outcome::Cancelled(giving_back::cancellation())),
+        (1_u64..3).prop_map(|epoch| Outcome::CallBegun { epoch }),
+        any::<bool>().prop_map(|undone| Outcome::CallEnded(CallEnd {
+            refused: Vec::new(),
+            undone
+        })),
         (0_u32..4).prop_map(named),
         any::<bool>().prop_map(not_run),
         Just(ambiguous()),

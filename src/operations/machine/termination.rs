@@ -1,0 +1,220 @@
+//! Giving machines back: what to do next, and what an outcome changes.
+
+use super::change::{Change, launch_failure};
+use super::{CallEnd, Illegal, Observation, Outcome, Step, count, illegal};
+use crate::domain::instance::{Instance, InstanceId, InstanceState};
+use crate::domain::operation::{Failure, Operation, State, Termination, TerminationEnd};
+use crate::domain::reason::Reason;
+use time::UtcDateTime;
+
+/// What to do next with an operation that gives machines back. The machines are looked at before
+/// each call, because the cloud knows no token for it.
+pub(super) fn next(
+    operation: &Operation,
+    termination: &Termination,
+    epoch: u64,
+    now: UtcDateTime,
+) -> Step {
+    let due = termination.call_at <= now && now < termination.deadline;
+    match termination.calling {
+        Some(begun) if begun == epoch => Step::Call,
+        Some(_) => Step::DoubtCall,
+        None if due && callable(operation, termination).next().is_some() => Step::BeginCall,
+        None => Step::Poll(termination.deadline),
+    }
+}
+
+/// The machines that a call would give back now.
+pub(in crate::operations) fn callable<'a>(
+    operation: &'a Operation,
+    termination: &'a Termination,
+) -> impl Iterator<Item = InstanceId> + 'a {
+    let callable = |instance: &&Instance| {
+        let shown = instance.missing_since.is_none();
+        let state = instance.state.as_ref();
+        shown && state.is_some_and(can_be_called) && termination.targets.contains(&instance.id)
+    };
+    let machines = operation.instances.iter().filter(callable);
+    machines.map(|instance| instance.id.clone())
+}
+
+/// What `outcome` changes.
+///
+/// # Errors
+/// When it is none of a termination.
+pub(super) fn apply(
+    change: Change<'_>,
+    termination: Termination,
+    outcome: Outcome,
+) -> Result<Operation, Illegal> {
+    match outcome {
+        Outcome::CallBegun { epoch } => Ok(change.begin_call(termination, epoch)),
+        Outcome::CallEnded(end) => Ok(change.end_call(termination, end)),
+        Outcome::Observed(observations) => Ok(change.observe_leaving(termination, &observations)),
+        Outcome::TimedOut => Ok(change.time_out_leaving(termination)),
+        Outcome::Begun { .. }
+        | Outcome::SoldOut { .. }
+        | Outcome::Accepted { .. }
+        | Outcome::NotRun { .. }
+        | Outcome::Ambiguous { .. }
+        | Outcome::Found(_)
+        | Outcome::LookUpFailed
+        | Outcome::Exhausted
+        | Outcome::Stuck { .. }
+        | Outcome::Cancelled(_) => Err(illegal(&change.operation, &outcome)),
+    }
+}
+
+impl Change<'_> {
+    /// Gives back every machine of the operation.
+    pub(super) fn give_back_all(self, end: TerminationEnd) -> Operation {
+        let machines = self.operation.instances.iter();
+        let targets = machines.map(|instance| instance.id.clone()).collect();
+        self.give_back(targets, end)
+    }
+
+    /// Gives `targets` back, then comes to `end`; at once when nothing is left of them.
+    pub(super) fn give_back(self, targets: Vec<InstanceId>, end: TerminationEnd) -> Operation {
+        let termination = Termination {
+            targets,
+            calling: None,
+            calls: 0,
+            call_at: self.now,
+            deadline: self.now + self.timings.terminate_timeout,
+            end,
+            refusal: None,
+        };
+        if self.are_given_back(&termination, &[]) {
+            return self.finish(termination);
+        }
+        let note = format!("giving {} instances back", termination.targets.len());
+        self.enter(State::Terminating(termination), note)
+    }
+
+    fn begin_call(mut self, termination: Termination, epoch: u64) -> Operation {
+        self.operation.state = State::Terminating(Termination {
+            calling: Some(epoch),
+            calls: termination.calls + 1,
+            call_at: self.now,
+            ..termination
+        });
+        self.done()
+    }
+
+    /// After a call that may have worked, the machines are given the time to show it: a second call
+    /// would take a prepaid one out of the recycle bin, too.
+    fn end_call(mut self, mut termination: Termination, end: CallEnd) -> Operation {
+        let pause = if end.undone {
+            self.timings.look_up_interval
+        } else {
+            self.timings.missing_grace
+        };
+        termination.calling = None;
+        termination.call_at = self.now + pause;
+        for (id, failure) in end.refused {
+            termination.targets.retain(|target| *target != id);
+            let mut machines = self.operation.instances.iter_mut();
+            if let Some(machine) = machines.find(|machine| machine.id == id) {
+                machine.failure_message.clone_from(&failure.message);
+            }
+            termination.refusal = Some(failure);
+        }
+        if self.are_given_back(&termination, &[]) {
+            return self.finish(termination);
+        }
+        self.operation.state = State::Terminating(termination);
+        self.done()
+    }
+
+    fn observe_leaving(
+        mut self,
+        termination: Termination,
+        observations: &[Observation],
+    ) -> Operation {
+        let changed = self.take_over(observations);
+        if self.are_given_back(&termination, observations) {
+            return self.finish(termination);
+        }
+        if changed { self.done() } else { self.operation }
+    }
+
+    fn are_given_back(&self, termination: &Termination, observations: &[Observation]) -> bool {
+        let mut machines = self.operation.instances.iter();
+        machines.all(|machine| {
+            !termination.targets.contains(&machine.id) || self.is_given_back(machine, observations)
+        })
+    }
+
+    /// The targets are gone. A machine that the cloud did not let go costs money, so a launch that
+    /// still has one is for a person to look at.
+    fn finish(self, termination: Termination) -> Operation {
+        match (termination.refusal, termination.end) {
+            (None, TerminationEnd::Succeeded) => self.enter(State::Succeeded, String::new()),
+            (None, TerminationEnd::Cancelled) => self.cancelled("its instances were given back"),
+            (None, TerminationEnd::Partial(failure)) => self.end(State::Partial, failure),
+            (None, TerminationEnd::Failed(failure)) => self.end(State::Failed, failure),
+            (Some(refusal), TerminationEnd::Succeeded) => self.fail_leaving(refusal),
+            (
+                Some(refusal),
+                TerminationEnd::Cancelled | TerminationEnd::Partial(_) | TerminationEnd::Failed(_),
+            ) => {
+                let message = format!("instances could not be given back: {}", refusal.message);
+                self.needs_operator(message)
+            }
+        }
+    }
+
+    fn time_out_leaving(self, termination: Termination) -> Operation {
+        let left = |machine: &&Instance| {
+            termination.targets.contains(&machine.id) && !self.is_given_back(machine, &[])
+        };
+        let left = self.operation.instances.iter().filter(left).count();
+        let message = format!(
+            "{left} instances are still there after {} calls to terminate them",
+            termination.calls
+        );
+        match termination.end {
+            TerminationEnd::Succeeded => {
+                let failure = launch_failure(Reason::LaunchTimeout, message, &self.operation);
+                self.fail_leaving(failure)
+            }
+            TerminationEnd::Cancelled | TerminationEnd::Partial(_) | TerminationEnd::Failed(_) => {
+                self.needs_operator(message)
+            }
+        }
+    }
+
+    /// Not every machine that the caller wanted to give back is gone.
+    fn fail_leaving(self, failure: Failure) -> Operation {
+        let machines = self.operation.instances.iter();
+        let gone = machines.filter(|machine| self.is_given_back(machine, &[]));
+        if count(gone.count()) == 0 {
+            self.end(State::Failed, failure)
+        } else {
+            self.end(State::Partial, failure)
+        }
+    }
+}
+
+/// Whether the cloud takes a call for a machine in this state. It refuses one that changes, and
+/// one that is on its way out needs none.
+fn can_be_called(state: &InstanceState) -> bool {
+    match state {
+        InstanceState::Running
+        | InstanceState::Stopped
+        | InstanceState::RescueMode
+        | InstanceState::ServiceLiveMigrate
+        | InstanceState::Other(_) => true,
+        InstanceState::Pending
+        | InstanceState::LaunchFailed
+        | InstanceState::Starting
+        | InstanceState::Stopping
+        | InstanceState::Rebooting
+        | InstanceState::Shutdown
+        | InstanceState::Terminating
+        | InstanceState::EnterRescueMode
+        | InstanceState::ExitRescueMode
+        | InstanceState::EnterServiceLiveMigrate
+        | InstanceState::ExitServiceLiveMigrate => false,
+    }
+}

@@ -1,0 +1,275 @@
+//! Cancelling launches, undoing those that fell short, and terminating on request.
+
+use super::*;
+use crate::domain::operation::{OnFailure, Termination, TerminationEnd};
+
+pub(super) fn cancellation() -> Cancellation {
+    Cancellation {
+        principal: "dev".to_owned(),
+        time: START,
+    }
+}
+
+fn cancelled() -> Outcome {
+    Outcome::Cancelled(cancellation())
+}
+
+fn all(states: &[(u32, InstanceState)]) -> Outcome {
+    let seen = states
+        .iter()
+        .map(|(number, state)| seen(*number, state.clone()));
+    Outcome::Observed(seen.collect())
+}
+
+fn both(state: &InstanceState) -> Outcome {
+    all(&[(1, state.clone()), (2, state.clone())])
+}
+
+fn done(undone: bool) -> Outcome {
+    Outcome::CallEnded(CallEnd {
+        refused: Vec::new(),
+        undone,
+    })
+}
+
+fn launched(on_failure: OnFailure) -> Walk {
+    let mut walk = Walk::new(2);
+    walk.operation.on_failure = on_failure;
+    walk.sent(0).after(1, named(2))
+}
+
+fn termination(walk: &Walk) -> &Termination {
+    let State::Terminating(termination) = &walk.operation.state else {
+        panic!("{:?}", walk.operation.state);
+    };
+    termination
+}
+
+fn called(walk: Walk) -> Walk {
+    assert_eq!(walk.next(), Step::BeginCall);
+    let walk = walk.after(0, Outcome::CallBegun { epoch: 1 });
+    assert_eq!(walk.next(), Step::Call);
+    walk
+}
+
+#[test]
+fn what_was_not_sent_is_cancelled_at_once() {
+    let walk = Walk::new(2).after(0, cancelled());
+    assert_eq!(walk.state(), StateName::Cancelled);
+    assert_eq!(walk.reason(), Some(Reason::Cancelled));
+    assert_eq!(walk.next(), Step::Rest);
+}
+
+#[test]
+fn what_is_being_sent_is_answered_first() {
+    let walk = Walk::new(2).sent(0);
+    let refused = apply(&walk.operation, cancelled(), walk.now, &TIMINGS);
+    assert!(refused.is_err());
+}
+
+#[test]
+fn a_doubt_that_is_cancelled_is_resolved_and_never_sent_again() {
+    let walk = Walk::new(2).sent(0).after(1, ambiguous());
+    let walk = walk.after(10, Outcome::Found(Vec::new()));
+    assert_eq!(walk.next(), Step::Begin);
+    let walk = walk.after(0, cancelled());
+    assert_eq!(walk.next(), Step::Wait(walk.now + secs(10)));
+    let empty = walk
+        .after(600, Outcome::Found(Vec::new()))
+        .after(10, Outcome::Found(Vec::new()));
+    assert_eq!(empty.state(), StateName::Cancelled);
+
+    let walk = Walk::new(1)
+        .sent(0)
+        .after(1, ambiguous())
+        .after(0, cancelled());
+    let found = Outcome::Found(vec![detail(1, InstanceState::Pending)]);
+    let walk = walk.after(2, found);
+    assert_eq!(
+        walk.state(),
+        StateName::Terminating,
+        "what was launched is given back"
+    );
+    assert_eq!(termination(&walk).end, TerminationEnd::Cancelled);
+}
+
+#[test]
+fn launched_machines_are_looked_at_then_called_back_then_awaited() {
+    let walk = launched(OnFailure::Keep).after(1, cancelled());
+    assert_eq!(walk.state(), StateName::Terminating);
+    assert_eq!(
+        walk.next(),
+        Step::Poll(walk.now + secs(900)),
+        "nobody knows yet how they are"
+    );
+    let walk = walk.after(1, both(&InstanceState::Pending));
+    assert!(
+        matches!(walk.next(), Step::Poll(_)),
+        "the cloud refuses a pending one"
+    );
+    let walk = called(walk.after(1, both(&InstanceState::Running)));
+    let walk = walk.after(1, done(false));
+    assert!(matches!(walk.next(), Step::Poll(_)));
+    let walk = walk.after(59, both(&InstanceState::Running));
+    assert!(matches!(walk.next(), Step::Poll(_)), "it may yet show");
+    let walk = walk.after(1, all(&[(1, InstanceState::Terminating)]));
+    let walk = called(walk).after(0, done(false));
+    assert_eq!(termination(&walk).calls, 2);
+    let walk = walk.after(1, all(&[(2, InstanceState::Terminating)]));
+    assert_eq!(walk.state(), StateName::Cancelled);
+    assert_eq!(walk.reason(), Some(Reason::Cancelled));
+}
+
+#[test]
+fn a_call_of_a_dead_process_counts_as_made() {
+    let walk = launched(OnFailure::Keep).after(1, cancelled());
+    let walk = walk.after(1, both(&InstanceState::Running));
+    let walk = walk.after(0, Outcome::CallBegun { epoch: 1 });
+    assert_eq!(
+        next(&walk.operation, 2, walk.now, &TIMINGS),
+        Step::DoubtCall
+    );
+    let walk = walk.after(0, Outcome::CallEnded(CallEnd::default()));
+    assert_eq!(termination(&walk).call_at, walk.now + secs(60));
+}
+
+#[test]
+fn a_call_that_did_nothing_is_repeated_soon() {
+    let walk = launched(OnFailure::Keep).after(1, cancelled());
+    let walk = called(walk.after(1, both(&InstanceState::Running)));
+    let walk = walk.after(0, done(true));
+    assert_eq!(termination(&walk).call_at, walk.now + secs(10));
+}
+
+#[test]
+fn on_failure_decides_what_stays() {
+    let rows = [
+        (OnFailure::Keep, StateName::Partial, StateName::Partial),
+        (
+            OnFailure::TerminateFailed,
+            StateName::Partial,
+            StateName::Partial,
+        ),
+        (
+            OnFailure::TerminateAll,
+            StateName::Terminating,
+            StateName::Failed,
+        ),
+    ];
+    for (on_failure, then, end) in rows {
+        let mixed = all(&[
+            (1, InstanceState::Running),
+            (2, InstanceState::LaunchFailed),
+        ]);
+        let walk = launched(on_failure).after(1, mixed);
+        assert_eq!(
+            walk.state(),
+            then,
+            "{on_failure:?}: the cloud ends a failed one itself"
+        );
+        let walk = if then == StateName::Terminating {
+            let called = called(walk).after(0, done(false));
+            called.after(1, all(&[(1, InstanceState::Terminating)]))
+        } else {
+            walk
+        };
+        assert_eq!(walk.state(), end, "{on_failure:?}");
+        assert_eq!(walk.reason(), Some(Reason::LaunchFailed));
+    }
+}
+
+#[test]
+fn machines_that_start_for_too_long_are_given_back_if_so_asked() {
+    let walk = launched(OnFailure::TerminateFailed);
+    let half = all(&[(1, InstanceState::Running), (2, InstanceState::Pending)]);
+    let walk = walk.after(1, half).after(1800, Outcome::TimedOut);
+    assert_eq!(termination(&walk).targets, [id(2)]);
+    let walk = called(walk.after(1, all(&[(2, InstanceState::Running)])));
+    let walk = walk.after(0, done(false));
+    let walk = walk.after(1, all(&[(2, InstanceState::Shutdown)]));
+    assert_eq!(walk.state(), StateName::Partial);
+    assert_eq!(walk.reason(), Some(Reason::LaunchTimeout));
+}
+
+#[test]
+fn a_machine_that_is_not_let_go_is_for_a_person() {
+    let walk = launched(OnFailure::Keep).after(1, cancelled());
+    let walk = called(walk.after(1, both(&InstanceState::Running)));
+    let end = CallEnd {
+        refused: vec![(id(1), refusal(Reason::PreconditionFailed))],
+        undone: false,
+    };
+    let walk = walk.after(0, Outcome::CallEnded(end));
+    assert_eq!(termination(&walk).targets, [id(2)]);
+    let walk = walk.after(1, all(&[(2, InstanceState::Terminating)]));
+    assert_eq!(walk.state(), StateName::NeedsOperator);
+
+    let late = launched(OnFailure::Keep).after(1, cancelled());
+    let late = late.after(900, Outcome::TimedOut);
+    assert_eq!(late.state(), StateName::NeedsOperator);
+}
+
+fn leaving() -> Walk {
+    let mut walk = launched(OnFailure::Keep);
+    walk.operation.kind = Kind::Termination;
+    walk.operation.state = State::Terminating(Termination {
+        targets: vec![id(1), id(2)],
+        calling: None,
+        calls: 0,
+        call_at: walk.now,
+        deadline: walk.now + secs(900),
+        end: TerminationEnd::Succeeded,
+        refusal: None,
+    });
+    walk
+}
+
+#[test]
+fn a_termination_succeeds_once_all_are_gone() {
+    let walk = called(leaving().after(1, both(&InstanceState::Running)));
+    let walk = walk
+        .after(0, done(false))
+        .after(1, both(&InstanceState::Terminating));
+    assert_eq!(walk.state(), StateName::Succeeded);
+
+    let gone = leaving().after(1, Outcome::Observed(vec![missing(1), missing(2)]));
+    assert_eq!(
+        gone.state(),
+        StateName::Terminating,
+        "it may not be visible yet"
+    );
+    let gone = gone.after(60, Outcome::Observed(vec![missing(1), missing(2)]));
+    assert_eq!(
+        gone.state(),
+        StateName::Succeeded,
+        "somebody else ended them"
+    );
+}
+
+#[test]
+fn a_termination_tells_what_is_left() {
+    let walk = called(leaving().after(1, both(&InstanceState::Running)));
+    let end = CallEnd {
+        refused: vec![(id(1), refusal(Reason::PreconditionFailed))],
+        undone: false,
+    };
+    let walk = walk.after(0, Outcome::CallEnded(end));
+    let walk = walk.after(1, all(&[(2, InstanceState::Terminating)]));
+    assert_eq!(walk.state(), StateName::Partial);
+    assert_eq!(walk.reason(), Some(Reason::PreconditionFailed));
+    let late = leaving().after(900, Outcome::TimedOut);
+    assert_eq!(late.state(), StateName::Failed);
+    assert_eq!(late.reason(), Some(Reason::LaunchTimeout));
+}
+
+#[test]
+fn a_poll_asks_for_what_is_awaited() {
+    let walk = launched(OnFailure::Keep);
+    let ids = |walk: &Walk| -> Vec<InstanceId> { awaited(&walk.operation).cloned().collect() };
+    let walk = walk.after(1, all(&[(1, InstanceState::Running)]));
+    assert_eq!(ids(&walk), [id(2)]);
+    let walk = walk.after(1, cancelled());
+    assert_eq!(ids(&walk), [id(1), id(2)], "now its end is awaited");
+    let walk = walk.after(1, all(&[(1, InstanceState::Terminating)]));
+    assert_eq!(ids(&walk), [id(2)]);
+}

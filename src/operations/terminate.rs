@@ -1,0 +1,162 @@
+//! Giving machines back: what a caller may ask for, and the call that does it.
+
+use super::driver::target;
+use super::machine::{CallEnd, callable};
+use super::{Inner, OperationError, Operations, Watch};
+use crate::cloud::{CloudError, Effect, Retry, Target};
+use crate::domain::ids::{OperationId, RequestId};
+use crate::domain::instance::{Instance, InstanceId};
+use crate::domain::millis::since;
+use crate::domain::operation::{
+    Failure, Kind, OnFailure, Operation, State, StateName, Termination, TerminationEnd, Transition,
+};
+use crate::domain::reason::Reason;
+use crate::policy::TerminationGrant;
+use crate::store::SealedBody;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+use time::UtcDateTime;
+
+impl Operations {
+    /// Makes a wish to give machines back durable, and follows it. The same request_id with the same
+    /// machines follows the operation that exists.
+    ///
+    /// # Errors
+    /// As [`Operations::submit`].
+    pub async fn terminate(
+        &self,
+        grant: &TerminationGrant,
+        request_id: RequestId,
+        timeout: Option<Duration>,
+    ) -> Result<Watch, OperationError> {
+        let instances = grant.instances();
+        let timeout = timeout.unwrap_or(self.0.settings.timings.terminate_timeout);
+        let target = Target {
+            account: instances.account.clone(),
+            region: instances.region.clone(),
+        };
+        let host = self.0.cloud.host(&target);
+        let operation = leaving(grant, request_id, host, timeout, self.0.clock.now());
+        let fingerprint = fingerprint(&instances.ids);
+        let bodies = vec![SealedBody::new(Vec::new())];
+        self.begin(operation, bodies, fingerprint).await
+    }
+}
+
+impl Inner {
+    /// Asks the cloud to take back what it takes now. A batch that it refuses is asked for in
+    /// halves, for it takes all machines of a call or none.
+    pub(super) async fn call(&self, operation: &Operation) -> CallEnd {
+        let State::Terminating(termination) = &operation.state else {
+            return CallEnd::default();
+        };
+        let target = target(operation);
+        let mut batches = vec![callable(operation, termination).collect::<Vec<_>>()];
+        let mut end = CallEnd {
+            refused: Vec::new(),
+            undone: true,
+        };
+        while let Some(batch) = batches.pop() {
+            let age = since(self.clock.now(), termination.call_at);
+            if age > self.settings.timings.attempt_life || !self.lease_lasts() {
+                break;
+            }
+            let signed_at = termination.call_at;
+            match self
+                .cloud
+                .terminate_instances(&target, &batch, signed_at)
+                .await
+            {
+                Ok(()) => end.undone = false,
+                Err(error) if error.effect == Effect::Definite && batch.len() > 1 => {
+                    let (first, second) = batch.split_at(batch.len() / 2);
+                    batches.extend([second.to_vec(), first.to_vec()]);
+                }
+                Err(error) => {
+                    end.undone &= error.effect != Effect::Ambiguous;
+                    end.refused.extend(refused_for_good(batch, error));
+                }
+            }
+        }
+        end
+    }
+}
+
+/// What the cloud will not take back. One that it does not know is gone, as the poller will find.
+fn refused_for_good(batch: Vec<InstanceId>, error: CloudError) -> Option<(InstanceId, Failure)> {
+    let for_good = error.effect == Effect::Definite && error.retry == Retry::No;
+    if !for_good || error.reason == Reason::ResourceNotFound {
+        return None;
+    }
+    let failure = Failure {
+        reason: error.reason,
+        message: error.message,
+        cloud_code: error.code,
+        cloud_request_id: error.request_id.unwrap_or_default(),
+        parameters: error.fields,
+    };
+    Some((batch.into_iter().next()?, failure))
+}
+
+/// SHA-256 over the machines: the same request_id with others is another wish.
+fn fingerprint(ids: &[InstanceId]) -> [u8; 32] {
+    let mut hash = Sha256::new_with_prefix("TerminateInstances");
+    for id in ids {
+        hash.update("\0");
+        hash.update(id.as_str());
+    }
+    hash.finalize().into()
+}
+
+/// What was granted, as the operation it begins as.
+fn leaving(
+    grant: &TerminationGrant,
+    request_id: RequestId,
+    host: String,
+    timeout: Duration,
+    now: UtcDateTime,
+) -> Operation {
+    let (principal, instances) = (grant.principal(), grant.instances());
+    let ids = &instances.ids;
+    let entered = |state| Transition {
+        state,
+        time: now,
+        note: String::new(),
+    };
+    Operation {
+        id: OperationId::generate(now),
+        organization: principal.organization.clone(),
+        request_id,
+        principal: principal.name.clone(),
+        account: instances.account.clone(),
+        region: instances.region.clone(),
+        host,
+        instance_count: u32::try_from(ids.len()).unwrap_or(u32::MAX),
+        dry_run: false,
+        state: State::Terminating(Termination {
+            targets: ids.clone(),
+            calling: None,
+            calls: 0,
+            call_at: now,
+            deadline: now + timeout,
+            end: TerminationEnd::Succeeded,
+            refusal: None,
+        }),
+        sequence: 1,
+        attempts: Vec::new(),
+        instances: ids.iter().cloned().map(Instance::named).collect(),
+        failure: None,
+        transitions: [StateName::Accepted, StateName::Terminating]
+            .map(entered)
+            .into(),
+        cloud_request_id: None,
+        create_time: now,
+        update_time: now,
+        kind: Kind::Termination,
+        places: Vec::new(),
+        alternative: 0,
+        sold_out: Vec::new(),
+        on_failure: OnFailure::Keep,
+        cancellation: None,
+    }
+}
