@@ -5,6 +5,7 @@ pub mod client;
 pub mod codes;
 pub mod credentials;
 pub mod endpoint;
+pub mod limiter;
 pub mod tc3;
 pub mod wire;
 
@@ -12,12 +13,14 @@ use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use crate::domain::names::{AccountName, Region};
 use crate::domain::reason::Reason;
 use async_trait::async_trait;
+use limiter::Permit;
 use time::UtcDateTime;
 
 /// The most ids that one describe call may name.
 pub const IDS_PER_CALL_MAX: usize = 100;
 
-/// The calls that the gateway makes. Implemented over HTTP, and by the simulated world.
+/// The calls that the gateway makes. Implemented over HTTP, and by the simulated world. Each takes
+/// its [`Permit`], which it tells the answer to, by [`Permit::answered`].
 #[async_trait]
 pub trait Cloud: Send + Sync + std::fmt::Debug {
     /// The host that calls for `target` go to. What one host does not know, another may.
@@ -27,6 +30,7 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     /// of `signed_at`. Sends at most once. The cloud refuses it from 300 s after `signed_at`.
     async fn run_instances(
         &self,
+        permit: Permit,
         target: &Target,
         body: &[u8],
         signed_at: UtcDateTime,
@@ -36,6 +40,7 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     /// more, is left out of the answer.
     async fn describe_instances_status(
         &self,
+        permit: Permit,
         target: &Target,
         ids: &[InstanceId],
     ) -> Result<Vec<(InstanceId, InstanceState)>, CloudError>;
@@ -43,6 +48,7 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     /// The details of up to [`IDS_PER_CALL_MAX`] instances; left out as above.
     async fn describe_instances(
         &self,
+        permit: Permit,
         target: &Target,
         ids: &[InstanceId],
     ) -> Result<Vec<InstanceDetail>, CloudError>;
@@ -51,14 +57,17 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     /// `signed_at`. The cloud knows no token for it: look at the instances before each call.
     async fn terminate_instances(
         &self,
+        permit: Permit,
         target: &Target,
         ids: &[InstanceId],
         signed_at: UtcDateTime,
     ) -> Result<(), CloudError>;
 
-    /// Every visible instance that carries the tag: all pages, or an error.
+    /// Every visible instance that carries the tag: all pages, each with a permit of its own, or
+    /// an error.
     async fn find_by_tag(
         &self,
+        permit: Permit,
         target: &Target,
         key: &str,
         value: &str,

@@ -42,6 +42,8 @@ pub struct Config {
     pub journal: store::Settings,
     /// How to call the cloud.
     pub cloud: cloud::client::Settings,
+    /// How often it may be called.
+    pub cloud_limits: cloud::limiter::Settings,
     /// What callers may ask for.
     pub limits: Limits,
     /// The launch protocol.

@@ -4,6 +4,7 @@ use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::cloud::SettingsError;
 use crate::cloud::client::{CallRecord, HttpCloud, Observer};
+use crate::cloud::limiter::Limiter;
 use crate::config::Config;
 use crate::domain::causes::chain;
 use crate::grpc::Service;
@@ -87,6 +88,7 @@ impl Gateway {
         let rooms = operations::Rooms {
             store: store.clone(),
             cloud: Arc::new(cloud),
+            limiter: Limiter::new(config.cloud_limits, clock.clone(), metrics.cloud.clone()),
             clock: clock.clone(),
             metrics: metrics.clone(),
         };

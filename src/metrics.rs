@@ -2,8 +2,8 @@
 
 use crate::domain::operation::StateName;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use std::time::Duration;
 
@@ -60,6 +60,12 @@ pub struct Cloud {
     pub requests: IntCounterVec,
     /// Latency in seconds; `action`, `account`.
     pub request_seconds: HistogramVec,
+    /// Time until a call was permitted, in seconds; `action`, `class` of urgency.
+    pub permit_wait_seconds: HistogramVec,
+    /// Calls that the cloud refused for their rate; `action`.
+    pub rate_limited: IntCounterVec,
+    /// Calls a second that are permitted now; `account`, `action`.
+    pub permitted_rate: GaugeVec,
 }
 
 /// Launches and their polling.
@@ -168,7 +174,42 @@ impl Cloud {
                 &LATENCY_BUCKETS,
                 &["action", "account"],
             )?,
+            permit_wait_seconds: make.histograms(
+                "cvm_gateway_cloud_permit_wait_seconds",
+                "Time until a cloud call was permitted, by what it was for.",
+                &LATENCY_BUCKETS,
+                &["action", "class"],
+            )?,
+            rate_limited: make.counters(
+                "cvm_gateway_cloud_rate_limited_total",
+                "Cloud calls refused for their rate.",
+                &["action"],
+            )?,
+            permitted_rate: make.float_gauges(
+                "cvm_gateway_cloud_permitted_calls_per_second",
+                "Cloud calls a second that are permitted now.",
+                &["account", "action"],
+            )?,
         })
+    }
+
+    /// Counts a call that was permitted after a wait.
+    pub fn permitted(&self, action: &str, class: &str, waited: Duration) {
+        self.permit_wait_seconds
+            .with_label_values(&[action, class])
+            .observe(waited.as_secs_f64());
+    }
+
+    /// Counts a call that the cloud refused for its rate.
+    pub fn refused_for_rate(&self, action: &str) {
+        self.rate_limited.with_label_values(&[action]).inc();
+    }
+
+    /// Shows how many calls are permitted in 1,000 seconds.
+    pub fn permits(&self, account: &str, action: &str, per_1000_seconds: u32) {
+        self.permitted_rate
+            .with_label_values(&[account, action])
+            .set(f64::from(per_1000_seconds) / 1000.0);
     }
 
     /// Counts one completed call.
@@ -283,6 +324,17 @@ impl Make<'_> {
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Inconsistent> {
         let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
+        self.registry.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn float_gauges(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<GaugeVec, Inconsistent> {
+        let metric = GaugeVec::new(Opts::new(name, help), labels)?;
         self.registry.register(Box::new(metric.clone()))?;
         Ok(metric)
     }

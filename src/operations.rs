@@ -6,11 +6,13 @@ pub mod machine;
 mod poller;
 mod table;
 mod terminate;
+mod turns;
 mod watch;
 
 pub use watch::Watch;
 
 use crate::clock::Clock;
+use crate::cloud::limiter::Limiter;
 use crate::cloud::{Cloud, Target, body};
 use crate::domain::causes::chain;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
@@ -32,6 +34,7 @@ use tokio::sync::{Semaphore, watch as cell};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
+use turns::Turns;
 
 /// How launches are driven.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub struct Settings {
 pub struct Rooms {
     pub store: Store,
     pub cloud: Arc<dyn Cloud>,
+    /// What the calls of the cloud are permitted by; all that share an account must share it.
+    pub limiter: Limiter,
     pub clock: Clock,
     pub metrics: Metrics,
 }
@@ -125,12 +130,14 @@ struct Inner {
     settings: Settings,
     store: Store,
     cloud: Arc<dyn Cloud>,
+    limiter: Limiter,
     clock: Clock,
     metrics: Metrics,
     /// Names this process in leases.
     owner: String,
     table: Table,
     due: Due,
+    turns: Turns,
     polled: Polled,
     steps: Arc<Semaphore>,
     /// Until when the leases last renewed are valid.
@@ -148,6 +155,7 @@ impl Operations {
         let Rooms {
             store,
             cloud,
+            limiter,
             clock,
             metrics,
         } = rooms;
@@ -157,11 +165,13 @@ impl Operations {
             settings,
             store,
             cloud,
+            limiter,
             clock,
             metrics,
             owner: uuid::Uuid::new_v4().to_string(),
             table: Table::default(),
             due: Due::default(),
+            turns: Turns::default(),
             polled: Polled::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

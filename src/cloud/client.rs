@@ -2,6 +2,7 @@
 
 use super::credentials::Credentials;
 use super::endpoint::Endpoint;
+use super::limiter::{Action, Permit};
 use super::tc3;
 use super::wire::{self, Answer};
 use super::{Accepted, Cloud, CloudError, Fault, IDS_PER_CALL_MAX, SettingsError, Target};
@@ -26,8 +27,6 @@ const TAG_PAGES_MAX: usize = 20;
 
 /// Lower case, as it is signed; the charset as the cloud's own example has it.
 const CONTENT_TYPE: &str = "application/json; charset=utf-8";
-const RUN_INSTANCES: &str = "RunInstances";
-const TERMINATE_INSTANCES: &str = "TerminateInstances";
 const API_VERSION: &str = "2017-03-12";
 /// The cloud takes letters, digits and `-_ ,;.` here.
 const REQUEST_CLIENT: &str = concat!("cvm-gateway_", env!("CARGO_PKG_VERSION"));
@@ -179,6 +178,7 @@ impl HttpCloud {
 
     async fn call<T>(
         &self,
+        permit: &Permit,
         call: Call<'_>,
         read: impl FnOnce(&[u8]) -> Result<Answer<T>, CloudError>,
     ) -> Result<T, CloudError> {
@@ -188,6 +188,7 @@ impl HttpCloud {
             Err(error) => Err(error),
         };
         self.report(&call, self.clock.elapsed().saturating_sub(started), &result);
+        permit.answered(&result);
         result.map(|answer| answer.value)
     }
 
@@ -213,7 +214,7 @@ impl HttpCloud {
             headers: &[
                 ("content-type", CONTENT_TYPE),
                 ("host", &address.host),
-                ("x-tc-action", call.action),
+                ("x-tc-action", call.action.as_str()),
             ],
             payload: call.body,
         };
@@ -222,7 +223,7 @@ impl HttpCloud {
             .http
             .post(address.url)
             .header(header::CONTENT_TYPE, CONTENT_TYPE)
-            .header("x-tc-action", call.action)
+            .header("x-tc-action", call.action.as_str())
             .header("x-tc-version", API_VERSION)
             .header("x-tc-timestamp", signed.timestamp)
             .header("x-tc-region", region.as_str())
@@ -254,32 +255,32 @@ impl HttpCloud {
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
-                    action = call.action,
+                    action = call.action.as_str(),
                     account = %call.target.account,
                     region = %call.target.region,
                     class = class.as_str(),
                     code,
                     cloud_request_id = request_id,
                     latency_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-                    "cloud call {} ended {}", call.action, class.as_str()
+                    "cloud call {} ended {}", call.action.as_str(), class.as_str()
                 )
             };
         }
         match (class, call.action) {
-            (CallClass::Ok, RUN_INSTANCES | TERMINATE_INSTANCES) => line!(info),
+            (CallClass::Ok, Action::RunInstances | Action::TerminateInstances) => line!(info),
             // Polls that worked are many, and tell nothing that the operation's own lines do not.
             (CallClass::Ok, _) => line!(debug),
             (_, _) => line!(warn),
         }
         (self.observer)(CallRecord {
-            action: call.action,
+            action: call.action.as_str(),
             account: call.target.account.clone(),
             class,
             elapsed,
         });
     }
 
-    fn read_call<'a>(&self, action: &'static str, target: &'a Target, body: &'a [u8]) -> Call<'a> {
+    fn read_call<'a>(&self, action: Action, target: &'a Target, body: &'a [u8]) -> Call<'a> {
         Call {
             action,
             target,
@@ -308,48 +309,56 @@ impl Cloud for HttpCloud {
 
     async fn run_instances(
         &self,
+        permit: Permit,
         target: &Target,
         body: &[u8],
         signed_at: UtcDateTime,
     ) -> Result<Accepted, CloudError> {
         let call = Call {
-            action: RUN_INSTANCES,
+            action: Action::RunInstances,
             target,
             body,
             at: signed_at,
             timeout: self.settings.run_instances_timeout,
         };
-        self.call(call, wire::run_instances).await
+        self.call(&permit, call, wire::run_instances).await
     }
 
     async fn describe_instances_status(
         &self,
+        permit: Permit,
         target: &Target,
         ids: &[InstanceId],
     ) -> Result<Vec<(InstanceId, InstanceState)>, CloudError> {
         let Some(body) = ids_body(ids)? else {
             return Ok(Vec::new());
         };
-        let call = self.read_call("DescribeInstancesStatus", target, &body);
-        self.call(call, |answer| wire::describe_instances_status(answer, ids))
-            .await
+        let call = self.read_call(Action::DescribeInstancesStatus, target, &body);
+        self.call(&permit, call, |answer| {
+            wire::describe_instances_status(answer, ids)
+        })
+        .await
     }
 
     async fn describe_instances(
         &self,
+        permit: Permit,
         target: &Target,
         ids: &[InstanceId],
     ) -> Result<Vec<InstanceDetail>, CloudError> {
         let Some(body) = ids_body(ids)? else {
             return Ok(Vec::new());
         };
-        let call = self.read_call("DescribeInstances", target, &body);
-        self.call(call, |answer| wire::describe_instances(answer, ids))
-            .await
+        let call = self.read_call(Action::DescribeInstances, target, &body);
+        self.call(&permit, call, |answer| {
+            wire::describe_instances(answer, ids)
+        })
+        .await
     }
 
     async fn terminate_instances(
         &self,
+        permit: Permit,
         target: &Target,
         ids: &[InstanceId],
         signed_at: UtcDateTime,
@@ -360,17 +369,18 @@ impl Cloud for HttpCloud {
         }
         let body = wire::terminate(ids);
         let call = Call {
-            action: TERMINATE_INSTANCES,
+            action: Action::TerminateInstances,
             target,
             body: &body,
             at: signed_at,
             timeout: self.settings.run_instances_timeout,
         };
-        self.call(call, wire::terminate_instances).await
+        self.call(&permit, call, wire::terminate_instances).await
     }
 
     async fn find_by_tag(
         &self,
+        mut permit: Permit,
         target: &Target,
         key: &str,
         value: &str,
@@ -380,8 +390,8 @@ impl Cloud for HttpCloud {
         let mut offset = 0;
         for _ in 0..TAG_PAGES_MAX {
             let body = wire::by_tag(key, value, offset);
-            let call = self.read_call("DescribeInstances", target, &body);
-            let page = self.call(call, wire::describe_page).await?;
+            let call = self.read_call(Action::DescribeInstances, target, &body);
+            let page = self.call(&permit, call, wire::describe_page).await?;
             offset += page.instances.len();
             let empty = page.instances.is_empty();
             found.extend(page.instances.into_iter().map(|i| (i.id.clone(), i)));
@@ -393,6 +403,7 @@ impl Cloud for HttpCloud {
                     Fault::MalformedAnswer.error("the pages hold fewer instances than TotalCount")
                 );
             }
+            permit = permit.another().await;
         }
         Err(Fault::AnswerTooLarge.error(format!("more than {TAG_PAGES_MAX} pages carry the tag")))
     }
@@ -400,7 +411,7 @@ impl Cloud for HttpCloud {
 
 /// One call of the API.
 struct Call<'a> {
-    action: &'static str,
+    action: Action,
     target: &'a Target,
     body: &'a [u8],
     at: UtcDateTime,

@@ -35,6 +35,10 @@ const QUARANTINE_MIN: Duration = Duration::from_secs(540);
 /// The cloud's own figures for how long it knows a token end here.
 const TOKEN_TRUST_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The cloud allows 10 to 40; a raised limit is some hundreds.
+const CALLS_PER_SECOND_MAX: u32 = 10_000;
+/// How much more than another one an organisation may count.
+const WEIGHT_MAX: u32 = 1000;
 /// The larger of the two figures that the cloud's pages give.
 const INSTANCE_COUNT_MAX: u32 = 500;
 
@@ -45,6 +49,7 @@ const JOURNAL_URLS: &str = "is no journal; write sqlite://PATH or postgres://USE
      the latter into a file that `url_file` names";
 
 type Organizations = BTreeMap<OrganizationId, Organization>;
+type Weights = BTreeMap<OrganizationId, u32>;
 type Keys = HashMap<AccountName, Credential>;
 
 /// The whole configuration; `folder` is where its relative paths begin. Nothing only when a
@@ -53,17 +58,19 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let grpc = root.table("grpc", grpc);
     let admin_listen = root.table("admin", |admin| admin.loopback("listen", DEVELOPMENT));
     let mut names = Vec::new();
-    let (organizations, keys) = root.table("organizations", |table| {
+    let (organizations, weights, keys) = root.table("organizations", |table| {
         names = table.names();
         organizations(table, folder)
     });
     let identity = root.table("identity", |table| identity(table, &names));
     let journal = root.table("journal", |table| journal(table, folder));
     let regions = &mut Vec::new();
-    let cloud = root.table("cloud", |table| {
+    let (cloud, mut cloud_limits) = root.table("cloud", |table| {
         *regions = table.texts("regions", Region::parse);
-        cloud(table, folder)
+        let limits = table.table("limits", cloud_limits);
+        (cloud(table, folder), limits)
     });
+    cloud_limits.weights = weights;
     let instance_count_max = root.table("limits", |limits| {
         limits.count("instance_count_max", 1..=INSTANCE_COUNT_MAX)
     });
@@ -81,6 +88,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         identity: identity?,
         journal,
         cloud,
+        cloud_limits,
         limits: Limits {
             instance_count_max,
             regions: regions.iter().map(Region::to_string).collect(),
@@ -187,6 +195,16 @@ fn cloud(table: &mut Section<'_>, folder: &Path) -> Option<cloud::client::Settin
     })
 }
 
+fn cloud_limits(table: &mut Section<'_>) -> cloud::limiter::Settings {
+    let mut rate = |key| table.count(key, 1..=CALLS_PER_SECOND_MAX);
+    cloud::limiter::Settings {
+        run_instances_per_second: rate("run_instances_per_second"),
+        terminate_instances_per_second: rate("terminate_instances_per_second"),
+        describe_per_second: rate("describe_per_second"),
+        weights: Weights::new(),
+    }
+}
+
 fn endpoint(table: &mut Section<'_>) -> Option<Endpoint> {
     let regional = table.flag("regional");
     let of_domain = table.text_as("domain", |domain| Endpoint::parse(domain, regional, None));
@@ -232,18 +250,23 @@ fn size(count: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
-fn organizations(table: &mut Section<'_>, folder: &Path) -> (Organizations, Keys) {
+fn organizations(table: &mut Section<'_>, folder: &Path) -> (Organizations, Weights, Keys) {
     let (mut organizations, mut keys) = (Organizations::new(), Keys::new());
+    let mut weights = Weights::new();
     for name in table.names() {
         let found = table.table(&name, |table| {
             let id = OrganizationId::parse(&name);
             let id = id.map_err(|rule| table.refuse(rule)).ok();
+            if table.is_set("weight") {
+                let weight = table.count("weight", 1..=WEIGHT_MAX);
+                weights.extend(id.clone().map(|id| (id, weight)));
+            }
             let organization = organization(table, folder, &mut keys);
             Some((id?, organization?))
         });
         organizations.extend(found);
     }
-    (organizations, keys)
+    (organizations, weights, keys)
 }
 
 /// Adds the keys of its accounts to `keys`.

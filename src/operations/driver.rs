@@ -2,6 +2,7 @@
 
 use super::Inner;
 use super::machine::{self, CallEnd, Outcome, Step};
+use crate::cloud::limiter::{Action, Turn};
 use crate::cloud::{CloudError, Effect, Retry, Target, body};
 use crate::domain::causes::chain;
 use crate::domain::ids::OperationId;
@@ -57,6 +58,8 @@ impl Due {
 struct Stepping {
     inner: Arc<Inner>,
     lease: Lease,
+    /// The call that it may make.
+    turn: Option<Turn>,
     next: Next,
 }
 
@@ -64,6 +67,8 @@ struct Stepping {
 #[derive(Clone, Copy)]
 enum Next {
     Due(UtcDateTime),
+    /// Itself, when it is its turn to call.
+    Turn(Action),
     Poller,
     LetGo,
 }
@@ -89,7 +94,7 @@ impl Stepping {
 
     /// What comes of the next step; nothing when there is none to do now.
     async fn outcome(&mut self, operation: &Operation) -> Option<Outcome> {
-        let inner = &self.inner;
+        let inner = Arc::clone(&self.inner);
         let (epoch, timings) = (self.lease.epoch, &inner.settings.timings);
         let step = machine::next(operation, epoch, inner.clock.now(), timings);
         if inner.stop.is_cancelled() && matches!(step, Step::Begin | Step::LookUp | Step::BeginCall)
@@ -109,15 +114,32 @@ impl Stepping {
                 inner.came_to_rest(operation);
                 return None;
             }
-            Step::Begin => inner.begin(operation, epoch),
-            Step::Send => inner.send(operation).await,
+            // Its turn comes first: the attempt is signed as of the time that it is written down
+            // with, and would grow old in the queue.
+            Step::Begin => {
+                self.turn = Some(self.turn(Action::RunInstances)?);
+                inner.begin(operation, epoch)
+            }
+            Step::Send => {
+                let turn = self.turn(Action::RunInstances)?;
+                inner.send(operation, turn).await
+            }
             Step::Doubt => Outcome::Ambiguous {
                 why: "the process that was sending it ended".to_owned(),
             },
-            Step::BeginCall => Outcome::CallBegun { epoch },
-            Step::Call => Outcome::CallEnded(inner.call(operation).await),
+            Step::BeginCall => {
+                self.turn = Some(self.turn(Action::TerminateInstances)?);
+                Outcome::CallBegun { epoch }
+            }
+            Step::Call => {
+                let turn = self.turn(Action::TerminateInstances)?;
+                Outcome::CallEnded(inner.call(operation, turn).await)
+            }
             Step::DoubtCall => Outcome::CallEnded(CallEnd::default()),
-            Step::LookUp => inner.look_up(operation).await,
+            Step::LookUp => {
+                let turn = self.turn(Action::DescribeInstances)?;
+                inner.look_up(operation, turn).await
+            }
             Step::GiveUp => Outcome::Exhausted,
             Step::Escalate => Outcome::Stuck {
                 why: "it was in doubt for too long: the cloud could not be asked what it launched"
@@ -127,10 +149,29 @@ impl Stepping {
     }
 }
 
+impl Stepping {
+    /// The turn to call `action`. When it has not come, the step ends, and goes on once it has.
+    fn turn(&mut self, action: Action) -> Option<Turn> {
+        let turn = self.turn.take().filter(|turn| turn.action() == action);
+        if turn.is_none() {
+            self.next = Next::Turn(action);
+        }
+        turn
+    }
+}
+
 impl Drop for Stepping {
     fn drop(&mut self) {
         let (inner, id) = (&self.inner, self.lease.operation);
         match self.next {
+            Next::Turn(action) => {
+                inner.table.end_step(self.lease);
+                if inner.has_news(id) {
+                    inner.due.push(inner.clock.now(), id);
+                } else {
+                    inner.queue(id, action);
+                }
+            }
             Next::Due(at) => {
                 inner.table.end_step(self.lease);
                 inner.due.push(inner.or_now(id, at), id);
@@ -171,6 +212,7 @@ impl Inner {
             permit = Arc::clone(&self.steps).acquire_owned() => permit,
             () = self.stop.cancelled() => return,
         };
+        let turn = self.turns.take(id);
         // Not in hand: another process has it. Marked: a step is under way and will see to it.
         let Some((lease, operation)) = self.table.begin_step(id) else {
             return;
@@ -178,6 +220,7 @@ impl Inner {
         let stepping = Stepping {
             inner: Arc::clone(self),
             lease,
+            turn,
             next: Next::LetGo,
         };
         let span = tracing::info_span!(
@@ -320,7 +363,8 @@ impl Inner {
         }
     }
 
-    async fn send(&self, operation: &Operation) -> Outcome {
+    async fn send(&self, operation: &Operation, turn: Turn) -> Outcome {
+        let permit = turn.permit().await;
         let Some(attempt) = operation.attempts.last() else {
             return not_sent("Stale", "no attempt was written down");
         };
@@ -336,7 +380,7 @@ impl Inner {
         let target = target(operation);
         let answer = self
             .cloud
-            .run_instances(&target, body.as_bytes(), attempt.signed_at)
+            .run_instances(permit, &target, body.as_bytes(), attempt.signed_at)
             .await;
         match answer {
             Ok(accepted) => Outcome::Accepted {
@@ -350,10 +394,12 @@ impl Inner {
         }
     }
 
-    async fn look_up(&self, operation: &Operation) -> Outcome {
+    async fn look_up(&self, operation: &Operation, turn: Turn) -> Outcome {
+        let permit = turn.permit().await;
         let (target, key) = (target(operation), body::operation_tag_key());
         let value = operation.id.to_string();
-        match self.cloud.find_by_tag(&target, &key, &value).await {
+        let found = self.cloud.find_by_tag(permit, &target, &key, &value);
+        match found.await {
             Ok(found) => Outcome::Found(found),
             Err(error) => {
                 tracing::warn!(

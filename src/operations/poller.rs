@@ -4,6 +4,7 @@
 use super::Inner;
 use super::driver::target;
 use super::machine::{self, Observation, Outcome, Step};
+use crate::cloud::limiter::{Action, Class};
 use crate::cloud::{IDS_PER_CALL_MAX, Target, body};
 use crate::domain::ids::OperationId;
 use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
@@ -183,23 +184,26 @@ impl Inner {
     ) -> HashMap<InstanceId, Option<InstanceState>> {
         let calls = ids.chunks(IDS_PER_CALL_MAX).map(|batch| {
             let (inner, target, batch) = (Arc::clone(self), target.clone(), batch.to_vec());
-            self.metrics
-                .operations
-                .poll_batch_size
-                .observe(size(batch.len()));
             self.tasks.spawn(async move {
-                let answer = inner.cloud.describe_instances_status(&target, &batch).await;
-                (batch, answer)
+                let action = Action::DescribeInstancesStatus;
+                let permit = inner.permit(&target, action, Class::Poll).await?;
+                let batch_size = &inner.metrics.operations.poll_batch_size;
+                batch_size.observe(size(batch.len()));
+                let answer = inner
+                    .cloud
+                    .describe_instances_status(permit, &target, &batch);
+                Some((answer.await, batch))
             })
         });
         let mut states = HashMap::new();
         for call in calls.collect::<Vec<_>>() {
             match call.await {
-                Ok((batch, Ok(shown))) => {
+                Ok(None) => {} // the gateway stops
+                Ok(Some((Ok(shown), batch))) => {
                     states.extend(batch.into_iter().map(|id| (id, None)));
                     states.extend(shown.into_iter().map(|(id, state)| (id, Some(state))));
                 }
-                Ok((_, Err(error))) => {
+                Ok(Some((Err(error), _))) => {
                     tracing::warn!(account = %target.account, region = %target.region, code = error.code, "a poll failed; the next tick repeats it")
                 }
                 Err(error) => tracing::error!(%error, "a poll ended by a defect"),
@@ -216,7 +220,11 @@ impl Inner {
     ) -> HashMap<InstanceId, InstanceDetail> {
         let mut details = HashMap::new();
         for batch in ids.chunks(IDS_PER_CALL_MAX) {
-            match self.cloud.describe_instances(target, batch).await {
+            let action = Action::DescribeInstances;
+            let Some(permit) = self.permit(target, action, Class::Poll).await else {
+                return details; // the gateway stops
+            };
+            match self.cloud.describe_instances(permit, target, batch).await {
                 Ok(shown) => {
                     details.extend(shown.into_iter().map(|detail| (detail.id.clone(), detail)))
                 }

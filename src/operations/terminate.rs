@@ -3,6 +3,7 @@
 use super::driver::target;
 use super::machine::{CallEnd, callable};
 use super::{Inner, OperationError, Operations, Watch};
+use crate::cloud::limiter::{Action, Class, Turn};
 use crate::cloud::{CloudError, Effect, Retry, Target};
 use crate::domain::ids::{OperationId, RequestId};
 use crate::domain::instance::{Instance, InstanceId};
@@ -46,17 +47,25 @@ impl Operations {
 impl Inner {
     /// Asks the cloud to take back what it takes now. A batch that it refuses is asked for in
     /// halves, for it takes all machines of a call or none.
-    pub(super) async fn call(&self, operation: &Operation) -> CallEnd {
+    pub(super) async fn call(&self, operation: &Operation, turn: Turn) -> CallEnd {
         let State::Terminating(termination) = &operation.state else {
             return CallEnd::default();
         };
-        let target = target(operation);
+        let (target, action) = (target(operation), Action::TerminateInstances);
         let mut batches = vec![callable(operation, termination).collect::<Vec<_>>()];
         let mut end = CallEnd {
             refused: Vec::new(),
             undone: true,
         };
+        let mut permit = Some(turn.permit().await);
         while let Some(batch) = batches.pop() {
+            let permit = match permit.take() {
+                Some(first) => Some(first),
+                None => self.permit(&target, action, Class::Terminate).await,
+            };
+            let Some(permit) = permit else {
+                break; // the gateway stops
+            };
             let age = since(self.clock.now(), termination.call_at);
             if age > self.settings.timings.attempt_life || !self.lease_lasts() {
                 break;
@@ -64,7 +73,7 @@ impl Inner {
             let signed_at = termination.call_at;
             match self
                 .cloud
-                .terminate_instances(&target, &batch, signed_at)
+                .terminate_instances(permit, &target, &batch, signed_at)
                 .await
             {
                 Ok(()) => end.undone = false,

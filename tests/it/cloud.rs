@@ -8,12 +8,14 @@ use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::client::{ANSWER_BYTES_MAX, CallClass, HttpCloud, Settings};
 use cvm_gateway::cloud::credentials::{Credential, Credentials};
 use cvm_gateway::cloud::endpoint::Endpoint;
+use cvm_gateway::cloud::limiter::{self, Action, Class, Limiter, Permit};
 use cvm_gateway::cloud::{Accepted, Cloud, CloudError, Effect, Retry, Target, tc3};
 use cvm_gateway::domain::instance::{InstanceId, InstanceState};
 use cvm_gateway::domain::names::{AccountName, Region};
 use cvm_gateway::domain::reason::Reason;
+use cvm_gateway::metrics::Metrics;
 use secrecy::SecretString;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -29,6 +31,7 @@ const ACCEPTED: &str = r#"{"Response":{"InstanceIdSet":["ins-aaaaaaaa"],"Request
 
 struct Client {
     cloud: HttpCloud,
+    limiter: Limiter,
     classes: Arc<Mutex<Vec<(&'static str, CallClass)>>>,
 }
 
@@ -59,12 +62,31 @@ impl Client {
         });
         let credentials = Credentials::new(credentials);
         let cloud = HttpCloud::new(settings, credentials, Clock::system(), observer).unwrap();
-        Self { cloud, classes }
+        let rates = limiter::Settings {
+            run_instances_per_second: 1000,
+            terminate_instances_per_second: 1000,
+            describe_per_second: 1000,
+            weights: BTreeMap::new(),
+        };
+        let metrics = Metrics::new("test").unwrap().cloud;
+        Self {
+            cloud,
+            limiter: Limiter::new(rates, Clock::system(), metrics),
+            classes,
+        }
+    }
+
+    async fn permit(&self, action: Action) -> Permit {
+        let class = Class::Reconcile;
+        self.limiter
+            .permit(&target("prod"), "host", action, class)
+            .await
     }
 
     async fn launch(&self) -> Result<Accepted, CloudError> {
+        let permit = self.permit(Action::RunInstances).await;
         self.cloud
-            .run_instances(&target("prod"), BODY, SIGNED_AT)
+            .run_instances(permit, &target("prod"), BODY, SIGNED_AT)
             .await
     }
 
@@ -223,9 +245,10 @@ async fn what_never_left_is_not_sent() {
     assert_eq!(error.effect, Effect::NotSent);
     assert_eq!(error.retry, Retry::Backoff);
 
+    let permit = client.permit(Action::RunInstances).await;
     let error = client
         .cloud
-        .run_instances(&target("test"), BODY, SIGNED_AT)
+        .run_instances(permit, &target("test"), BODY, SIGNED_AT)
         .await
         .unwrap_err();
     assert_eq!(error.code, "NoCredential", "{error}");
@@ -272,9 +295,10 @@ async fn states_are_asked_for_by_id() {
     let server = Server::start(vec![answer(body)]).await;
     let client = Client::new(&format!("http://{}", server.address));
     let ids = [id("ins-1"), id("ins-2")];
+    let permit = client.permit(Action::DescribeInstancesStatus).await;
     let states = client
         .cloud
-        .describe_instances_status(&target("prod"), &ids)
+        .describe_instances_status(permit, &target("prod"), &ids)
         .await;
     assert_eq!(states, Ok(vec![(id("ins-1"), InstanceState::Running)]));
     let requests = server.requests();
@@ -289,13 +313,18 @@ async fn states_are_asked_for_by_id() {
 async fn no_ids_ask_for_nothing_and_too_many_are_refused() {
     let client = Client::new("http://127.0.0.1:1");
     let (cloud, target) = (&client.cloud, target("prod"));
-    assert_eq!(
-        cloud.describe_instances_status(&target, &[]).await,
-        Ok(Vec::new())
-    );
-    assert_eq!(cloud.describe_instances(&target, &[]).await, Ok(Vec::new()));
+    let permit = || client.permit(Action::DescribeInstances);
+    let none = cloud
+        .describe_instances_status(permit().await, &target, &[])
+        .await;
+    assert_eq!(none, Ok(Vec::new()));
+    let none = cloud.describe_instances(permit().await, &target, &[]).await;
+    assert_eq!(none, Ok(Vec::new()));
     let many: Vec<InstanceId> = (0..101).map(|n| id(&format!("ins-{n}"))).collect();
-    let error = cloud.describe_instances(&target, &many).await.unwrap_err();
+    let error = cloud
+        .describe_instances(permit().await, &target, &many)
+        .await
+        .unwrap_err();
     assert_eq!(error.code, "InvalidCall", "{error}");
     assert_eq!(error.effect, Effect::NotSent);
 }
@@ -323,7 +352,12 @@ async fn a_tag_is_looked_up_over_all_pages() {
     let client = Client::new(&format!("http://{}", server.address));
     let found = client
         .cloud
-        .find_by_tag(&target("prod"), "op", "o-1")
+        .find_by_tag(
+            client.permit(Action::DescribeInstances).await,
+            &target("prod"),
+            "op",
+            "o-1",
+        )
         .await
         .unwrap();
     assert_eq!(found.len(), 121);
@@ -339,7 +373,12 @@ async fn an_incomplete_look_up_is_an_error_not_an_absence() {
     let client = Client::new(&format!("http://{}", server.address));
     let error = client
         .cloud
-        .find_by_tag(&target("prod"), "op", "o-1")
+        .find_by_tag(
+            client.permit(Action::DescribeInstances).await,
+            &target("prod"),
+            "op",
+            "o-1",
+        )
         .await
         .unwrap_err();
     assert_eq!(error.code, "MalformedAnswer", "{error}");
@@ -351,7 +390,12 @@ async fn an_incomplete_look_up_is_an_error_not_an_absence() {
     let client = Client::new(&format!("http://{}", server.address));
     let error = client
         .cloud
-        .find_by_tag(&target("prod"), "op", "o-1")
+        .find_by_tag(
+            client.permit(Action::DescribeInstances).await,
+            &target("prod"),
+            "op",
+            "o-1",
+        )
         .await
         .unwrap_err();
     assert_eq!(error.code, "AnswerTooLarge", "{error}");
@@ -397,7 +441,13 @@ async fn every_call_is_logged_and_nothing_secret_is_printed() {
         region: Region::parse("ap-logged").unwrap(),
         ..target("prod")
     };
-    let launch = || client.cloud.run_instances(&target, body, SIGNED_AT);
+    let launch = async || {
+        let permit = client.permit(Action::RunInstances).await;
+        client
+            .cloud
+            .run_instances(permit, &target, body, SIGNED_AT)
+            .await
+    };
     launch().await.unwrap();
     launch().await.unwrap_err();
 

@@ -269,7 +269,7 @@ async fn labels_are_from_closed_sets() {
                 "DescribeInstancesStatus",
             ]),
         ),
-        ("class", names(&["ok", "refused"])),
+        ("class", names(&["ok", "refused", "launch", "poll"])),
         ("version", names(&[env!("CARGO_PKG_VERSION")])),
         (
             "state",

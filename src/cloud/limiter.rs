@@ -1,0 +1,335 @@
+//! Keeps the calls of each account below the cloud's limits, and shares them out: what is urgent
+//! first, launches by organisation.
+//!
+//! The cloud counts by account, host and action; so does this. A key's calls are spaced evenly,
+//! without bursts, so that no second holds more than its rate.
+
+mod lane;
+mod pace;
+mod queue;
+
+use super::{CloudError, Target};
+use crate::clock::Clock;
+use crate::domain::ids::OrganizationId;
+use crate::domain::names::AccountName;
+use crate::domain::reason::Reason;
+use crate::metrics;
+use lane::{Lane, Next};
+use queue::Ticket;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// How long after its slot a call may leave. The rates are 80 % of the cloud's limits, so a second
+/// holds no more than those even when calls gather that much.
+const LATE_MAX: Duration = Duration::from_millis(100);
+/// Keys that are kept although nobody uses them, so that regions by the thousand take no memory.
+const IDLE_LANES_MAX: usize = 1024;
+
+/// Rates, in calls a second; 0 counts as 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `RunInstances`.
+    pub run_instances_per_second: u32,
+    /// `TerminateInstances`.
+    pub terminate_instances_per_second: u32,
+    /// `DescribeInstances`, and as much again for `DescribeInstancesStatus`.
+    pub describe_per_second: u32,
+    /// What an organisation's launches count against those of others that wait for the same
+    /// account; 1 for one that is not here.
+    pub weights: BTreeMap<OrganizationId, u32>,
+}
+
+/// The actions of the cloud that the gateway calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    RunInstances,
+    TerminateInstances,
+    DescribeInstances,
+    DescribeInstancesStatus,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 4] = [
+        Self::RunInstances,
+        Self::TerminateInstances,
+        Self::DescribeInstances,
+        Self::DescribeInstancesStatus,
+    ];
+
+    /// The cloud's name of it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RunInstances => "RunInstances",
+            Self::TerminateInstances => "TerminateInstances",
+            Self::DescribeInstances => "DescribeInstances",
+            Self::DescribeInstancesStatus => "DescribeInstancesStatus",
+        }
+    }
+}
+
+/// What a call is for, the most urgent first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Gives machines back: each second costs money.
+    Terminate,
+    /// Looks up what a launch in doubt has made.
+    Reconcile,
+    /// Asks how machines are.
+    Poll,
+    /// Launches for an organisation.
+    Launch(OrganizationId),
+    /// Looks for machines that nobody knows of.
+    Sweep,
+}
+
+impl Class {
+    /// The class as a metric label.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Terminate => "terminate",
+            Self::Reconcile => "reconcile",
+            Self::Poll => "poll",
+            Self::Launch(_) => "launch",
+            Self::Sweep => "sweep",
+        }
+    }
+}
+
+/// Lets calls through. Clones share it.
+#[derive(Clone)]
+pub struct Limiter(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    weights: queue::Weights,
+    clock: Clock,
+    metrics: metrics::Cloud,
+    /// Calls made before may have been made by the process before this one.
+    since: Duration,
+    lanes: Mutex<BTreeMap<Key, Arc<Lane>>>,
+}
+
+/// What the cloud counts by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    account: AccountName,
+    host: String,
+    action: Action,
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter")
+            .field("settings", &self.0.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Limiter {
+    /// A limiter of this process alone.
+    #[must_use]
+    pub fn new(settings: Settings, clock: Clock, metrics: metrics::Cloud) -> Self {
+        Self(Arc::new(Inner {
+            weights: Arc::new(settings.weights.clone()),
+            settings,
+            since: clock.elapsed(),
+            clock,
+            metrics,
+            lanes: Mutex::default(),
+        }))
+    }
+
+    /// Waits until the account may call `action` at `host` for `class`. The wait has no end of its
+    /// own: drop the future to give it up, and its place is free.
+    pub async fn turn(&self, target: &Target, host: &str, action: Action, class: Class) -> Turn {
+        let lane = self.lane(&target.account, host, action);
+        let call = Call {
+            limiter: self.clone(),
+            account: target.account.clone(),
+            lane,
+            action,
+            class,
+        };
+        call.turn(false).await
+    }
+
+    /// As [`Limiter::turn`], for a call that is made at once.
+    pub async fn permit(
+        &self,
+        target: &Target,
+        host: &str,
+        action: Action,
+        class: Class,
+    ) -> Permit {
+        let turn = self.turn(target, host, action, class).await;
+        turn.permit().await
+    }
+
+    fn lane(&self, account: &AccountName, host: &str, action: Action) -> Arc<Lane> {
+        let key = Key {
+            account: account.clone(),
+            host: host.to_owned(),
+            action,
+        };
+        let lanes = self.0.lanes.lock();
+        let mut lanes = lanes.unwrap_or_else(PoisonError::into_inner);
+        if lanes.len() > IDLE_LANES_MAX {
+            let now = self.0.clock.elapsed();
+            lanes.retain(|_, lane| Arc::strong_count(lane) > 1 || !lane.is_idle(now));
+        }
+        let lane = lanes.entry(key).or_insert_with(|| {
+            let per_second = self.0.settings.per_second(action);
+            let weights = Arc::clone(&self.0.weights);
+            Arc::new(Lane::new(per_second, weights, self.0.since))
+        });
+        Arc::clone(lane)
+    }
+}
+
+impl Settings {
+    fn per_second(&self, action: Action) -> u32 {
+        match action {
+            Action::RunInstances => self.run_instances_per_second,
+            Action::TerminateInstances => self.terminate_instances_per_second,
+            Action::DescribeInstances | Action::DescribeInstancesStatus => self.describe_per_second,
+        }
+    }
+}
+
+/// What a turn is wanted for, and where.
+#[derive(Clone, Debug)]
+struct Call {
+    limiter: Limiter,
+    account: AccountName,
+    lane: Arc<Lane>,
+    action: Action,
+    class: Class,
+}
+
+/// A turn that has come. It passes quickly; who is late for it gets the next one.
+#[must_use]
+#[derive(Debug)]
+pub struct Turn {
+    call: Call,
+    slot: Duration,
+}
+
+/// Lets one call through that leaves now. Only a [`Limiter`] makes one.
+#[must_use]
+#[derive(Debug)]
+pub struct Permit {
+    call: Call,
+    slot: Duration,
+}
+
+impl Turn {
+    /// What may be called.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        self.call.action
+    }
+
+    /// The permission to call now: at once, or, when the turn has passed, at the next one, which
+    /// goes to who missed theirs before all others.
+    pub async fn permit(self) -> Permit {
+        let turn = if self.has_passed() {
+            self.call.turn(true).await
+        } else {
+            self
+        };
+        let Self { call, slot } = turn;
+        Permit { call, slot }
+    }
+
+    fn has_passed(&self) -> bool {
+        self.call.now() > self.slot + LATE_MAX
+    }
+}
+
+impl Permit {
+    /// The permission for one more call of the same kind, when its turn comes.
+    pub async fn another(self) -> Self {
+        self.call.turn(false).await.permit().await
+    }
+
+    /// Takes note of the call's answer: a refusal for the rate slows the key down.
+    pub fn answered<T>(&self, answer: &Result<T, CloudError>) {
+        let refused = |error: &CloudError| error.reason == Reason::CloudRateLimited;
+        if answer.as_ref().is_err_and(refused) {
+            let Call { lane, .. } = &self.call;
+            lane.refused(self.slot, self.call.now());
+            self.call
+                .metrics()
+                .refused_for_rate(self.call.action.as_str());
+            self.call.show_rate();
+        }
+    }
+}
+
+impl Call {
+    async fn turn(self, again: bool) -> Turn {
+        let started = self.now();
+        let place = Place::new(&self.lane, &self.class, again);
+        let slot = loop {
+            match self.lane.next(place.ticket, self.now()) {
+                Next::Go(slot) => break slot,
+                Next::SleepUntil(at) => {
+                    let sleep = at.saturating_sub(self.now());
+                    tokio::select! {
+                        biased;
+                        () = place.bell.notified() => {}
+                        () = self.limiter.0.clock.sleep(sleep) => {}
+                    }
+                }
+                Next::Wait => place.bell.notified().await,
+            }
+        };
+        drop(place);
+        let (action, class) = (self.action.as_str(), self.class.as_str());
+        let waited = self.now().saturating_sub(started);
+        self.metrics().permitted(action, class, waited);
+        self.show_rate();
+        Turn { call: self, slot }
+    }
+
+    fn now(&self) -> Duration {
+        self.limiter.0.clock.elapsed()
+    }
+
+    fn metrics(&self) -> &metrics::Cloud {
+        &self.limiter.0.metrics
+    }
+
+    fn show_rate(&self) {
+        let rate = self.lane.rate(self.now());
+        let (account, action) = (self.account.as_str(), self.action.as_str());
+        let rate = u32::try_from(rate).unwrap_or(u32::MAX);
+        self.metrics().permits(account, action, rate);
+    }
+}
+
+/// A place in a lane. Dropping it frees it.
+struct Place<'a> {
+    lane: &'a Lane,
+    ticket: Ticket,
+    bell: Arc<Notify>,
+}
+
+impl<'a> Place<'a> {
+    fn new(lane: &'a Lane, class: &Class, again: bool) -> Self {
+        let (ticket, bell) = lane.join(class, again);
+        Self { lane, ticket, bell }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.lane.leave(self.ticket);
+    }
+}
