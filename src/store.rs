@@ -5,6 +5,7 @@ mod engine;
 mod error;
 mod group;
 mod opening;
+mod owners;
 mod reserve;
 mod row;
 mod schema;
@@ -12,6 +13,7 @@ mod sql;
 mod writer;
 
 pub use error::{Cause, StoreError};
+pub use owners::Owner;
 
 use crate::domain::causes::chain;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};

@@ -6,7 +6,7 @@ use crate::domain::operation::Attempt;
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
 use crate::store::row::{Admit, Admitted, Change};
-use crate::store::{Saved, row, sql};
+use crate::store::{Saved, owners, row, sql};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use std::collections::HashSet;
@@ -289,6 +289,12 @@ async fn save_distinct(
         .filter_map(|(change, _)| Some((change.id, change.attempt.as_ref()?)))
         .collect();
     save_attempts(connection, &attempts).await?;
+    let named: Vec<_> = changes
+        .iter()
+        .filter(|(change, _)| updated.contains(&change.id))
+        .flat_map(|(change, _)| &change.named)
+        .collect();
+    owners::write(connection, &named).await?;
     for (change, saved) in changes {
         if updated.contains(&change.id) || is_saved(connection, change).await? {
             **saved = Saved::Done;

@@ -4,9 +4,9 @@
 use crate::store::engine::{self, Dialect, Target};
 use crate::store::error::StoreError;
 use crate::store::reserve::Reserve;
-use crate::store::{Settings, schema, sql};
+use crate::store::{Settings, owners, schema, sql};
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyPool};
+use sqlx::{Any, AnyPool, Connection};
 use std::fs::File;
 
 /// What an open journal consists of.
@@ -65,6 +65,9 @@ async fn prepare(
         engine::truncate_log(&mut connection, settings.busy_timeout).await?;
     }
     schema::migrate(&mut connection).await?;
+    let mut transaction = connection.begin_with(target.dialect().begin).await?;
+    owners::fill(&mut transaction).await?;
+    transaction.commit().await?;
     if target.is_sqlite() {
         sqlx::query(sql::RELEASE_ALL)
             .execute(&mut *connection)

@@ -1,9 +1,12 @@
 //! Rows ↔ domain. A bad row names its table, column and id, and never what is in it.
 
-use crate::domain::ids::OperationId;
+use crate::domain::ids::{Malformed, OperationId, OrganizationId};
+use crate::domain::instance::InstanceId;
 use crate::domain::millis;
+use crate::domain::names::{AccountName, Region};
 use crate::domain::operation::{Attempt, AttemptResult, Lease, Operation, StateName};
 use crate::store::error::{Cause, StoreError};
+use crate::store::owners::{Named, Owner};
 use crate::store::{NewOperation, Save, SealedBody};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +15,7 @@ use sqlx::any::AnyRow;
 use std::sync::Arc;
 
 const OPERATIONS: &str = "operations";
+const INSTANCES: &str = "instances";
 
 /// A new row of `operations`.
 pub(in crate::store) struct Admit {
@@ -60,6 +64,7 @@ pub(in crate::store) struct Change {
     pub(in crate::store) document: String,
     pub(in crate::store) update_time: i64,
     pub(in crate::store) attempt: Option<Attempt>,
+    pub(in crate::store) named: Vec<Named>,
 }
 
 impl Change {
@@ -73,6 +78,7 @@ impl Change {
             document: document(operation)?,
             update_time: millis::from_time(operation.update_time),
             attempt: operation.attempts.last().filter(|_| save.attempt).cloned(),
+            named: Named::all(operation),
         })
     }
 }
@@ -143,6 +149,29 @@ pub(in crate::store) fn body(
         .transpose()
         .map(|body| body.map(SealedBody::new))
         .map_err(|error| corrupt("body", id, Arc::new(Unreadable::from(error))))
+}
+
+/// The owner of a machine, of a row whose operation is `id`.
+pub(in crate::store) fn owner(row: &AnyRow) -> Result<Owner, StoreError> {
+    let text = |name| row.try_get::<String, _>(name);
+    let instance = text("instance_id")?;
+    let damaged = |column| {
+        let id = instance.clone();
+        move |error: Malformed| StoreError::Corrupt {
+            table: INSTANCES,
+            column,
+            id,
+            source: Arc::new(error),
+        }
+    };
+    Ok(Owner {
+        instance: InstanceId::parse(&instance).map_err(damaged("instance_id"))?,
+        operation: OperationId::parse(&text("id")?).map_err(damaged("operation_id"))?,
+        organization: OrganizationId::parse(&text("organization")?)
+            .map_err(damaged("organization"))?,
+        account: AccountName::parse(&text("account")?).map_err(damaged("account"))?,
+        region: Region::parse(&text("region")?).map_err(damaged("region"))?,
+    })
 }
 
 /// The state and the number of a row of the counts.

@@ -6,7 +6,7 @@ use sqlx::{AnyConnection, SqlStr};
 use std::sync::Arc;
 
 /// Every migration, oldest first; a released one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (
         1,
         "operations",
@@ -16,6 +16,11 @@ const MIGRATIONS: [(i64, &str, &str); 2] = [
         2,
         "states",
         include_str!("../../migrations/0002_states.sql"),
+    ),
+    (
+        3,
+        "instances",
+        include_str!("../../migrations/0003_instances.sql"),
     ),
 ];
 

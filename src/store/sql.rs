@@ -46,6 +46,11 @@ pub(in crate::store) const RELEASE_ALL: &str = concat!(
     at_rest!()
 );
 
+pub(in crate::store) const TAKE_CHORE: &str = "DELETE FROM chores WHERE name = $1 RETURNING name";
+
+pub(in crate::store) const PAGE: &str =
+    "SELECT id, document FROM operations WHERE id > $1 ORDER BY id LIMIT $2";
+
 pub(in crate::store) const PING: &str = "SELECT id FROM operations LIMIT 1";
 
 pub(in crate::store) const PROBE: &str = "INSERT INTO probe (id, writes) VALUES (1, 1) \
@@ -83,6 +88,33 @@ pub(in crate::store) fn attempt(rows: usize) -> AssertSqlSafe<String> {
          ON CONFLICT (operation_id, number) DO UPDATE SET result = excluded.result, \
          detail = excluded.detail, cloud_request_id = excluded.cloud_request_id",
         repeated("(?, ?, ?, ?, ?, ?, ?)", rows)
+    ))
+}
+
+/// Writes whose machines are; one that has an owner keeps it.
+pub(in crate::store) fn name(rows: usize) -> AssertSqlSafe<String> {
+    numbered(&format!(
+        "INSERT INTO instances \
+         (instance_id, operation_id, organization, account, region, create_time) VALUES {} \
+         ON CONFLICT (instance_id) DO NOTHING",
+        repeated("(?, ?, ?, ?, ?, ?)", rows)
+    ))
+}
+
+/// Whose machines are.
+pub(in crate::store) fn owners(rows: usize) -> AssertSqlSafe<String> {
+    numbered(&format!(
+        "SELECT instance_id, operation_id AS id, organization, account, region FROM instances \
+         WHERE instance_id IN ({})",
+        repeated("?", rows)
+    ))
+}
+
+/// Which ids are of operations.
+pub(in crate::store) fn known(rows: usize) -> AssertSqlSafe<String> {
+    numbered(&format!(
+        "SELECT id FROM operations WHERE id IN ({})",
+        repeated("?", rows)
     ))
 }
 

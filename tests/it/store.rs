@@ -3,13 +3,14 @@
 use crate::postgres;
 use cvm_gateway::clock::Clock;
 use cvm_gateway::domain::ids::{OperationId, OrganizationId, RequestId};
+use cvm_gateway::domain::instance::{Instance, InstanceId};
 use cvm_gateway::domain::names::{AccountName, Region};
 use cvm_gateway::domain::operation::{
     Attempt, AttemptResult, Kind, Lease, OnFailure, Operation, Reconciliation, State, StateName,
 };
 use cvm_gateway::metrics::Metrics;
 use cvm_gateway::store::{
-    Admission, NewOperation, Save, Saved, SealedBody, Settings, Store, StoreError,
+    Admission, NewOperation, Owner, Save, Saved, SealedBody, Settings, Store, StoreError,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::collections::HashSet;
@@ -53,6 +54,7 @@ contract! {
     saves_in_order_and_once
     journals_attempts
     purges_the_body_at_the_end
+    knows_whose_a_machine_is
     claims_what_nobody_steps
     renews_what_is_held
     releases_at_once
@@ -241,6 +243,42 @@ async fn purges_the_body_at_the_end(journal: Journal) {
     assert_eq!(store.body(accepted.id, 0).await.unwrap(), None);
     let unknown = OperationId::generate(NOW);
     assert_eq!(store.body(unknown, 0).await.unwrap(), None);
+}
+
+async fn knows_whose_a_machine_is(journal: Journal) {
+    let store = journal.open().await;
+    let ids = ["ins-1", "ins-2", "ins-3"].map(|id| InstanceId::parse(id).unwrap());
+    let launches = ["acme", "globex"].map(|organization| operation(organization, "r-1"));
+    for launch in &launches {
+        let lease = admit(&store, launch).await;
+        let mut launched = next(launch, State::Launched);
+        launched.instances = ids[..2].iter().cloned().map(Instance::named).collect();
+        let stale = Lease { epoch: 9, ..lease };
+        assert_eq!(save(&store, stale, &launched).await, Saved::LeaseLost);
+        assert!(
+            store
+                .owners(&ids)
+                .await
+                .unwrap()
+                .iter()
+                .all(|owner| owner.operation != launch.id)
+        );
+        save(&store, lease, &launched).await;
+        save(&store, lease, &next(&launched, State::Succeeded)).await;
+    }
+    let owners = store.owners(&ids).await.unwrap();
+    let whose = |owner: &Owner| (owner.instance.clone(), owner.operation);
+    let whose: HashSet<_> = owners.iter().map(whose).collect();
+    let first = launches[0].id;
+    let expected = [(ids[0].clone(), first), (ids[1].clone(), first)];
+    assert_eq!(whose, expected.into(), "who named it first");
+    assert_eq!(owners[0].organization.as_str(), "acme");
+    assert_eq!(owners[0].account.as_str(), "main");
+    assert_eq!(owners[0].region.as_str(), "ap-shanghai");
+
+    let unknown = OperationId::generate(NOW);
+    let known = store.known(&[unknown, launches[1].id]).await.unwrap();
+    assert_eq!(known, [launches[1].id].into());
 }
 
 async fn claims_what_nobody_steps(journal: Journal) {
@@ -439,7 +477,7 @@ async fn names_what_is_corrupt(journal: Journal) {
 async fn refuses_a_newer_schema(journal: Journal) {
     journal.open().await.close().await;
     journal
-        .run("UPDATE _sqlx_migrations SET version = 9999")
+        .run("UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1")
         .await;
     let error = journal.try_open().await.unwrap_err();
     assert!(matches!(error, StoreError::Newer { found: 9999 }));
@@ -493,9 +531,14 @@ async fn applies_every_migration_to_its_samples(journal: Journal) {
     let acme = OrganizationId::parse("acme").unwrap();
     let listed = store.list(&acme, &[], None, 100).await.unwrap();
     assert!(!listed.is_empty());
-    for operation in listed {
+    for operation in &listed {
         assert!(store.body(operation.id, 0).await.unwrap().is_some());
     }
+    let instances = listed.iter().flat_map(|operation| &operation.instances);
+    let instances: Vec<_> = instances.map(|instance| instance.id.clone()).collect();
+    assert!(!instances.is_empty());
+    let owners = store.owners(&instances).await.unwrap();
+    assert_eq!(owners.len(), instances.len(), "old journals are filled");
 }
 
 #[tokio::test]

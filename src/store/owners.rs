@@ -1,0 +1,150 @@
+//! Which operation launched a machine: rows that are written with the snapshot that first names it.
+
+use crate::domain::causes::chain;
+use crate::domain::ids::{OperationId, OrganizationId};
+use crate::domain::instance::InstanceId;
+use crate::domain::millis;
+use crate::domain::names::{AccountName, Region};
+use crate::domain::operation::{Kind, Operation};
+use crate::store::error::StoreError;
+use crate::store::{Store, row, sql};
+use sqlx::AnyConnection;
+use std::collections::HashSet;
+
+/// Operations that are read at once when a table is filled.
+const PAGE: i64 = 500;
+
+/// Whose a machine is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub instance: InstanceId,
+    /// The launch that it came of.
+    pub operation: OperationId,
+    pub organization: OrganizationId,
+    pub account: AccountName,
+    pub region: Region,
+}
+
+/// A new row of `instances`.
+pub(in crate::store) struct Named {
+    pub(in crate::store) instance: InstanceId,
+    pub(in crate::store) organization: OrganizationId,
+    pub(in crate::store) account: AccountName,
+    pub(in crate::store) region: Region,
+    pub(in crate::store) operation: OperationId,
+    pub(in crate::store) time: i64,
+}
+
+impl Named {
+    /// A row for each machine that the operation launches; a termination names those of others.
+    pub(in crate::store) fn all(operation: &Operation) -> Vec<Self> {
+        let launches = operation.kind == Kind::Launch;
+        let launched = operation.instances.iter().filter(|_| launches);
+        let named = launched.map(|instance| Self {
+            instance: instance.id.clone(),
+            organization: operation.organization.clone(),
+            account: operation.account.clone(),
+            region: operation.region.clone(),
+            operation: operation.id,
+            time: millis::from_time(operation.update_time),
+        });
+        named.collect()
+    }
+}
+
+impl Store {
+    /// Whose the machines are; none for one that no operation has named.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn owners(&self, machines: &[InstanceId]) -> Result<Vec<Owner>, StoreError> {
+        let mut owners = Vec::with_capacity(machines.len());
+        for piece in sql::pieces(machines) {
+            let mut query = sqlx::query(sql::owners(piece.len()));
+            for machine in piece {
+                query = query.bind(machine.as_str());
+            }
+            for row in query.fetch_all(&self.readers).await? {
+                owners.push(row::owner(&row)?);
+            }
+        }
+        Ok(owners)
+    }
+
+    /// Which of the operations are in the journal.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn known(
+        &self,
+        operations: &[OperationId],
+    ) -> Result<HashSet<OperationId>, StoreError> {
+        let mut known = HashSet::new();
+        for piece in sql::pieces(operations) {
+            let mut query = sqlx::query(sql::known(piece.len()));
+            for id in piece {
+                query = query.bind(id.to_string());
+            }
+            for row in query.fetch_all(&self.readers).await? {
+                known.insert(row::id(&row)?);
+            }
+        }
+        Ok(known)
+    }
+}
+
+/// Writes the rows of machines that have none.
+///
+/// # Errors
+/// As for every statement.
+pub(in crate::store) async fn write(
+    connection: &mut AnyConnection,
+    named: &[&Named],
+) -> Result<(), StoreError> {
+    for piece in sql::pieces(named) {
+        let mut query = sqlx::query(sql::name(piece.len()));
+        for named in piece {
+            query = query
+                .bind(named.instance.as_str())
+                .bind(named.operation.to_string())
+                .bind(named.organization.as_str())
+                .bind(named.account.as_str())
+                .bind(named.region.as_str())
+                .bind(named.time);
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Writes the rows of the operations that are older than the table, once in a journal's life. An
+/// operation that cannot be read has none, and is logged.
+///
+/// # Errors
+/// As for every statement.
+pub(in crate::store) async fn fill(connection: &mut AnyConnection) -> Result<(), StoreError> {
+    let chore = sqlx::query(sql::TAKE_CHORE).bind("instances");
+    if chore.fetch_optional(&mut *connection).await?.is_none() {
+        return Ok(());
+    }
+    let mut after = String::new();
+    loop {
+        let page = sqlx::query(sql::PAGE).bind(after.as_str()).bind(PAGE);
+        let rows = page.fetch_all(&mut *connection).await?;
+        let Some(last) = rows.last() else {
+            return Ok(());
+        };
+        after = row::id(last)?.to_string();
+        let mut named = Vec::new();
+        for row in &rows {
+            match row::operation(row) {
+                Ok(operation) => named.extend(Named::all(&operation)),
+                Err(error) => tracing::error!(
+                    error = chain(&error, ": "),
+                    "the machines of an operation are not known"
+                ),
+            }
+        }
+        write(connection, &named.iter().collect::<Vec<_>>()).await?;
+    }
+}
