@@ -1,5 +1,7 @@
 //! The cloud over HTTP: builds, signs, sends once, and judges what comes back.
 
+mod transport;
+
 use super::credentials::Credentials;
 use super::endpoint::Endpoint;
 use super::limiter::{Action, Permit};
@@ -12,13 +14,14 @@ use crate::domain::names::AccountName;
 use crate::domain::reason::Reason;
 use async_trait::async_trait;
 use reqwest::header::{self, HeaderValue};
-use reqwest::{Certificate, Client, Proxy, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use time::UtcDateTime;
+use transport::{http_client, lost, read_body};
 
 /// The longest answer that is read: 100 instances take about 200 KiB.
 pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -282,11 +285,25 @@ impl HttpCloud {
 
     fn read_call<'a>(&self, action: Action, target: &'a Target, body: &'a [u8]) -> Call<'a> {
         Call {
+            timeout: self.settings.read_timeout,
+            ..self.write_call(action, target, body, self.clock.now())
+        }
+    }
+
+    fn write_call<'a>(
+        &self,
+        action: Action,
+        target: &'a Target,
+        body: &'a [u8],
+        at: UtcDateTime,
+    ) -> Call<'a> {
+        let timeout = self.settings.run_instances_timeout;
+        Call {
             action,
             target,
             body,
-            at: self.clock.now(),
-            timeout: self.settings.read_timeout,
+            at,
+            timeout,
         }
     }
 }
@@ -314,13 +331,7 @@ impl Cloud for HttpCloud {
         body: &[u8],
         signed_at: UtcDateTime,
     ) -> Result<Accepted, CloudError> {
-        let call = Call {
-            action: Action::RunInstances,
-            target,
-            body,
-            at: signed_at,
-            timeout: self.settings.run_instances_timeout,
-        };
+        let call = self.write_call(Action::RunInstances, target, body, signed_at);
         self.call(&permit, call, wire::run_instances).await
     }
 
@@ -363,18 +374,9 @@ impl Cloud for HttpCloud {
         ids: &[InstanceId],
         signed_at: UtcDateTime,
     ) -> Result<(), CloudError> {
-        if ids.len() > IDS_PER_CALL_MAX {
-            let message = format!("{} ids in one call, above {IDS_PER_CALL_MAX}", ids.len());
-            return Err(Fault::InvalidCall.error(message));
-        }
+        within_bound(ids)?;
         let body = wire::terminate(ids);
-        let call = Call {
-            action: Action::TerminateInstances,
-            target,
-            body: &body,
-            at: signed_at,
-            timeout: self.settings.run_instances_timeout,
-        };
+        let call = self.write_call(Action::TerminateInstances, target, &body, signed_at);
         self.call(&permit, call, wire::terminate_instances).await
     }
 
@@ -420,11 +422,16 @@ struct Call<'a> {
 
 /// The body that asks for `ids`; none for no ids, because the cloud would answer with all it has.
 fn ids_body(ids: &[InstanceId]) -> Result<Option<Vec<u8>>, CloudError> {
-    if ids.len() > IDS_PER_CALL_MAX {
-        let message = format!("{} ids in one call, above {IDS_PER_CALL_MAX}", ids.len());
-        return Err(Fault::InvalidCall.error(message));
-    }
+    within_bound(ids)?;
     Ok((!ids.is_empty()).then(|| wire::by_ids(ids)))
+}
+
+fn within_bound(ids: &[InstanceId]) -> Result<(), CloudError> {
+    if ids.len() <= IDS_PER_CALL_MAX {
+        return Ok(());
+    }
+    let message = format!("{} ids in one call, above {IDS_PER_CALL_MAX}", ids.len());
+    Err(Fault::InvalidCall.error(message))
 }
 
 /// A header value that HTTP libraries neither print nor put into compression tables.
@@ -434,79 +441,4 @@ fn secret(text: &str) -> Result<HeaderValue, CloudError> {
     ))?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// Reads a whole answer, chunk by chunk so that a giant one is cut and not held.
-async fn read_body(mut response: Response) -> Result<Vec<u8>, CloudError> {
-    let status = response.status();
-    if status != StatusCode::OK {
-        return Err(refused_by_http(status));
-    }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(Fault::AnswerTooLarge.error(format!("more than {ANSWER_BYTES_MAX} bytes")));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-fn refused_by_http(status: StatusCode) -> CloudError {
-    let error = Fault::HttpStatus.error(format!("HTTP status {status}"));
-    if status.is_server_error() {
-        return CloudError {
-            reason: Reason::CloudUnavailable,
-            ..error
-        };
-    }
-    error
-}
-
-/// Judges a broken exchange. Only an error before there was a connection proves that no byte left.
-fn lost(error: &reqwest::Error) -> CloudError {
-    let fault = if error.is_builder() {
-        Fault::InvalidCall
-    } else if error.is_connect() {
-        Fault::ConnectFailed
-    } else {
-        Fault::ConnectionLost
-    };
-    fault.error(root_cause(error))
-}
-
-/// The last error of the chain says what happened; those before it only where.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that builds the HTTP client"
-)]
-fn http_client(settings: &Settings) -> Result<Client, SettingsError> {
-    let mut builder = Client::builder()
-        .user_agent(REQUEST_CLIENT)
-        .connect_timeout(settings.connect_timeout)
-        .pool_idle_timeout(settings.idle_timeout)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .no_proxy();
-    if let Some(url) = &settings.proxy {
-        let proxy = Proxy::all(url.expose_secret()).or(Err(SettingsError::Proxy))?;
-        builder = builder.proxy(proxy);
-    }
-    if let Some(pem) = &settings.ca_pem {
-        let certificates = Certificate::from_pem_bundle(pem).or(Err(SettingsError::CaFile))?;
-        if certificates.is_empty() {
-            return Err(SettingsError::CaFile);
-        }
-        builder = builder.tls_certs_merge(certificates);
-    }
-    builder.build().map_err(SettingsError::Client)
 }
