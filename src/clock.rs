@@ -1,5 +1,9 @@
-//! The only reader of time and the only sleeper: the system's clock, or a manual one for tests.
+//! The only reader of time and the only sleeper: the system's clock, a manual one for tests, or a
+//! simulation's.
 
+mod simulated;
+
+use simulated::Timers;
 use std::future::Future;
 use std::time::{Duration, Instant};
 use time::UtcDateTime;
@@ -13,6 +17,7 @@ pub struct Clock(Source);
 enum Source {
     System { started: Instant },
     Manual(watch::Sender<Manual>),
+    Simulated { start: UtcDateTime, timers: Timers },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +49,34 @@ impl Clock {
         Self(Source::Manual(sender))
     }
 
+    /// A clock that stands at `start` until [`Clock::skip`] moves it. A runtime whose only thread
+    /// calls that when it has nothing to do lives through hours in no time, always in the same order.
+    #[must_use]
+    pub fn simulated(start: UtcDateTime) -> Self {
+        let timers = Timers::default();
+        Self(Source::Simulated { start, timers })
+    }
+
+    /// Skips a simulation's time to where its first sleeper wakes; whether there is one.
+    pub fn skip(&self) -> bool {
+        match &self.0 {
+            Source::Simulated { timers, .. } => timers.skip(),
+            Source::System { .. } | Source::Manual(_) => false,
+        }
+    }
+
+    /// The same simulated time on a clock that goes wrong by `offset`; other clocks stay as they are.
+    #[must_use]
+    pub fn skewed(&self, offset: time::Duration) -> Self {
+        match self.0.clone() {
+            Source::Simulated { start, timers } => Self(Source::Simulated {
+                start: start + offset,
+                timers,
+            }),
+            other @ (Source::System { .. } | Source::Manual(_)) => Self(other),
+        }
+    }
+
     /// The current wall-clock time, to the millisecond, which is what the journal keeps.
     #[must_use]
     #[expect(
@@ -54,6 +87,9 @@ impl Clock {
         match &self.0 {
             Source::System { .. } => UtcDateTime::now().truncate_to_millisecond(),
             Source::Manual(sender) => sender.borrow().now,
+            Source::Simulated { start, timers } => {
+                (*start + timers.elapsed()).truncate_to_millisecond()
+            }
         }
     }
 
@@ -62,6 +98,7 @@ impl Clock {
     pub fn elapsed(&self) -> Duration {
         match &self.0 {
             Source::System { started } => started.elapsed(),
+            Source::Simulated { timers, .. } => timers.elapsed(),
             Source::Manual(sender) => {
                 let manual = *sender.borrow();
                 (manual.now - manual.started).unsigned_abs()
@@ -74,6 +111,7 @@ impl Clock {
     pub async fn sleep(&self, duration: Duration) {
         match &self.0 {
             Source::System { .. } => tokio::time::sleep(duration).await,
+            Source::Simulated { timers, .. } => timers.sleep(duration).await,
             Source::Manual(sender) => {
                 let until = sender.borrow().now + duration;
                 let mut ticks = sender.subscribe();
@@ -101,7 +139,7 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock forward and wakes who slept that long; a system clock ignores it.
+    /// Moves a manual clock forward and wakes who slept that long; other clocks ignore it.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(sender) = &self.0 {
             sender.send_modify(|manual| manual.now += by);
@@ -126,6 +164,36 @@ mod tests {
         sleep.await;
         assert_eq!(clock.now(), utc_datetime!(2026-01-01 00:00:10));
         assert_eq!(clock.elapsed(), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn simulated_time_skips_every_wait() {
+        let clock = Clock::simulated(utc_datetime!(2026-01-01 00:00));
+        assert!(!clock.skip(), "nobody sleeps");
+        let idle = clock.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .on_thread_park(move || {
+                idle.skip();
+            })
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            clock.sleep(Duration::from_secs(86_400)).await;
+            assert_eq!(clock.now(), utc_datetime!(2026-01-02 00:00));
+            assert_eq!(clock.elapsed(), Duration::from_secs(86_400));
+            let never = std::future::pending::<()>();
+            assert_eq!(clock.timeout(Duration::from_secs(1), never).await, None);
+            let late = clock.skewed(time::Duration::minutes(-1));
+            assert_eq!(late.now(), utc_datetime!(2026-01-01 23:59:01));
+            let both = tokio::join!(
+                biased;
+                late.sleep(Duration::from_secs(2)),
+                clock.sleep(Duration::from_secs(1))
+            );
+            assert_eq!(both, ((), ()));
+            assert_eq!(clock.now(), utc_datetime!(2026-01-02 00:00:03));
+        });
+        assert!(!clock.skip(), "who no longer waits is forgotten");
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ use crate::metrics::{self, Metrics};
 use crate::operations::{self, Operations};
 use crate::pb;
 use crate::pb::v1::cvm_gateway_service_server::{CvmGatewayServiceServer, SERVICE_NAME};
+use crate::random::Random;
 use crate::store::{Store, StoreError};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -86,6 +87,7 @@ impl Gateway {
             observer,
         )?;
         let rooms = operations::Rooms {
+            random: Random::system(),
             store: store.clone(),
             cloud: Arc::new(cloud),
             limiter: Limiter::new(config.cloud_limits, clock.clone(), metrics.cloud.clone()),

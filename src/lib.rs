@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod operations;
 pub mod pb;
 pub mod policy;
+pub mod random;
 pub mod simulator;
 pub mod store;
 pub mod terminal;

@@ -22,6 +22,7 @@ use crate::domain::reason::Reason;
 use crate::domain::spec::InstanceSpec;
 use crate::metrics::Metrics;
 use crate::policy::Grant;
+use crate::random::Random;
 use crate::store::{Admission, NewOperation, SealedBody, Store, StoreError};
 use driver::Due;
 use machine::Timings;
@@ -61,6 +62,7 @@ pub struct Rooms {
     /// What the calls of the cloud are permitted by; all that share an account must share it.
     pub limiter: Limiter,
     pub clock: Clock,
+    pub random: Random,
     pub metrics: Metrics,
 }
 
@@ -132,6 +134,7 @@ struct Inner {
     cloud: Arc<dyn Cloud>,
     limiter: Limiter,
     clock: Clock,
+    random: Random,
     metrics: Metrics,
     /// Names this process in leases.
     owner: String,
@@ -157,6 +160,7 @@ impl Operations {
             cloud,
             limiter,
             clock,
+            random,
             metrics,
         } = rooms;
         let inner = Arc::new(Inner {
@@ -168,7 +172,8 @@ impl Operations {
             limiter,
             clock,
             metrics,
-            owner: uuid::Uuid::new_v4().to_string(),
+            owner: random.uuid().to_string(),
+            random,
             table: Table::default(),
             due: Due::default(),
             turns: Turns::default(),
@@ -199,7 +204,8 @@ impl Operations {
             account: grant.account().clone(),
             region: grant.wish().region.clone(),
         };
-        let operation = accepted(grant, self.0.cloud.host(&target), now);
+        let id = self.new_id(now);
+        let operation = accepted(id, grant, self.0.cloud.host(&target), now);
         let mut bodies = Vec::new();
         for (alternative, spec) in (0..).zip(grant.wish().specs()) {
             let body = body::run_instances(&spec, operation.id, alternative)?;
@@ -344,6 +350,10 @@ impl Operations {
         }
     }
 
+    fn new_id(&self, now: UtcDateTime) -> OperationId {
+        OperationId::new(now, &self.0.random.bytes())
+    }
+
     fn follow(&self, operation: Operation, after_sequence: u64) -> Watch {
         Watch::new(Arc::clone(&self.0), operation, after_sequence)
     }
@@ -377,11 +387,11 @@ impl Inner {
 }
 
 /// What was granted, as the operation it begins as.
-fn accepted(grant: &Grant, host: String, now: UtcDateTime) -> Operation {
+fn accepted(id: OperationId, grant: &Grant, host: String, now: UtcDateTime) -> Operation {
     let (principal, wish) = (grant.principal(), grant.wish());
     let count = wish.spec.instance_count;
     Operation {
-        id: OperationId::generate(now),
+        id,
         organization: principal.organization.clone(),
         request_id: wish.request_id.clone(),
         principal: principal.name.clone(),

@@ -1,9 +1,11 @@
 //! The journal: every operation, durable before anything acts on it, in SQLite or PostgreSQL
 //! behind one struct and one SQL text.
 
+mod database;
 mod engine;
 mod error;
 mod group;
+mod model;
 mod opening;
 mod owners;
 mod reserve;
@@ -13,28 +15,20 @@ mod sql;
 mod writer;
 
 pub use error::{Cause, StoreError};
+pub use model::{Call, Commit, Model, Moment, Now, Weather};
 pub use owners::Owner;
 
-use crate::domain::causes::chain;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
-use crate::domain::millis;
+use crate::domain::instance::InstanceId;
 use crate::domain::operation::{Lease, Operation, StateName};
 use crate::metrics::Journal;
-use crate::store::group::{Command, Leasing, Reply};
-use crate::store::row::{Admit, Admitted, Change, bigint};
-use crate::store::writer::Writer;
+use database::Database;
 use secrecy::SecretString;
-use sqlx::AnyPool;
-use sqlx::any::AnyRow;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use time::UtcDateTime;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// Time since some fixed moment, for measuring commits.
 pub type Elapsed = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -58,13 +52,23 @@ pub struct Settings {
 
 /// The journal. Clones share it.
 #[derive(Clone)]
-pub struct Store {
-    readers: AnyPool,
-    queue: mpsc::Sender<Command>,
-    healthy: Arc<AtomicBool>,
-    fatal: watch::Receiver<Option<StoreError>>,
-    stop: CancellationToken,
-    tasks: TaskTracker,
+pub struct Store(Engine);
+
+/// What keeps the journal. One contract, tests/it/store.rs, binds all.
+#[derive(Clone)]
+enum Engine {
+    Database(Database),
+    Model(Model),
+}
+
+/// The same call, of whichever engine it is.
+macro_rules! either {
+    ($store:ident, $engine:ident => $call:expr) => {
+        match &$store.0 {
+            Engine::Database($engine) => $call,
+            Engine::Model($engine) => $call,
+        }
+    };
 }
 
 /// An operation to accept.
@@ -149,8 +153,6 @@ impl fmt::Debug for Store {
 
 /// Epoch of the lease of a new operation.
 const FIRST_EPOCH: u64 = 1;
-/// Later than every id that is ever made.
-const LAST_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 
 impl Store {
     /// Opens the journal, makes or updates its tables, and starts the task that writes. In SQLite
@@ -164,38 +166,14 @@ impl Store {
         metrics: Journal,
         elapsed: Elapsed,
     ) -> Result<Self, StoreError> {
-        let opened = opening::open(settings).await?;
-        let (sender, queue) = mpsc::channel(settings.queue.max(1));
-        let healthy = Arc::new(AtomicBool::new(true));
-        let (failing, fatal) = watch::channel(None);
-        let writer = Writer {
-            pool: opened.writers,
-            dialect: opened.dialect,
-            connection: Some(opened.connection),
-            queue,
-            batch: settings.batch.max(1),
-            metrics,
-            elapsed,
-            healthy: Arc::clone(&healthy),
-            fatal: failing,
-            reserve: opened.reserve,
-            purged: false,
-            logged: 0,
-            busy_timeout: settings.busy_timeout,
-            lock: opened.lock,
-        };
-        let stop = CancellationToken::new();
-        let tasks = TaskTracker::new();
-        tasks.spawn(writer.run(stop.clone()));
-        tasks.close();
-        Ok(Self {
-            readers: opened.readers,
-            queue: sender,
-            healthy,
-            fatal,
-            stop,
-            tasks,
-        })
+        let database = Database::open(settings, metrics, elapsed).await?;
+        Ok(Self(Engine::Database(database)))
+    }
+
+    /// The journal that `model` keeps in memory, for simulations.
+    #[must_use]
+    pub fn of_model(model: Model) -> Self {
+        Self(Engine::Model(model))
     }
 
     /// Makes an operation durable, unless its organisation used the `request_id` before. It may
@@ -204,26 +182,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Busy`] at once when the queue is full; and what writing may tell.
     pub async fn admit(&self, new: NewOperation) -> Result<Admission, StoreError> {
-        let admit = Box::new(Admit::new(new)?);
-        let id = admit.operation.id;
-        let request_hash = admit.request_hash.clone();
-        let (reply, answer) = oneshot::channel();
-        self.queue
-            .try_send(Command::Admit(admit, reply))
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => StoreError::Busy,
-                mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
-            })?;
-        match received(answer).await? {
-            Admitted::New => Ok(Admission::New(Lease {
-                operation: id,
-                epoch: FIRST_EPOCH,
-            })),
-            Admitted::Known(known) if row::request_hash(&known)? == request_hash => {
-                Ok(Admission::Replayed(row::operation(&known)?))
-            }
-            Admitted::Known(known) => Ok(Admission::Conflict(row::id(&known)?)),
-        }
+        either!(self, engine => engine.admit(new).await)
     }
 
     /// Writes snapshots in one transaction, in their order, each with its last attempt if so
@@ -232,8 +191,7 @@ impl Store {
     /// # Errors
     /// What writing may tell.
     pub async fn save(&self, saves: &[Save]) -> Result<Vec<Saved>, StoreError> {
-        let changes = saves.iter().map(Change::new).collect::<Result<_, _>>()?;
-        self.ask(|reply| Command::Save(changes, reply)).await
+        either!(self, engine => engine.save(saves).await)
     }
 
     /// Takes over up to `limit` operations that are not at rest and whose lease has run out, those
@@ -249,26 +207,7 @@ impl Store {
         ttl: Duration,
         limit: u32,
     ) -> Result<Vec<(Lease, Operation)>, StoreError> {
-        let rows = self
-            .lease(Leasing::Claim {
-                owner: owner.to_owned(),
-                now: millis::from_time(now),
-                ttl: bigint(ttl.as_millis()),
-                limit: limit.into(),
-            })
-            .await?;
-        let mut claimed = Vec::with_capacity(rows.len());
-        for row in &rows {
-            match row::claimed(row) {
-                Ok(operation) => claimed.push(operation),
-                Err(error) => tracing::error!(
-                    error = chain(&error, ": "),
-                    "an operation cannot be continued"
-                ),
-            }
-        }
-        claimed.sort_by_key(|(lease, _)| lease.operation);
-        Ok(claimed)
+        either!(self, engine => engine.claim(owner, now, ttl, limit).await)
     }
 
     /// Prolongs the owner's leases of the operations it holds; gives those that it has lost. Only
@@ -284,23 +223,7 @@ impl Store {
         now: UtcDateTime,
         ttl: Duration,
     ) -> Result<Vec<OperationId>, StoreError> {
-        let rows = self
-            .lease(Leasing::Renew {
-                owner: owner.to_owned(),
-                held: held.iter().map(OperationId::to_string).collect(),
-                now: millis::from_time(now),
-                ttl: bigint(ttl.as_millis()),
-            })
-            .await?;
-        let renewed = rows
-            .iter()
-            .map(row::id)
-            .collect::<Result<HashSet<_>, _>>()?;
-        Ok(held
-            .iter()
-            .copied()
-            .filter(|id| !renewed.contains(id))
-            .collect())
+        either!(self, engine => engine.renew(owner, held, now, ttl).await)
     }
 
     /// Ends all leases of an owner, so that others need not wait; gives how many.
@@ -308,8 +231,7 @@ impl Store {
     /// # Errors
     /// What writing may tell.
     pub async fn release(&self, owner: &str) -> Result<usize, StoreError> {
-        let owner = owner.to_owned();
-        Ok(self.lease(Leasing::Release { owner }).await?.len())
+        either!(self, engine => engine.release(owner).await)
     }
 
     /// An operation of the organisation.
@@ -321,12 +243,7 @@ impl Store {
         organization: &OrganizationId,
         id: OperationId,
     ) -> Result<Option<Operation>, StoreError> {
-        let row = sqlx::query(sql::GET)
-            .bind(organization.as_str())
-            .bind(id.to_string())
-            .fetch_optional(&self.readers)
-            .await?;
-        row.as_ref().map(row::operation).transpose()
+        either!(self, engine => engine.get(organization, id).await)
     }
 
     /// The operation that the organisation's `request_id` has, if it was made for the request of
@@ -340,17 +257,7 @@ impl Store {
         request_id: &RequestId,
         request_hash: &[u8; 32],
     ) -> Result<Option<Operation>, StoreError> {
-        let row = sqlx::query(sql::FIND_REQUEST)
-            .bind(organization.as_str())
-            .bind(request_id.as_str())
-            .fetch_optional(&self.readers)
-            .await?;
-        match &row {
-            Some(row) if row::request_hash(row)? == hex::encode(request_hash) => {
-                row::operation(row).map(Some)
-            }
-            Some(_) | None => Ok(None),
-        }
+        either!(self, engine => engine.find(organization, request_id, request_hash).await)
     }
 
     /// The body of an operation for the place `alternative`; none when it is final.
@@ -362,12 +269,7 @@ impl Store {
         id: OperationId,
         alternative: u32,
     ) -> Result<Option<SealedBody>, StoreError> {
-        let row = sqlx::query(sql::BODY)
-            .bind(id.to_string())
-            .fetch_optional(&self.readers)
-            .await?;
-        row.as_ref()
-            .map_or(Ok(None), |row| row::body(row, alternative))
+        either!(self, engine => engine.body(id, alternative).await)
     }
 
     /// Up to `limit` operations of the organisation, newest first, older than `before`, in one of
@@ -382,50 +284,26 @@ impl Store {
         before: Option<OperationId>,
         limit: u32,
     ) -> Result<Vec<Operation>, StoreError> {
-        let states: Vec<_> = StateName::ALL
-            .into_iter()
-            .filter(|state| filter.is_empty() || filter.contains(state))
-            .collect();
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let mut before = before.map_or_else(|| LAST_ID.to_owned(), |id| id.to_string());
-        let mut operations = Vec::new();
-        // More than once only when rows cannot be read: one must not hide the others.
-        while operations.len() < limit {
-            let wanted = limit - operations.len();
-            let rows = self
-                .list_rows(organization, &states, &before, wanted)
-                .await?;
-            for row in &rows {
-                match row::operation(row) {
-                    Ok(operation) => operations.push(operation),
-                    Err(error) => {
-                        tracing::error!(error = chain(&error, ": "), "a row is left out of a list");
-                    }
-                }
-            }
-            match rows.last() {
-                Some(last) if rows.len() == wanted => before = row::id(last)?.to_string(),
-                Some(_) | None => break,
-            }
-        }
-        Ok(operations)
+        either!(self, engine => engine.list(organization, filter, before, limit).await)
     }
 
-    async fn list_rows(
+    /// Whose the machines are; none for one that no operation has named.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn owners(&self, machines: &[InstanceId]) -> Result<Vec<Owner>, StoreError> {
+        either!(self, engine => engine.owners(machines).await)
+    }
+
+    /// Which of the operations are in the journal.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn known(
         &self,
-        organization: &OrganizationId,
-        states: &[StateName],
-        before: &str,
-        limit: usize,
-    ) -> Result<Vec<AnyRow>, StoreError> {
-        let mut query = sqlx::query(sql::LIST)
-            .bind(organization.as_str())
-            .bind(before)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX));
-        for state in states.iter().cycle().take(StateName::ALL.len()) {
-            query = query.bind(state.as_str());
-        }
-        Ok(query.fetch_all(&self.readers).await?)
+        operations: &[OperationId],
+    ) -> Result<HashSet<OperationId>, StoreError> {
+        either!(self, engine => engine.known(operations).await)
     }
 
     /// How many operations are in each state that has any.
@@ -433,8 +311,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     pub async fn counts(&self) -> Result<Vec<(StateName, i64)>, StoreError> {
-        let rows = sqlx::query(sql::COUNTS).fetch_all(&self.readers).await?;
-        rows.iter().map(row::count).collect()
+        either!(self, engine => engine.counts().await)
     }
 
     /// Whether the journal can be read, and written too if the last write failed.
@@ -442,48 +319,18 @@ impl Store {
     /// # Errors
     /// What reading and writing may tell.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        if self.queue.is_closed() {
-            return Err(StoreError::Closed);
-        }
-        if !self.healthy.load(Ordering::Relaxed) {
-            self.lease(Leasing::Probe).await?;
-        }
-        sqlx::query(sql::PING).fetch_optional(&self.readers).await?;
-        Ok(())
+        either!(self, engine => engine.ping().await)
     }
 
     /// Returns when the disk failed: what is durable is no longer known, and the process must end.
     pub async fn failed(&self) -> StoreError {
-        let mut fatal = self.fatal.clone();
-        let error = fatal.wait_for(Option::is_some).await.ok();
-        let error = error.and_then(|error| error.clone());
-        match error {
-            Some(error) => error,
-            None => std::future::pending().await,
-        }
+        either!(self, engine => engine.failed().await)
     }
 
     /// Writes what waits, then closes every connection and gives up the lock.
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.stop.cancel();
-        self.tasks.wait().await;
+        either!(self, engine => engine.close().await)
     }
-
-    async fn lease(&self, leasing: Leasing) -> Result<Vec<AnyRow>, StoreError> {
-        self.ask(|reply| Command::Lease(leasing, reply)).await
-    }
-
-    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.queue.send(command(reply)).await;
-        sent.map_err(|_closed| StoreError::Closed)?;
-        received(answer).await
-    }
-}
-
-async fn received<T>(answer: oneshot::Receiver<Result<T, StoreError>>) -> Result<T, StoreError> {
-    answer.await.unwrap_or(Err(StoreError::Closed))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Who calls, what they call their wish, and what we call it.
 
+use crate::domain::millis;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use time::UtcDateTime;
@@ -32,16 +33,19 @@ pub struct OperationId(Uuid);
 const RESOURCE_PREFIX: &str = "operations/";
 
 impl OperationId {
-    /// A new id of the moment `now`, with 74 random bits.
+    /// A new id of the moment `now`, with 74 of these random bits.
+    #[must_use]
+    pub fn new(now: UtcDateTime, random: &[u8; 10]) -> Self {
+        let millis = u64::try_from(millis::from_time(now)).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, random).into_uuid())
+    }
+
+    /// A new id of the moment `now`, with the system's randomness.
     #[must_use]
     pub fn generate(now: UtcDateTime) -> Self {
-        let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
-        let context = uuid::NoContext;
-        Self(Uuid::new_v7(uuid::Timestamp::from_unix(
-            context,
-            seconds,
-            now.nanosecond(),
-        )))
+        // Without the bytes that hold the version and the variant.
+        let [a, b, c, d, e, f, _, _, _, g, h, i, j, ..] = Uuid::new_v4().into_bytes();
+        Self::new(now, &[a, b, c, d, e, f, g, h, i, j])
     }
 
     /// Parses the bare UUID.

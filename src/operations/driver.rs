@@ -198,6 +198,7 @@ impl Inner {
                 Err(next) => {
                     let until = next.unwrap_or_else(|| self.clock.now() + IDLE);
                     tokio::select! {
+                        biased;
                         () = self.due.pushed.notified() => {}
                         () = self.clock.sleep_until(until) => {}
                         () = self.stop.cancelled() => {}
@@ -209,6 +210,7 @@ impl Inner {
 
     async fn spawn_step(self: &Arc<Self>, id: OperationId) {
         let permit = tokio::select! {
+            biased;
             permit = Arc::clone(&self.steps).acquire_owned() => permit,
             () = self.stop.cancelled() => return,
         };

@@ -24,6 +24,7 @@ impl Inner {
             };
             self.told_of(kept);
             tokio::select! {
+                biased;
                 () = self.clock.sleep(self.settings.lease / 3) => {}
                 () = self.stop.cancelled() => {}
             }

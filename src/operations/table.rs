@@ -2,14 +2,14 @@
 
 use crate::domain::ids::OperationId;
 use crate::domain::operation::{Cancellation, Lease, Operation, StateName};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 /// What is in hand. A snapshot is a latest-value cell: writing it never waits for its readers.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    held: Mutex<HashMap<OperationId, Held>>,
+    held: Mutex<BTreeMap<OperationId, Held>>,
 }
 
 #[derive(Debug)]
@@ -122,7 +122,7 @@ impl Table {
         self.lock().len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<OperationId, Held>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<OperationId, Held>> {
         // Every change is a single call on the map, so a panic elsewhere cannot leave it half done.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -37,7 +37,8 @@ impl Operations {
             region: instances.region.clone(),
         };
         let host = self.0.cloud.host(&target);
-        let operation = leaving(grant, request_id, host, timeout, self.0.clock.now());
+        let now = self.0.clock.now();
+        let operation = leaving(self.new_id(now), grant, request_id, host, timeout, now);
         let fingerprint = fingerprint(&instances.ids);
         let bodies = vec![SealedBody::new(Vec::new())];
         self.begin(operation, bodies, fingerprint).await
@@ -119,6 +120,7 @@ fn fingerprint(ids: &[InstanceId]) -> [u8; 32] {
 
 /// What was granted, as the operation it begins as.
 fn leaving(
+    id: OperationId,
     grant: &TerminationGrant,
     request_id: RequestId,
     host: String,
@@ -133,7 +135,7 @@ fn leaving(
         note: String::new(),
     };
     Operation {
-        id: OperationId::generate(now),
+        id,
         organization: principal.organization.clone(),
         request_id,
         principal: principal.name.clone(),

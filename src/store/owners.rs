@@ -6,8 +6,9 @@ use crate::domain::instance::InstanceId;
 use crate::domain::millis;
 use crate::domain::names::{AccountName, Region};
 use crate::domain::operation::{Kind, Operation};
+use crate::store::database::Database;
 use crate::store::error::StoreError;
-use crate::store::{Store, row, sql};
+use crate::store::{row, sql};
 use sqlx::AnyConnection;
 use std::collections::HashSet;
 
@@ -36,6 +37,17 @@ pub(in crate::store) struct Named {
 }
 
 impl Named {
+    /// As it is read.
+    pub(in crate::store) fn owner(&self) -> Owner {
+        Owner {
+            instance: self.instance.clone(),
+            operation: self.operation,
+            organization: self.organization.clone(),
+            account: self.account.clone(),
+            region: self.region.clone(),
+        }
+    }
+
     /// A row for each machine that the operation launches; a termination names those of others.
     pub(in crate::store) fn all(operation: &Operation) -> Vec<Self> {
         let launches = operation.kind == Kind::Launch;
@@ -52,12 +64,11 @@ impl Named {
     }
 }
 
-impl Store {
-    /// Whose the machines are; none for one that no operation has named.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
-    pub async fn owners(&self, machines: &[InstanceId]) -> Result<Vec<Owner>, StoreError> {
+impl Database {
+    pub(in crate::store) async fn owners(
+        &self,
+        machines: &[InstanceId],
+    ) -> Result<Vec<Owner>, StoreError> {
         let mut owners = Vec::with_capacity(machines.len());
         for piece in sql::pieces(machines) {
             let mut query = sqlx::query(sql::owners(piece.len()));
@@ -71,11 +82,7 @@ impl Store {
         Ok(owners)
     }
 
-    /// Which of the operations are in the journal.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
-    pub async fn known(
+    pub(in crate::store) async fn known(
         &self,
         operations: &[OperationId],
     ) -> Result<HashSet<OperationId>, StoreError> {

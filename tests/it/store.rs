@@ -1,4 +1,5 @@
-//! The journal's promises: every case runs on SQLite and on PostgreSQL.
+//! The journal's promises: every case runs on SQLite, on PostgreSQL, and on the model in memory
+//! unless it is about what is in the database's own hands.
 
 use crate::postgres;
 use cvm_gateway::clock::Clock;
@@ -10,7 +11,7 @@ use cvm_gateway::domain::operation::{
 };
 use cvm_gateway::metrics::Metrics;
 use cvm_gateway::store::{
-    Admission, NewOperation, Owner, Save, Saved, SealedBody, Settings, Store, StoreError,
+    Admission, Model, NewOperation, Owner, Save, Saved, SealedBody, Settings, Store, StoreError,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::collections::HashSet;
@@ -43,6 +44,35 @@ macro_rules! contract {
             })+
         }
     };
+}
+
+macro_rules! contract_of_the_model {
+    ($($case:ident)+) => {
+        mod on_the_model {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case(super::Journal::model()).await;
+            })+
+        }
+    };
+}
+
+contract_of_the_model! {
+    admits_replays_and_refuses
+    one_of_many_racers_is_new
+    a_bad_write_does_not_fail_its_neighbours
+    saves_only_under_the_current_lease
+    saves_only_the_next_sequence
+    saves_in_order_and_once
+    journals_attempts
+    purges_the_body_at_the_end
+    knows_whose_a_machine_is
+    claims_what_nobody_steps
+    renews_what_is_held
+    releases_at_once
+    lists_newest_first
+    counts_by_state
+    survives_being_reopened
 }
 
 contract! {
@@ -709,6 +739,7 @@ async fn a_lost_answer_to_a_commit_changes_nothing() {
 struct Journal {
     url: String,
     folder: Option<PathBuf>,
+    model: Option<Model>,
 }
 
 impl Journal {
@@ -719,6 +750,7 @@ impl Journal {
         Self {
             url: format!("sqlite://{}/journal.db", folder.display()),
             folder: Some(folder),
+            model: None,
         }
     }
 
@@ -726,6 +758,15 @@ impl Journal {
         Self {
             url: postgres::new_database().await,
             folder: None,
+            model: None,
+        }
+    }
+
+    fn model() -> Self {
+        Self {
+            url: String::new(),
+            folder: None,
+            model: Some(Model::new(Arc::new(|| NOW))),
         }
     }
 
@@ -738,6 +779,10 @@ impl Journal {
     }
 
     async fn try_open(&self) -> Result<Store, StoreError> {
+        if let Some(model) = &self.model {
+            let fair = Arc::new(|_, _| Box::pin(std::future::ready(Ok(()))) as _);
+            return Ok(Store::of_model(model.under(fair)));
+        }
         let settings = Settings {
             url: self.url.clone().into(),
             pool_size: 2,
@@ -777,6 +822,9 @@ impl Journal {
     }
 
     async fn attempts(&self) -> Vec<String> {
+        if let Some(model) = &self.model {
+            return model.attempts().iter().map(modelled_attempt).collect();
+        }
         let sql = "SELECT number, result, detail, cloud_request_id FROM attempts ORDER BY number";
         let rows = sqlx::query(sql)
             .fetch_all(&mut self.connect().await)
@@ -798,6 +846,19 @@ impl Drop for Journal {
             std::fs::remove_dir_all(folder).unwrap();
         }
     }
+}
+
+/// As the database shows it.
+fn modelled_attempt((_, attempt): &(OperationId, Attempt)) -> String {
+    let (result, detail) = match &attempt.result {
+        AttemptResult::Pending => ("PENDING", "-"),
+        AttemptResult::Accepted => ("ACCEPTED", "-"),
+        AttemptResult::Refused(detail) => ("REFUSED", detail.as_str()),
+        AttemptResult::NotSent(detail) => ("NOT_SENT", detail.as_str()),
+        AttemptResult::Ambiguous(detail) => ("AMBIGUOUS", detail.as_str()),
+    };
+    let request = attempt.cloud_request_id.as_deref().unwrap_or("-");
+    format!("{} {result} {detail} {request}", attempt.number)
 }
 
 /// Runs futures at once, on one task.

@@ -1,0 +1,312 @@
+//! The journal in SQLite or PostgreSQL: one writer for all, and readers beside it.
+
+use crate::domain::causes::chain;
+use crate::domain::ids::{OperationId, OrganizationId, RequestId};
+use crate::domain::millis;
+use crate::domain::operation::{Lease, Operation, StateName};
+use crate::metrics::Journal;
+use crate::store::error::StoreError;
+use crate::store::group::{Command, Leasing, Reply};
+use crate::store::row::{self, Admit, Admitted, Change, bigint};
+use crate::store::writer::Writer;
+use crate::store::{
+    Admission, Elapsed, FIRST_EPOCH, NewOperation, Save, Saved, SealedBody, Settings, opening, sql,
+};
+use sqlx::AnyPool;
+use sqlx::any::AnyRow;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use time::UtcDateTime;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Later than every id that is ever made.
+const LAST_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+
+/// A database that is open. Clones share it.
+#[derive(Clone)]
+pub(in crate::store) struct Database {
+    pub(in crate::store) readers: AnyPool,
+    queue: mpsc::Sender<Command>,
+    healthy: Arc<AtomicBool>,
+    fatal: watch::Receiver<Option<StoreError>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Database {
+    pub(in crate::store) async fn open(
+        settings: &Settings,
+        metrics: Journal,
+        elapsed: Elapsed,
+    ) -> Result<Self, StoreError> {
+        let opened = opening::open(settings).await?;
+        let (sender, queue) = mpsc::channel(settings.queue.max(1));
+        let healthy = Arc::new(AtomicBool::new(true));
+        let (failing, fatal) = watch::channel(None);
+        let writer = Writer {
+            pool: opened.writers,
+            dialect: opened.dialect,
+            connection: Some(opened.connection),
+            queue,
+            batch: settings.batch.max(1),
+            metrics,
+            elapsed,
+            healthy: Arc::clone(&healthy),
+            fatal: failing,
+            reserve: opened.reserve,
+            purged: false,
+            logged: 0,
+            busy_timeout: settings.busy_timeout,
+            lock: opened.lock,
+        };
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        tasks.spawn(writer.run(stop.clone()));
+        tasks.close();
+        Ok(Self {
+            readers: opened.readers,
+            queue: sender,
+            healthy,
+            fatal,
+            stop,
+            tasks,
+        })
+    }
+
+    pub(in crate::store) async fn admit(&self, new: NewOperation) -> Result<Admission, StoreError> {
+        let admit = Box::new(Admit::new(new)?);
+        let id = admit.operation.id;
+        let request_hash = admit.request_hash.clone();
+        let (reply, answer) = oneshot::channel();
+        self.queue
+            .try_send(Command::Admit(admit, reply))
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+                mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
+            })?;
+        match received(answer).await? {
+            Admitted::New => Ok(Admission::New(Lease {
+                operation: id,
+                epoch: FIRST_EPOCH,
+            })),
+            Admitted::Known(known) if row::request_hash(&known)? == request_hash => {
+                Ok(Admission::Replayed(row::operation(&known)?))
+            }
+            Admitted::Known(known) => Ok(Admission::Conflict(row::id(&known)?)),
+        }
+    }
+
+    pub(in crate::store) async fn save(&self, saves: &[Save]) -> Result<Vec<Saved>, StoreError> {
+        let changes = saves.iter().map(Change::new).collect::<Result<_, _>>()?;
+        self.ask(|reply| Command::Save(changes, reply)).await
+    }
+
+    pub(in crate::store) async fn claim(
+        &self,
+        owner: &str,
+        now: UtcDateTime,
+        ttl: Duration,
+        limit: u32,
+    ) -> Result<Vec<(Lease, Operation)>, StoreError> {
+        let rows = self
+            .lease(Leasing::Claim {
+                owner: owner.to_owned(),
+                now: millis::from_time(now),
+                ttl: bigint(ttl.as_millis()),
+                limit: limit.into(),
+            })
+            .await?;
+        let mut claimed = Vec::with_capacity(rows.len());
+        for row in &rows {
+            match row::claimed(row) {
+                Ok(operation) => claimed.push(operation),
+                Err(error) => tracing::error!(
+                    error = chain(&error, ": "),
+                    "an operation cannot be continued"
+                ),
+            }
+        }
+        claimed.sort_by_key(|(lease, _)| lease.operation);
+        Ok(claimed)
+    }
+
+    pub(in crate::store) async fn renew(
+        &self,
+        owner: &str,
+        held: &[OperationId],
+        now: UtcDateTime,
+        ttl: Duration,
+    ) -> Result<Vec<OperationId>, StoreError> {
+        let rows = self
+            .lease(Leasing::Renew {
+                owner: owner.to_owned(),
+                held: held.iter().map(OperationId::to_string).collect(),
+                now: millis::from_time(now),
+                ttl: bigint(ttl.as_millis()),
+            })
+            .await?;
+        let renewed = rows
+            .iter()
+            .map(row::id)
+            .collect::<Result<HashSet<_>, _>>()?;
+        Ok(held
+            .iter()
+            .copied()
+            .filter(|id| !renewed.contains(id))
+            .collect())
+    }
+
+    pub(in crate::store) async fn release(&self, owner: &str) -> Result<usize, StoreError> {
+        let owner = owner.to_owned();
+        Ok(self.lease(Leasing::Release { owner }).await?.len())
+    }
+
+    pub(in crate::store) async fn get(
+        &self,
+        organization: &OrganizationId,
+        id: OperationId,
+    ) -> Result<Option<Operation>, StoreError> {
+        let row = sqlx::query(sql::GET)
+            .bind(organization.as_str())
+            .bind(id.to_string())
+            .fetch_optional(&self.readers)
+            .await?;
+        row.as_ref().map(row::operation).transpose()
+    }
+
+    pub(in crate::store) async fn find(
+        &self,
+        organization: &OrganizationId,
+        request_id: &RequestId,
+        request_hash: &[u8; 32],
+    ) -> Result<Option<Operation>, StoreError> {
+        let row = sqlx::query(sql::FIND_REQUEST)
+            .bind(organization.as_str())
+            .bind(request_id.as_str())
+            .fetch_optional(&self.readers)
+            .await?;
+        match &row {
+            Some(row) if row::request_hash(row)? == hex::encode(request_hash) => {
+                row::operation(row).map(Some)
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    pub(in crate::store) async fn body(
+        &self,
+        id: OperationId,
+        alternative: u32,
+    ) -> Result<Option<SealedBody>, StoreError> {
+        let row = sqlx::query(sql::BODY)
+            .bind(id.to_string())
+            .fetch_optional(&self.readers)
+            .await?;
+        row.as_ref()
+            .map_or(Ok(None), |row| row::body(row, alternative))
+    }
+
+    pub(in crate::store) async fn list(
+        &self,
+        organization: &OrganizationId,
+        filter: &[StateName],
+        before: Option<OperationId>,
+        limit: u32,
+    ) -> Result<Vec<Operation>, StoreError> {
+        let states: Vec<_> = StateName::ALL
+            .into_iter()
+            .filter(|state| filter.is_empty() || filter.contains(state))
+            .collect();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut before = before.map_or_else(|| LAST_ID.to_owned(), |id| id.to_string());
+        let mut operations = Vec::new();
+        // More than once only when rows cannot be read: one must not hide the others.
+        while operations.len() < limit {
+            let wanted = limit - operations.len();
+            let rows = self
+                .list_rows(organization, &states, &before, wanted)
+                .await?;
+            for row in &rows {
+                match row::operation(row) {
+                    Ok(operation) => operations.push(operation),
+                    Err(error) => {
+                        tracing::error!(error = chain(&error, ": "), "a row is left out of a list");
+                    }
+                }
+            }
+            match rows.last() {
+                Some(last) if rows.len() == wanted => before = row::id(last)?.to_string(),
+                Some(_) | None => break,
+            }
+        }
+        Ok(operations)
+    }
+
+    async fn list_rows(
+        &self,
+        organization: &OrganizationId,
+        states: &[StateName],
+        before: &str,
+        limit: usize,
+    ) -> Result<Vec<AnyRow>, StoreError> {
+        let mut query = sqlx::query(sql::LIST)
+            .bind(organization.as_str())
+            .bind(before)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        for state in states.iter().cycle().take(StateName::ALL.len()) {
+            query = query.bind(state.as_str());
+        }
+        Ok(query.fetch_all(&self.readers).await?)
+    }
+
+    pub(in crate::store) async fn counts(&self) -> Result<Vec<(StateName, i64)>, StoreError> {
+        let rows = sqlx::query(sql::COUNTS).fetch_all(&self.readers).await?;
+        rows.iter().map(row::count).collect()
+    }
+
+    pub(in crate::store) async fn ping(&self) -> Result<(), StoreError> {
+        if self.queue.is_closed() {
+            return Err(StoreError::Closed);
+        }
+        if !self.healthy.load(Ordering::Relaxed) {
+            self.lease(Leasing::Probe).await?;
+        }
+        sqlx::query(sql::PING).fetch_optional(&self.readers).await?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn failed(&self) -> StoreError {
+        let mut fatal = self.fatal.clone();
+        let error = fatal.wait_for(Option::is_some).await.ok();
+        let error = error.and_then(|error| error.clone());
+        match error {
+            Some(error) => error,
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(in crate::store) async fn close(&self) {
+        self.readers.close().await;
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+
+    async fn lease(&self, leasing: Leasing) -> Result<Vec<AnyRow>, StoreError> {
+        self.ask(|reply| Command::Lease(leasing, reply)).await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.queue.send(command(reply)).await;
+        sent.map_err(|_closed| StoreError::Closed)?;
+        received(answer).await
+    }
+}
+
+async fn received<T>(answer: oneshot::Receiver<Result<T, StoreError>>) -> Result<T, StoreError> {
+    answer.await.unwrap_or(Err(StoreError::Closed))
+}

@@ -1,0 +1,445 @@
+//! The journal as plain rows in memory, under a weather of faults: for simulations, which need it
+//! fast, repeatable, and shared by replicas that crash. It keeps the contract of tests/it/store.rs.
+
+use crate::domain::ids::{OperationId, OrganizationId, RequestId};
+use crate::domain::instance::InstanceId;
+use crate::domain::millis;
+use crate::domain::operation::{Attempt, Lease, Operation, StateName};
+use crate::store::error::StoreError;
+use crate::store::owners::{Named, Owner};
+use crate::store::{Admission, FIRST_EPOCH, NewOperation, Save, Saved, SealedBody};
+use futures_util::future::BoxFuture;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use time::UtcDateTime;
+
+/// The time that leases are measured by.
+pub type Now = Arc<dyn Fn() -> UtcDateTime + Send + Sync>;
+
+/// What the way to the journal is like: how long a call takes before and after it is done, and
+/// whether it fails. A write that fails [`Moment::After`] is in the journal all the same.
+pub type Weather =
+    Arc<dyn Fn(Call, Moment) -> BoxFuture<'static, Result<(), StoreError>> + Send + Sync>;
+
+/// The calls of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Call {
+    Admit,
+    Save,
+    Claim,
+    Renew,
+    Release,
+    Get,
+    Find,
+    Body,
+    List,
+    Counts,
+    Owners,
+    Known,
+    Ping,
+}
+
+/// When in a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Moment {
+    /// Nothing is done yet.
+    Before,
+    /// It is done, and the answer is on its way.
+    After,
+}
+
+/// A snapshot as it became durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// By the journal's time.
+    pub at: UtcDateTime,
+    /// Of the lease that it was written under.
+    pub epoch: u64,
+    pub operation: Operation,
+    /// Of a new operation.
+    pub bodies: Vec<SealedBody>,
+}
+
+/// The journal in memory. Clones share it and its weather.
+#[derive(Clone)]
+pub struct Model {
+    tables: Arc<Mutex<Tables>>,
+    now: Now,
+    weather: Weather,
+    closed: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct Tables {
+    operations: BTreeMap<OperationId, Row>,
+    requests: BTreeMap<(OrganizationId, RequestId), OperationId>,
+    attempts: BTreeMap<(OperationId, u32), Attempt>,
+    instances: BTreeMap<InstanceId, Owner>,
+    commits: Vec<Commit>,
+}
+
+struct Row {
+    operation: Operation,
+    request_hash: [u8; 32],
+    bodies: Vec<SealedBody>,
+    owner: String,
+    epoch: u64,
+    /// Milliseconds, as the databases keep it.
+    lease_until: i64,
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model").finish_non_exhaustive()
+    }
+}
+
+impl Model {
+    /// An empty journal in good weather.
+    #[must_use]
+    pub fn new(now: Now) -> Self {
+        Self {
+            tables: Arc::default(),
+            now,
+            weather: Arc::new(|_, _| Box::pin(std::future::ready(Ok(())))),
+            closed: Arc::default(),
+        }
+    }
+
+    /// Another way to the same journal.
+    #[must_use]
+    pub fn under(&self, weather: Weather) -> Self {
+        Self {
+            weather,
+            closed: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    /// Every snapshot that ever became durable, in order.
+    #[must_use]
+    pub fn commits(&self) -> Vec<Commit> {
+        self.lock().commits.clone()
+    }
+
+    /// Every attempt, by operation and number.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<(OperationId, Attempt)> {
+        let tables = self.lock();
+        let attempts = tables.attempts.iter();
+        attempts
+            .map(|((id, _), attempt)| (*id, attempt.clone()))
+            .collect()
+    }
+
+    pub(in crate::store) async fn admit(&self, new: NewOperation) -> Result<Admission, StoreError> {
+        self.run(Call::Admit, |tables, now| tables.admit(new, now))
+            .await
+    }
+
+    pub(in crate::store) async fn save(&self, saves: &[Save]) -> Result<Vec<Saved>, StoreError> {
+        self.run(Call::Save, |tables, now| {
+            Ok(saves.iter().map(|save| tables.save(save, now)).collect())
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn claim(
+        &self,
+        owner: &str,
+        _now: UtcDateTime,
+        ttl: Duration,
+        limit: u32,
+    ) -> Result<Vec<(Lease, Operation)>, StoreError> {
+        self.run(Call::Claim, |tables, now| {
+            Ok(tables.claim(owner, now, ttl, limit))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn renew(
+        &self,
+        owner: &str,
+        held: &[OperationId],
+        _now: UtcDateTime,
+        ttl: Duration,
+    ) -> Result<Vec<OperationId>, StoreError> {
+        self.run(Call::Renew, |tables, now| {
+            let lost = |id: &OperationId| match tables.operations.get_mut(id) {
+                Some(row) if row.owner == owner => {
+                    row.lease_until = later(now, ttl);
+                    None
+                }
+                Some(_) | None => Some(*id),
+            };
+            Ok(held.iter().filter_map(lost).collect())
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn release(&self, owner: &str) -> Result<usize, StoreError> {
+        self.run(Call::Release, |tables, _| {
+            let mut released = 0;
+            for row in tables.operations.values_mut() {
+                let open = !row.operation.state.name().is_at_rest();
+                if row.owner == owner && row.lease_until > 0 && open {
+                    row.lease_until = 0;
+                    released += 1;
+                }
+            }
+            Ok(released)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn get(
+        &self,
+        organization: &OrganizationId,
+        id: OperationId,
+    ) -> Result<Option<Operation>, StoreError> {
+        self.run(Call::Get, |tables, _| {
+            let row = tables.operations.get(&id);
+            let operation = row.map(|row| &row.operation);
+            let own = operation.filter(|operation| operation.organization == *organization);
+            Ok(own.cloned())
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn find(
+        &self,
+        organization: &OrganizationId,
+        request_id: &RequestId,
+        request_hash: &[u8; 32],
+    ) -> Result<Option<Operation>, StoreError> {
+        let key = (organization.clone(), request_id.clone());
+        self.run(Call::Find, |tables, _| {
+            let id = tables.requests.get(&key);
+            let row = id.and_then(|id| tables.operations.get(id));
+            let same = row.filter(|row| row.request_hash == *request_hash);
+            Ok(same.map(|row| row.operation.clone()))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn body(
+        &self,
+        id: OperationId,
+        alternative: u32,
+    ) -> Result<Option<SealedBody>, StoreError> {
+        let index = usize::try_from(alternative).unwrap_or(usize::MAX);
+        self.run(Call::Body, |tables, _| {
+            let row = tables.operations.get(&id);
+            Ok(row.and_then(|row| row.bodies.get(index).cloned()))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn list(
+        &self,
+        organization: &OrganizationId,
+        filter: &[StateName],
+        before: Option<OperationId>,
+        limit: u32,
+    ) -> Result<Vec<Operation>, StoreError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.run(Call::List, |tables, _| {
+            let newest_first = tables.operations.values().rev();
+            let listed = newest_first.map(|row| &row.operation).filter(|operation| {
+                operation.organization == *organization
+                    && before.is_none_or(|before| operation.id < before)
+                    && (filter.is_empty() || filter.contains(&operation.state.name()))
+            });
+            Ok(listed.take(limit).cloned().collect())
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn counts(&self) -> Result<Vec<(StateName, i64)>, StoreError> {
+        self.run(Call::Counts, |tables, _| {
+            let of = |name: &StateName| {
+                let rows = tables.operations.values();
+                rows.filter(|row| row.operation.state.name() == *name)
+                    .count()
+            };
+            let counts = StateName::ALL
+                .into_iter()
+                .map(|name| (name, of(&name)))
+                .filter(|(_, count)| *count > 0);
+            Ok(counts
+                .map(|(name, count)| (name, i64::try_from(count).unwrap_or(i64::MAX)))
+                .collect())
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn owners(
+        &self,
+        machines: &[InstanceId],
+    ) -> Result<Vec<Owner>, StoreError> {
+        self.run(Call::Owners, |tables, _| {
+            let owners = machines.iter().filter_map(|id| tables.instances.get(id));
+            Ok(owners.cloned().collect())
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn known(
+        &self,
+        operations: &[OperationId],
+    ) -> Result<HashSet<OperationId>, StoreError> {
+        self.run(Call::Known, |tables, _| {
+            let known = operations.iter().copied();
+            Ok(known
+                .filter(|id| tables.operations.contains_key(id))
+                .collect())
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn ping(&self) -> Result<(), StoreError> {
+        self.run(Call::Ping, |_, _| Ok(())).await
+    }
+
+    /// Memory does not fail.
+    pub(in crate::store) async fn failed(&self) -> StoreError {
+        std::future::pending().await
+    }
+
+    pub(in crate::store) async fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// Does one call in its weather.
+    async fn run<T>(
+        &self,
+        call: Call,
+        act: impl FnOnce(&mut Tables, UtcDateTime) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(StoreError::Closed);
+        }
+        (self.weather)(call, Moment::Before).await?;
+        let done = act(&mut self.lock(), (self.now)())?;
+        (self.weather)(call, Moment::After).await?;
+        Ok(done)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tables {
+    fn admit(&mut self, new: NewOperation, now: UtcDateTime) -> Result<Admission, StoreError> {
+        let operation = &new.operation;
+        let lease = Lease {
+            operation: operation.id,
+            epoch: FIRST_EPOCH,
+        };
+        let key = (operation.organization.clone(), operation.request_id.clone());
+        if let Some(row) = self.requests.get(&key).map(|id| self.operations.get(id)) {
+            return Ok(match row {
+                // From a try whose commit was in doubt.
+                Some(row) if row.operation.id == operation.id => Admission::New(lease),
+                Some(row) if row.request_hash == new.request_hash => {
+                    Admission::Replayed(row.operation.clone())
+                }
+                Some(row) => Admission::Conflict(row.operation.id),
+                None => Admission::Conflict(operation.id),
+            });
+        }
+        if self.operations.contains_key(&operation.id) {
+            let source = Arc::new(std::io::Error::other("the id is taken"));
+            return Err(StoreError::Refused { source });
+        }
+        self.commits.push(Commit {
+            at: now,
+            epoch: FIRST_EPOCH,
+            operation: operation.clone(),
+            bodies: new.bodies.clone(),
+        });
+        self.requests.insert(key, operation.id);
+        let row = Row {
+            request_hash: new.request_hash,
+            bodies: new.bodies,
+            owner: new.owner,
+            epoch: FIRST_EPOCH,
+            lease_until: later(now, new.lease),
+            operation: new.operation,
+        };
+        self.operations.insert(lease.operation, row);
+        Ok(Admission::New(lease))
+    }
+
+    fn save(&mut self, save: &Save, now: UtcDateTime) -> Saved {
+        let operation = &save.operation;
+        let Some(row) = self.operations.get_mut(&operation.id) else {
+            return Saved::LeaseLost;
+        };
+        if row.epoch != save.lease.epoch {
+            return Saved::LeaseLost;
+        }
+        if row.operation.sequence + 1 != operation.sequence {
+            // From a try whose commit was in doubt.
+            let same = row.operation == *operation;
+            return if same { Saved::Done } else { Saved::LeaseLost };
+        }
+        row.operation = operation.clone();
+        if operation.state.name().is_final() {
+            row.bodies.clear();
+        }
+        self.commits.push(Commit {
+            at: now,
+            epoch: row.epoch,
+            operation: operation.clone(),
+            bodies: Vec::new(),
+        });
+        if let Some(attempt) = operation.attempts.last().filter(|_| save.attempt) {
+            let key = (operation.id, attempt.number);
+            self.attempts.insert(key, attempt.clone());
+        }
+        for named in Named::all(operation) {
+            let owner = named.owner();
+            self.instances.entry(named.instance).or_insert(owner);
+        }
+        Saved::Done
+    }
+
+    fn claim(
+        &mut self,
+        owner: &str,
+        now: UtcDateTime,
+        ttl: Duration,
+        limit: u32,
+    ) -> Vec<(Lease, Operation)> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let free = self.operations.values_mut().filter(|row| {
+            row.lease_until <= millis::from_time(now) && !row.operation.state.name().is_at_rest()
+        });
+        let mut due: Vec<&mut Row> = free.collect();
+        due.sort_by_key(|row| (row.lease_until, row.operation.id));
+        let claim = |row: &mut Row| {
+            owner.clone_into(&mut row.owner);
+            row.epoch += 1;
+            row.lease_until = later(now, ttl);
+            let lease = Lease {
+                operation: row.operation.id,
+                epoch: row.epoch,
+            };
+            (lease, row.operation.clone())
+        };
+        let mut claimed: Vec<_> = due.into_iter().take(limit).map(claim).collect();
+        claimed.sort_by_key(|(lease, _)| lease.operation);
+        claimed
+    }
+}
+
+/// `now` and `ttl` later, in milliseconds.
+fn later(now: UtcDateTime, ttl: Duration) -> i64 {
+    let ttl = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
+    millis::from_time(now).saturating_add(ttl)
+}
