@@ -6,6 +6,7 @@
 
 mod auth;
 mod catalog;
+mod cloud;
 mod ledger;
 mod names;
 mod validate;
@@ -13,6 +14,7 @@ mod wire;
 mod world;
 
 pub use catalog::{Catalog, CatalogError, EMBEDDED};
+pub use cloud::{Answer, Arrival, Made, Network, Passage, SimulatedCloud};
 
 use crate::clock::Clock;
 use auth::Received;
@@ -273,18 +275,31 @@ enum Action {
 }
 
 impl Action {
+    const ALL: [Self; 6] = [
+        Self::RunInstances,
+        Self::DescribeInstances,
+        Self::DescribeInstancesStatus,
+        Self::TerminateInstances,
+        Self::DescribeZones,
+        Self::DescribeRegions,
+    ];
+
     fn parse(name: &str) -> Result<Self, Refusal> {
-        match name {
-            "RunInstances" => Ok(Self::RunInstances),
-            "DescribeInstances" => Ok(Self::DescribeInstances),
-            "DescribeInstancesStatus" => Ok(Self::DescribeInstancesStatus),
-            "TerminateInstances" => Ok(Self::TerminateInstances),
-            "DescribeZones" => Ok(Self::DescribeZones),
-            "DescribeRegions" => Ok(Self::DescribeRegions),
-            _ => {
-                let message = format!("The action `{name}` does not exist.");
-                Err(Refusal::new("InvalidAction", message))
-            }
+        let known = Self::ALL.into_iter().find(|action| action.as_str() == name);
+        known.ok_or_else(|| {
+            let message = format!("The action `{name}` does not exist.");
+            Refusal::new("InvalidAction", message)
+        })
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::RunInstances => "RunInstances",
+            Self::DescribeInstances => "DescribeInstances",
+            Self::DescribeInstancesStatus => "DescribeInstancesStatus",
+            Self::TerminateInstances => "TerminateInstances",
+            Self::DescribeZones => "DescribeZones",
+            Self::DescribeRegions => "DescribeRegions",
         }
     }
 
@@ -374,14 +389,18 @@ fn attempt(
 /// `{"Response":{…,"RequestId":…}}`. The content type must be exactly this: with a charset behind it
 /// the Python SDK takes refusals for successes (contract §5).
 fn envelope(outcome: Result<Value, Refusal>, request_id: String) -> Response {
+    let body = enveloped(outcome, request_id);
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn enveloped(outcome: Result<Value, Refusal>, request_id: String) -> String {
     let mut response = outcome.unwrap_or_else(
         |Refusal { code, message }| json!({"Error": {"Code": code, "Message": message}}),
     );
     if let Value::Object(members) = &mut response {
         members.insert("RequestId".to_owned(), request_id.into());
     }
-    let body = json!({"Response": response}).to_string();
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+    json!({"Response": response}).to_string()
 }
 
 /// JSON lines: every call, then every machine, in order.

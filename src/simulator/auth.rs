@@ -54,11 +54,7 @@ pub(super) fn verify<'a>(
         Refusal::new("AuthFailure.InvalidAuthorization", message)
     })?;
     let signed_at = received.signed_at()?;
-    if (now - signed_at).abs() > SKEW_MAX {
-        let message =
-            "The provided signature has expired: `X-TC-Timestamp` is more than five minutes off.";
-        return Err(Refusal::new("AuthFailure.SignatureExpire", message));
-    }
+    check_age(signed_at, now)?;
     let key = catalog.key(authorization.secret_id).ok_or_else(|| {
         let message = "The SecretId is not found, please ensure that your SecretId is correct.";
         Refusal::new("AuthFailure.SecretIdNotFound", message)
@@ -76,6 +72,19 @@ pub(super) fn verify<'a>(
     }
     check_token(key, received)?;
     Ok(key)
+}
+
+/// Refuses a signature that is five minutes off.
+///
+/// # Errors
+/// `AuthFailure.SignatureExpire`.
+pub(super) fn check_age(signed_at: UtcDateTime, now: UtcDateTime) -> Result<(), Refusal> {
+    if (now - signed_at).abs() > SKEW_MAX {
+        let message =
+            "The provided signature has expired: `X-TC-Timestamp` is more than five minutes off.";
+        return Err(Refusal::new("AuthFailure.SignatureExpire", message));
+    }
+    Ok(())
 }
 
 /// The key id that a request claims, proven or not.

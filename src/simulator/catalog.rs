@@ -1,7 +1,9 @@
 //! What the fake cloud sells and what the fake account owns, read from one TOML file.
 
 mod faults;
+pub(super) mod misbehaviour;
 
+use misbehaviour::Faults;
 use secrecy::SecretString;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +20,8 @@ pub struct Catalog {
     pub(super) rates: BTreeMap<String, u32>,
     pub(super) networks: Networks,
     pub(super) account: Account,
+    #[serde(default)]
+    pub(super) faults: Faults,
     pub(super) keys: Vec<KeyPair>,
     pub(super) regions: Vec<Region>,
     #[serde(default)]

@@ -1,16 +1,20 @@
 //! The fake cloud itself: pure and seeded, with the time handed in. No async, no I/O, no clock.
 
 mod capacity;
+mod faults;
 mod life;
 mod machine;
 mod query;
 
 pub(super) use life::timestamp;
 
+use super::catalog::misbehaviour::Mismatch;
 use super::catalog::{Catalog, Region};
+use super::cloud::Made;
 use super::validate;
 use super::wire::{self, Refusal, answer};
 use capacity::Capacity;
+use faults::Drawn;
 use machine::Machine;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -39,11 +43,21 @@ pub(super) struct World {
     /// When machines will be gone, so that what they hold can be given back.
     leaving: BTreeSet<(UtcDateTime, usize)>,
     capacity: Capacity,
-    /// ClientToken → the ids once answered; never forgotten, and known in every region.
-    tokens: HashMap<String, Vec<String>>,
+    /// ClientToken → what it was answered; known in every region.
+    tokens: HashMap<String, Token>,
+    faults: Drawn,
     /// (key, action) → the second being counted and the calls in it.
     windows: HashMap<(String, String), (i64, u32)>,
     request_ids: ChaCha8Rng,
+}
+
+/// A launch that its ClientToken is answered with again.
+#[derive(Debug)]
+struct Token {
+    ids: Vec<String>,
+    at: UtcDateTime,
+    /// The request, without its secrets.
+    request: String,
 }
 
 /// One authenticated call.
@@ -59,6 +73,7 @@ impl World {
     pub(super) fn new(catalog: Arc<Catalog>, seed: u64, speed: f64) -> Self {
         Self {
             capacity: Capacity::new(&catalog),
+            faults: Drawn::new(catalog.faults.clone(), seed),
             catalog,
             seed,
             speed,
@@ -94,7 +109,7 @@ impl World {
         }
         *calls = calls.saturating_add(1);
         if *calls <= limit {
-            return Ok(());
+            return self.faults.break_inside(action);
         }
         let message = format!(
             "Your current request times equals to `{calls}` in a second, which exceeds the frequency limit `{limit}` for a second. Please reduce the frequency of calls."
@@ -110,15 +125,15 @@ impl World {
         self.settle(call.now);
         let token = validate::client_token(request)?;
         let dry_run = request.dry_run.unwrap_or(false);
-        if let Some(ids) = token
-            .filter(|_| !dry_run)
-            .and_then(|token| self.tokens.get(token))
+        if let Some(token) = token.filter(|_| !dry_run)
+            && let Some(ids) = self.known(token, call.now, request)?
         {
-            return Ok(launched(ids.clone()));
+            return Ok(launched(ids));
         }
         let catalog = Arc::clone(&self.catalog);
         let order = validate::order(&catalog, region(&catalog, call)?, call.now, request)?;
         let granted = self.capacity.check(&order)?;
+        let granted = self.faults.partial(granted, order.min_count);
         if self.machines.len() >= MACHINES_MAX {
             let message = "The simulator remembers too many machines; restart it.";
             return Err(Refusal::new("ServiceUnavailable", message));
@@ -128,11 +143,25 @@ impl World {
                 instance_id_set: None,
             });
         }
-        let ids: Vec<_> = (0..granted)
-            .map(|index| self.launch(call, request, &order, index, granted))
-            .collect();
+        let late = self.faults.lateness();
+        let births = (0..granted).map(|index| machine::Birth {
+            call,
+            request,
+            order: &order,
+            index,
+            count: granted,
+            speed: self.speed,
+            late,
+        });
+        let births: Vec<_> = births.collect();
+        let ids: Vec<_> = births.iter().map(|birth| self.launch(birth)).collect();
         if let Some(token) = token {
-            self.tokens.insert(token.to_owned(), ids.clone());
+            let answered = Token {
+                ids: ids.clone(),
+                at: call.now,
+                request: format!("{request:?}"),
+            };
+            self.tokens.insert(token.to_owned(), answered);
         }
         Ok(launched(ids))
     }
@@ -292,28 +321,51 @@ impl World {
         })
     }
 
-    fn launch(
-        &mut self,
-        call: &Call<'_>,
+    /// What a known ClientToken is answered.
+    fn known(
+        &self,
+        token: &str,
+        now: UtcDateTime,
         request: &wire::RunInstances,
-        order: &validate::Order<'_>,
-        index: u32,
-        count: u32,
-    ) -> String {
+    ) -> Result<Option<Vec<String>>, Refusal> {
+        let known = self.tokens.get(token);
+        let Some(known) = known.filter(|known| self.faults.remembers(known.at, now)) else {
+            return Ok(None);
+        };
+        let same = known.request == format!("{request:?}");
+        match self.faults.settings().token_mismatch {
+            Mismatch::Refuse if !same => Err(validate::invalid(
+                "ClientToken",
+                "was used for another request",
+            )),
+            Mismatch::Launch if !same => Ok(None),
+            Mismatch::Answer | Mismatch::Refuse | Mismatch::Launch => Ok(Some(known.ids.clone())),
+        }
+    }
+
+    /// Every machine ever made, for who checks.
+    pub(super) fn made(&self) -> impl Iterator<Item = Made> {
+        self.machines.iter().map(|machine| {
+            let tags = machine.tags().iter().cloned();
+            Made {
+                id: machine.id().to_owned(),
+                request_id: machine.request_id.clone(),
+                client_token: machine.client_token.clone(),
+                tags: tags.map(|tag| (tag.key, tag.value)).collect(),
+                created_at: machine.life.created_at(),
+                gone_at: machine.life.gone_at(),
+            }
+        })
+    }
+
+    fn launch(&mut self, birth: &machine::Birth<'_>) -> String {
         let mut random = random_stream(
             self.seed,
             self.machines.len().try_into().unwrap_or_default(),
         );
-        let seat = self.capacity.take(order, index);
-        let birth = machine::Birth {
-            call,
-            request,
-            order,
-            index,
-            count,
-            speed: self.speed,
-        };
-        let mut machine = Machine::new(&birth, seat, &mut random);
+        let seat = self.capacity.take(birth.order, birth.index);
+        let failure = self.faults.launch_failure();
+        let mut machine = Machine::new(birth, seat, failure, &mut random);
         while self.by_id.contains_key(machine.id()) {
             machine.rename(&mut random);
         }
@@ -378,7 +430,7 @@ impl World {
             .into_iter()
             .filter_map(|index| self.machines.get(index));
         Ok(machines
-            .filter(|machine| machine.region == call.region)
+            .filter(|machine| machine.region == call.region && machine.is_shown(call.now))
             .collect())
     }
 }

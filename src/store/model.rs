@@ -114,6 +114,14 @@ impl Model {
     pub fn under(&self, weather: Weather) -> Self {
         Self {
             weather,
+            ..self.reopened()
+        }
+    }
+
+    /// The same journal, open again after it was closed.
+    #[must_use]
+    pub fn reopened(&self) -> Self {
+        Self {
             closed: Arc::default(),
             ..self.clone()
         }

@@ -780,8 +780,7 @@ impl Journal {
 
     async fn try_open(&self) -> Result<Store, StoreError> {
         if let Some(model) = &self.model {
-            let fair = Arc::new(|_, _| Box::pin(std::future::ready(Ok(()))) as _);
-            return Ok(Store::of_model(model.under(fair)));
+            return Ok(Store::of_model(model.reopened()));
         }
         let settings = Settings {
             url: self.url.clone().into(),

@@ -1,6 +1,7 @@
 //! One machine: what was ordered, what it holds, and how DescribeInstances shows it.
 
 use super::capacity::Seat;
+use super::faults::Lateness;
 use super::life::{Life, iso_seconds};
 use super::{Call, random_uuid};
 use crate::simulator::names;
@@ -26,6 +27,8 @@ pub(super) struct Machine {
     /// Of the RunInstances call.
     pub(super) request_id: String,
     pub(super) client_token: Option<String>,
+    shown_at: UtcDateTime,
+    tags_shown_at: UtcDateTime,
     /// Of the last TerminateInstances call.
     terminate_request_id: Option<String>,
 }
@@ -40,21 +43,32 @@ pub(super) struct Birth<'a> {
     pub(super) index: u32,
     pub(super) count: u32,
     pub(super) speed: f64,
+    pub(super) late: Lateness,
 }
 
 impl Machine {
-    pub(super) fn new(birth: &Birth<'_>, seat: Seat, random: &mut ChaCha8Rng) -> Self {
+    /// `chance` is why it fails whatever it is.
+    pub(super) fn new(
+        birth: &Birth<'_>,
+        seat: Seat,
+        chance: Option<String>,
+        random: &mut ChaCha8Rng,
+    ) -> Self {
         let Birth {
             call,
             request,
             order,
+            late,
             ..
         } = birth;
         let kind = order.model.kind;
         let failure = kind.and_then(|kind| kind.launch_fails.clone());
         let failure = failure.or_else(|| order.image.launch_fails.clone());
+        let failure = failure.or(chance);
+        let created_at = call.now.saturating_add(late.create);
+        let shown_at = created_at.saturating_add(late.instance_lag);
         let fixed = fixed(birth, &seat, random);
-        let mut life = Life::new(call.now, failure, birth.speed, random);
+        let mut life = Life::new(created_at, failure, birth.speed, random);
         if let Some(at) = order.terminate_at.filter(|_| life.failure().is_none()) {
             end(&mut life, &order.billing, at);
         }
@@ -67,6 +81,8 @@ impl Machine {
             secret_id: call.secret_id.to_owned(),
             request_id: call.request_id.to_owned(),
             client_token: request.client_token.clone(),
+            shown_at,
+            tags_shown_at: shown_at.saturating_add(late.tag_lag),
             terminate_request_id: None,
         }
     }
@@ -85,6 +101,17 @@ impl Machine {
 
     pub(super) fn tags(&self) -> &[answer::Tag] {
         &self.fixed.tags
+    }
+
+    /// The tags that show by now.
+    pub(super) fn shown_tags(&self, now: UtcDateTime) -> &[answer::Tag] {
+        let shown = self.tags_shown_at <= now;
+        if shown { &self.fixed.tags } else { &[] }
+    }
+
+    /// Whether Describe and Terminate know it by now.
+    pub(super) fn is_shown(&self, now: UtcDateTime) -> bool {
+        self.shown_at <= now
     }
 
     /// Draws another id, when the first is taken.
@@ -123,6 +150,7 @@ impl Machine {
         let mut view = self.fixed.clone();
         let state = self.life.state(now).unwrap_or(State::Terminating);
         view.instance_state = state;
+        view.tags = self.shown_tags(now).to_vec();
         if self.life.shows_addresses(now) {
             view.private_ip_addresses = self.private_addresses(now);
             view.public_ip_addresses =
@@ -202,7 +230,7 @@ fn fixed(birth: &Birth<'_>, seat: &Seat, random: &mut ChaCha8Rng) -> answer::Ins
     for disk in &mut fixed.data_disks {
         disk.disk_id = random_id("disk-", random);
     }
-    fixed.created_time = iso_seconds(call.now);
+    fixed.created_time = iso_seconds(call.now.saturating_add(birth.late.create));
     if let Billing::Prepaid { months, renew_flag } = &order.billing {
         fixed.renew_flag = Some(renew_flag.clone());
         fixed.expired_time = Some(iso_seconds(months_later(call.now, *months)));

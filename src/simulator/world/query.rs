@@ -139,8 +139,8 @@ fn matches_one(machine: &Machine, filter: &Filter, now: UtcDateTime) -> bool {
         "public-ip-address" => any(&machine.public_addresses(now)),
         "creation-start-time" => time(UtcDateTime::ge),
         "creation-end-time" => time(UtcDateTime::le),
-        "tag-key" => machine.tags().iter().any(|tag| is(&tag.key)),
-        "tag-value" => machine.tags().iter().any(|tag| is(&tag.value)),
+        "tag-key" => machine.shown_tags(now).iter().any(|tag| is(&tag.key)),
+        "tag-value" => machine.shown_tags(now).iter().any(|tag| is(&tag.value)),
         name => name.strip_prefix("tag:").is_some_and(|key| {
             machine
                 .tags()

@@ -30,6 +30,17 @@ impl Fixture {
         }
     }
 
+    /// A world that misbehaves as these lines of `[faults]` say.
+    fn faulty(lines: &str) -> Self {
+        let faults = format!("[faults]\n{lines}");
+        let text = crate::simulator::EMBEDDED.replacen("[faults]", &faults, 1);
+        let catalog = Arc::new(Catalog::parse(&text).unwrap());
+        Self {
+            world: World::new(catalog, 7, 1.0),
+            ..Self::new()
+        }
+    }
+
     fn after(&mut self, seconds: i64) -> &mut Self {
         self.now += Duration::seconds(seconds);
         self
@@ -328,6 +339,91 @@ fn a_client_token_is_answered_the_same_for_ever() {
     cloud.after(30 * 24 * 60 * 60);
     assert_eq!(cloud.run(json!({"ClientToken": "t1"})), Ok(ids));
     assert_eq!(cloud.world.machines.len(), 4);
+}
+
+#[test]
+fn a_client_token_is_forgotten_after_its_memory() {
+    let mut cloud = Fixture::faulty("token_memory_s = 60.0");
+    let token = json!({"ClientToken": "t"});
+    let first = cloud.run(token.clone()).unwrap();
+    assert_eq!(cloud.after(59).run(token.clone()).unwrap(), first);
+    assert_ne!(cloud.after(1).run(token.clone()).unwrap(), first);
+    let mut cloud = Fixture::faulty("token_memory_s = 0.0");
+    let first = cloud.run(token.clone()).unwrap();
+    assert_ne!(cloud.run(token).unwrap(), first);
+}
+
+#[test]
+fn a_client_token_with_another_request_is_answered_refused_or_launched() {
+    let first = json!({"ClientToken": "t"});
+    let other = json!({"ClientToken": "t", "InstanceCount": 2});
+    for (mismatch, expected) in [
+        ("answer", Ok(1)),
+        ("refuse", Err("InvalidParameterValue")),
+        ("launch", Ok(2)),
+    ] {
+        let mut cloud = Fixture::faulty(&format!("token_mismatch = \"{mismatch}\""));
+        let ids = cloud.run(first.clone()).unwrap();
+        let count = cloud.run(other.clone()).map(|ids| ids.len());
+        assert_eq!(count, expected, "{mismatch}");
+        if mismatch != "launch" {
+            assert_eq!(cloud.run(first.clone()).unwrap(), ids, "{mismatch}");
+        }
+    }
+}
+
+#[test]
+fn machines_and_their_tags_show_late() {
+    let mut cloud = Fixture::faulty(
+        "create_delay_s = [10.0, 10.0]\ninstance_lag_s = [5.0, 5.0]\ntag_lag_s = [3.0, 3.0]",
+    );
+    let tags = json!([{"ResourceType": "instance", "Tags": [{"Key": "k", "Value": "v"}]}]);
+    let ids = cloud.run(json!({"TagSpecification": tags})).unwrap();
+    let by_tag = json!([{"Name": "tag:k", "Values": ["v"]}]);
+    let all = json!([]);
+    cloud.after(14);
+    assert_eq!(cloud.find(&all), [""; 0]);
+    assert_eq!(cloud.state(&ids[0]), None);
+    assert_eq!(cloud.terminate(&ids), Err("InvalidInstanceId.NotFound"));
+    cloud.after(1);
+    assert_eq!(cloud.find(&all), ids);
+    assert_eq!(cloud.show(&ids[0])["CreatedTime"], "2026-11-23T12:00:10Z");
+    assert_eq!(cloud.show(&ids[0])["Tags"], json!([]));
+    cloud.after(2);
+    assert_eq!(cloud.find(&by_tag), [""; 0]);
+    cloud.after(1);
+    assert_eq!(cloud.find(&by_tag), ids);
+    assert_eq!(
+        cloud.show(&ids[0])["Tags"],
+        json!([{"Key": "k", "Value": "v"}])
+    );
+}
+
+#[test]
+fn chance_cuts_launches_fails_machines_and_breaks_calls() {
+    let mut cloud = Fixture::faulty("partial_p = 1.0");
+    let counts: HashSet<usize> = (0..20)
+        .map(|_| {
+            let partial = json!({"InstanceCount": 5, "MinCount": 2});
+            cloud.run(partial).unwrap().len()
+        })
+        .collect();
+    assert!(
+        counts.iter().all(|count| (2..5).contains(count)),
+        "{counts:?}"
+    );
+    assert!(counts.len() > 1, "{counts:?}");
+    assert_eq!(cloud.run(json!({"InstanceCount": 5})).unwrap().len(), 5);
+
+    let mut cloud = Fixture::faulty("launch_failed_p = 1.0");
+    let ids = cloud.run(json!({})).unwrap();
+    cloud.after(300);
+    assert_eq!(cloud.state(&ids[0]), Some(State::LaunchFailed));
+
+    let mut cloud = Fixture::faulty("internal_error_p = { RunInstances = 1.0 }");
+    let refusal = cloud.world.admit(START, KEY, "RunInstances").unwrap_err();
+    assert_eq!(refusal.code, "InternalError");
+    cloud.world.admit(START, KEY, "DescribeZones").unwrap();
 }
 
 #[test]

@@ -1,0 +1,149 @@
+//! What the fake cloud does wrong on purpose: the `[faults]` of a catalogue.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Faults of the cloud itself. What is lost on the way to it is not its doing.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::simulator) struct Faults {
+    /// How long a ClientToken is known, in seconds; none: for ever.
+    pub(in crate::simulator) token_memory_s: Option<Seconds>,
+    /// What becomes of a known ClientToken that comes with another request.
+    pub(in crate::simulator) token_mismatch: Mismatch,
+    /// From accepting a launch to its machines.
+    pub(in crate::simulator) create_delay_s: Span,
+    /// From a machine to its being shown.
+    pub(in crate::simulator) instance_lag_s: Span,
+    /// From a machine's being shown to its tags.
+    pub(in crate::simulator) tag_lag_s: Span,
+    /// How often a launch with MinCount gets fewer machines than there are.
+    pub(in crate::simulator) partial_p: Chance,
+    /// How often a machine ends in LAUNCH_FAILED.
+    pub(in crate::simulator) launch_failed_p: Chance,
+    /// Action → how often it is refused with InternalError although nothing was done.
+    pub(in crate::simulator) internal_error_p: BTreeMap<String, Chance>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::simulator) enum Mismatch {
+    /// It is answered as before, whatever it asks for.
+    #[default]
+    Answer,
+    /// It is refused.
+    Refuse,
+    /// It launches.
+    Launch,
+}
+
+/// Not negative.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "f64")]
+pub(in crate::simulator) struct Seconds(f64);
+
+/// Between two numbers of seconds.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(try_from = "[f64; 2]")]
+pub(in crate::simulator) struct Span {
+    least: f64,
+    most: f64,
+}
+
+/// 0 never, 1 always.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(try_from = "f64")]
+pub(in crate::simulator) struct Chance(f64);
+
+/// The longest wait that means anything: a month.
+const SECONDS_MAX: f64 = 30.0 * 86_400.0;
+
+impl Seconds {
+    pub(in crate::simulator) fn duration(self) -> time::Duration {
+        time::Duration::seconds_f64(self.0)
+    }
+}
+
+impl Span {
+    /// The point that `drawn`, from 0 up to 1, falls on.
+    pub(in crate::simulator) fn at(self, drawn: f64) -> time::Duration {
+        time::Duration::seconds_f64(self.least + (self.most - self.least) * drawn)
+    }
+}
+
+impl Chance {
+    /// Whether `drawn`, from 0 up to 1, is a hit.
+    pub(in crate::simulator) fn hits(self, drawn: f64) -> bool {
+        drawn < self.0
+    }
+}
+
+impl TryFrom<f64> for Seconds {
+    type Error = String;
+
+    fn try_from(seconds: f64) -> Result<Self, String> {
+        let sound = (0.0..=SECONDS_MAX).contains(&seconds);
+        sound
+            .then_some(Self(seconds))
+            .ok_or_else(|| format!("{seconds} is not 0 to {SECONDS_MAX} seconds"))
+    }
+}
+
+impl TryFrom<[f64; 2]> for Span {
+    type Error = String;
+
+    fn try_from([least, most]: [f64; 2]) -> Result<Self, String> {
+        let sound = 0.0 <= least && least <= most && most <= SECONDS_MAX;
+        sound.then_some(Self { least, most }).ok_or_else(|| {
+            format!("[{least}, {most}] is not [from, to] in 0 to {SECONDS_MAX} seconds")
+        })
+    }
+}
+
+impl TryFrom<f64> for Chance {
+    type Error = String;
+
+    fn try_from(chance: f64) -> Result<Self, String> {
+        let sound = (0.0..=1.0).contains(&chance);
+        sound
+            .then_some(Self(chance))
+            .ok_or_else(|| format!("{chance} is not a chance from 0 (never) to 1 (always)"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulator::catalog::{Catalog, EMBEDDED};
+
+    #[test]
+    fn the_embedded_catalogue_misbehaves_never() {
+        let faults = Catalog::embedded().faults;
+        assert!(faults.token_memory_s.is_none());
+        assert_eq!(faults.token_mismatch, Mismatch::Answer);
+        for span in [
+            faults.create_delay_s,
+            faults.instance_lag_s,
+            faults.tag_lag_s,
+        ] {
+            assert!(span.at(0.999).is_zero());
+        }
+        assert!(!faults.partial_p.hits(0.0) && !faults.launch_failed_p.hits(0.0));
+    }
+
+    #[test]
+    fn a_fault_that_cannot_be_is_refused() {
+        let rows = [
+            ("token_memory_s = -1.0", "-1 is not 0 to"),
+            ("create_delay_s = [2.0, 1.0]", "[2, 1] is not [from, to]"),
+            ("partial_p = 1.5", "1.5 is not a chance"),
+            ("token_mismatch = \"shrug\"", "unknown variant"),
+            ("tag_leg_s = [0.0, 1.0]", "unknown field"),
+        ];
+        for (line, complaint) in rows {
+            let text = EMBEDDED.replacen("[faults]", &format!("[faults]\n{line}"), 1);
+            let error = Catalog::parse(&text).map(drop).unwrap_err();
+            assert!(error.message.contains(complaint), "{error}");
+        }
+    }
+}
