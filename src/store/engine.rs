@@ -191,8 +191,13 @@ impl Target {
     async fn connect(&self, busy_timeout: Duration) -> Result<(), sqlx::Error> {
         let mut connection = AnyConnection::connect_with(&self.options).await?;
         let session = self.session(busy_timeout);
-        connection.execute(AssertSqlSafe(session)).await?;
-        connection.close().await
+        match connection.execute(AssertSqlSafe(session)).await {
+            Ok(_) => connection.close().await,
+            Err(error) => {
+                abandon(connection, StoreError::is_fatal(&error));
+                Err(error)
+            }
+        }
     }
 
     /// The one connection that writes.
@@ -281,6 +286,16 @@ impl Target {
             }
         }
         Ok(())
+    }
+}
+
+/// Lets go of a connection that is not trusted any more. After a fatal error it is not closed, for
+/// SQLite would flush again, and a flush that is repeated may succeed without having written.
+pub(in crate::store) fn abandon(connection: AnyConnection, fatal: bool) {
+    if fatal {
+        std::mem::forget(connection);
+    } else {
+        drop(connection);
     }
 }
 

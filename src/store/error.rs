@@ -101,6 +101,11 @@ impl StoreError {
             source: Arc::new(source),
         }
     }
+
+    /// Whether it would be [`StoreError::Fatal`].
+    pub(in crate::store) fn is_fatal(error: &sqlx::Error) -> bool {
+        classify(error) == Class::Fatal
+    }
 }
 
 impl From<sqlx::Error> for StoreError {

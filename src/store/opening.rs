@@ -6,7 +6,7 @@ use crate::store::error::StoreError;
 use crate::store::reserve::Reserve;
 use crate::store::{Settings, owners, schema, sql};
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyPool, Connection};
+use sqlx::{Any, AnyConnection, AnyPool, Connection};
 use std::fs::File;
 
 /// What an open journal consists of.
@@ -50,9 +50,7 @@ pub(in crate::store) async fn open(settings: &Settings) -> Result<Opened, StoreE
     })
 }
 
-/// Connects the writer. What an earlier process left in SQLite's log may be in the system's memory
-/// only, when its flush failed: it is written once more, into the database, before anything acts
-/// on it.
+/// Connects the writer.
 async fn prepare(
     target: &Target,
     settings: &Settings,
@@ -60,18 +58,34 @@ async fn prepare(
 ) -> Result<PoolConnection<Any>, StoreError> {
     target.probe(settings).await?;
     let mut connection = writers.acquire().await?;
-    target.check(&mut connection).await?;
-    if target.is_sqlite() {
-        engine::truncate_log(&mut connection, settings.busy_timeout).await?;
+    match bring_up(target, settings, &mut connection).await {
+        Ok(()) => Ok(connection),
+        Err(error) => {
+            let fatal = matches!(error, StoreError::Fatal { .. });
+            engine::abandon(connection.detach(), fatal);
+            Err(error)
+        }
     }
-    schema::migrate(&mut connection).await?;
+}
+
+/// Checks the database and brings it up to date. What an earlier process left in SQLite's log may be
+/// in the system's memory only, when its flush failed: it is written once more, into the database,
+/// before anything acts on it.
+async fn bring_up(
+    target: &Target,
+    settings: &Settings,
+    connection: &mut AnyConnection,
+) -> Result<(), StoreError> {
+    target.check(connection).await?;
+    if target.is_sqlite() {
+        engine::truncate_log(connection, settings.busy_timeout).await?;
+    }
+    schema::migrate(connection).await?;
     let mut transaction = connection.begin_with(target.dialect().begin).await?;
     owners::fill(&mut transaction).await?;
     transaction.commit().await?;
     if target.is_sqlite() {
-        sqlx::query(sql::RELEASE_ALL)
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query(sql::RELEASE_ALL).execute(connection).await?;
     }
-    Ok(connection)
+    Ok(())
 }

@@ -85,7 +85,7 @@ impl Reserve {
             Err(error) => {
                 tracing::warn!(
                     error = chain(&error, ": "),
-                    "the disk has no space for the reserve of the journal; new launches are refused"
+                    "the reserve of the journal cannot be made; new launches are refused until it can"
                 );
                 // It may not have come so far as to make the file.
                 if let Err(error) = fs::remove_file(&self.path).await

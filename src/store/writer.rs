@@ -143,10 +143,11 @@ impl Writer {
 
     fn distrust(&mut self, error: &StoreError) {
         self.healthy.store(false, Ordering::Relaxed);
-        let connection = self.connection.take().map(PoolConnection::detach);
-        if matches!(error, StoreError::Fatal { .. }) {
-            // Closing it would flush again.
-            std::mem::forget(connection);
+        let fatal = matches!(error, StoreError::Fatal { .. });
+        if let Some(connection) = self.connection.take() {
+            engine::abandon(connection.detach(), fatal);
+        }
+        if fatal {
             self.fatal.send_replace(Some(error.clone()));
         }
     }
