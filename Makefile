@@ -14,7 +14,7 @@ BUF := tools/node_modules/.bin/buf
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help demo test check bench proto fmt deny ci clean
+.PHONY: help demo test stores check bench proto fmt deny ci clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,10 @@ test: $(VENV)/installed $(PROMTOOL) ## Every test, on SQLite and PostgreSQL; ins
 	CVM_GATEWAY_TEST_PYTHON=$(CURDIR)/$(VENV)/bin/python \
 	CVM_GATEWAY_TEST_PROMTOOL=$(CURDIR)/$(PROMTOOL) \
 	cargo test --locked
+
+FAULT ?= all
+stores: ## Every fault of a disk at every call of the store; FAULT=kind:at:seed plays one
+	CVM_GATEWAY_TEST_STORES=$(FAULT) cargo test --locked --test stores
 
 check: proto ## Formatting, lints, documentation, the API's rules
 	cargo fmt --check

@@ -1,0 +1,275 @@
+//! One story: a gateway starts on an empty disk, launches, and stops, and somewhere in it one call
+//! of the store goes wrong. Afterwards everything must be as if it had gone right.
+
+use crate::faults::{Fault, Kind, Layer, Report};
+use crate::process::{Process, client, until};
+use crate::world::{Client, World, config_text, read, wish};
+use cvm_gateway::clock::Clock;
+use cvm_gateway::pb::v1 as pb;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+use tonic::Code;
+
+/// What is asked for: the request ids and how many machines each.
+const WISHES: [(&str, i64); 2] = [("one", 1), ("three", 3)];
+/// How long a launch may take, with all retries of its caller.
+const LAUNCHED_WITHIN: Duration = Duration::from_secs(30);
+/// How long a process may take to end, once it must.
+const ENDED_WITHIN: Duration = Duration::from_secs(20);
+/// A caller's wait before it repeats a refused request.
+const RETRY: Duration = Duration::from_millis(50);
+/// Most parts of a story: the faulty one, the one that recovers, and one more after a power cut.
+const RUNS_MAX: usize = 3;
+
+/// Quick, and with a reserve that is one write.
+const SETTINGS: &str = r#"
+first_look_up = "20ms"
+look_up_interval = "20ms"
+retry_backoff = "20ms"
+lease = "3s"
+journal_retry_interval = "100ms"
+[log]
+format = "json"
+"#;
+
+/// What the callers were promised: the name of each operation, by request id.
+type Accepted = BTreeMap<&'static str, String>;
+
+/// What is wrong after a story, in words.
+pub(crate) type Violation = String;
+
+/// One story with its own cloud, journal and disk.
+struct Story {
+    world: World,
+    layer: Layer,
+    config: PathBuf,
+    fault: Fault,
+    accepted: Accepted,
+    /// How many processes were started.
+    runs: usize,
+}
+
+/// How a run of the gateway went.
+struct Run {
+    log: String,
+    status: ExitStatus,
+    /// Whether it was told to stop.
+    told: bool,
+    report: Report,
+}
+
+/// Plays the story with a fault; whether the fault came to happen.
+pub(crate) async fn play(fault: Fault) -> Result<bool, Violation> {
+    let world = World::new(1000.0).await;
+    let endpoint = format!("http://{}", world.simulator.addr());
+    let config = world.folder.0.join("gateway.toml");
+    std::fs::write(&config, config_text(&world.folder.0, &endpoint, SETTINGS)).unwrap();
+    let layer = Layer::new(&world.folder.0);
+    let mut story = Story {
+        world,
+        layer,
+        config,
+        fault,
+        accepted: Accepted::new(),
+        runs: 0,
+    };
+    story.play().await
+}
+
+impl Story {
+    async fn play(&mut self) -> Result<bool, Violation> {
+        let run = self.run(Some(self.fault)).await?;
+        self.judge(&run)?;
+        if !run.report.fired {
+            return self.all_is_well(&run).await.map(|()| false);
+        }
+        if self.fault.kind == Kind::Power {
+            self.layer.restore();
+        }
+        let run = self.run(None).await?;
+        self.all_is_well(&run).await?;
+        if self.fault.kind == Kind::Fsync {
+            // What that process read may never have reached the disk. It must hold now.
+            self.layer.restore();
+            let run = self.run(None).await?;
+            self.all_is_well(&run).await?;
+        }
+        Ok(true)
+    }
+
+    /// One process, from its start to its end, with callers that insist.
+    async fn run(&mut self, fault: Option<Fault>) -> Result<Run, Violation> {
+        assert!(self.runs < RUNS_MAX, "a story has an end");
+        self.runs += 1;
+        let log = self.world.folder.0.join(format!("run-{}.log", self.runs));
+        self.layer.clear_report();
+        let variables = self.layer.variables(fault, self.fault.kind.loses());
+        let mut process = Process::start(&self.config, log, variables);
+        let mut told = false;
+        if let Some((grpc, _)) = process.serving().await {
+            self.launch(&mut process, grpc).await?;
+            // After a failed flush it must end by itself.
+            let report = self.layer.report();
+            let must_end = report.fired && self.fault.kind == Kind::Fsync;
+            if !must_end || process.ended(ENDED_WITHIN).await.is_none() {
+                told = process.is_running();
+                process.terminate().await;
+            }
+        }
+        let ended = process.ended(ENDED_WITHIN).await;
+        let log = process.log();
+        let status = ended.ok_or_else(|| format!("it does not end:\n{log}"))?;
+        Ok(Run {
+            log,
+            status,
+            told,
+            report: self.layer.report(),
+        })
+    }
+
+    /// All callers at once, each until its launch succeeded or the process is gone.
+    async fn launch(&mut self, process: &mut Process, grpc: SocketAddr) -> Result<(), Violation> {
+        let [one, three] =
+            WISHES.map(|(request_id, count)| Box::pin(insist(grpc, request_id, count)));
+        let callers = async { tokio::join!(one, three) };
+        let gone = until(LAUNCHED_WITHIN, async || {
+            (!process.is_running()).then_some(())
+        });
+        tokio::pin!(callers);
+        let told = tokio::select! {
+            told = &mut callers => <[Told; 2]>::from(told),
+            gone = gone => {
+                let at_once = Clock::system().timeout(Duration::from_secs(5), callers).await;
+                let Some(told) = at_once else {
+                    let log = process.log();
+                    let state = gone.map_or("no launch ends", |()| "a caller is not told of the end");
+                    return Err(format!("{state}:\n{log}"));
+                };
+                told.into()
+            }
+        };
+        for ((request_id, _), told) in WISHES.into_iter().zip(told) {
+            for name in told? {
+                let known = self.accepted.entry(request_id).or_insert(name.clone());
+                if *known != name {
+                    return Err(format!("{request_id} was {known} and is now {name}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a run with a fault ended as it may.
+    fn judge(&self, run: &Run) -> Result<(), Violation> {
+        let Run { log, status, .. } = run;
+        let wrong = |what: &str| Err(format!("{what}; it ended with {status}:\n{log}"));
+        if log.contains("panicked") {
+            return wrong("it panicked");
+        }
+        if log.contains("please report") {
+            return wrong("it found a defect");
+        }
+        if !run.report.fired {
+            return Ok(());
+        }
+        let killed = status.signal() == Some(9);
+        if killed != self.fault.kind.kills() {
+            return wrong("a signal ended it, or did not");
+        }
+        if self.fault.kind == Kind::Fsync {
+            if run.report.syncs_after > 0 {
+                return wrong("a flush that failed was repeated");
+            }
+            if !run.told && status.success() {
+                return wrong("a flush failed, and it did not end with an error");
+            }
+        }
+        let told_why = log
+            .lines()
+            .any(|line| line.contains("\"level\":\"ERROR\"") || line.starts_with("error: "));
+        if !killed && !status.success() && !told_why {
+            return wrong("it does not say why it ended");
+        }
+        Ok(())
+    }
+
+    /// Whether everything that was asked for is there, once, and known.
+    async fn all_is_well(&self, run: &Run) -> Result<(), Violation> {
+        let Run { log, status, .. } = run;
+        let wrong = |what: String| Err(format!("{what}\nthe last run ended with {status}:\n{log}"));
+        if log.contains("panicked") || !status.success() {
+            return wrong("it did not recover".to_owned());
+        }
+        if self.accepted.len() != WISHES.len() {
+            return wrong(format!("not all was accepted: {:?}", self.accepted));
+        }
+        let asked: usize = WISHES
+            .iter()
+            .map(|(_, count)| usize::try_from(*count).unwrap())
+            .sum();
+        let machines = self.world.machines().await;
+        if machines.len() != asked {
+            return wrong(format!("{asked} machines were asked for, not {machines:?}"));
+        }
+        Ok(())
+    }
+}
+
+/// The names that a caller was told, or what it was told wrong.
+type Told = Result<Vec<String>, Violation>;
+
+/// A caller that repeats its request until it has its machines, or nobody is there any more.
+async fn insist(grpc: SocketAddr, request_id: &'static str, count: i64) -> Told {
+    let mut names = Vec::new();
+    while let Some(mut client) = client(grpc).await {
+        match ask(&mut client, request_id, count, &mut names).await {
+            Ok(true) => break,
+            Ok(false) => Clock::system().sleep(RETRY).await,
+            Err(violation) => return Err(violation),
+        }
+    }
+    Ok(names)
+}
+
+/// Asks once; whether the launch succeeded.
+async fn ask(
+    client: &mut Client,
+    request_id: &'static str,
+    count: i64,
+    names: &mut Vec<String>,
+) -> Result<bool, Violation> {
+    let refusal = match client.run_instances(wish(request_id, count)).await {
+        Err(status) => status,
+        Ok(stream) => {
+            let seen = read(stream.into_inner()).await;
+            names.extend(
+                seen.snapshots
+                    .iter()
+                    .map(|operation| operation.name.clone()),
+            );
+            match seen.end {
+                Err(status) => status,
+                Ok(()) if seen.last().state() == pb::OperationState::Succeeded => {
+                    return Ok(true);
+                }
+                Ok(()) => return Err(format!("{request_id} ended as {:?}", seen.last())),
+            }
+        }
+    };
+    // What may pass; the last of them is how a connection that is cut looks.
+    let passing = [
+        Code::Unavailable,
+        Code::ResourceExhausted,
+        Code::Aborted,
+        Code::Unknown,
+    ];
+    if passing.contains(&refusal.code()) && !refusal.message().is_empty() {
+        Ok(false)
+    } else {
+        Err(format!("{request_id} was refused: {refusal:?}"))
+    }
+}
