@@ -4,7 +4,7 @@ use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::cloud::SettingsError;
 use crate::cloud::client::{CallRecord, HttpCloud, Observer};
-use crate::cloud::limiter::Limiter;
+use crate::cloud::limiter::{self, Limiter};
 use crate::config::Config;
 use crate::domain::causes::chain;
 use crate::grpc::Service;
@@ -15,7 +15,7 @@ use crate::operations::{self, Operations};
 use crate::pb;
 use crate::pb::v1::cvm_gateway_service_server::{CvmGatewayServiceServer, SERVICE_NAME};
 use crate::random::Random;
-use crate::store::{Store, StoreError};
+use crate::store::{Budgets, Store, StoreError};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,11 +86,17 @@ impl Gateway {
             clock.clone(),
             observer,
         )?;
+        let limiter = Limiter::new(
+            config.cloud_limits,
+            store.budgets().map(shared_slots),
+            clock.clone(),
+            metrics.cloud.clone(),
+        );
         let rooms = operations::Rooms {
             random: Random::system(),
             store: store.clone(),
             cloud: Arc::new(cloud),
-            limiter: Limiter::new(config.cloud_limits, clock.clone(), metrics.cloud.clone()),
+            limiter,
             clock: clock.clone(),
             metrics: metrics.clone(),
         };
@@ -244,6 +250,20 @@ fn cloud_observer(metrics: &Metrics) -> Observer {
             call.class.as_str(),
             call.elapsed,
         );
+    })
+}
+
+/// The slots that all gateways of the journal share.
+fn shared_slots(budgets: Budgets) -> limiter::Source {
+    Arc::new(move |ask| {
+        let budgets = budgets.clone();
+        Box::pin(async move {
+            let taken = budgets.take(&ask.key, ask.count, ask.interval).await?;
+            Ok(limiter::Block {
+                now: taken.now,
+                first: taken.first,
+            })
+        })
     })
 }
 

@@ -1,6 +1,7 @@
 //! The journal: every operation, durable before anything acts on it, in SQLite or PostgreSQL
 //! behind one struct and one SQL text.
 
+mod budget;
 mod database;
 mod engine;
 mod error;
@@ -14,6 +15,7 @@ mod schema;
 mod sql;
 mod writer;
 
+pub use budget::{Budgets, Taken};
 pub use error::{Cause, StoreError};
 pub use model::{Call, Commit, Model, Moment, Now, Weather};
 pub use owners::Owner;
@@ -174,6 +176,16 @@ impl Store {
     #[must_use]
     pub fn of_model(model: Model) -> Self {
         Self(Engine::Model(model))
+    }
+
+    /// How often the cloud may be called, shared with the other gateways of this journal; none in
+    /// SQLite, which has one.
+    #[must_use]
+    pub fn budgets(&self) -> Option<Budgets> {
+        match &self.0 {
+            Engine::Database(database) => database.budgets.clone(),
+            Engine::Model(_) => None,
+        }
     }
 
     /// Makes an operation durable, unless its organisation used the `request_id` before. It may

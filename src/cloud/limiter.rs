@@ -7,9 +7,13 @@
 mod lane;
 mod pace;
 mod queue;
+mod stock;
+
+pub use stock::{Ask, Block};
 
 use super::{CloudError, Target};
 use crate::clock::Clock;
+use crate::domain::causes::chain;
 use crate::domain::ids::OrganizationId;
 use crate::domain::names::AccountName;
 use crate::domain::reason::Reason;
@@ -18,6 +22,7 @@ use lane::{Lane, Next};
 use queue::Ticket;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -101,6 +106,13 @@ impl Class {
     }
 }
 
+/// Gives out slots that no other gateway has. Calls wait for it, and for its retries.
+pub type Source = Arc<dyn Fn(Ask) -> Answer + Send + Sync>;
+/// What a [`Source`] will give.
+pub type Answer = Pin<Box<dyn Future<Output = Result<Block, SourceError>> + Send>>;
+/// Why a [`Source`] has none.
+pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Lets calls through. Clones share it.
 #[derive(Clone)]
 pub struct Limiter(Arc<Inner>);
@@ -110,6 +122,8 @@ struct Inner {
     weights: queue::Weights,
     clock: Clock,
     metrics: metrics::Cloud,
+    /// Where slots come from that several gateways share; none: all are this process's.
+    source: Option<Source>,
     /// Calls made before may have been made by the process before this one.
     since: Duration,
     lanes: Mutex<BTreeMap<Key, Arc<Lane>>>,
@@ -123,6 +137,18 @@ struct Key {
     action: Action,
 }
 
+/// As the source names it.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            account,
+            host,
+            action,
+        } = self;
+        write!(f, "{account} {host} {}", action.as_str())
+    }
+}
+
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Limiter")
@@ -132,12 +158,19 @@ impl fmt::Debug for Limiter {
 }
 
 impl Limiter {
-    /// A limiter of this process alone.
+    /// A limiter of this process, which shares the accounts with those that have the same source:
+    /// none when it has them to itself.
     #[must_use]
-    pub fn new(settings: Settings, clock: Clock, metrics: metrics::Cloud) -> Self {
+    pub fn new(
+        settings: Settings,
+        source: Option<Source>,
+        clock: Clock,
+        metrics: metrics::Cloud,
+    ) -> Self {
         Self(Arc::new(Inner {
             weights: Arc::new(settings.weights.clone()),
             settings,
+            source,
             since: clock.elapsed(),
             clock,
             metrics,
@@ -148,12 +181,15 @@ impl Limiter {
     /// Waits until the account may call `action` at `host` for `class`. The wait has no end of its
     /// own: drop the future to give it up, and its place is free.
     pub async fn turn(&self, target: &Target, host: &str, action: Action, class: Class) -> Turn {
-        let lane = self.lane(&target.account, host, action);
+        let key = Key {
+            account: target.account.clone(),
+            host: host.to_owned(),
+            action,
+        };
         let call = Call {
             limiter: self.clone(),
-            account: target.account.clone(),
-            lane,
-            action,
+            lane: self.lane(&key),
+            key,
             class,
         };
         call.turn(false).await
@@ -171,22 +207,20 @@ impl Limiter {
         turn.permit().await
     }
 
-    fn lane(&self, account: &AccountName, host: &str, action: Action) -> Arc<Lane> {
-        let key = Key {
-            account: account.clone(),
-            host: host.to_owned(),
-            action,
-        };
-        let lanes = self.0.lanes.lock();
-        let mut lanes = lanes.unwrap_or_else(PoisonError::into_inner);
+    fn lane(&self, key: &Key) -> Arc<Lane> {
+        let inner = &self.0;
+        let mut lanes = inner.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         if lanes.len() > IDLE_LANES_MAX {
-            let now = self.0.clock.elapsed();
+            let now = inner.clock.elapsed();
             lanes.retain(|_, lane| Arc::strong_count(lane) > 1 || !lane.is_idle(now));
         }
-        let lane = lanes.entry(key).or_insert_with(|| {
-            let per_second = self.0.settings.per_second(action);
-            let weights = Arc::clone(&self.0.weights);
-            Arc::new(Lane::new(per_second, weights, self.0.since))
+        let lane = lanes.entry(key.clone()).or_insert_with(|| {
+            let per_second = inner.settings.per_second(key.action);
+            let weights = Arc::clone(&inner.weights);
+            Arc::new(match &inner.source {
+                Some(_) => Lane::shared(per_second, weights),
+                None => Lane::own(per_second, weights, inner.since),
+            })
         });
         Arc::clone(lane)
     }
@@ -206,9 +240,8 @@ impl Settings {
 #[derive(Clone, Debug)]
 struct Call {
     limiter: Limiter,
-    account: AccountName,
+    key: Key,
     lane: Arc<Lane>,
-    action: Action,
     class: Class,
 }
 
@@ -232,7 +265,7 @@ impl Turn {
     /// What may be called.
     #[must_use]
     pub fn action(&self) -> Action {
-        self.call.action
+        self.call.key.action
     }
 
     /// The permission to call now: at once, or, when the turn has passed, at the next one, which
@@ -266,7 +299,7 @@ impl Permit {
             lane.refused(self.slot, self.call.now());
             self.call
                 .metrics()
-                .refused_for_rate(self.call.action.as_str());
+                .refused_for_rate(self.call.key.action.as_str());
             self.call.show_rate();
         }
     }
@@ -288,14 +321,37 @@ impl Call {
                     }
                 }
                 Next::Wait => place.bell.notified().await,
+                Next::Fetch(count, interval) => self.fetch(count, interval).await,
             }
         };
         drop(place);
-        let (action, class) = (self.action.as_str(), self.class.as_str());
+        let (action, class) = (self.key.action.as_str(), self.class.as_str());
         let waited = self.now().saturating_sub(started);
         self.metrics().permitted(action, class, waited);
         self.show_rate();
         Turn { call: self, slot }
+    }
+
+    /// Has the source give slots to the lane. Dropped half way, another waiter does it.
+    async fn fetch(&self, count: u32, interval: Duration) {
+        let Some(source) = &self.limiter.0.source else {
+            return;
+        };
+        let fetching = Fetching(Some(&self.lane));
+        let asked = self.now();
+        let key = self.key.to_string();
+        let ask = Ask {
+            key,
+            count,
+            interval,
+        };
+        let block = source(ask).await.inspect_err(|error| {
+            let error = chain(&**error, ": ");
+            tracing::warn!(error, key = %self.key, "the calls of {} wait", self.key);
+        });
+        fetching.disarmed();
+        let ask = (count, interval);
+        self.lane.answered(ask, block.ok(), asked, self.now());
     }
 
     fn now(&self) -> Duration {
@@ -308,7 +364,7 @@ impl Call {
 
     fn show_rate(&self) {
         let rate = self.lane.rate(self.now());
-        let (account, action) = (self.account.as_str(), self.action.as_str());
+        let (account, action) = (self.key.account.as_str(), self.key.action.as_str());
         let rate = u32::try_from(rate).unwrap_or(u32::MAX);
         self.metrics().permits(account, action, rate);
     }
@@ -333,3 +389,23 @@ impl Drop for Place<'_> {
         self.lane.leave(self.ticket);
     }
 }
+
+/// A fetch under way. Dropping it lets another one begin.
+struct Fetching<'a>(Option<&'a Lane>);
+
+impl Fetching<'_> {
+    fn disarmed(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Fetching<'_> {
+    fn drop(&mut self) {
+        if let Some(lane) = self.0 {
+            lane.unanswered();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,8 @@ use crate::store::group::{Command, Leasing, Reply};
 use crate::store::row::{self, Admit, Admitted, Change, bigint};
 use crate::store::writer::Writer;
 use crate::store::{
-    Admission, Elapsed, FIRST_EPOCH, NewOperation, Save, Saved, SealedBody, Settings, opening, sql,
+    Admission, Budgets, Elapsed, FIRST_EPOCH, NewOperation, Save, Saved, SealedBody, Settings,
+    opening, sql,
 };
 use sqlx::AnyPool;
 use sqlx::any::AnyRow;
@@ -30,6 +31,7 @@ const LAST_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 #[derive(Clone)]
 pub(in crate::store) struct Database {
     pub(in crate::store) readers: AnyPool,
+    pub(in crate::store) budgets: Option<Budgets>,
     queue: mpsc::Sender<Command>,
     healthy: Arc<AtomicBool>,
     fatal: watch::Receiver<Option<StoreError>>,
@@ -69,6 +71,7 @@ impl Database {
         tasks.close();
         Ok(Self {
             readers: opened.readers,
+            budgets: opened.budgets.map(Budgets),
             queue: sender,
             healthy,
             fatal,
@@ -291,6 +294,9 @@ impl Database {
 
     pub(in crate::store) async fn close(&self) {
         self.readers.close().await;
+        if let Some(Budgets(pool)) = &self.budgets {
+            pool.close().await;
+        }
         self.stop.cancel();
         self.tasks.wait().await;
     }

@@ -219,6 +219,14 @@ impl Target {
         self.pool(options, settings, read_only)
     }
 
+    /// The one connection that takes slots of shared budgets. Its commits need not be durable: a
+    /// server is not back from a crash before all slots that it has given out are past.
+    pub(in crate::store) fn budget_pool(&self, settings: &Settings) -> Option<AnyPool> {
+        let options = AnyPoolOptions::new().max_connections(1);
+        let quick = "SET synchronous_commit = off";
+        (!self.is_sqlite()).then(|| self.pool(options, settings, quick))
+    }
+
     fn pool(&self, options: AnyPoolOptions, settings: &Settings, more: &str) -> AnyPool {
         let session: Arc<str> = format!("{}{more}", self.session(settings.busy_timeout)).into();
         options

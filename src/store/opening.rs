@@ -18,6 +18,8 @@ pub(in crate::store) struct Opened {
     pub(in crate::store) writers: AnyPool,
     pub(in crate::store) connection: PoolConnection<Any>,
     pub(in crate::store) readers: AnyPool,
+    /// Of the one connection that takes slots, when other gateways take some, too.
+    pub(in crate::store) budgets: Option<AnyPool>,
 }
 
 /// Opens what the settings name. On a full disk the reserve of an earlier process serves.
@@ -47,6 +49,7 @@ pub(in crate::store) async fn open(settings: &Settings) -> Result<Opened, StoreE
         writers,
         connection,
         readers,
+        budgets: target.budget_pool(settings),
     })
 }
 

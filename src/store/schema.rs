@@ -6,7 +6,7 @@ use sqlx::{AnyConnection, SqlStr};
 use std::sync::Arc;
 
 /// Every migration, oldest first; a released one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (
         1,
         "operations",
@@ -21,6 +21,11 @@ const MIGRATIONS: [(i64, &str, &str); 3] = [
         3,
         "instances",
         include_str!("../../migrations/0003_instances.sql"),
+    ),
+    (
+        4,
+        "budgets",
+        include_str!("../../migrations/0004_budgets.sql"),
     ),
 ];
 

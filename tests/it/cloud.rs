@@ -71,7 +71,7 @@ impl Client {
         let metrics = Metrics::new("test").unwrap().cloud;
         Self {
             cloud,
-            limiter: Limiter::new(rates, Clock::system(), metrics),
+            limiter: Limiter::new(rates, None, Clock::system(), metrics),
             classes,
         }
     }

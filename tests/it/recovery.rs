@@ -10,7 +10,7 @@ use serde_json::Value;
 use tonic::Code;
 
 mod meddler;
-mod process;
+pub(crate) mod process;
 
 /// Looks soon, so that a test need not wait.
 const SOON: &str = r#"

@@ -3,6 +3,7 @@
 use super::Class;
 use super::pace::Pace;
 use super::queue::{Queue, Ticket, Weights};
+use super::stock::{Block, Shared, Slot, Stock};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,8 +21,7 @@ struct State {
     /// Wakes each who waits.
     bells: BTreeMap<Ticket, Arc<Notify>>,
     pace: Pace,
-    /// When the next call may be made.
-    next_slot: Duration,
+    stock: Stock,
 }
 
 /// What a waiter is to do.
@@ -33,18 +33,32 @@ pub(super) enum Next {
     SleepUntil(Duration),
     /// Ask again when the bell rings.
     Wait,
+    /// Have so many slots that far apart, tell [`Lane::answered`], and ask again.
+    Fetch(u32, Duration),
 }
 
 impl Lane {
-    /// A lane whose last call may have been made at `since`, by the process before this one.
-    pub(super) fn new(per_second: u32, weights: Weights, since: Duration) -> Self {
+    /// A lane of this process alone, whose last call may have been made at `since`, by the process
+    /// before this one.
+    pub(super) fn own(per_second: u32, weights: Weights, since: Duration) -> Self {
         let pace = Pace::new(per_second);
+        let stock = Stock::Own(since + pace.interval(since));
+        Self::new(pace, weights, stock)
+    }
+
+    /// A lane whose slots come from a source that several processes share.
+    pub(super) fn shared(per_second: u32, weights: Weights) -> Self {
+        let stock = Stock::Shared(Shared::default());
+        Self::new(Pace::new(per_second), weights, stock)
+    }
+
+    fn new(pace: Pace, weights: Weights, stock: Stock) -> Self {
         Self {
             state: Mutex::new(State {
                 queue: Queue::new(weights),
                 bells: BTreeMap::new(),
-                next_slot: since + pace.interval(since),
                 pace,
+                stock,
             }),
         }
     }
@@ -64,15 +78,41 @@ impl Lane {
         if state.queue.next() != Some(ticket) {
             return Next::Wait;
         }
-        if now < state.next_slot {
-            return Next::SleepUntil(state.next_slot);
+        let interval = state.pace.interval(now);
+        match state.stock.take(now, interval) {
+            Slot::Now(slot) => {
+                state.queue.served(ticket);
+                state.bells.remove(&ticket);
+                state.ring();
+                Next::Go(slot)
+            }
+            Slot::At(slot) => Next::SleepUntil(slot),
+            Slot::Out => state.fetch(interval),
         }
-        // From now, not from the slot: calls that come late are not made up for.
-        state.next_slot = now + state.pace.interval(now);
-        state.queue.served(ticket);
-        state.bells.remove(&ticket);
+    }
+
+    /// What came of [`Next::Fetch`], which was asked for at `asked`: a block, or none.
+    pub(super) fn answered(
+        &self,
+        ask: (u32, Duration),
+        block: Option<Block>,
+        asked: Duration,
+        now: Duration,
+    ) {
+        let mut state = self.lock();
+        if let Stock::Shared(shared) = &mut state.stock {
+            shared.answered(ask, block, asked, now);
+        }
         state.ring();
-        Next::Go(now)
+    }
+
+    /// Whoever was to fetch has gone away.
+    pub(super) fn unanswered(&self) {
+        let mut state = self.lock();
+        if let Stock::Shared(shared) = &mut state.stock {
+            shared.unanswered();
+        }
+        state.ring();
     }
 
     /// Frees a place; nothing when its holder had its turn.
@@ -88,8 +128,8 @@ impl Lane {
     pub(super) fn refused(&self, permitted: Duration, now: Duration) {
         let mut state = self.lock();
         if state.pace.refused(permitted, now) {
-            let rested = now + state.pace.interval(now);
-            state.next_slot = state.next_slot.max(rested);
+            let interval = state.pace.interval(now);
+            state.stock.rest(now, interval);
         }
     }
 
@@ -101,7 +141,7 @@ impl Lane {
     /// Whether it holds nothing that a new one would not know.
     pub(super) fn is_idle(&self, now: Duration) -> bool {
         let state = self.lock();
-        state.bells.is_empty() && state.next_slot <= now && state.pace.is_full(now)
+        state.bells.is_empty() && state.stock.is_idle(now) && state.pace.is_full(now)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -111,6 +151,17 @@ impl Lane {
 }
 
 impl State {
+    fn fetch(&mut self, interval: Duration) -> Next {
+        let waiting = self.bells.len();
+        match &mut self.stock {
+            Stock::Own(slot) => Next::SleepUntil(*slot),
+            Stock::Shared(shared) => match shared.ask(waiting, interval) {
+                Some((count, interval)) => Next::Fetch(count, interval),
+                None => Next::Wait,
+            },
+        }
+    }
+
     /// Wakes whose turn the next one is.
     fn ring(&self) {
         let next = self.queue.next().and_then(|next| self.bells.get(&next));

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 
 /// A running `cvm-gateway serve`. It is killed when this is dropped.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     /// Kept open, so that the program can go on logging.
     log: Lines<BufReader<ChildStderr>>,
@@ -17,7 +17,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts it, and waits until it serves. The configuration asks for a JSON log.
-    pub(super) async fn serve(config: &Path) -> Self {
+    pub(crate) async fn serve(config: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_cvm-gateway"))
             .arg("serve")
             .arg("--config")
@@ -40,19 +40,19 @@ impl Process {
         Self { child, log, grpc }
     }
 
-    pub(super) async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         Client::connect(format!("http://{}", self.grpc))
             .await
             .unwrap()
     }
 
     /// `kill -9`.
-    pub(super) async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
 
     /// SIGTERM; the exit code.
-    pub(super) async fn terminate(&mut self) -> Option<i32> {
+    pub(crate) async fn terminate(&mut self) -> Option<i32> {
         let pid = self.child.id().unwrap().to_string();
         let sent = Command::new("kill")
             .args(["-TERM", &pid])
