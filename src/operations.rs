@@ -50,6 +50,8 @@ pub struct Settings {
     pub concurrent_steps_max: usize,
     /// How many operations may be in hand; over it new launches are refused.
     pub open_operations_max: usize,
+    /// How many processes may die with an operation in hand, before it is left to a person.
+    pub crashes_max: u32,
     /// Between tries of a write that the journal could not take.
     pub journal_retry_interval: Duration,
 }

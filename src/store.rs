@@ -28,6 +28,7 @@ use database::Database;
 use secrecy::SecretString;
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 use time::UtcDateTime;
@@ -101,6 +102,15 @@ pub enum Admission {
     Replayed(Operation),
     /// The organisation used the `request_id` for another request: that of this operation.
     Conflict(OperationId),
+}
+
+/// An operation that was taken over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    pub lease: Lease,
+    pub operation: Operation,
+    /// How many processes died with it in hand, one after the other, before they completed a step.
+    pub crashes: u32,
 }
 
 /// A snapshot to write.
@@ -207,8 +217,9 @@ impl Store {
     }
 
     /// Takes over up to `limit` operations that are not at rest and whose lease has run out, those
-    /// that ran out first, each under a higher epoch; gives them oldest first. One that cannot be
-    /// read is logged and left alone until its new lease runs out.
+    /// that ran out first, each under a higher epoch; gives them oldest first. A lease that was not
+    /// released counts as a crash, and only operations are taken that then have one of `crashes`.
+    /// One that cannot be read is logged and left alone until its new lease runs out.
     ///
     /// # Errors
     /// What writing may tell.
@@ -217,9 +228,18 @@ impl Store {
         owner: &str,
         now: UtcDateTime,
         ttl: Duration,
+        crashes: RangeInclusive<u32>,
         limit: u32,
-    ) -> Result<Vec<(Lease, Operation)>, StoreError> {
-        either!(self, engine => engine.claim(owner, now, ttl, limit).await)
+    ) -> Result<Vec<Claimed>, StoreError> {
+        either!(self, engine => engine.claim(owner, now, ttl, crashes, limit).await)
+    }
+
+    /// Forgets the crashes of operations: a step of each was completed. A save does the same.
+    ///
+    /// # Errors
+    /// What writing may tell.
+    pub async fn calm(&self, leases: &[Lease]) -> Result<(), StoreError> {
+        either!(self, engine => engine.calm(leases).await)
     }
 
     /// Prolongs the owner's leases of the operations it holds; gives those that it has lost. Only

@@ -82,11 +82,14 @@ impl Stepping {
                 Some(news) => news,
                 None => match self.outcome(&operation).await {
                     Some(outcome) => outcome,
-                    None => return,
+                    None => return self.inner.calm(self.lease).await,
                 },
             };
             match self.inner.record(self.lease, &operation, outcome).await {
-                Some(recorded) => operation = recorded,
+                Some(recorded) => {
+                    self.inner.table.clear(self.lease);
+                    operation = recorded;
+                }
                 None => return,
             }
         }
@@ -236,7 +239,7 @@ impl Inner {
     }
 
     /// Writes down what an outcome changes. Nothing when the operation is no longer ours.
-    async fn record(
+    pub(super) async fn record(
         &self,
         lease: Lease,
         operation: &Operation,

@@ -1,15 +1,23 @@
 //! Leases: which operations are this process's to step, and until when.
 
 use super::Inner;
+use super::machine::Outcome;
 use crate::domain::causes::chain;
 use crate::domain::millis::since;
-use crate::store::StoreError;
+use crate::domain::operation::Lease;
+use crate::store::{Claimed, StoreError};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use time::UtcDateTime;
 
 /// Operations taken up with one statement.
 const CLAIM: u32 = 500;
+/// Claims of one operation after it counts as crashed too often: whoever is first to write that
+/// down parks it. More than one, for the process may die before it has.
+const PARKINGS: u32 = 3;
+/// Between two operations that are suspected to end the process, so that each is alone with the
+/// blame.
+const SUSPECT_INTERVAL: Duration = Duration::from_millis(100);
 /// What must be left of a lease for a call to begin: more than a slow journal write takes.
 const MARGIN: Duration = Duration::from_secs(10);
 
@@ -23,14 +31,23 @@ impl Inner {
                 Err(error) => Err(error),
             };
             self.told_of(kept);
-            tokio::select! {
-                biased;
-                () = self.clock.sleep(self.settings.lease / 3) => {}
-                () = self.stop.cancelled() => {}
+            let next = self.clock.now() + self.settings.lease / 3;
+            while self.clock.now() < next && self.claim_suspect().await {
+                self.pause(self.clock.now() + SUSPECT_INTERVAL).await;
             }
+            self.pause(next).await;
         }
         let renewed = self.renew().await;
         self.told_of(renewed);
+    }
+
+    /// Returns at that time, or when the gateway stops.
+    async fn pause(&self, until: UtcDateTime) {
+        tokio::select! {
+            biased;
+            () = self.clock.sleep_until(until) => {}
+            () = self.stop.cancelled() => {}
+        }
     }
 
     fn told_of(&self, kept: Result<(), StoreError>) {
@@ -80,23 +97,100 @@ impl Inner {
 
     /// Takes up operations that nobody holds; how many.
     async fn claim(&self) -> Result<u32, StoreError> {
-        let now = self.clock.now();
+        let (now, lease) = (self.clock.now(), self.settings.lease);
         let claimed = self
             .store
-            .claim(&self.owner, now, self.settings.lease, CLAIM)
+            .claim(&self.owner, now, lease, 0..=self.unsuspected(), CLAIM)
             .await?;
         let count = u32::try_from(claimed.len()).unwrap_or(CLAIM);
-        for (lease, operation) in claimed {
-            tracing::info!(
-                operation = %operation.id, request_id = %operation.request_id, epoch = lease.epoch,
-                state = operation.state.name().as_str(), "operation {} taken up", operation.id
-            );
-            let id = operation.id;
-            self.polled.remove(id);
-            self.table.hold(lease, Arc::new(operation));
-            self.due.push(now, id);
+        for claimed in claimed {
+            self.take_up(claimed, now);
         }
         Ok(count)
+    }
+
+    fn take_up(&self, claimed: Claimed, now: UtcDateTime) {
+        let Claimed {
+            lease,
+            operation,
+            crashes,
+        } = claimed;
+        tracing::info!(
+            operation = %operation.id, request_id = %operation.request_id, epoch = lease.epoch,
+            state = operation.state.name().as_str(), crashes, "operation {} taken up", operation.id
+        );
+        self.polled.remove(operation.id);
+        self.table.hold(lease, Arc::new(operation));
+        if crashes > 0 {
+            self.table.suspect(lease);
+        }
+        self.due.push(now, lease.operation);
+    }
+
+    /// Crashes up to which operations are stepped side by side. One more could be the last, so that
+    /// from then on each is stepped alone: a process that dies for another reason, again and again,
+    /// must not park everything that it has in hand.
+    fn unsuspected(&self) -> u32 {
+        self.settings.crashes_max.saturating_sub(2)
+    }
+
+    /// Takes up one operation that the last processes died with, or parks it when there were too
+    /// many of them; whether there was one.
+    async fn claim_suspect(&self) -> bool {
+        let (now, lease) = (self.clock.now(), self.settings.lease);
+        let first = self.unsuspected() + 1;
+        let last = self.settings.crashes_max.saturating_add(PARKINGS);
+        let claimed = self
+            .store
+            .claim(&self.owner, now, lease, first..=last, 1)
+            .await;
+        let claimed = match claimed {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                self.told_of(Err(error));
+                return false;
+            }
+        };
+        let Some(claimed) = claimed.into_iter().next() else {
+            return false;
+        };
+        if claimed.crashes >= self.settings.crashes_max {
+            self.park(claimed).await;
+        } else {
+            self.take_up(claimed, now);
+        }
+        true
+    }
+
+    /// Leaves an operation to a person: each of the last processes died with it in hand.
+    async fn park(&self, claimed: Claimed) {
+        let Claimed {
+            lease,
+            operation,
+            crashes,
+        } = claimed;
+        let why = format!(
+            "parked after {crashes} crashes: each time the process ended before it completed a step; \
+             look at the logs, and release the operation once the cause is mended"
+        );
+        tracing::error!(operation = %operation.id, crashes, "operation {} is parked", operation.id);
+        self.table.hold(lease, Arc::new(operation.clone()));
+        let parked = self.record(lease, &operation, Outcome::Stuck { why }).await;
+        match parked {
+            Some(parked) => self.came_to_rest(&parked),
+            None => self.table.let_go(lease),
+        }
+    }
+
+    /// Tells the journal that a step was completed, if it counts crashes of the operation.
+    pub(super) async fn calm(&self, lease: Lease) {
+        if !self.table.is_suspect(lease) {
+            return;
+        }
+        match self.store.calm(&[lease]).await {
+            Ok(()) => self.table.clear(lease),
+            Err(error) => self.told_of(Err(error)),
+        }
     }
 
     fn set_leased_until(&self, until: UtcDateTime) {

@@ -18,6 +18,8 @@ struct Held {
     newest: watch::Sender<Arc<Operation>>,
     /// A step is under way, and there must be no second one.
     stepping: bool,
+    /// The journal counts crashes of it, until a step is completed.
+    suspect: bool,
     /// That the caller no longer wants it, until a step has taken that in.
     cancellation: Option<Cancellation>,
 }
@@ -34,9 +36,31 @@ impl Table {
                 lease,
                 newest: watch::Sender::new(operation),
                 stepping: false,
+                suspect: false,
                 cancellation: None,
             };
             held.insert(lease.operation, held_anew);
+        }
+    }
+
+    /// Marks an operation as one that processes died with.
+    pub(super) fn suspect(&self, lease: Lease) {
+        if let Some(held) = self.lock().get_mut(&lease.operation) {
+            held.suspect = held.lease == lease;
+        }
+    }
+
+    /// Whether processes died with the operation and no step of it was completed since.
+    pub(super) fn is_suspect(&self, lease: Lease) -> bool {
+        let held = self.lock();
+        let held = held.get(&lease.operation);
+        held.is_some_and(|held| held.lease == lease && held.suspect)
+    }
+
+    /// Takes the mark away: a step was completed.
+    pub(super) fn clear(&self, lease: Lease) {
+        if let Some(held) = self.lock().get_mut(&lease.operation) {
+            held.suspect &= held.lease != lease;
         }
     }
 

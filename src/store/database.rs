@@ -10,12 +10,13 @@ use crate::store::group::{Command, Leasing, Reply};
 use crate::store::row::{self, Admit, Admitted, Change, bigint};
 use crate::store::writer::Writer;
 use crate::store::{
-    Admission, Budgets, Elapsed, FIRST_EPOCH, NewOperation, Save, Saved, SealedBody, Settings,
-    opening, sql,
+    Admission, Budgets, Claimed, Elapsed, FIRST_EPOCH, NewOperation, Save, Saved, SealedBody,
+    Settings, opening, sql,
 };
 use sqlx::AnyPool;
 use sqlx::any::AnyRow;
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -113,13 +114,15 @@ impl Database {
         owner: &str,
         now: UtcDateTime,
         ttl: Duration,
+        crashes: RangeInclusive<u32>,
         limit: u32,
-    ) -> Result<Vec<(Lease, Operation)>, StoreError> {
+    ) -> Result<Vec<Claimed>, StoreError> {
         let rows = self
             .lease(Leasing::Claim {
                 owner: owner.to_owned(),
                 now: millis::from_time(now),
                 ttl: bigint(ttl.as_millis()),
+                crashes,
                 limit: limit.into(),
             })
             .await?;
@@ -133,8 +136,13 @@ impl Database {
                 ),
             }
         }
-        claimed.sort_by_key(|(lease, _)| lease.operation);
+        claimed.sort_by_key(|claimed| claimed.lease.operation);
         Ok(claimed)
+    }
+
+    pub(in crate::store) async fn calm(&self, leases: &[Lease]) -> Result<(), StoreError> {
+        self.lease(Leasing::Calm(leases.to_vec())).await?;
+        Ok(())
     }
 
     pub(in crate::store) async fn renew(

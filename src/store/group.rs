@@ -2,7 +2,7 @@
 
 use crate::domain::ids::OperationId;
 use crate::domain::millis;
-use crate::domain::operation::Attempt;
+use crate::domain::operation::{Attempt, Lease};
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
 use crate::store::row::{Admit, Admitted, Change};
@@ -10,6 +10,7 @@ use crate::store::{Saved, owners, row, sql};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use tokio::sync::oneshot;
 
 /// Where an answer goes. That nobody waits any more does not undo a write.
@@ -24,13 +25,16 @@ pub(in crate::store) enum Command {
 
 /// Work on leases, each one statement. Times and durations are in milliseconds.
 pub(in crate::store) enum Leasing {
-    /// Gives `id`, `lease_epoch` and `document`.
+    /// Gives `id`, `lease_epoch`, `crashes` and `document`.
     Claim {
         owner: String,
         now: i64,
         ttl: i64,
+        crashes: RangeInclusive<u32>,
         limit: i64,
     },
+    /// Gives the `id`s of those that had crashed.
+    Calm(Vec<Lease>),
     /// Gives the `id`s that are still the owner's.
     Renew {
         owner: String,
@@ -347,10 +351,13 @@ async fn lease(
             owner,
             now,
             ttl,
+            crashes,
             limit,
         } => {
             let claim = sqlx::query(sql::claim(dialect))
                 .bind(now)
+                .bind(i64::from(*crashes.start()))
+                .bind(i64::from(*crashes.end()))
                 .bind(limit)
                 .bind(owner.as_str())
                 .bind(now)
@@ -375,6 +382,16 @@ async fn lease(
                 renewed.extend(renew.fetch_all(&mut *connection).await?);
             }
             Ok(renewed)
+        }
+        Leasing::Calm(leases) => {
+            let mut calmed = Vec::new();
+            for lease in leases {
+                let calm = sqlx::query(sql::CALM)
+                    .bind(lease.operation.to_string())
+                    .bind(row::bigint(lease.epoch));
+                calmed.extend(calm.fetch_all(&mut *connection).await?);
+            }
+            Ok(calmed)
         }
         Leasing::Release { owner } => {
             let release = sqlx::query(sql::RELEASE).bind(owner.as_str());

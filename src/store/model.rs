@@ -7,10 +7,11 @@ use crate::domain::millis;
 use crate::domain::operation::{Attempt, Lease, Operation, StateName};
 use crate::store::error::StoreError;
 use crate::store::owners::{Named, Owner};
-use crate::store::{Admission, FIRST_EPOCH, NewOperation, Save, Saved, SealedBody};
+use crate::store::{Admission, Claimed, FIRST_EPOCH, NewOperation, Save, Saved, SealedBody};
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub enum Call {
     Admit,
     Save,
     Claim,
+    Calm,
     Renew,
     Release,
     Get,
@@ -89,6 +91,14 @@ struct Row {
     epoch: u64,
     /// Milliseconds, as the databases keep it.
     lease_until: i64,
+    crashes: u32,
+}
+
+impl Row {
+    /// Its crashes once it is claimed.
+    fn crashed(&self) -> u32 {
+        self.crashes + u32::from(self.lease_until > 0)
+    }
 }
 
 impl fmt::Debug for Model {
@@ -160,10 +170,24 @@ impl Model {
         owner: &str,
         _now: UtcDateTime,
         ttl: Duration,
+        crashes: RangeInclusive<u32>,
         limit: u32,
-    ) -> Result<Vec<(Lease, Operation)>, StoreError> {
+    ) -> Result<Vec<Claimed>, StoreError> {
         self.run(Call::Claim, |tables, now| {
-            Ok(tables.claim(owner, now, ttl, limit))
+            Ok(tables.claim(owner, now, ttl, &crashes, limit))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn calm(&self, leases: &[Lease]) -> Result<(), StoreError> {
+        self.run(Call::Calm, |tables, _| {
+            for lease in leases {
+                let row = tables.operations.get_mut(&lease.operation);
+                if let Some(row) = row.filter(|row| row.epoch == lease.epoch) {
+                    row.crashes = 0;
+                }
+            }
+            Ok(())
         })
         .await
     }
@@ -378,6 +402,7 @@ impl Tables {
             epoch: FIRST_EPOCH,
             lease_until: later(now, new.lease),
             operation: new.operation,
+            crashes: 0,
         };
         self.operations.insert(lease.operation, row);
         Ok(Admission::New(lease))
@@ -397,6 +422,9 @@ impl Tables {
             return if same { Saved::Done } else { Saved::LeaseLost };
         }
         row.operation = operation.clone();
+        if operation.state.name() != StateName::NeedsOperator {
+            row.crashes = 0;
+        }
         if operation.state.name().is_final() {
             row.bodies.clear();
         }
@@ -422,26 +450,34 @@ impl Tables {
         owner: &str,
         now: UtcDateTime,
         ttl: Duration,
+        crashes: &RangeInclusive<u32>,
         limit: u32,
-    ) -> Vec<(Lease, Operation)> {
+    ) -> Vec<Claimed> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let free = self.operations.values_mut().filter(|row| {
-            row.lease_until <= millis::from_time(now) && !row.operation.state.name().is_at_rest()
+            row.lease_until <= millis::from_time(now)
+                && !row.operation.state.name().is_at_rest()
+                && crashes.contains(&row.crashed())
         });
         let mut due: Vec<&mut Row> = free.collect();
         due.sort_by_key(|row| (row.lease_until, row.operation.id));
         let claim = |row: &mut Row| {
             owner.clone_into(&mut row.owner);
             row.epoch += 1;
+            row.crashes = row.crashed();
             row.lease_until = later(now, ttl);
             let lease = Lease {
                 operation: row.operation.id,
                 epoch: row.epoch,
             };
-            (lease, row.operation.clone())
+            Claimed {
+                lease,
+                operation: row.operation.clone(),
+                crashes: row.crashes,
+            }
         };
         let mut claimed: Vec<_> = due.into_iter().take(limit).map(claim).collect();
-        claimed.sort_by_key(|(lease, _)| lease.operation);
+        claimed.sort_by_key(|claimed| claimed.lease.operation);
         claimed
     }
 }

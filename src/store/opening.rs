@@ -88,7 +88,7 @@ async fn bring_up(
     owners::fill(&mut transaction).await?;
     transaction.commit().await?;
     if target.is_sqlite() {
-        sqlx::query(sql::RELEASE_ALL).execute(connection).await?;
+        sqlx::query(sql::END_LEASES).execute(connection).await?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::domain::names::{AccountName, Region};
 use crate::domain::operation::{Attempt, AttemptResult, Lease, Operation, StateName};
 use crate::store::error::{Cause, StoreError};
 use crate::store::owners::{Named, Owner};
-use crate::store::{NewOperation, Save, SealedBody};
+use crate::store::{Claimed, NewOperation, Save, SealedBody};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sqlx::Row;
@@ -118,17 +118,22 @@ pub(in crate::store) fn operation(row: &AnyRow) -> Result<Operation, StoreError>
     }
 }
 
-/// The lease and the operation of a claimed row.
-pub(in crate::store) fn claimed(row: &AnyRow) -> Result<(Lease, Operation), StoreError> {
+/// What a claimed row is.
+pub(in crate::store) fn claimed(row: &AnyRow) -> Result<Claimed, StoreError> {
     let operation = operation(row)?;
     let epoch: i64 = column(row, "lease_epoch", operation.id)?;
     let epoch = u64::try_from(epoch)
         .map_err(|error| corrupt("lease_epoch", operation.id, Arc::new(error)))?;
+    let crashes: i64 = column(row, "crashes", operation.id)?;
     let lease = Lease {
         operation: operation.id,
         epoch,
     };
-    Ok((lease, operation))
+    Ok(Claimed {
+        lease,
+        operation,
+        crashes: u32::try_from(crashes).unwrap_or(u32::MAX),
+    })
 }
 
 /// The request's hash of a row, in hex.

@@ -6,7 +6,7 @@ use sqlx::{AnyConnection, SqlStr};
 use std::sync::Arc;
 
 /// Every migration, oldest first; a released one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (
         1,
         "operations",
@@ -26,6 +26,11 @@ const MIGRATIONS: [(i64, &str, &str); 4] = [
         4,
         "budgets",
         include_str!("../../migrations/0004_budgets.sql"),
+    ),
+    (
+        5,
+        "crashes",
+        include_str!("../../migrations/0005_crashes.sql"),
     ),
 ];
 

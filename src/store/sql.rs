@@ -41,10 +41,14 @@ pub(in crate::store) const RELEASE: &str = concat!(
     " RETURNING id"
 );
 
-pub(in crate::store) const RELEASE_ALL: &str = concat!(
-    "UPDATE operations SET lease_until = 0 WHERE lease_until > 0 AND state NOT IN ",
+/// Ends the leases of the dead: they ran out, and nobody released them.
+pub(in crate::store) const END_LEASES: &str = concat!(
+    "UPDATE operations SET lease_until = 1 WHERE lease_until > 1 AND state NOT IN ",
     at_rest!()
 );
+
+pub(in crate::store) const CALM: &str = "UPDATE operations SET crashes = 0 \
+     WHERE id = $1 AND lease_epoch = $2 AND crashes > 0 RETURNING id";
 
 pub(in crate::store) const TAKE_CHORE: &str = "DELETE FROM chores WHERE name = $1 RETURNING name";
 
@@ -72,7 +76,8 @@ pub(in crate::store) fn save(rows: usize) -> AssertSqlSafe<String> {
     numbered(&format!(
         "UPDATE operations SET sequence = new.column3, state = new.column4, \
          document = new.column5, update_time = new.column6, \
-         body = CASE WHEN new.column7 = 1 THEN NULL ELSE operations.body END \
+         body = CASE WHEN new.column7 = 1 THEN NULL ELSE operations.body END, \
+         crashes = CASE WHEN new.column4 = 'NEEDS_OPERATOR' THEN crashes ELSE 0 END \
          FROM (VALUES {}) AS new WHERE operations.id = new.column1 \
          AND operations.lease_epoch = new.column2 AND operations.sequence = new.column3 - 1 \
          RETURNING id",
@@ -118,17 +123,22 @@ pub(in crate::store) fn known(rows: usize) -> AssertSqlSafe<String> {
     ))
 }
 
-/// Takes over the operations that nobody stepped for the longest time.
+/// The crashes of a row, once it is claimed.
+const CRASHES: &str = "(crashes + CASE WHEN lease_until > 0 THEN 1 ELSE 0 END)";
+
+/// Takes over the operations that nobody stepped for the longest time. A lease that ran out without
+/// having been released is one more crash; only those are taken that then have so many.
 pub(in crate::store) fn claim(dialect: &Dialect) -> AssertSqlSafe<String> {
     let Dialect {
         now, skip_locked, ..
     } = dialect;
     numbered(&format!(
         "WITH due AS MATERIALIZED (SELECT id FROM operations WHERE lease_until <= {now} \
-         AND state NOT IN {} ORDER BY lease_until, id LIMIT ? {skip_locked}) \
+         AND state NOT IN {} AND {CRASHES} BETWEEN ? AND ? \
+         ORDER BY lease_until, id LIMIT ? {skip_locked}) \
          UPDATE operations SET lease_owner = ?, lease_epoch = lease_epoch + 1, \
-         lease_until = {now} + ? WHERE id IN (SELECT id FROM due) \
-         RETURNING id, lease_epoch, document",
+         crashes = {CRASHES}, lease_until = {now} + ? WHERE id IN (SELECT id FROM due) \
+         RETURNING id, lease_epoch, crashes, document",
         at_rest!()
     ))
 }

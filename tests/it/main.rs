@@ -15,6 +15,7 @@ mod launch;
 mod limiter;
 mod log;
 mod metrics;
+mod parking;
 mod postgres;
 mod python_sdk;
 mod recovery;

@@ -11,10 +11,12 @@ use cvm_gateway::domain::operation::{
 };
 use cvm_gateway::metrics::Metrics;
 use cvm_gateway::store::{
-    Admission, Model, NewOperation, Owner, Save, Saved, SealedBody, Settings, Store, StoreError,
+    Admission, Claimed, Model, NewOperation, Owner, Save, Saved, SealedBody, Settings, Store,
+    StoreError,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,6 +70,7 @@ contract_of_the_model! {
     purges_the_body_at_the_end
     knows_whose_a_machine_is
     claims_what_nobody_steps
+    counts_crashes
     renews_what_is_held
     releases_at_once
     lists_newest_first
@@ -86,6 +89,7 @@ contract! {
     purges_the_body_at_the_end
     knows_whose_a_machine_is
     claims_what_nobody_steps
+    counts_crashes
     renews_what_is_held
     releases_at_once
     lists_newest_first
@@ -175,7 +179,7 @@ async fn saves_only_under_the_current_lease(journal: Journal) {
         operation: accepted.id,
         epoch: 1,
     };
-    let claimed = store.claim("other", NOW, HOUR, 10).await.unwrap();
+    let claimed = claim(&store, "other", NOW, HOUR, 10).await;
     assert_eq!(claimed.len(), 1);
 
     let mut sent = next(&accepted, State::Sent);
@@ -328,17 +332,58 @@ async fn claims_what_nobody_steps(journal: Journal) {
     };
     save(&store, lease, &next(&left[4], State::NeedsOperator)).await;
 
-    let first = store.claim("b", NOW, HOUR, 3).await.unwrap();
+    let first = claim(&store, "b", NOW, HOUR, 3).await;
     let ids: Vec<_> = first.iter().map(|(lease, _)| lease.operation).collect();
     assert_eq!(ids, left[..3].iter().map(|o| o.id).collect::<Vec<_>>());
     assert_eq!(first[0].1, left[0]);
     assert!(first.iter().all(|(lease, _)| lease.epoch == 2));
 
-    let second = store.claim("c", NOW, NO_TIME, 3).await.unwrap();
+    let second = claim(&store, "c", NOW, NO_TIME, 3).await;
     assert_eq!(second.len(), 1);
-    let third = store.claim("c", NOW, HOUR, 3).await.unwrap();
+    let third = claim(&store, "c", NOW, HOUR, 3).await;
     assert_eq!(third[0].0.epoch, 3, "it grows each time");
-    assert_eq!(store.claim("d", NOW, HOUR, 3).await.unwrap(), []);
+    assert_eq!(claim(&store, "d", NOW, HOUR, 3).await, []);
+}
+
+/// A lease that ran out is a crash, one that was given back is none; a step that was completed ends
+/// the count.
+async fn counts_crashes(journal: Journal) {
+    let store = journal.open().await;
+    let accepted = operation("acme", "r-1");
+    admit(&store, &accepted).await;
+    let take = async |crashes: RangeInclusive<u32>, ttl| {
+        let claimed = store.claim("b", NOW, ttl, crashes, 10).await.unwrap();
+        claimed
+            .first()
+            .map(|claimed| (claimed.lease, claimed.crashes))
+    };
+    store.release("a").await.unwrap();
+    let (lease, crashes) = take(0..=0, NO_TIME).await.unwrap();
+    assert_eq!(crashes, 0, "it was given back");
+    assert_eq!(take(0..=0, NO_TIME).await, None, "it would be one");
+    assert_eq!(take(2..=9, NO_TIME).await, None);
+    let (second, crashes) = take(1..=1, NO_TIME).await.unwrap();
+    assert_eq!((second.epoch, crashes), (lease.epoch + 1, 1));
+
+    store.calm(&[lease]).await.unwrap();
+    let (third, crashes) = take(0..=9, NO_TIME).await.unwrap();
+    assert_eq!(crashes, 2, "calmed under an earlier lease");
+    store.calm(&[third]).await.unwrap();
+    let (fourth, crashes) = take(0..=9, NO_TIME).await.unwrap();
+    assert_eq!(crashes, 1);
+    let sent = next(&accepted, State::Sent);
+    assert_eq!(save(&store, fourth, &sent).await, Saved::Done);
+    let (fifth, crashes) = take(0..=9, NO_TIME).await.unwrap();
+    assert_eq!(crashes, 1, "a save ends the count, too");
+    save(&store, fifth, &next(&sent, State::Launched)).await;
+
+    assert_eq!(take(1..=1, HOUR).await.map(|(_, crashes)| crashes), Some(1));
+    store.close().await;
+    let store = journal.open().await;
+    if journal.is_sqlite() {
+        let claimed = store.claim("c", NOW, HOUR, 2..=2, 10).await.unwrap();
+        assert_eq!(claimed.len(), 1, "the process had it in hand when it died");
+    }
 }
 
 async fn renews_what_is_held(journal: Journal) {
@@ -352,7 +397,7 @@ async fn renews_what_is_held(journal: Journal) {
     }
     let held = &ids[..2];
     assert_eq!(store.renew("a", held, NOW, HOUR).await.unwrap(), []);
-    let claimed = store.claim("b", NOW, HOUR, 10).await.unwrap();
+    let claimed = claim(&store, "b", NOW, HOUR, 10).await;
     assert_eq!(claimed.len(), 1, "only what was not renewed");
     assert_eq!(claimed[0].0.operation, ids[2]);
     assert_eq!(store.renew("a", &ids, NOW, HOUR).await.unwrap(), [ids[2]]);
@@ -363,10 +408,10 @@ async fn releases_at_once(journal: Journal) {
     let store = journal.open().await;
     admit(&store, &operation("acme", "r-1")).await;
     admit(&store, &operation("acme", "r-2")).await;
-    assert_eq!(store.claim("b", NOW, HOUR, 10).await.unwrap(), []);
+    assert_eq!(claim(&store, "b", NOW, HOUR, 10).await, []);
     assert_eq!(store.release("nobody").await.unwrap(), 0);
     assert_eq!(store.release("a").await.unwrap(), 2);
-    assert_eq!(store.claim("b", NOW, HOUR, 10).await.unwrap().len(), 2);
+    assert_eq!(claim(&store, "b", NOW, HOUR, 10).await.len(), 2);
 }
 
 async fn lists_newest_first(journal: Journal) {
@@ -467,7 +512,7 @@ async fn survives_being_reopened(journal: Journal) {
 
     let store = journal.open().await;
     assert_eq!(journal.state(&store, &accepted).await, looking);
-    let claimed = store.claim("b", NOW, HOUR, 10).await.unwrap();
+    let claimed = claim(&store, "b", NOW, HOUR, 10).await;
     let orphans = if journal.is_sqlite() { 1 } else { 0 };
     assert_eq!(
         claimed.len(),
@@ -499,7 +544,7 @@ async fn names_what_is_corrupt(journal: Journal) {
         assert!(!format!("{error:?}").contains("secret"));
     }
     store.release("a").await.unwrap();
-    let claimed = store.claim("b", NOW, HOUR, 10).await.unwrap();
+    let claimed = claim(&store, "b", NOW, HOUR, 10).await;
     assert_eq!(claimed.len(), 1, "the good one goes on");
     assert_eq!(claimed[0].1, good);
 }
@@ -952,6 +997,19 @@ async fn admit(store: &Store, operation: &Operation) -> Lease {
         Admission::New(lease) => lease,
         known @ (Admission::Replayed(_) | Admission::Conflict(_)) => panic!("{known:?}"),
     }
+}
+
+/// Takes over what has crashed any number of times.
+async fn claim(
+    store: &Store,
+    owner: &str,
+    now: UtcDateTime,
+    ttl: Duration,
+    limit: u32,
+) -> Vec<(Lease, Operation)> {
+    let claimed = store.claim(owner, now, ttl, 0..=u32::MAX, limit).await;
+    let pair = |claimed: Claimed| (claimed.lease, claimed.operation);
+    claimed.unwrap().into_iter().map(pair).collect()
 }
 
 async fn save(store: &Store, lease: Lease, operation: &Operation) -> Saved {
