@@ -112,14 +112,25 @@ impl Change<'_> {
         if self.operation.cancellation.is_some() {
             return self.cancelled("nothing was launched");
         }
-        let in_time = self.now < self.operation.create_time + self.timings.send_timeout;
-        if retry && in_time {
+        if retry && self.now < self.send_deadline(&failure) {
             return self.enter(
                 State::Accepted,
                 format!("will send again: {}", failure.message),
             );
         }
         self.refused(failure)
+    }
+
+    /// Until when what did not run is sent again. The time before the first attempt is not counted:
+    /// it was the account's queue. A refusal for the rate is not the launch's fault either.
+    fn send_deadline(&self, failure: &Failure) -> UtcDateTime {
+        let first = self.operation.attempts.first();
+        let began = first.map_or(self.operation.create_time, |first| first.signed_at);
+        if failure.reason == Reason::CloudRateLimited {
+            began + self.timings.launch_timeout
+        } else {
+            began + self.timings.send_timeout
+        }
     }
 
     /// The cloud refused, and nothing can come of any attempt in this place. A lack of stock leads

@@ -256,6 +256,22 @@ fn no_attempt_begins_after_the_send_timeout() {
 }
 
 #[test]
+fn the_time_in_the_queue_and_refusals_for_the_rate_end_no_launch() {
+    let walk = Walk::new(1).sent(300).after(0, not_run(true));
+    assert_eq!(walk.state(), StateName::Accepted);
+    let throttled = || Outcome::NotRun {
+        result: AttemptResult::Refused("RequestLimitExceeded".to_owned()),
+        failure: refusal(Reason::CloudRateLimited),
+        retry: true,
+    };
+    let walk = Walk::new(1).sent(0).after(1700, throttled());
+    assert_eq!(walk.state(), StateName::Accepted);
+    let walk = walk.sent(0).after(100, throttled());
+    assert_eq!(walk.state(), StateName::Failed, "but not for ever");
+    assert_eq!(walk.reason(), Some(Reason::CloudRateLimited));
+}
+
+#[test]
 fn operations_that_were_refused_together_come_back_apart() {
     let at = |_| {
         let walk = Walk::new(1).sent(0).after(0, not_run(true));
