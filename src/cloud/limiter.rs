@@ -45,6 +45,8 @@ pub struct Settings {
     /// What an organisation's launches count against those of others that wait for the same
     /// account; 1 for one that is not here.
     pub weights: BTreeMap<OrganizationId, u32>,
+    /// The account that the calls of another one count as, for names of one account of the cloud.
+    pub counted_as: BTreeMap<AccountName, AccountName>,
 }
 
 /// The actions of the cloud that the gateway calls.
@@ -181,8 +183,9 @@ impl Limiter {
     /// Waits until the account may call `action` at `host` for `class`. The wait has no end of its
     /// own: drop the future to give it up, and its place is free.
     pub async fn turn(&self, target: &Target, host: &str, action: Action, class: Class) -> Turn {
+        let same = self.0.settings.counted_as.get(&target.account);
         let key = Key {
-            account: target.account.clone(),
+            account: same.unwrap_or(&target.account).clone(),
             host: host.to_owned(),
             action,
         };

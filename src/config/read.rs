@@ -49,8 +49,16 @@ const JOURNAL_URLS: &str = "is no journal; write sqlite://PATH or postgres://USE
      the latter into a file that `url_file` names";
 
 type Organizations = BTreeMap<OrganizationId, Organization>;
-type Weights = BTreeMap<OrganizationId, u32>;
 type Keys = HashMap<AccountName, Credential>;
+
+/// What the tables of the organisations hold for other rooms than the policy.
+#[derive(Default)]
+struct Accounts {
+    keys: Keys,
+    /// Who the cloud knows each account as: its number, or else its key.
+    owners: BTreeMap<AccountName, String>,
+    weights: BTreeMap<OrganizationId, u32>,
+}
 
 /// The whole configuration; `folder` is where its relative paths begin. Nothing only when a
 /// problem was noted.
@@ -58,19 +66,18 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let grpc = root.table("grpc", grpc);
     let admin_listen = root.table("admin", |admin| admin.loopback("listen", DEVELOPMENT));
     let mut names = Vec::new();
-    let (organizations, weights, keys) = root.table("organizations", |table| {
+    let (organizations, accounts) = root.table("organizations", |table| {
         names = table.names();
         organizations(table, folder)
     });
     let identity = root.table("identity", |table| identity(table, &names));
     let journal = root.table("journal", |table| journal(table, folder));
     let regions = &mut Vec::new();
-    let (cloud, mut cloud_limits) = root.table("cloud", |table| {
+    let (cloud, cloud_limits) = root.table("cloud", |table| {
         *regions = table.texts("regions", Region::parse);
-        let limits = table.table("limits", cloud_limits);
+        let limits = table.table("limits", |table| cloud_limits(table, &accounts));
         (cloud(table, folder), limits)
     });
-    cloud_limits.weights = weights;
     let instance_count_max = root.table("limits", |limits| {
         limits.count("instance_count_max", 1..=INSTANCE_COUNT_MAX)
     });
@@ -95,7 +102,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         },
         operations,
         policy: Policy::new(organizations),
-        credentials: Credentials::new(keys),
+        credentials: Credentials::new(accounts.keys),
         log: log?,
         summary,
     })
@@ -195,13 +202,28 @@ fn cloud(table: &mut Section<'_>, folder: &Path) -> Option<cloud::client::Settin
     })
 }
 
-fn cloud_limits(table: &mut Section<'_>) -> cloud::limiter::Settings {
+fn cloud_limits(table: &mut Section<'_>, accounts: &Accounts) -> cloud::limiter::Settings {
     let mut rate = |key| table.count(key, 1..=CALLS_PER_SECOND_MAX);
     cloud::limiter::Settings {
         run_instances_per_second: rate("run_instances_per_second"),
         terminate_instances_per_second: rate("terminate_instances_per_second"),
         describe_per_second: rate("describe_per_second"),
-        weights: Weights::new(),
+        weights: accounts.weights.clone(),
+        counted_as: accounts.counted_as(),
+    }
+}
+
+impl Accounts {
+    /// Each account with the first of those that the cloud counts as one.
+    fn counted_as(&self) -> BTreeMap<AccountName, AccountName> {
+        let first = |owner: &String| {
+            let same = self.owners.iter().find(|(_, other)| *other == owner);
+            same.map(|(name, _)| name.clone())
+        };
+        let accounts = self.owners.iter();
+        accounts
+            .filter_map(|(name, owner)| Some((name.clone(), first(owner)?)))
+            .collect()
     }
 }
 
@@ -251,35 +273,37 @@ fn size(count: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
-fn organizations(table: &mut Section<'_>, folder: &Path) -> (Organizations, Weights, Keys) {
-    let (mut organizations, mut keys) = (Organizations::new(), Keys::new());
-    let mut weights = Weights::new();
+fn organizations(table: &mut Section<'_>, folder: &Path) -> (Organizations, Accounts) {
+    let (mut organizations, mut accounts) = (Organizations::new(), Accounts::default());
     for name in table.names() {
         let found = table.table(&name, |table| {
             let id = OrganizationId::parse(&name);
             let id = id.map_err(|rule| table.refuse(rule)).ok();
             if table.is_set("weight") {
                 let weight = table.count("weight", 1..=WEIGHT_MAX);
+                let weights = &mut accounts.weights;
                 weights.extend(id.clone().map(|id| (id, weight)));
             }
-            let organization = organization(table, folder, &mut keys);
+            let organization = organization(table, folder, &mut accounts);
             Some((id?, organization?))
         });
         organizations.extend(found);
     }
-    (organizations, weights, keys)
+    (organizations, accounts)
 }
 
-/// Adds the keys of its accounts to `keys`.
-fn organization(table: &mut Section<'_>, folder: &Path, keys: &mut Keys) -> Option<Organization> {
+/// Adds its accounts to `all`.
+fn organization(
+    table: &mut Section<'_>,
+    folder: &Path,
+    all: &mut Accounts,
+) -> Option<Organization> {
     let mut names = Vec::new();
     let mut accounts = Vec::new();
     table.table("accounts", |table| {
         names = table.names();
         for name in &names {
-            let key = table.table(name, |table| key(table, folder, name, keys));
-            accounts.extend(key.as_ref().map(|(name, _)| name.clone()));
-            keys.extend(key);
+            accounts.extend(table.table(name, |table| account(table, folder, name, all)));
         }
         if names.is_empty() {
             let rule = "no account; add a table with `secret_id` and `secret_key_file`:";
@@ -303,23 +327,32 @@ fn organization(table: &mut Section<'_>, folder: &Path, keys: &mut Keys) -> Opti
     })
 }
 
-/// The account `name` and its key; `others` are those of the organisations before it.
-fn key(
+/// The account `name`, which is added to `all`: those of the organisations before it.
+fn account(
     table: &mut Section<'_>,
     folder: &Path,
     name: &str,
-    others: &Keys,
-) -> Option<(AccountName, Credential)> {
+    all: &mut Accounts,
+) -> Option<AccountName> {
+    let uin = table.if_set("uin", |uin| {
+        let sound = !uin.is_empty() && uin.bytes().all(|byte| byte.is_ascii_digit());
+        let rule = "is no account number; write the digits that the cloud's console shows";
+        sound.then(|| uin.to_owned()).ok_or(rule)
+    });
     let credential = credential(table, folder);
     let name = AccountName::parse(name);
     let name = name.map_err(|rule| table.refuse(rule)).ok()?;
-    if others.contains_key(&name) {
+    if all.keys.contains_key(&name) {
         table.refuse("another organisation has an account of that name; choose a unique one");
     }
-    Some((name, credential?))
+    let (secret_id, credential) = credential?;
+    all.owners.insert(name.clone(), uin.unwrap_or(secret_id));
+    all.keys.insert(name.clone(), credential);
+    Some(name)
 }
 
-fn credential(table: &mut Section<'_>, folder: &Path) -> Option<Credential> {
+/// The id of the key, and the key.
+fn credential(table: &mut Section<'_>, folder: &Path) -> Option<(String, Credential)> {
     let plain = |text: &str| Ok::<_, String>(SecretString::from(text));
     let id = table.text_as("secret_id", |text| Ok::<_, String>(text.to_owned()));
     match (table.is_set("secret_key"), table.is_set("secret_key_file")) {
@@ -330,8 +363,10 @@ fn credential(table: &mut Section<'_>, folder: &Path) -> Option<Credential> {
     let key = table.if_set("secret_key", plain);
     let from_file = table.if_set("secret_key_file", |path| secret_file(folder, path));
     let token = table.if_set("token_file", |path| secret_file(folder, path));
-    let credential = Credential::new(id?, key.or(from_file)?, token);
-    credential.map_err(|rule| table.refuse(rule)).ok()
+    let id = id?;
+    let credential = Credential::new(id.clone(), key.or(from_file)?, token);
+    let credential = credential.map_err(|rule| table.refuse(rule)).ok()?;
+    Some((id, credential))
 }
 
 fn log(table: &mut Section<'_>) -> Option<Log> {

@@ -113,6 +113,45 @@ fn the_other_defaults_are_the_defaults() {
 }
 
 #[test]
+fn accounts_that_the_cloud_counts_as_one_share_their_limits() {
+    let limits = parse(LEAST).unwrap().cloud_limits;
+    let rates = (
+        limits.run_instances_per_second,
+        limits.terminate_instances_per_second,
+        limits.describe_per_second,
+    );
+    assert_eq!(rates, (8, 8, 32));
+    let account =
+        |name: &str, more: &str| format!("accounts.{name} = {{ secret_key = \"k\", {more} }}\n");
+    let text = [
+        LEAST,
+        "[organizations.other]\nweight = 3\ndefault_account = \"a\"\n",
+        &account("a", "secret_id = \"AKIDx\""),
+        &account("b", "secret_id = \"AKIDy\", uin = \"100\""),
+        &account("c", "secret_id = \"AKIDz\", uin = \"100\""),
+        &account("d", "secret_id = \"AKIDd\""),
+    ];
+    let limits = parse(&text.concat()).unwrap().cloud_limits;
+    let counted = limits.counted_as.iter();
+    let counted: Vec<_> = counted
+        .map(|(name, first)| (name.as_str(), first.as_str()))
+        .collect();
+    let expected = [
+        ("a", "a"),
+        ("b", "b"),
+        ("c", "b"),
+        ("d", "d"),
+        ("main", "a"),
+    ];
+    assert_eq!(counted, expected);
+    let weights = limits.weights.iter();
+    let weights: Vec<_> = weights
+        .map(|(name, weight)| (name.as_str(), *weight))
+        .collect();
+    assert_eq!(weights, [("other", 3)]);
+}
+
+#[test]
 fn the_file_lies_over_the_defaults_key_by_key() {
     let text = format!(
         "{LEAST}\
@@ -340,6 +379,18 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
     (
         "[organizations.two.accounts.main]\nsecret_id = \"i\"\nsecret_key = \"canary\"",
         "gw.toml:7:16: organizations.two: `default_account` is missing",
+    ),
+    (
+        "[cloud.limits]\nrun_instances_per_second = 0",
+        "gw.toml:8:28: cloud.limits.run_instances_per_second: `0` is not a whole number from 1 to 10000",
+    ),
+    (
+        "[organizations.two]\nweight = 0",
+        "gw.toml:8:10: organizations.two.weight: `0` is not a whole number from 1 to 1000",
+    ),
+    (
+        "[organizations.two.accounts.a]\nuin = \"AKID\"",
+        "gw.toml:8:7: organizations.two.accounts.a.uin: is no account number; write the digits that the cloud's console shows",
     ),
     (
         "[organizations.two]",

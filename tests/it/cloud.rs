@@ -67,6 +67,7 @@ impl Client {
             terminate_instances_per_second: 1000,
             describe_per_second: 1000,
             weights: BTreeMap::new(),
+            counted_as: BTreeMap::new(),
         };
         let metrics = Metrics::new("test").unwrap().cloud;
         Self {

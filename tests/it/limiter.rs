@@ -158,6 +158,7 @@ async fn limiter(url: &str, clock: &Clock) -> (Limiter, Store) {
         terminate_instances_per_second: 8,
         describe_per_second: 32,
         weights: BTreeMap::new(),
+        counted_as: BTreeMap::new(),
     };
     let limiter = Limiter::new(rates, Some(source), clock.clone(), metrics.cloud);
     (limiter, store)

@@ -302,6 +302,7 @@ fn limiter(clock: &Clock) -> Limiter {
         terminate_instances_per_second: RATE,
         describe_per_second: 32,
         weights: BTreeMap::new(),
+        counted_as: BTreeMap::new(),
     };
     let metrics = metrics::Metrics::new("test").unwrap();
     Limiter::new(settings, None, clock.clone(), metrics.cloud)
@@ -352,6 +353,44 @@ async fn who_gives_up_frees_the_place_and_who_is_late_gets_the_next_turn() {
     let in_time = now(&mut third).await.unwrap();
     clock.advance(ms(100));
     assert!(now(&mut Box::pin(in_time.permit())).await.is_some());
+}
+
+#[tokio::test]
+async fn names_of_one_account_share_its_limits_by_the_weight_of_their_organisations() {
+    let clock = Clock::manual(utc_datetime!(2026-01-01 00:00));
+    let names = ["one", "other"].map(|name| AccountName::parse(name).unwrap());
+    let settings = Settings {
+        weights: BTreeMap::from([(organization(0), 2)]),
+        counted_as: BTreeMap::from([(names[1].clone(), names[0].clone())]),
+        ..limiter(&clock).0.settings.clone()
+    };
+    let metrics = metrics::Metrics::new("test").unwrap().cloud;
+    let limiter = Limiter::new(settings, None, clock.clone(), metrics);
+    let targets = names.map(|account| Target {
+        account,
+        ..target()
+    });
+    let turn = |who: usize| {
+        let class = Class::Launch(organization(who));
+        let turn = limiter.turn(&targets[who], "host", Action::RunInstances, class);
+        (who, Box::pin(turn))
+    };
+    let mut waiting: Vec<_> = [0, 0, 0, 0, 1, 1].map(turn).into();
+    let mut order = Vec::new();
+    for _ in 0..6 {
+        let mut come = Vec::new();
+        for (index, (_, turn)) in waiting.iter_mut().enumerate() {
+            come.extend(now(turn).await.map(|_turn| index));
+        }
+        assert!(come.is_empty(), "two at once");
+        clock.advance(ms(125));
+        for (index, (_, turn)) in waiting.iter_mut().enumerate() {
+            come.extend(now(turn).await.map(|_turn| index));
+        }
+        assert_eq!(come.len(), 1, "{order:?}");
+        order.push(waiting.remove(come[0]).0);
+    }
+    assert_eq!(order, [0, 1, 0, 0, 1, 0]);
 }
 
 #[tokio::test]
