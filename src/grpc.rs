@@ -127,16 +127,32 @@ impl CvmGatewayService for Service {
 
     async fn cancel_operation(
         &self,
-        _request: Request<pb::CancelOperationRequest>,
+        request: Request<pb::CancelOperationRequest>,
     ) -> Result<Response<pb::CancelOperationResponse>, Status> {
-        Err(status::not_implemented("CancelOperation"))
+        let principal = self.auth.authenticate(&request);
+        let id = wire::operation_id(&request.into_inner().name)?;
+        observe::operation(id);
+        let operation = self.operations.cancel(&principal, id).await?;
+        Ok(Response::new(pb::CancelOperationResponse {
+            operation: Some(wire::operation(&operation)),
+        }))
     }
 
     async fn terminate_instances(
         &self,
-        _request: Request<pb::TerminateInstancesRequest>,
+        request: Request<pb::TerminateInstancesRequest>,
     ) -> Result<Response<Self::TerminateInstancesStream>, Status> {
-        Err(status::not_implemented("TerminateInstances"))
+        let principal = self.auth.authenticate(&request);
+        let wish = wire::termination(&request.into_inner())?;
+        observe::request(&wish.request_id);
+        let watch = self.terminate(&principal, wish).await?;
+        observe::operation(watch.id());
+        let settings = self.follow("TerminateInstances", true);
+        Ok(Response::new(follow(
+            watch,
+            settings,
+            terminate_instances_response,
+        )))
     }
 
     async fn list_instances(
@@ -157,6 +173,21 @@ impl Service {
         let request = LaunchRequest::parse(wish, &self.limits)?;
         let grant = self.policy.authorize(principal, request)?;
         Ok(self.operations.submit(&grant, fingerprint).await?)
+    }
+
+    async fn terminate(
+        &self,
+        principal: &Principal,
+        wish: wire::TerminationWish,
+    ) -> Result<Watch, Status> {
+        let organization = &principal.organization;
+        let owned = self.operations.owned(organization, wish.instances).await?;
+        let grant = self.policy.authorize_termination(principal, owned)?;
+        let (request_id, timeout) = (wish.request_id, wish.timeout);
+        Ok(self
+            .operations
+            .terminate(&grant, request_id, timeout)
+            .await?)
     }
 
     fn follow(&self, method: &str, ends_with_error: bool) -> Follow {
@@ -197,6 +228,15 @@ fn run_instances_response(event: Event) -> pb::RunInstancesResponse {
         Event::Heartbeat(heartbeat) => Pb::Heartbeat(heartbeat),
     };
     pb::RunInstancesResponse { event: Some(event) }
+}
+
+fn terminate_instances_response(event: Event) -> pb::TerminateInstancesResponse {
+    use pb::terminate_instances_response::Event as Pb;
+    let event = match event {
+        Event::Snapshot(operation) => Pb::Operation(wire::operation(&operation)),
+        Event::Heartbeat(heartbeat) => Pb::Heartbeat(heartbeat),
+    };
+    pb::TerminateInstancesResponse { event: Some(event) }
 }
 
 fn watch_operation_response(event: Event) -> pb::WatchOperationResponse {

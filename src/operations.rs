@@ -1,6 +1,8 @@
 //! Launches: submitting them, reading them, following them until they end.
 
+mod capacity;
 mod driver;
+mod launch;
 mod leases;
 pub mod machine;
 mod poller;
@@ -24,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::policy::Grant;
 use crate::random::Random;
 use crate::store::{Admission, NewOperation, SealedBody, Store, StoreError};
+use capacity::Capacity;
 use driver::Due;
 use machine::Timings;
 use poller::Polled;
@@ -93,7 +96,7 @@ pub enum OperationError {
     #[error("the instances are not of one account and region: ask for each in a call of its own")]
     MixedInstances,
     /// The operation has come to an end already, or is no launch.
-    #[error("the operation cannot be cancelled: it is {}", .0.as_str())]
+    #[error("the operation cannot be cancelled: it is {}; give machines back with TerminateInstances", .0.as_str())]
     CannotCancel(StateName),
     /// As many operations as allowed are open.
     #[error("too many operations are open")]
@@ -144,6 +147,8 @@ struct Inner {
     due: Due,
     turns: Turns,
     polled: Polled,
+    /// What is known to be sold out.
+    capacity: Mutex<Capacity>,
     steps: Arc<Semaphore>,
     /// Until when the leases last renewed are valid.
     leased_until: Mutex<UtcDateTime>,
@@ -180,6 +185,7 @@ impl Operations {
             due: Due::default(),
             turns: Turns::default(),
             polled: Polled::default(),
+            capacity: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             fatal: cell::Sender::new(None),

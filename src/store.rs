@@ -8,6 +8,7 @@ mod error;
 mod group;
 mod model;
 mod opening;
+mod orders;
 mod owners;
 mod reserve;
 mod row;
@@ -18,6 +19,7 @@ mod writer;
 pub use budget::{Budgets, Taken};
 pub use error::{Cause, StoreError};
 pub use model::{Call, Commit, Model, Moment, Now, Weather};
+pub use orders::{Order, Verb};
 pub use owners::Owner;
 
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
@@ -336,6 +338,30 @@ impl Store {
         operations: &[OperationId],
     ) -> Result<HashSet<OperationId>, StoreError> {
         either!(self, engine => engine.known(operations).await)
+    }
+
+    /// Makes an order durable; one that is there already stays as it is.
+    ///
+    /// # Errors
+    /// What writing may tell.
+    pub async fn order(&self, order: &Order) -> Result<(), StoreError> {
+        either!(self, engine => engine.order(order).await)
+    }
+
+    /// Up to `limit` orders that are not fulfilled yet, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn orders(&self, limit: u32) -> Result<Vec<Order>, StoreError> {
+        either!(self, engine => engine.orders(limit).await)
+    }
+
+    /// Takes an order away, and all orders to cancel what has come to an end.
+    ///
+    /// # Errors
+    /// What writing may tell.
+    pub async fn fulfilled(&self, operation: OperationId, verb: Verb) -> Result<(), StoreError> {
+        either!(self, engine => engine.fulfilled(operation, verb).await)
     }
 
     /// How many operations are in each state that has any.

@@ -2,7 +2,7 @@
 
 use super::spec::{At, instance_spec};
 use crate::domain::ids::{OperationId, RequestId};
-use crate::domain::instance::Instance;
+use crate::domain::instance::{Instance, InstanceId};
 use crate::domain::names::{AccountName, Region};
 use crate::domain::operation::{Failure, Kind, OnFailure, Operation, StateName, Transition};
 use crate::domain::reason::Reason;
@@ -14,6 +14,8 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use prost::Message;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::time::Duration;
 use time::UtcDateTime;
 
 /// Operations of a page, when the caller names no number.
@@ -23,6 +25,11 @@ const PAGE_SIZE_MAX: u32 = 1000;
 /// Bytes of a page at most, unless its first operation alone is larger: gRPC clients take messages
 /// of up to 4 MiB unless told otherwise.
 const PAGE_BYTES_MAX: usize = 2 << 20;
+
+/// Instances of one termination; the cloud takes as many in one call.
+const IDS_PER_TERMINATION_MAX: usize = 100;
+/// The longest that machines may take to be gone: a day.
+const TIMEOUT_SECONDS_MAX: u64 = 24 * 60 * 60;
 
 /// What the cloud may blame and no caller can set: the gateway's own parameters, those of other
 /// actions, and the names of the signature's parts. So are all headers but that of the region.
@@ -128,6 +135,55 @@ fn alternative(message: pb::Alternative) -> Alternative {
         instance_type,
         subnet_id,
     }
+}
+
+/// A wish to give machines back.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TerminationWish {
+    pub(super) request_id: RequestId,
+    pub(super) instances: Vec<InstanceId>,
+    /// How long the machines may take to be gone, if the caller says.
+    pub(super) timeout: Option<Duration>,
+}
+
+/// The wish that a message carries; its instances sorted, each once.
+pub(super) fn termination(
+    message: &pb::TerminateInstancesRequest,
+) -> Result<TerminationWish, Unserved> {
+    let out = RefCell::new(Violations::default());
+    let request_id = valid("request_id", RequestId::parse(&message.request_id), &out);
+    let count = message.instance_ids.len();
+    out.borrow_mut().unless(
+        (1..=IDS_PER_TERMINATION_MAX).contains(&count),
+        "instance_ids",
+        || format!("must be 1 to {IDS_PER_TERMINATION_MAX}, not {count}"),
+    );
+    let mut instances = BTreeSet::new();
+    for (index, id) in message.instance_ids.iter().enumerate() {
+        let field = format!("instance_ids[{index}]");
+        if let Some(id) = valid(&field, InstanceId::parse(id), &out) {
+            instances.insert(id);
+        }
+    }
+    let timeout = message.timeout.map(|timeout| positive(&timeout, &out));
+    match request_id {
+        Some(request_id) if out.borrow().0.is_empty() => Ok(TerminationWish {
+            request_id,
+            instances: instances.into_iter().collect(),
+            timeout: timeout.flatten(),
+        }),
+        Some(_) | None => Err(Unserved::Invalid(out.into_inner())),
+    }
+}
+
+/// A duration from a second to a day.
+fn positive(duration: &prost_types::Duration, out: &RefCell<Violations>) -> Option<Duration> {
+    let seconds = u64::try_from(duration.seconds).unwrap_or(0);
+    let sound = (1..=TIMEOUT_SECONDS_MAX).contains(&seconds) && duration.nanos == 0;
+    out.borrow_mut().unless(sound, "timeout", || {
+        format!("must be whole seconds from 1 to {TIMEOUT_SECONDS_MAX}")
+    });
+    sound.then(|| Duration::from_secs(seconds))
 }
 
 /// The operation that a resource name names.

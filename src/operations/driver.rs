@@ -2,13 +2,12 @@
 
 use super::Inner;
 use super::machine::{self, CallEnd, Outcome, Step};
+use crate::cloud::Target;
 use crate::cloud::limiter::{Action, Turn};
-use crate::cloud::{CloudError, Effect, Retry, Target, body};
 use crate::domain::causes::chain;
 use crate::domain::ids::OperationId;
 use crate::domain::millis::since;
-use crate::domain::operation::{AttemptResult, Failure, Lease, Operation};
-use crate::domain::reason::Reason;
+use crate::domain::operation::{Lease, Operation};
 use crate::store::{Save, Saved, StoreError};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -125,7 +124,9 @@ impl Stepping {
             }
             Step::Send => {
                 let turn = self.turn(Action::RunInstances)?;
-                inner.send(operation, turn).await
+                let outcome = inner.send(operation, turn).await;
+                inner.learn(operation, &outcome);
+                outcome
             }
             Step::Doubt => Outcome::Ambiguous {
                 why: "the process that was sending it ended".to_owned(),
@@ -350,72 +351,6 @@ impl Inner {
         let now = self.clock.now();
         if self.has_news(id) { at.min(now) } else { at }
     }
-
-    /// The place of the next attempt: that of the one before, unless it had no stock; else the first
-    /// that is not known to be sold out. What is known is never the only reason to give up.
-    fn begin(&self, operation: &Operation, epoch: u64) -> Outcome {
-        let here = operation.alternative;
-        if !operation.attempts.is_empty() && !operation.sold_out.contains(&here) {
-            return Outcome::Begun {
-                epoch,
-                alternative: here,
-            };
-        }
-        let alternative = operation.untried().map(|(number, _)| number).next();
-        Outcome::Begun {
-            epoch,
-            alternative: alternative.unwrap_or(here),
-        }
-    }
-
-    async fn send(&self, operation: &Operation, turn: Turn) -> Outcome {
-        let permit = turn.permit().await;
-        let Some(attempt) = operation.attempts.last() else {
-            return not_sent("Stale", "no attempt was written down");
-        };
-        let age = since(self.clock.now(), attempt.signed_at);
-        if age > self.settings.timings.attempt_life || !self.lease_lasts() {
-            return not_sent("Stale", "the attempt grew too old before it could be sent");
-        }
-        let body = match self.store.body(operation.id, attempt.alternative).await {
-            Ok(Some(body)) => body,
-            Ok(None) => return not_sent("NoBody", "the body is not in the journal"),
-            Err(error) => return not_sent("NoBody", &error.to_string()),
-        };
-        let target = target(operation);
-        let answer = self
-            .cloud
-            .run_instances(permit, &target, body.as_bytes(), attempt.signed_at)
-            .await;
-        match answer {
-            Ok(accepted) => Outcome::Accepted {
-                instances: accepted.instance_ids,
-                cloud_request_id: accepted.request_id,
-            },
-            Err(error) => {
-                let message = body::hide_secrets(&error.message, body.as_bytes());
-                judge(operation, CloudError { message, ..error })
-            }
-        }
-    }
-
-    async fn look_up(&self, operation: &Operation, turn: Turn) -> Outcome {
-        let permit = turn.permit().await;
-        let (target, key) = (target(operation), body::operation_tag_key());
-        let value = operation.id.to_string();
-        let found = self.cloud.find_by_tag(permit, &target, &key, &value);
-        match found.await {
-            Ok(found) => Outcome::Found(found),
-            Err(error) => {
-                tracing::warn!(
-                    code = error.code,
-                    "looking operation {} up failed",
-                    operation.id
-                );
-                Outcome::LookUpFailed
-            }
-        }
-    }
 }
 
 /// Whose budget and key a call of this operation uses.
@@ -426,137 +361,10 @@ pub(super) fn target(operation: &Operation) -> Target {
     }
 }
 
-/// What a failed call means for its attempt.
-fn judge(operation: &Operation, error: CloudError) -> Outcome {
-    if error.reason == Reason::DryRunPassed {
-        return Outcome::Accepted {
-            instances: Vec::new(),
-            cloud_request_id: error.request_id.unwrap_or_default(),
-        };
-    }
-    let code = error.code;
-    let retry = match error.retry {
-        Retry::Backoff => true,
-        // A new signature helps once, or not at all.
-        Retry::Resign => {
-            let before = operation.attempts.iter().rev().nth(1);
-            before.is_none_or(|before| before.result != AttemptResult::Refused(code.clone()))
-        }
-        Retry::No | Retry::Later | Retry::Token => false,
-    };
-    let (result, cloud_code) = match error.effect {
-        Effect::NotSent => (AttemptResult::NotSent(code), String::new()),
-        Effect::Definite => (AttemptResult::Refused(code.clone()), code),
-        Effect::Ambiguous => {
-            let why = format!("{code}: {}", error.message);
-            return Outcome::Ambiguous { why };
-        }
-    };
-    let failure = Failure {
-        reason: error.reason,
-        message: error.message,
-        cloud_code,
-        cloud_request_id: error.request_id.unwrap_or_default(),
-        parameters: error.fields,
-    };
-    Outcome::NotRun {
-        result,
-        failure,
-        retry,
-    }
-}
-
-fn not_sent(code: &str, message: &str) -> Outcome {
-    Outcome::NotRun {
-        result: AttemptResult::NotSent(code.to_owned()),
-        failure: Failure {
-            reason: Reason::GatewayUnavailable,
-            message: message.to_owned(),
-            cloud_code: String::new(),
-            cloud_request_id: String::new(),
-            parameters: Vec::new(),
-        },
-        retry: true,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cloud::Fault;
     use time::macros::utc_datetime;
-
-    fn refused(effect: Effect, retry: Retry) -> CloudError {
-        CloudError {
-            effect,
-            reason: Reason::Capacity,
-            retry,
-            code: "Code".to_owned(),
-            message: "words".to_owned(),
-            fields: vec!["InstanceType".to_owned()],
-            request_id: Some("q".to_owned()),
-        }
-    }
-
-    #[test]
-    fn what_a_failed_call_means() {
-        let journalled = include_str!("../../testdata/journal/operation-v1.json");
-        let operation: Operation = serde_json::from_str(journalled).unwrap();
-        let definite = judge(&operation, refused(Effect::Definite, Retry::Later));
-        let Outcome::NotRun {
-            result,
-            failure,
-            retry,
-        } = definite
-        else {
-            panic!("{definite:?}");
-        };
-        assert_eq!(result, AttemptResult::Refused("Code".to_owned()));
-        assert_eq!(
-            (
-                failure.cloud_code.as_str(),
-                failure.cloud_request_id.as_str()
-            ),
-            ("Code", "q")
-        );
-        assert!(!retry);
-
-        let throttled = judge(&operation, refused(Effect::Definite, Retry::Backoff));
-        assert!(
-            matches!(throttled, Outcome::NotRun { retry: true, .. }),
-            "{throttled:?}"
-        );
-
-        let unreachable = judge(&operation, Fault::ConnectFailed.error("refused"));
-        let Outcome::NotRun {
-            result,
-            failure,
-            retry,
-        } = unreachable
-        else {
-            panic!("{unreachable:?}");
-        };
-        assert_eq!(result, AttemptResult::NotSent("ConnectFailed".to_owned()));
-        assert_eq!(failure.cloud_code, "", "it is not a code of the cloud");
-        assert!(retry);
-
-        let lost = judge(&operation, Fault::Timeout.error("no answer"));
-        assert_eq!(
-            lost,
-            Outcome::Ambiguous {
-                why: "Timeout: no answer".to_owned()
-            }
-        );
-
-        let passed = CloudError {
-            reason: Reason::DryRunPassed,
-            ..refused(Effect::Definite, Retry::No)
-        };
-        assert!(matches!(
-            judge(&operation, passed),
-            Outcome::Accepted { .. }
-        ));
-    }
 
     #[test]
     fn the_queue_gives_out_what_is_due_in_order() {

@@ -4,8 +4,8 @@ use super::Inner;
 use super::machine::Outcome;
 use crate::domain::causes::chain;
 use crate::domain::millis::since;
-use crate::domain::operation::Lease;
-use crate::store::{Claimed, StoreError};
+use crate::domain::operation::{Cancellation, Lease};
+use crate::store::{Claimed, Order, StoreError, Verb};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use time::UtcDateTime;
@@ -18,6 +18,8 @@ const PARKINGS: u32 = 3;
 /// Between two operations that are suspected to end the process, so that each is alone with the
 /// blame.
 const SUSPECT_INTERVAL: Duration = Duration::from_millis(100);
+/// Orders that are looked at in one go.
+const ORDERS: u32 = 1000;
 /// What must be left of a lease for a call to begin: more than a slow journal write takes.
 const MARGIN: Duration = Duration::from_secs(10);
 
@@ -26,10 +28,7 @@ impl Inner {
     /// until the gateway stops; then renews once more, so that they outlast the drain.
     pub(super) async fn keep_leases(self: Arc<Self>) {
         while !self.stop.is_cancelled() {
-            let kept = match self.renew().await {
-                Ok(()) => self.claim_all().await,
-                Err(error) => Err(error),
-            };
+            let kept = self.keep().await;
             self.told_of(kept);
             let next = self.clock.now() + self.settings.lease / 3;
             while self.clock.now() < next && self.claim_suspect().await {
@@ -48,6 +47,41 @@ impl Inner {
             () = self.clock.sleep_until(until) => {}
             () = self.stop.cancelled() => {}
         }
+    }
+
+    async fn keep(&self) -> Result<(), StoreError> {
+        self.renew().await?;
+        self.claim_all().await?;
+        self.take_orders().await
+    }
+
+    /// Takes in what was ordered for operations in hand, perhaps at another replica.
+    async fn take_orders(&self) -> Result<(), StoreError> {
+        for order in self.store.orders(ORDERS).await? {
+            match order.verb {
+                Verb::Cancel => self.take_order_to_cancel(order).await?,
+                Verb::Release => {} // the commands that give them see to them
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_order_to_cancel(&self, order: Order) -> Result<(), StoreError> {
+        let id = order.operation;
+        match self.table.get(id) {
+            Some((_, operation)) if operation.cancellation.is_some() => {
+                self.store.fulfilled(id, order.verb).await?;
+            }
+            Some(_) => {
+                let cancellation = Cancellation {
+                    principal: order.principal,
+                    time: order.time,
+                };
+                self.take_cancellation(id, cancellation);
+            }
+            None => {} // another replica has it in hand, or it has come to an end
+        }
+        Ok(())
     }
 
     fn told_of(&self, kept: Result<(), StoreError>) {

@@ -38,6 +38,11 @@ impl Polled {
         self.lock().remove(&id);
     }
 
+    /// Whether it is polled. What it should be told then waits for the next round.
+    pub(super) fn is_polled(&self, id: OperationId) -> bool {
+        self.lock().contains_key(&id)
+    }
+
     fn ids(&self) -> Vec<OperationId> {
         self.lock().keys().copied().collect()
     }

@@ -83,6 +83,16 @@ impl Table {
         }
     }
 
+    /// Leaves a cancellation for the next step; whether the operation is in hand.
+    pub(super) fn tell(&self, id: OperationId, cancellation: Cancellation) -> bool {
+        let mut held = self.lock();
+        let Some(held) = held.get_mut(&id) else {
+            return false;
+        };
+        held.cancellation = Some(cancellation);
+        true
+    }
+
     /// The cancellation that a step of `operation` must take in now, if there is one. What was sent
     /// is answered first.
     pub(super) fn cancellation(&self, operation: &Operation) -> Option<Cancellation> {

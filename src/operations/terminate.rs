@@ -5,20 +5,51 @@ use super::machine::{CallEnd, callable};
 use super::{Inner, OperationError, Operations, Watch};
 use crate::cloud::limiter::{Action, Class, Turn};
 use crate::cloud::{CloudError, Effect, Retry, Target};
-use crate::domain::ids::{OperationId, RequestId};
-use crate::domain::instance::{Instance, InstanceId};
+use crate::domain::ids::{OperationId, OrganizationId, Principal, RequestId};
+use crate::domain::instance::{Instance, InstanceId, OwnedInstances};
 use crate::domain::millis::since;
 use crate::domain::operation::{
-    Failure, Kind, OnFailure, Operation, State, StateName, Termination, TerminationEnd, Transition,
+    Cancellation, Failure, Kind, OnFailure, Operation, State, StateName, Termination,
+    TerminationEnd, Transition,
 };
 use crate::domain::reason::Reason;
 use crate::policy::TerminationGrant;
-use crate::store::SealedBody;
+use crate::store::{Order, SealedBody, Verb};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use time::UtcDateTime;
 
 impl Operations {
+    /// The account and region of these machines, if the organisation launched every one of them.
+    ///
+    /// # Errors
+    /// [`OperationError::InstanceNotFound`] also for a machine of another organisation;
+    /// [`OperationError::MixedInstances`] when they are not of one account and region.
+    pub async fn owned(
+        &self,
+        organization: &OrganizationId,
+        ids: Vec<InstanceId>,
+    ) -> Result<OwnedInstances, OperationError> {
+        let owners = self.0.store.owners(&ids).await?;
+        let mut place = None;
+        for id in &ids {
+            let owner = owners.iter().find(|owner| owner.instance == *id);
+            let owner = owner.filter(|owner| owner.organization == *organization);
+            let owner = owner.ok_or_else(|| OperationError::InstanceNotFound(id.clone()))?;
+            let here = (&owner.account, &owner.region);
+            if *place.get_or_insert(here) != here {
+                return Err(OperationError::MixedInstances);
+            }
+        }
+        let (account, region) = place.ok_or(OperationError::NotFound)?;
+        let (account, region) = (account.clone(), region.clone());
+        Ok(OwnedInstances {
+            account,
+            region,
+            ids,
+        })
+    }
+
     /// Makes a wish to give machines back durable, and follows it. The same request_id with the same
     /// machines follows the operation that exists.
     ///
@@ -43,9 +74,49 @@ impl Operations {
         let bodies = vec![SealedBody::new(Vec::new())];
         self.begin(operation, bodies, fingerprint).await
     }
+
+    /// Writes down that the caller no longer wants a launch, and gives the operation as it is.
+    ///
+    /// # Errors
+    /// [`OperationError::NotFound`], and [`OperationError::CannotCancel`] when it has come to an
+    /// end already, or is no launch.
+    pub async fn cancel(
+        &self,
+        principal: &Principal,
+        id: OperationId,
+    ) -> Result<Operation, OperationError> {
+        let operation = self.get(&principal.organization, id).await?;
+        let state = operation.state.name();
+        if operation.cancellation.is_some() || state == StateName::Cancelled {
+            return Ok(operation);
+        }
+        if state.is_at_rest() || operation.kind == Kind::Termination {
+            return Err(OperationError::CannotCancel(state));
+        }
+        let cancellation = Cancellation {
+            principal: principal.name.clone(),
+            time: self.0.clock.now(),
+        };
+        let order = Order {
+            operation: id,
+            verb: Verb::Cancel,
+            principal: cancellation.principal.clone(),
+            time: cancellation.time,
+        };
+        self.0.store.order(&order).await?;
+        self.0.take_cancellation(id, cancellation);
+        Ok(operation)
+    }
 }
 
 impl Inner {
+    /// Has the operation stepped with the news that it is no longer wanted, if it is in hand.
+    pub(super) fn take_cancellation(&self, id: OperationId, cancellation: Cancellation) {
+        if self.table.tell(id, cancellation) && !self.polled.is_polled(id) {
+            self.due.push(self.clock.now(), id);
+        }
+    }
+
     /// Asks the cloud to take back what it takes now. A batch that it refuses is asked for in
     /// halves, for it takes all machines of a call or none.
     pub(super) async fn call(&self, operation: &Operation, turn: Turn) -> CallEnd {

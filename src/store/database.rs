@@ -309,7 +309,10 @@ impl Database {
         self.tasks.wait().await;
     }
 
-    async fn lease(&self, leasing: Leasing) -> Result<Vec<AnyRow>, StoreError> {
+    pub(in crate::store) async fn lease(
+        &self,
+        leasing: Leasing,
+    ) -> Result<Vec<AnyRow>, StoreError> {
         self.ask(|reply| Command::Lease(leasing, reply)).await
     }
 

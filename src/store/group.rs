@@ -5,6 +5,7 @@ use crate::domain::millis;
 use crate::domain::operation::{Attempt, Lease};
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
+use crate::store::orders::{Order, Verb};
 use crate::store::row::{Admit, Admitted, Change};
 use crate::store::{Saved, owners, row, sql};
 use sqlx::AnyConnection;
@@ -44,6 +45,10 @@ pub(in crate::store) enum Leasing {
     },
     /// Gives the `id`s.
     Release { owner: String },
+    /// Gives the `id`, unless it was ordered before.
+    Order(Order),
+    /// Gives the `id`s of the orders that are taken away.
+    Fulfilled { operation: OperationId, verb: Verb },
     /// Only finds out whether the disk takes writes.
     Probe,
 }
@@ -396,6 +401,20 @@ async fn lease(
         Leasing::Release { owner } => {
             let release = sqlx::query(sql::RELEASE).bind(owner.as_str());
             Ok(release.fetch_all(connection).await?)
+        }
+        Leasing::Order(order) => {
+            let order = sqlx::query(sql::ORDER)
+                .bind(order.operation.to_string())
+                .bind(order.verb.as_str())
+                .bind(order.principal.as_str())
+                .bind(millis::from_time(order.time));
+            Ok(order.fetch_all(connection).await?)
+        }
+        Leasing::Fulfilled { operation, verb } => {
+            let fulfilled = sqlx::query(sql::FULFILLED)
+                .bind(operation.to_string())
+                .bind(verb.as_str());
+            Ok(fulfilled.fetch_all(connection).await?)
         }
         Leasing::Probe => Ok(sqlx::query(sql::PROBE).fetch_all(connection).await?),
     }

@@ -6,6 +6,7 @@ use crate::domain::instance::InstanceId;
 use crate::domain::millis;
 use crate::domain::operation::{Attempt, Lease, Operation, StateName};
 use crate::store::error::StoreError;
+use crate::store::orders::{Order, Verb};
 use crate::store::owners::{Named, Owner};
 use crate::store::{Admission, Claimed, FIRST_EPOCH, NewOperation, Save, Saved, SealedBody};
 use futures_util::future::BoxFuture;
@@ -41,6 +42,9 @@ pub enum Call {
     Counts,
     Owners,
     Known,
+    Order,
+    Orders,
+    Fulfilled,
     Ping,
 }
 
@@ -80,6 +84,7 @@ struct Tables {
     requests: BTreeMap<(OrganizationId, RequestId), OperationId>,
     attempts: BTreeMap<(OperationId, u32), Attempt>,
     instances: BTreeMap<InstanceId, Owner>,
+    orders: BTreeMap<(OperationId, Verb), Order>,
     commits: Vec<Commit>,
 }
 
@@ -328,6 +333,45 @@ impl Model {
             Ok(known
                 .filter(|id| tables.operations.contains_key(id))
                 .collect())
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn order(&self, order: &Order) -> Result<(), StoreError> {
+        self.run(Call::Order, |tables, _| {
+            let key = (order.operation, order.verb);
+            tables.orders.entry(key).or_insert_with(|| order.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn orders(&self, limit: u32) -> Result<Vec<Order>, StoreError> {
+        self.run(Call::Orders, |tables, _| {
+            let mut orders: Vec<_> = tables.orders.values().cloned().collect();
+            orders.sort_by_key(|order| (order.time, order.operation));
+            orders.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+            Ok(orders)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn fulfilled(
+        &self,
+        operation: OperationId,
+        verb: Verb,
+    ) -> Result<(), StoreError> {
+        self.run(Call::Fulfilled, |tables, _| {
+            let Tables {
+                orders, operations, ..
+            } = tables;
+            orders.retain(|(id, ordered), _| {
+                let row = operations.get(id);
+                let over = row.is_some_and(|row| row.operation.state.name().is_at_rest());
+                let this = *id == operation && *ordered == verb;
+                !(this || over && *ordered == Verb::Cancel)
+            });
+            Ok(())
         })
         .await
     }

@@ -187,6 +187,17 @@ pub(in crate::store) fn count(row: &AnyRow) -> Result<(StateName, i64), StoreErr
     Ok((state, row.try_get("operations")?))
 }
 
+/// The error of an order that this version cannot read.
+pub(in crate::store) fn bad_order(row: &AnyRow, column: &'static str) -> StoreError {
+    let id = id(row).map_or_else(|_| "some operation".to_owned(), |id| id.to_string());
+    StoreError::Corrupt {
+        table: "orders",
+        column,
+        id,
+        source: Arc::new(Unreadable::Order),
+    }
+}
+
 /// Why a value cannot be read, without repeating it.
 #[derive(Debug, thiserror::Error)]
 enum Unreadable {
@@ -202,6 +213,8 @@ enum Unreadable {
     OtherId,
     #[error("not a state that this version knows")]
     State,
+    #[error("not an order that this version knows")]
+    Order,
 }
 
 impl From<serde_json::Error> for Unreadable {

@@ -6,7 +6,7 @@ use sqlx::{AnyConnection, SqlStr};
 use std::sync::Arc;
 
 /// Every migration, oldest first; a released one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (
         1,
         "operations",
@@ -31,6 +31,11 @@ const MIGRATIONS: [(i64, &str, &str); 5] = [
         5,
         "crashes",
         include_str!("../../migrations/0005_crashes.sql"),
+    ),
+    (
+        6,
+        "orders",
+        include_str!("../../migrations/0006_orders.sql"),
     ),
 ];
 

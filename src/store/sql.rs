@@ -55,6 +55,20 @@ pub(in crate::store) const TAKE_CHORE: &str = "DELETE FROM chores WHERE name = $
 pub(in crate::store) const PAGE: &str =
     "SELECT id, document FROM operations WHERE id > $1 ORDER BY id LIMIT $2";
 
+pub(in crate::store) const ORDER: &str = "INSERT INTO orders (operation_id, verb, principal, time) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT (operation_id, verb) DO NOTHING RETURNING operation_id AS id";
+
+pub(in crate::store) const ORDERS: &str = "SELECT operation_id AS id, verb, principal, time FROM orders \
+     ORDER BY time, operation_id LIMIT $1";
+
+/// Also takes away the orders to cancel what has come to an end by itself.
+pub(in crate::store) const FULFILLED: &str = concat!(
+    "DELETE FROM orders WHERE (operation_id = $1 AND verb = $2) OR (verb = 'CANCEL' AND operation_id \
+     IN (SELECT id FROM operations WHERE state IN ",
+    at_rest!(),
+    ")) RETURNING operation_id AS id"
+);
+
 pub(in crate::store) const PING: &str = "SELECT id FROM operations LIMIT 1";
 
 pub(in crate::store) const PROBE: &str = "INSERT INTO probe (id, writes) VALUES (1, 1) \

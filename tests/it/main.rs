@@ -12,6 +12,7 @@ mod cloud;
 mod contract;
 mod doors;
 mod launch;
+mod lifecycle;
 mod limiter;
 mod log;
 mod metrics;

@@ -11,8 +11,8 @@ use cvm_gateway::domain::operation::{
 };
 use cvm_gateway::metrics::Metrics;
 use cvm_gateway::store::{
-    Admission, Claimed, Model, NewOperation, Owner, Save, Saved, SealedBody, Settings, Store,
-    StoreError,
+    Admission, Claimed, Model, NewOperation, Order, Owner, Save, Saved, SealedBody, Settings,
+    Store, StoreError, Verb,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::collections::HashSet;
@@ -71,6 +71,7 @@ contract_of_the_model! {
     knows_whose_a_machine_is
     claims_what_nobody_steps
     counts_crashes
+    keeps_orders_until_they_are_fulfilled
     renews_what_is_held
     releases_at_once
     lists_newest_first
@@ -313,6 +314,67 @@ async fn knows_whose_a_machine_is(journal: Journal) {
     let unknown = OperationId::generate(NOW);
     let known = store.known(&[unknown, launches[1].id]).await.unwrap();
     assert_eq!(known, [launches[1].id].into());
+}
+
+async fn keeps_orders_until_they_are_fulfilled(journal: Journal) {
+    let store = journal.open().await;
+    let [first, second] = ["a", "b"].map(|request_id| operation("acme", request_id));
+    for operation in [&first, &second] {
+        admit(&store, operation).await;
+    }
+    let order = |operation: &Operation, verb, principal: &str| Order {
+        operation: operation.id,
+        verb,
+        principal: principal.to_owned(),
+        time: NOW,
+    };
+    let (cancel, release) = (
+        order(&first, Verb::Cancel, "dev"),
+        order(&second, Verb::Release, "ops"),
+    );
+    store.order(&cancel).await.unwrap();
+    store
+        .order(&order(&first, Verb::Cancel, "other"))
+        .await
+        .unwrap();
+    store.order(&release).await.unwrap();
+    let mut orders = store.orders(10).await.unwrap();
+    orders.sort_by_key(|order| order.verb);
+    assert_eq!(
+        orders,
+        [cancel.clone(), release.clone()],
+        "the first one counts"
+    );
+    assert_eq!(store.orders(1).await.unwrap().len(), 1);
+
+    store.fulfilled(first.id, Verb::Release).await.unwrap();
+    assert_eq!(
+        store.orders(10).await.unwrap().len(),
+        2,
+        "it is not that one"
+    );
+    store.fulfilled(second.id, Verb::Release).await.unwrap();
+    assert_eq!(store.orders(10).await.unwrap(), [cancel]);
+    store.fulfilled(first.id, Verb::Cancel).await.unwrap();
+    assert_eq!(store.orders(10).await.unwrap(), []);
+
+    // What came to an end by itself need not be cancelled any more.
+    store
+        .order(&order(&first, Verb::Cancel, "dev"))
+        .await
+        .unwrap();
+    let lease = Lease {
+        operation: first.id,
+        epoch: 1,
+    };
+    let over = Save {
+        lease,
+        operation: next(&first, State::Failed),
+        attempt: false,
+    };
+    assert_eq!(store.save(&[over]).await.unwrap(), [Saved::Done]);
+    store.fulfilled(second.id, Verb::Cancel).await.unwrap();
+    assert_eq!(store.orders(10).await.unwrap(), []);
 }
 
 async fn claims_what_nobody_steps(journal: Journal) {

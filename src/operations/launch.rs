@@ -1,0 +1,292 @@
+//! The calls of a launch: where to send it, sending it once, looking for what came of it.
+
+use super::Inner;
+use super::capacity::Capacity;
+use super::driver::target;
+use super::machine::Outcome;
+use crate::cloud::limiter::Turn;
+use crate::cloud::{CloudError, Effect, Retry, body};
+use crate::domain::millis::since;
+use crate::domain::operation::{AttemptResult, Failure, Operation};
+use crate::domain::reason::Reason;
+use std::sync::{MutexGuard, PoisonError};
+
+impl Inner {
+    /// The place of the next attempt: that of the one before, unless it had no stock; else the first
+    /// that is not known to be sold out. What is known is never the only reason to give up.
+    pub(super) fn begin(&self, operation: &Operation, epoch: u64) -> Outcome {
+        let here = operation.alternative;
+        if !operation.attempts.is_empty() && !operation.sold_out.contains(&here) {
+            return Outcome::Begun {
+                epoch,
+                alternative: here,
+            };
+        }
+        match self.place(operation) {
+            Ok(alternative) => Outcome::Begun { epoch, alternative },
+            Err(failure) => Outcome::SoldOut { failure },
+        }
+    }
+
+    /// The first place that is left and not known to be sold out. Where all are, one is asked
+    /// nevertheless, unless the cloud has refused another one just now.
+    fn place(&self, operation: &Operation) -> Result<u32, Failure> {
+        let (now, capacity) = (self.clock.now(), self.capacity());
+        let (region, count) = (&operation.region, operation.instance_count);
+        let mut known = Vec::new();
+        for (number, place) in operation.untried() {
+            match capacity.sold_out(region, place, count, now) {
+                None => return Ok(number),
+                Some(evidence) => known.push((evidence.last, number)),
+            }
+        }
+        match known.iter().min() {
+            None => Ok(operation.alternative), // a journal of an earlier version names no place
+            Some((_, number)) if operation.sold_out.is_empty() => Ok(*number),
+            Some(_) => Err(all_sold_out(operation)),
+        }
+    }
+
+    /// Learns from what came of an attempt where there is stock.
+    pub(super) fn learn(&self, operation: &Operation, outcome: &Outcome) {
+        let here = usize::try_from(operation.alternative).unwrap_or(usize::MAX);
+        let Some(place) = operation.places.get(here) else {
+            return;
+        };
+        let (region, count) = (&operation.region, operation.instance_count);
+        let now = self.clock.now();
+        match outcome {
+            Outcome::Accepted { .. } if !operation.dry_run => {
+                self.capacity().delivered(region, place);
+            }
+            Outcome::NotRun { failure, .. } if failure.reason == Reason::Capacity => {
+                self.capacity().refused(region, place, count, failure, now);
+            }
+            Outcome::Accepted { .. }
+            | Outcome::NotRun { .. }
+            | Outcome::Begun { .. }
+            | Outcome::SoldOut { .. }
+            | Outcome::Cancelled(_)
+            | Outcome::CallBegun { .. }
+            | Outcome::CallEnded(_)
+            | Outcome::Ambiguous { .. }
+            | Outcome::Found(_)
+            | Outcome::LookUpFailed
+            | Outcome::Exhausted
+            | Outcome::Stuck { .. }
+            | Outcome::Observed(_)
+            | Outcome::TimedOut => {}
+        }
+    }
+
+    fn capacity(&self) -> MutexGuard<'_, Capacity> {
+        // Every change is a single call on the map, so a panic elsewhere cannot leave it half done.
+        self.capacity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) async fn send(&self, operation: &Operation, turn: Turn) -> Outcome {
+        let permit = turn.permit().await;
+        let Some(attempt) = operation.attempts.last() else {
+            return not_sent("Stale", "no attempt was written down");
+        };
+        let age = since(self.clock.now(), attempt.signed_at);
+        if age > self.settings.timings.attempt_life || !self.lease_lasts() {
+            return not_sent("Stale", "the attempt grew too old before it could be sent");
+        }
+        let body = match self.store.body(operation.id, attempt.alternative).await {
+            Ok(Some(body)) => body,
+            Ok(None) => return not_sent("NoBody", "the body is not in the journal"),
+            Err(error) => return not_sent("NoBody", &error.to_string()),
+        };
+        let target = target(operation);
+        let answer = self
+            .cloud
+            .run_instances(permit, &target, body.as_bytes(), attempt.signed_at)
+            .await;
+        match answer {
+            Ok(accepted) => Outcome::Accepted {
+                instances: accepted.instance_ids,
+                cloud_request_id: accepted.request_id,
+            },
+            Err(error) => {
+                let message = body::hide_secrets(&error.message, body.as_bytes());
+                judge(operation, CloudError { message, ..error })
+            }
+        }
+    }
+
+    pub(super) async fn look_up(&self, operation: &Operation, turn: Turn) -> Outcome {
+        let permit = turn.permit().await;
+        let (target, key) = (target(operation), body::operation_tag_key());
+        let value = operation.id.to_string();
+        let found = self.cloud.find_by_tag(permit, &target, &key, &value);
+        match found.await {
+            Ok(found) => Outcome::Found(found),
+            Err(error) => {
+                tracing::warn!(
+                    code = error.code,
+                    "looking operation {} up failed",
+                    operation.id
+                );
+                Outcome::LookUpFailed
+            }
+        }
+    }
+}
+
+/// What a caller is told when every place that is left is known to have no stock.
+fn all_sold_out(operation: &Operation) -> Failure {
+    let last = operation.attempts.last();
+    let cloud_request_id = last.and_then(|attempt| attempt.cloud_request_id.clone());
+    let cloud_code = match last.map(|attempt| &attempt.result) {
+        Some(AttemptResult::Refused(code)) => code.clone(),
+        Some(_) | None => String::new(),
+    };
+    let asked: Vec<String> = operation
+        .sold_out
+        .iter()
+        .map(|number| operation.place_name(*number))
+        .collect();
+    Failure {
+        reason: Reason::Capacity,
+        message: format!(
+            "no stock{}, and none is known of elsewhere: other launches were refused there just now",
+            asked.join(" and")
+        ),
+        cloud_code,
+        cloud_request_id: cloud_request_id.unwrap_or_default(),
+        parameters: vec!["InstanceType".to_owned(), "Placement.Zone".to_owned()],
+    }
+}
+
+/// What a failed call means for its attempt.
+fn judge(operation: &Operation, error: CloudError) -> Outcome {
+    if error.reason == Reason::DryRunPassed {
+        return Outcome::Accepted {
+            instances: Vec::new(),
+            cloud_request_id: error.request_id.unwrap_or_default(),
+        };
+    }
+    let code = error.code;
+    let retry = match error.retry {
+        Retry::Backoff => true,
+        // A new signature helps once, or not at all.
+        Retry::Resign => {
+            let before = operation.attempts.iter().rev().nth(1);
+            before.is_none_or(|before| before.result != AttemptResult::Refused(code.clone()))
+        }
+        Retry::No | Retry::Later | Retry::Token => false,
+    };
+    let (result, cloud_code) = match error.effect {
+        Effect::NotSent => (AttemptResult::NotSent(code), String::new()),
+        Effect::Definite => (AttemptResult::Refused(code.clone()), code),
+        Effect::Ambiguous => {
+            let why = format!("{code}: {}", error.message);
+            return Outcome::Ambiguous { why };
+        }
+    };
+    let failure = Failure {
+        reason: error.reason,
+        message: error.message,
+        cloud_code,
+        cloud_request_id: error.request_id.unwrap_or_default(),
+        parameters: error.fields,
+    };
+    Outcome::NotRun {
+        result,
+        failure,
+        retry,
+    }
+}
+
+fn not_sent(code: &str, message: &str) -> Outcome {
+    Outcome::NotRun {
+        result: AttemptResult::NotSent(code.to_owned()),
+        failure: Failure {
+            reason: Reason::GatewayUnavailable,
+            message: message.to_owned(),
+            cloud_code: String::new(),
+            cloud_request_id: String::new(),
+            parameters: Vec::new(),
+        },
+        retry: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::Fault;
+
+    fn refused(effect: Effect, retry: Retry) -> CloudError {
+        CloudError {
+            effect,
+            reason: Reason::Capacity,
+            retry,
+            code: "Code".to_owned(),
+            message: "words".to_owned(),
+            fields: vec!["InstanceType".to_owned()],
+            request_id: Some("q".to_owned()),
+        }
+    }
+
+    #[test]
+    fn what_a_failed_call_means() {
+        let journalled = include_str!("../../testdata/journal/operation-v1.json");
+        let operation: Operation = serde_json::from_str(journalled).unwrap();
+        let definite = judge(&operation, refused(Effect::Definite, Retry::Later));
+        let Outcome::NotRun {
+            result,
+            failure,
+            retry,
+        } = definite
+        else {
+            panic!("{definite:?}");
+        };
+        assert_eq!(result, AttemptResult::Refused("Code".to_owned()));
+        assert_eq!(
+            (
+                failure.cloud_code.as_str(),
+                failure.cloud_request_id.as_str()
+            ),
+            ("Code", "q")
+        );
+        assert!(!retry);
+
+        let throttled = judge(&operation, refused(Effect::Definite, Retry::Backoff));
+        assert!(
+            matches!(throttled, Outcome::NotRun { retry: true, .. }),
+            "{throttled:?}"
+        );
+
+        let unreachable = judge(&operation, Fault::ConnectFailed.error("refused"));
+        let Outcome::NotRun {
+            result,
+            failure,
+            retry,
+        } = unreachable
+        else {
+            panic!("{unreachable:?}");
+        };
+        assert_eq!(result, AttemptResult::NotSent("ConnectFailed".to_owned()));
+        assert_eq!(failure.cloud_code, "", "it is not a code of the cloud");
+        assert!(retry);
+
+        let lost = judge(&operation, Fault::Timeout.error("no answer"));
+        assert_eq!(
+            lost,
+            Outcome::Ambiguous {
+                why: "Timeout: no answer".to_owned()
+            }
+        );
+
+        let passed = CloudError {
+            reason: Reason::DryRunPassed,
+            ..refused(Effect::Definite, Retry::No)
+        };
+        assert!(matches!(
+            judge(&operation, passed),
+            Outcome::Accepted { .. }
+        ));
+    }
+}

@@ -1,0 +1,240 @@
+//! What comes after a launch was accepted: other places, cancelling, giving back.
+
+use crate::world::{Client, Seen, World, client, read, run, wish};
+use cvm_gateway::pb::v1 as pb;
+use prost_types::Duration as PbDuration;
+use serde_json::Value;
+use tonic::Code;
+use tonic_types::StatusExt;
+
+/// Follows a termination to its end.
+async fn terminate(client: &mut Client, request_id: &str, ids: &[String]) -> Seen {
+    let mut seen = Seen {
+        snapshots: Vec::new(),
+        heartbeats: 0,
+        end: Ok(()),
+    };
+    let request = termination(request_id, ids);
+    let mut stream = match client.terminate_instances(request).await {
+        Ok(stream) => stream.into_inner(),
+        Err(status) => {
+            seen.end = Err(status);
+            return seen;
+        }
+    };
+    loop {
+        match stream.message().await {
+            Ok(None) => return seen,
+            Ok(Some(message)) => match message.event.unwrap() {
+                pb::terminate_instances_response::Event::Operation(operation) => {
+                    seen.snapshots.push(operation);
+                }
+                pb::terminate_instances_response::Event::Heartbeat(_) => seen.heartbeats += 1,
+            },
+            Err(status) => {
+                seen.end = Err(status);
+                return seen;
+            }
+        }
+    }
+}
+
+fn termination(request_id: &str, ids: &[String]) -> pb::TerminateInstancesRequest {
+    pb::TerminateInstancesRequest {
+        request_id: request_id.to_owned(),
+        instance_ids: ids.to_vec(),
+        timeout: Some(PbDuration {
+            seconds: 60,
+            nanos: 0,
+        }),
+    }
+}
+
+fn ids(operation: &pb::Operation) -> Vec<String> {
+    let instances = operation.instances.iter();
+    instances
+        .map(|instance| instance.instance_id.clone())
+        .collect()
+}
+
+fn reason(seen: &Seen) -> (Code, String) {
+    let status = seen.end.as_ref().unwrap_err();
+    let info = status.get_details_error_info().unwrap();
+    (status.code(), info.reason)
+}
+
+/// The states that the ledger knows of each machine.
+async fn lives(world: &World) -> Vec<Vec<String>> {
+    let ledger = world.ledger().await;
+    let machines = ledger.iter().filter(|entry| entry["kind"] == "machine");
+    let states = |machine: &Value| {
+        let changes = machine["states"].as_array().unwrap().iter();
+        changes
+            .map(|change| change["state"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    machines.map(states).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sold_out_place_is_left_for_the_next_with_a_token_of_its_own() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    let mut client = client(&gateway).await;
+    let mut wish = wish("elsewhere", 2);
+    wish.spec.as_mut().unwrap().instance_type = Some("SOLDOUT.SMALL1".to_owned());
+    wish.alternatives = vec![
+        pb::Alternative {
+            instance_type: Some("SCARCE.SMALL1".to_owned()),
+            ..pb::Alternative::default()
+        },
+        pb::Alternative {
+            zone: Some("ap-shanghai-3".to_owned()),
+            ..pb::Alternative::default()
+        },
+    ];
+    let seen = run(&mut client, wish.clone()).await;
+    seen.end.as_ref().unwrap();
+    assert_eq!(
+        seen.states(),
+        [
+            "ACCEPTED",
+            "SENT",
+            "ACCEPTED",
+            "SENT",
+            "LAUNCHED",
+            "SUCCEEDED"
+        ]
+    );
+    assert_eq!(seen.last().instances[0].instance_type, "SCARCE.SMALL1");
+    let ledger = world.ledger().await;
+    let attempts = ledger
+        .iter()
+        .filter(|entry| entry["action"] == "RunInstances");
+    let tokens: Vec<&Value> = attempts.map(|attempt| &attempt["client_token"]).collect();
+    assert_eq!(tokens.len(), 2);
+    assert_ne!(tokens[0], tokens[1]);
+
+    // The same wish again is the same operation, and asks the cloud nothing.
+    let again = run(&mut client, wish).await;
+    assert_eq!(again.last().name, seen.last().name);
+    assert_eq!(world.machines().await.len(), 2);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_that_is_cancelled_gives_its_machines_back() {
+    let world = World::new(20.0).await;
+    let gateway = world.gateway("").await;
+    let mut client = client(&gateway).await;
+    let stream = client.run_instances(wish("unwanted", 2)).await.unwrap();
+    let mut stream = stream.into_inner();
+    let first = stream.message().await.unwrap().unwrap();
+    let Some(pb::run_instances_response::Event::Operation(first)) = first.event else {
+        panic!("{first:?}");
+    };
+    world.launched(2).await;
+    let request = pb::CancelOperationRequest {
+        name: first.name.clone(),
+    };
+    let told = client.cancel_operation(request.clone()).await.unwrap();
+    assert_eq!(told.into_inner().operation.unwrap().name, first.name);
+    let seen = read(stream).await;
+    assert_eq!(reason(&seen), (Code::Cancelled, "CANCELLED".to_owned()));
+    assert_eq!(seen.last().state(), pb::OperationState::Cancelled);
+    let lives = lives(&world).await;
+    assert_eq!(lives.len(), 2);
+    for life in lives {
+        assert!(life.contains(&"TERMINATING".to_owned()), "{life:?}");
+    }
+
+    // Cancelling again changes nothing; what has come to another end cannot be cancelled.
+    let again = client.cancel_operation(request).await.unwrap();
+    assert_eq!(
+        again.into_inner().operation.unwrap().state(),
+        pb::OperationState::Cancelled
+    );
+    let kept = run(&mut client, wish("kept", 1)).await;
+    let request = pb::CancelOperationRequest {
+        name: kept.last().name.clone(),
+    };
+    let refused = client.cancel_operation(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("TerminateInstances"));
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machines_are_given_back_once_and_only_by_their_owner() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    let mut client = client(&gateway).await;
+    let launch = run(&mut client, wish("mine", 2)).await;
+    let machines = ids(launch.last());
+    let seen = terminate(&mut client, "back", &machines).await;
+    seen.end.as_ref().unwrap();
+    assert_eq!(seen.last().state(), pb::OperationState::Succeeded);
+    assert_eq!(seen.last().kind(), pb::OperationKind::Termination);
+    assert_eq!(launch.last().kind(), pb::OperationKind::Launch);
+    let calls = |ledger: Vec<Value>| {
+        let calls = ledger.into_iter();
+        calls
+            .filter(|entry| entry["action"] == "TerminateInstances")
+            .count()
+    };
+    assert_eq!(calls(world.ledger().await), 1);
+
+    // The same wish finds its operation; the same id for other machines is another wish.
+    let again = terminate(&mut client, "back", &machines).await;
+    assert_eq!(again.last().name, seen.last().name);
+    assert_eq!(calls(world.ledger().await), 1);
+    let other = terminate(&mut client, "back", &machines[..1]).await;
+    assert_eq!(
+        reason(&other),
+        (Code::AlreadyExists, "REQUEST_ID_REUSED".to_owned())
+    );
+
+    // A machine that nobody launched here is not there.
+    let foreign = terminate(&mut client, "theirs", &["ins-00000000".to_owned()]).await;
+    assert_eq!(
+        reason(&foreign),
+        (Code::NotFound, "RESOURCE_NOT_FOUND".to_owned())
+    );
+    assert_eq!(calls(world.ledger().await), 1);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_terminations_are_refused_with_field_and_rule() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    let mut client = client(&gateway).await;
+    type Spoil = fn(&mut pb::TerminateInstancesRequest);
+    let rows: [(Spoil, &str); 5] = [
+        (|request| request.request_id.clear(), "request_id: "),
+        (
+            |request| request.instance_ids.clear(),
+            "instance_ids: must be 1 to 100, not 0",
+        ),
+        (
+            |request| request.instance_ids = vec!["ins-1".to_owned(); 101],
+            "instance_ids: must be 1 to 100, not 101",
+        ),
+        (
+            |request| request.instance_ids = vec!["ins 1".to_owned()],
+            "instance_ids[0]: ",
+        ),
+        (
+            |request| request.timeout = Some(PbDuration::default()),
+            "timeout: must be whole seconds from 1 to 86400",
+        ),
+    ];
+    for (spoil, says) in rows {
+        let mut request = termination("bad", &["ins-1".to_owned()]);
+        spoil(&mut request);
+        let refused = client.terminate_instances(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+        assert!(refused.message().contains(says), "{}", refused.message());
+    }
+    gateway.stop().await;
+}
