@@ -341,14 +341,14 @@ fn reconcile(
     if first.is_some_and(|first| now >= first.signed_at + timings.reconcile_timeout) {
         return Step::Escalate;
     }
-    if doubt.next_look_up <= now {
-        return Step::LookUp;
-    }
     let unanswered = tries(operation).filter(|attempt| is_unanswered(attempt));
     let left = count(unanswered.count()) < timings.attempts_max;
     match (may_send_again(operation, doubt, now, timings), left) {
+        // Before the next look-up, which may fall due while the call waits for its turn: the two
+        // would else put each other off for ever.
         (true, true) => Step::Begin,
         (_, false) if doubt.proofs >= PROOFS && doubt.refusal.is_none() => Step::GiveUp,
+        (_, _) if doubt.next_look_up <= now => Step::LookUp,
         (_, _) => Step::Wait(doubt.next_look_up),
     }
 }

@@ -312,6 +312,14 @@ fn inside_the_trust_window_an_empty_look_up_sends_again() {
 }
 
 #[test]
+fn a_call_that_waits_for_its_turn_is_not_put_off_by_the_next_look_up() {
+    let walk = Walk::new(1).sent(0).after(30, ambiguous());
+    let mut walk = walk.after(2, Outcome::Found(Vec::new()));
+    walk.now += secs(60);
+    assert_eq!(walk.next(), Step::Begin);
+}
+
+#[test]
 fn a_launch_in_doubt_is_not_sent_again_in_haste() {
     let walk = Walk::new(1).sent(0).after(1, ambiguous());
     let walk = walk.after(2, Outcome::Found(Vec::new()));
