@@ -81,6 +81,8 @@ impl Stepping {
                 Some(news) => news,
                 None => match self.outcome(&operation).await {
                     Some(outcome) => outcome,
+                    // What ends the process may be the very step that it now waits for.
+                    None if matches!(self.next, Next::Turn(_)) => return,
                     None => return self.inner.calm(self.lease).await,
                 },
             };

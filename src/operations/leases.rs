@@ -155,16 +155,14 @@ impl Inner {
         );
         self.polled.remove(operation.id);
         self.table.hold(lease, Arc::new(operation));
-        if crashes > 0 {
-            self.table.suspect(lease);
-        }
+        self.table.suspect(lease, crashes);
         self.due.push(now, lease.operation);
     }
 
     /// Crashes up to which operations are stepped side by side. One more could be the last, so that
     /// from then on each is stepped alone: a process that dies for another reason, again and again,
     /// must not park everything that it has in hand.
-    fn unsuspected(&self) -> u32 {
+    pub(super) fn unsuspected(&self) -> u32 {
         self.settings.crashes_max.saturating_sub(2)
     }
 
@@ -218,7 +216,7 @@ impl Inner {
 
     /// Tells the journal that a step was completed, if it counts crashes of the operation.
     pub(super) async fn calm(&self, lease: Lease) {
-        if !self.table.is_suspect(lease) {
+        if self.table.crashes(lease) == 0 {
             return;
         }
         match self.store.calm(&[lease]).await {

@@ -18,8 +18,8 @@ struct Held {
     newest: watch::Sender<Arc<Operation>>,
     /// A step is under way, and there must be no second one.
     stepping: bool,
-    /// The journal counts crashes of it, until a step is completed.
-    suspect: bool,
+    /// Processes that died with it, as the journal counts them until a step is completed.
+    crashes: u32,
     /// That the caller no longer wants it, until a step has taken that in.
     cancellation: Option<Cancellation>,
 }
@@ -36,7 +36,7 @@ impl Table {
                 lease,
                 newest: watch::Sender::new(operation),
                 stepping: false,
-                suspect: false,
+                crashes: 0,
                 cancellation: None,
             };
             held.insert(lease.operation, held_anew);
@@ -44,24 +44,25 @@ impl Table {
     }
 
     /// Marks an operation as one that processes died with.
-    pub(super) fn suspect(&self, lease: Lease) {
-        if let Some(held) = self.lock().get_mut(&lease.operation) {
-            held.suspect = held.lease == lease;
+    pub(super) fn suspect(&self, lease: Lease, crashes: u32) {
+        let mut held = self.lock();
+        let held = held.get_mut(&lease.operation);
+        if let Some(held) = held.filter(|held| held.lease == lease) {
+            held.crashes = crashes;
         }
     }
 
-    /// Whether processes died with the operation and no step of it was completed since.
-    pub(super) fn is_suspect(&self, lease: Lease) -> bool {
+    /// How many processes died with the operation since a step of it was completed.
+    pub(super) fn crashes(&self, lease: Lease) -> u32 {
         let held = self.lock();
         let held = held.get(&lease.operation);
-        held.is_some_and(|held| held.lease == lease && held.suspect)
+        held.filter(|held| held.lease == lease)
+            .map_or(0, |held| held.crashes)
     }
 
     /// Takes the mark away: a step was completed.
     pub(super) fn clear(&self, lease: Lease) {
-        if let Some(held) = self.lock().get_mut(&lease.operation) {
-            held.suspect &= held.lease != lease;
-        }
+        self.suspect(lease, 0);
     }
 
     /// Marks an operation as being stepped; nothing when it is not in hand, or marked already.

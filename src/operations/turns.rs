@@ -48,13 +48,15 @@ impl Inner {
     /// Steps the operation again when it is its turn to call `action`. Whatever happens to it
     /// meanwhile: the turn is a hint, and the step looks at what the operation is by then.
     pub(super) fn queue(self: &Arc<Self>, id: OperationId, action: Action) {
-        let Some((_, operation)) = self.table.get(id) else {
+        let Some((lease, operation)) = self.table.get(id) else {
             return; // another process owns it
         };
         if !self.turns.wait(id) {
             return;
         }
         let class = match action {
+            // Alone with the blame when a process dies, it must not be so for long.
+            _ if self.table.crashes(lease) > self.unsuspected() => Class::Reconcile,
             Action::RunInstances => Class::Launch(operation.organization.clone()),
             Action::TerminateInstances => Class::Terminate,
             Action::DescribeInstances | Action::DescribeInstancesStatus => Class::Reconcile,

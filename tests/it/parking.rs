@@ -117,3 +117,33 @@ async fn what_goes_on_after_a_crash_is_not_parked() {
     assert_eq!(row.get::<i64, _>(0), 3, "by a step that changed nothing");
     gateway.stop().await;
 }
+
+/// To wait for the account's turn is no step: the one that ends the process may be the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_its_turn_is_not_cleared_by_that() {
+    let slow = "[cloud.limits]\nrun_instances_per_second = 1\n";
+    let world = World::new(100.0).await;
+    let gateway = world.gateway(slow).await;
+    let mut client = client(&gateway).await;
+    for number in 0..8 {
+        let stream = client.run_instances(wish(&format!("queued-{number}"), 1));
+        let message = stream.await.unwrap().into_inner().message().await;
+        message.unwrap().unwrap();
+    }
+    gateway.stop().await;
+    let mut journal = journal(&world).await;
+    let sql = "UPDATE operations SET lease_until = 1 WHERE state = 'ACCEPTED'";
+    let died = sqlx::query(sql).execute(&mut journal).await.unwrap();
+    assert!(died.rows_affected() >= 5);
+
+    let gateway = world.gateway(slow).await;
+    let clock = Clock::system();
+    clock.sleep(Duration::from_millis(1500)).await;
+    let sql = "SELECT COUNT(*), SUM(crashes) FROM operations \
+               WHERE state = 'ACCEPTED' AND lease_epoch > 1";
+    let row = sqlx::query(sql).fetch_one(&mut journal).await.unwrap();
+    let (waiting, crashes) = (row.get::<i64, _>(0), row.get::<i64, _>(1));
+    assert!(waiting >= 2, "{waiting}");
+    assert_eq!(crashes, waiting);
+    gateway.stop().await;
+}
