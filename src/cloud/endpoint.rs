@@ -54,6 +54,15 @@ impl Endpoint {
         Ok(Self(Rule::Domain { domain, regional }))
     }
 
+    /// Whether it is a simulator on this machine: plain http is taken for nothing else.
+    #[must_use]
+    pub fn is_simulator(&self) -> bool {
+        match &self.0 {
+            Rule::Fixed(address) => address.url.starts_with("http:"),
+            Rule::Domain { .. } => false,
+        }
+    }
+
     /// The host for calls about `region`. Finance regions are reached at their own host only.
     #[must_use]
     pub fn address(&self, region: &Region) -> Address {
@@ -190,6 +199,7 @@ mod tests {
             ),
         ] {
             let endpoint = Endpoint::parse("", true, Some(text)).unwrap();
+            assert_eq!(endpoint.is_simulator(), text.starts_with("http:"));
             for name in ["ap-shanghai", "ap-shanghai-fsi"] {
                 let address = endpoint.address(&region(name));
                 assert_eq!((address.url.as_str(), address.host.as_str()), (url, host));

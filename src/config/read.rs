@@ -81,7 +81,13 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let instance_count_max = root.table("limits", |limits| {
         limits.count("instance_count_max", 1..=INSTANCE_COUNT_MAX)
     });
-    let operations = root.table("operations", operations);
+    // What a simulator does is known, so its times may be as short as a test needs.
+    let endpoint = cloud.as_ref().map(|cloud| &cloud.endpoint);
+    let quarantine_min = match endpoint.is_some_and(Endpoint::is_simulator) {
+        true => Duration::from_secs(1),
+        false => QUARANTINE_MIN,
+    };
+    let operations = root.table("operations", |table| operations(table, quarantine_min));
     let log = root.table("log", log);
     let (journal, cloud) = (journal?, cloud?);
     let summary = Summary {
@@ -242,14 +248,14 @@ fn cloud_url(endpoint: &Endpoint, regions: &[Region]) -> String {
     region.map_or_else(String::new, |region| endpoint.address(&region).url)
 }
 
-fn operations(table: &mut Section<'_>) -> operations::Settings {
+fn operations(table: &mut Section<'_>, quarantine_min: Duration) -> operations::Settings {
     let second = Duration::from_secs(1);
     operations::Settings {
         timings: Timings {
             attempt_life: table.duration_within("attempt_life", second..=ATTEMPT_LIFE_MAX),
             token_trust_window: table
                 .duration_within("token_trust_window", Duration::ZERO..=TOKEN_TRUST_MAX),
-            quarantine: table.duration_within("quarantine", QUARANTINE_MIN..=DAY),
+            quarantine: table.duration_within("quarantine", quarantine_min..=DAY),
             first_look_up: table.duration("first_look_up"),
             look_up_interval: table.duration("look_up_interval"),
             reconcile_timeout: table.duration("reconcile_timeout"),

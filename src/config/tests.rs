@@ -347,6 +347,14 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
         "gw.toml:8:14: operations.quarantine: `1m` is out of range; write 9m to 1day",
     ),
     (
+        "[operations]\nquarantine = \"1ms\"\n[cloud.endpoint]\noverride = \"http://127.0.0.1:9\"",
+        "gw.toml:8:14: operations.quarantine: `1ms` is out of range; write 1s to 1day",
+    ),
+    (
+        "[operations]\nquarantine = \"1s\"\n[cloud.endpoint]\noverride = \"https://127.0.0.1:9\"",
+        "gw.toml:8:14: operations.quarantine: `1s` is out of range; write 9m to 1day",
+    ),
+    (
         "[operations]\nattempt_life = \"5m\"",
         "gw.toml:8:16: operations.attempt_life: `5m` is out of range; write 1s to 2m 30s",
     ),
