@@ -9,8 +9,6 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use time::UtcDateTime;
 
-/// How far the signed time may lie from the server's clock (contract §1).
-const SKEW_MAX: time::Duration = time::Duration::seconds(300);
 const ALGORITHM: &str = "TC3-HMAC-SHA256";
 const SERVICE: &str = "cvm";
 /// The value of X-TC-Content-SHA256 that leaves the body out of the signature.
@@ -54,7 +52,7 @@ pub(super) fn verify<'a>(
         Refusal::new("AuthFailure.InvalidAuthorization", message)
     })?;
     let signed_at = received.signed_at()?;
-    check_age(signed_at, now)?;
+    check_age(signed_at, now, catalog.signature_life())?;
     let key = catalog.key(authorization.secret_id).ok_or_else(|| {
         let message = "The SecretId is not found, please ensure that your SecretId is correct.";
         Refusal::new("AuthFailure.SecretIdNotFound", message)
@@ -74,14 +72,20 @@ pub(super) fn verify<'a>(
     Ok(key)
 }
 
-/// Refuses a signature that is five minutes off.
+/// Refuses a signature that is `life` off: five minutes in the real cloud.
 ///
 /// # Errors
 /// `AuthFailure.SignatureExpire`.
-pub(super) fn check_age(signed_at: UtcDateTime, now: UtcDateTime) -> Result<(), Refusal> {
-    if (now - signed_at).abs() > SKEW_MAX {
-        let message =
-            "The provided signature has expired: `X-TC-Timestamp` is more than five minutes off.";
+pub(super) fn check_age(
+    signed_at: UtcDateTime,
+    now: UtcDateTime,
+    life: time::Duration,
+) -> Result<(), Refusal> {
+    if (now - signed_at).abs() > life {
+        let seconds = life.whole_seconds();
+        let message = format!(
+            "The provided signature has expired: `X-TC-Timestamp` is more than {seconds} seconds off."
+        );
         return Err(Refusal::new("AuthFailure.SignatureExpire", message));
     }
     Ok(())
@@ -408,6 +412,18 @@ mod tests {
                 Err("AuthFailure.SignatureExpire")
             };
             assert_eq!(sample.verify_at(&catalog, now), expected, "{skew}");
+        }
+    }
+
+    #[test]
+    fn a_catalogue_may_shorten_the_life_of_signatures() {
+        let text = crate::simulator::EMBEDDED;
+        let text = text.replace("signature_life_s = 300\n", "signature_life_s = 2\n");
+        let catalog = Catalog::parse(&text).unwrap();
+        let sample = capture("python-sdk__tc3-post__ex2.json");
+        for (skew, accepted) in [(-3, false), (-2, true), (2, true), (3, false)] {
+            let now = sample.at + time::Duration::seconds(skew);
+            assert_eq!(sample.verify_at(&catalog, now).is_ok(), accepted, "{skew}");
         }
     }
 

@@ -15,6 +15,8 @@ pub const EMBEDDED: &str = include_str!("catalog.toml");
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Catalog {
+    #[serde(default = "default_signature_life_s")]
+    pub(super) signature_life_s: u32,
     pub(super) limits: Limits,
     /// Calls per second for each action and key.
     pub(super) rates: BTreeMap<String, u32>,
@@ -226,6 +228,11 @@ pub struct CatalogError {
 }
 
 impl Catalog {
+    /// How far the signed time of a request may lie from the clock.
+    pub(super) fn signature_life(&self) -> time::Duration {
+        time::Duration::seconds(self.signature_life_s.into())
+    }
+
     /// Reads a catalogue; every key must be known and every reference must resolve.
     ///
     /// # Errors
@@ -352,6 +359,11 @@ fn line_at(text: &str, offset: usize) -> usize {
 
 fn yes() -> bool {
     true
+}
+
+/// Contract §1.
+fn default_signature_life_s() -> u32 {
+    300
 }
 
 fn default_image_size_gib() -> i64 {

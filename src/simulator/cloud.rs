@@ -268,7 +268,7 @@ impl Record {
         now: UtcDateTime,
     ) -> Result<Value, Refusal> {
         let account = letter.target.account.as_str();
-        auth::check_age(letter.signed_at, now)?;
+        auth::check_age(letter.signed_at, now, self.world.signature_life())?;
         self.world.admit(now, account, letter.action)?;
         let call = Call {
             now,

@@ -117,6 +117,11 @@ impl World {
         Err(Refusal::new("RequestLimitExceeded", message))
     }
 
+    /// How far the signed time of a request may lie from the clock.
+    pub(super) fn signature_life(&self) -> time::Duration {
+        self.catalog.signature_life()
+    }
+
     pub(super) fn run_instances(
         &mut self,
         call: &Call<'_>,
