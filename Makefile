@@ -14,7 +14,7 @@ BUF := tools/node_modules/.bin/buf
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help demo test stores check bench proto fmt deny ci clean
+.PHONY: help demo test stores kill check bench proto fmt deny ci clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,14 @@ test: $(VENV)/installed $(PROMTOOL) ## Every test, on SQLite and PostgreSQL; ins
 FAULT ?= all
 stores: ## Every fault of a disk at every call of the store; FAULT=kind:at:seed plays one
 	CVM_GATEWAY_TEST_STORES=$(FAULT) cargo test --locked --test stores
+
+KILLS ?= 1000
+RECOVERY_KILLS ?= 200
+STOPS ?= 50
+kill: ## The real program, killed, paused and cut off; KILLS=1000 RECOVERY_KILLS=200 STOPS=50 SEED=1
+	@tools/install postgres
+	KILLS=$(KILLS) RECOVERY_KILLS=$(RECOVERY_KILLS) STOPS=$(STOPS) SEED=$(or $(SEED),1) \
+	cargo test --locked --release --test proof -- --nocapture kill:: stop::
 
 check: proto ## Formatting, lints, documentation, the API's rules
 	cargo fmt --check

@@ -1,0 +1,20 @@
+//! The process-level proof: the real program is killed, paused and cut off, and judged from outside.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panic"
+)]
+
+mod checker;
+mod dice;
+mod history;
+mod kill;
+mod load;
+mod postgres;
+mod process;
+mod proxy;
+mod report;
+mod stop;
+mod world;
