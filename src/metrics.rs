@@ -200,9 +200,9 @@ impl Cloud {
             .observe(waited.as_secs_f64());
     }
 
-    /// Counts a call that the cloud refused for its rate.
-    pub fn refused_for_rate(&self, action: &str) {
-        self.rate_limited.with_label_values(&[action]).inc();
+    /// Counts calls that the cloud refused for their rate.
+    pub fn refused_for_rate(&self, action: &str, calls: u64) {
+        self.rate_limited.with_label_values(&[action]).inc_by(calls);
     }
 
     /// Shows how many calls are permitted in 1,000 seconds.

@@ -169,6 +169,9 @@ impl Limiter {
         clock: Clock,
         metrics: metrics::Cloud,
     ) -> Self {
+        for action in Action::ALL {
+            metrics.refused_for_rate(action.as_str(), 0);
+        }
         Self(Arc::new(Inner {
             weights: Arc::new(settings.weights.clone()),
             settings,
@@ -300,9 +303,8 @@ impl Permit {
         if answer.as_ref().is_err_and(refused) {
             let Call { lane, .. } = &self.call;
             lane.refused(self.slot, self.call.now());
-            self.call
-                .metrics()
-                .refused_for_rate(self.call.key.action.as_str());
+            let action = self.call.key.action.as_str();
+            self.call.metrics().refused_for_rate(action, 1);
             self.call.show_rate();
         }
     }

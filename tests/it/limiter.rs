@@ -1,8 +1,8 @@
 //! The account's limits: never exceeded, by one gateway or several, restarts included.
 
-use crate::postgres::new_database;
+use crate::postgres::{connect, new_database};
 use crate::recovery::process::Process;
-use crate::world::{Client, World, client, config_text, run, wish};
+use crate::world::{Client, World, client, config_text, get, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::Target;
 use cvm_gateway::cloud::limiter::{self, Action, Class, Limiter};
@@ -128,8 +128,29 @@ async fn two_gateways_of_one_journal_exceed_no_limit_together() {
     other.stop().await;
 }
 
-/// A limiter on the journal at `url`, as a gateway wires it.
-async fn limiter(url: &str, clock: &Clock) -> (Limiter, Store) {
+/// Another program uses up the account's limit, as far as this gateway can tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_for_the_rate_slow_the_gateway_down_and_end_no_launch() {
+    let world = World::new(100.0).await;
+    let limits = "[cloud.limits]\nrun_instances_per_second = 50\n";
+    let gateway = world.gateway(limits).await;
+    launch_all(&client(&gateway).await, "greedy", 40).await;
+    let metrics = get(gateway.admin_addr(), "/metrics").await.1;
+    let value = |series: &str| -> f64 {
+        let line = metrics.lines().find(|line| line.starts_with(series));
+        line.unwrap().rsplit_once(' ').unwrap().1.parse().unwrap()
+    };
+    let refused = value(r#"cvm_gateway_cloud_rate_limited_total{action="RunInstances"}"#);
+    assert!((1.0..100.0).contains(&refused), "{refused}");
+    let rate =
+        r#"cvm_gateway_cloud_permitted_calls_per_second{account="main",action="RunInstances"}"#;
+    assert!((0.5..50.0).contains(&value(rate)), "{}", value(rate));
+    assert_eq!(world.machines().await.len(), 40);
+    gateway.stop().await;
+}
+
+/// The journal at `url`.
+async fn store(url: &str) -> Store {
     let settings = Settings {
         url: url.to_owned().into(),
         pool_size: 1,
@@ -138,12 +159,55 @@ async fn limiter(url: &str, clock: &Clock) -> (Limiter, Store) {
         busy_timeout: Duration::from_secs(5),
         reserve_bytes: 0,
     };
-    let metrics = Metrics::new("test").unwrap();
-    let elapsed = clock.clone();
-    let elapsed = Arc::new(move || elapsed.elapsed());
-    let store = Store::open(&settings, metrics.journal.clone(), elapsed)
+    let (clock, metrics) = (Clock::system(), Metrics::new("test").unwrap());
+    let elapsed = Arc::new(move || clock.elapsed());
+    Store::open(&settings, metrics.journal, elapsed)
         .await
-        .unwrap();
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_slot_is_taken_twice_or_before_its_time() {
+    let url = new_database().await;
+    let stores = [store(&url).await, store(&url).await];
+    let interval = Duration::from_millis(100);
+    let tasks = TaskTracker::new();
+    let takers = stores.iter().cycle().take(16).map(|store| {
+        let budgets = store.budgets().unwrap();
+        tasks.spawn(async move { budgets.take("key", 2, interval).await.unwrap() })
+    });
+    let mut first = Vec::new();
+    for taker in takers.collect::<Vec<_>>() {
+        let taken = taker.await.unwrap();
+        assert!(taken.first >= taken.now, "{taken:?}");
+        first.push(taken.first);
+    }
+    first.sort();
+    for pair in first.windows(2) {
+        assert_eq!(pair[1] - pair[0], interval * 2, "{first:?}");
+    }
+    // Another key begins with one interval of silence, in case its row was lost.
+    let budgets = stores[0].budgets().unwrap();
+    let other = budgets.take("other", 1, interval).await.unwrap();
+    assert!(
+        other.first - other.now >= Duration::from_millis(99),
+        "{other:?}"
+    );
+    // The server's clock was set back by a day: its slots do not wait for it.
+    let sql = "UPDATE budgets SET next_slot = next_slot + 86400000";
+    let mut connection = connect(&url).await;
+    sqlx::query(sql).execute(&mut connection).await.unwrap();
+    let after = budgets.take("key", 1, interval).await.unwrap();
+    assert!(after.first <= after.now + interval, "{after:?}");
+    for store in stores {
+        store.close().await;
+    }
+}
+
+/// A limiter on the journal at `url`, as a gateway wires it.
+async fn limiter(url: &str, clock: &Clock) -> (Limiter, Store) {
+    let metrics = Metrics::new("test").unwrap();
+    let store = store(url).await;
     let budgets = store.budgets().unwrap();
     let source: limiter::Source = Arc::new(move |ask| {
         let budgets = budgets.clone();

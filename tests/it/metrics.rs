@@ -155,6 +155,11 @@ async fn the_metrics_tell_what_happened() {
             r#"cloud_request_seconds_count{account="main",action="RunInstances"}"#,
             3.0,
         ),
+        (
+            r#"cloud_permitted_calls_per_second{account="main",action="RunInstances"}"#,
+            8.0,
+        ),
+        (r#"cloud_rate_limited_total{action="RunInstances"}"#, 0.0),
         (r#"operations{state="SUCCEEDED"}"#, 1.0),
         (r#"operations{state="FAILED"}"#, 2.0),
         (r#"operations{state="LAUNCHED"}"#, 0.0),
@@ -193,6 +198,12 @@ async fn polls_commits_and_the_process_are_measured() {
     // The machines of two launches came up or failed, and one poll sees several at once.
     assert!(scrape.value("cvm_gateway_detection_lag_seconds_count") >= 2.0);
     assert!(scrape.value("cvm_gateway_detection_lag_seconds_sum") > 0.0);
+    let waits =
+        r#"cvm_gateway_cloud_permit_wait_seconds_count{action="RunInstances",class="launch"}"#;
+    assert!(
+        scrape.value(waits) >= 3.0,
+        "a launch that was late waits again"
+    );
     let writes = scrape.value("cvm_gateway_journal_commit_writes_sum");
     assert!(
         writes >= 3.0 + 3.0 + 3.0,
@@ -266,6 +277,7 @@ async fn labels_are_from_closed_sets() {
             names(&[
                 "RunInstances",
                 "DescribeInstances",
+                "TerminateInstances",
                 "DescribeInstancesStatus",
             ]),
         ),
@@ -278,10 +290,12 @@ async fn labels_are_from_closed_sets() {
                 "SENT",
                 "RECONCILING",
                 "LAUNCHED",
+                "TERMINATING",
                 "SUCCEEDED",
                 "PARTIAL",
                 "FAILED",
                 "NEEDS_OPERATOR",
+                "CANCELLED",
             ]),
         ),
     ]);
