@@ -14,19 +14,33 @@ BUF := tools/node_modules/.bin/buf
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help demo test stores kill check bench proto fmt deny ci clean
+.PHONY: help demo test stores kill failpoints mutants check bench proto fmt deny ci clean
 
 help: ## Lists the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Simulator, gateway and client in one process: launches three instances
 	cargo run --locked --quiet --bin cvm-gateway -- demo
 
 test: $(VENV)/installed $(PROMTOOL) ## Every test, on SQLite and PostgreSQL; installs what it needs
 	@tools/install postgres
+	cargo build --locked
+	tools/chaos-absent target/debug/cvm-gateway
 	CVM_GATEWAY_TEST_PYTHON=$(CURDIR)/$(VENV)/bin/python \
 	CVM_GATEWAY_TEST_PROMTOOL=$(CURDIR)/$(PROMTOOL) \
-	cargo test --locked
+	cargo test --locked --features chaos
+
+CELLS ?= all
+failpoints: ## Every planted fault × what the cloud remembers × engine; CELLS="driver.send" plays some
+	@tools/install postgres
+	cargo build --locked --release
+	tools/chaos-absent target/release/cvm-gateway
+	CELLS=$(CELLS) cargo test --locked --features chaos --test failpoints -- --nocapture
+
+MUTANTS ?= all
+mutants: ## Every planted mistake must be caught; MUTANTS="no-tag fresh-token" plants some
+	@tools/install postgres
+	MUTANTS="$(MUTANTS)" cargo test --locked --features chaos --test mutants -- --nocapture
 
 FAULT ?= all
 stores: ## Every fault of a disk at every call of the store; FAULT=kind:at:seed plays one
@@ -43,6 +57,7 @@ kill: ## The real program, killed, paused and cut off; KILLS=1000 RECOVERY_KILLS
 check: proto ## Formatting, lints, documentation, the API's rules
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features chaos -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 bench: ## Costs as ratios to the floor of this machine, measured in one run

@@ -1,6 +1,7 @@
 //! Wires the rooms together, owns the listeners, and stops them in order.
 
 use crate::admin::{self, Admin};
+use crate::chaos;
 use crate::clock::Clock;
 use crate::cloud::SettingsError;
 use crate::cloud::client::{CallRecord, HttpCloud, Observer};
@@ -73,12 +74,13 @@ impl Gateway {
     /// When a port is taken, the journal cannot be opened, or the cloud's settings are unusable.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, GatewayError> {
         // The ports first: a second gateway by mistake must not touch the journal.
-        let grpc = listen("grpc.listen", config.grpc.listen).await?;
+        let grpc = chaos::around!("gateway.listen", listen("grpc.listen", config.grpc.listen))?;
         let admin = listen("admin.listen", config.admin_listen).await?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
         let elapsed = clock.clone();
         let elapsed = Arc::new(move || elapsed.elapsed());
-        let store = Store::open(&config.journal, metrics.journal.clone(), elapsed).await?;
+        let store = Store::open(&config.journal, metrics.journal.clone(), elapsed);
+        let store = chaos::around!("gateway.open", store, else Err(StoreError::Closed))?;
         let observer = cloud_observer(&metrics);
         let cloud = HttpCloud::new(
             config.cloud.clone(),
@@ -100,7 +102,10 @@ impl Gateway {
             clock: clock.clone(),
             metrics: metrics.clone(),
         };
-        let operations = Operations::start(config.operations, rooms);
+        let operations = chaos::at!(
+            "gateway.operations",
+            Operations::start(config.operations, rooms)
+        );
         let service = Service {
             auth: Auth::development(config.identity),
             policy: Arc::new(config.policy),
@@ -130,7 +135,7 @@ impl Gateway {
             tasks: TaskTracker::new(),
         };
         gateway.serve(grpc.listener, router, admin.listener, side_door);
-        gateway.set_health(ServingStatus::Serving).await;
+        chaos::around!("gateway.ready", gateway.set_health(ServingStatus::Serving));
         tracing::info!(grpc = %gateway.grpc_addr, admin = %gateway.admin_addr, "serving");
         Ok(gateway)
     }
@@ -163,7 +168,7 @@ impl Gateway {
         self.operations.begin_stop();
         self.soft.cancel();
         let drained = self.clock.timeout(self.drain_timeout, async {
-            self.operations.stopped().await;
+            chaos::around!("gateway.drain", self.operations.stopped(), else ());
             self.end_health_watches().await;
             self.tasks.wait().await;
         });
@@ -174,7 +179,7 @@ impl Gateway {
         }
         self.hard.cancel();
         let closed = self.clock.timeout(CLOSE_WITHIN, self.store.close());
-        if closed.await.is_none() {
+        if chaos::around!("gateway.close", closed, else None).is_none() {
             tracing::warn!("the journal does not answer; the process ends without it");
         }
         tracing::info!("stopped");

@@ -7,6 +7,7 @@ mod spec;
 mod status;
 mod wire;
 
+use crate::chaos;
 use crate::clock::Clock;
 use crate::domain::ids::{OperationId, OrganizationId, Principal};
 use crate::domain::request::{LaunchRequest, Wish};
@@ -46,11 +47,15 @@ impl CvmGatewayService for Service {
         request: Request<pb::RunInstancesRequest>,
     ) -> Result<Response<Self::RunInstancesStream>, Status> {
         let principal = self.auth.authenticate(&request);
-        let wish = wire::wish(request.into_inner(), &self.limits)?;
+        let wish = chaos::at!(
+            "grpc.parse",
+            wire::wish(request.into_inner(), &self.limits)?
+        );
         observe::request(&wish.request_id);
         let request_id = wish.request_id.clone();
         let fingerprint = wish.fingerprint().map_err(OperationError::from)?;
-        let watch = match self.submit(&principal, wish, fingerprint).await {
+        let watch = match chaos::around!("grpc.submit", self.submit(&principal, wish, fingerprint), else Err(OperationError::Stopping.into()))
+        {
             Ok(watch) => watch,
             // What was accepted once is answered, whatever the rules have become since.
             Err(refusal) => {
@@ -58,7 +63,9 @@ impl CvmGatewayService for Service {
                 let attached = self
                     .operations
                     .attach(organization, &request_id, &fingerprint);
-                attached.await.unwrap_or(None).ok_or(refusal)?
+                chaos::around!("grpc.attach", attached, else Ok(None))
+                    .unwrap_or(None)
+                    .ok_or(refusal)?
             }
         };
         observe::operation(watch.id());
@@ -171,7 +178,7 @@ impl Service {
         fingerprint: [u8; 32],
     ) -> Result<Watch, Status> {
         let request = LaunchRequest::parse(wish, &self.limits)?;
-        let grant = self.policy.authorize(principal, request)?;
+        let grant = chaos::at!("grpc.policy", self.policy.authorize(principal, request)?);
         Ok(self.operations.submit(&grant, fingerprint).await?)
     }
 

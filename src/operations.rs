@@ -13,6 +13,7 @@ mod watch;
 
 pub use watch::Watch;
 
+use crate::chaos;
 use crate::clock::Clock;
 use crate::cloud::limiter::Limiter;
 use crate::cloud::{Cloud, Target, body};
@@ -244,10 +245,13 @@ impl Operations {
             owner: inner.owner.clone(),
             lease: inner.settings.lease,
         };
+        #[cfg(feature = "chaos")]
+        let early = new.operation.clone();
         // In a task of its own: a caller that goes away must not leave an operation that is in the
         // journal and in nobody's hands.
         let admitted = Arc::clone(inner).admit(new).in_current_span();
-        let operation = inner.tasks.spawn(admitted).await;
+        let admitted = inner.tasks.spawn(admitted);
+        let operation = chaos::wrong!("stream-before-journal", admitted.await, Ok(Ok(early)));
         let operation = operation.unwrap_or(Err(OperationError::Stopping))?;
         Ok(self.follow(operation, 0))
     }
@@ -264,7 +268,8 @@ impl Operations {
         fingerprint: &[u8; 32],
     ) -> Result<Option<Watch>, OperationError> {
         let store = &self.0.store;
-        let found = store.find(organization, request_id, fingerprint).await?;
+        let found = store.find(organization, request_id, fingerprint);
+        let found = chaos::around!("submit.find", found, else Err(StoreError::Busy))?;
         Ok(found.map(|operation| self.follow(operation, 0)))
     }
 
@@ -277,7 +282,8 @@ impl Operations {
         organization: &OrganizationId,
         id: OperationId,
     ) -> Result<Operation, OperationError> {
-        let found = self.0.store.get(organization, id).await?;
+        let found = self.0.store.get(organization, id);
+        let found = chaos::around!("operations.get", found, else Err(StoreError::Busy))?;
         found.ok_or(OperationError::NotFound)
     }
 
@@ -349,7 +355,8 @@ impl Operations {
         self.begin_stop();
         self.0.tasks.close();
         self.0.tasks.wait().await;
-        if let Err(error) = self.0.store.release(&self.0.owner).await {
+        let released = self.0.store.release(&self.0.owner);
+        if let Err(error) = chaos::around!("lease.release", released, else Err(StoreError::Busy)) {
             let error = chain(&error, ": ");
             tracing::warn!(
                 error,
@@ -371,14 +378,17 @@ impl Inner {
     /// Writes a new operation down and takes it in hand; or gives the one that the request_id has.
     async fn admit(self: Arc<Self>, new: NewOperation) -> Result<Operation, OperationError> {
         let operation = new.operation.clone();
-        match self.store.admit(new).await? {
+        match chaos::around!("submit.admit", self.store.admit(new), else Err(StoreError::Busy))? {
             Admission::New(lease) => {
                 tracing::info!(
                     operation = %operation.id, request_id = %operation.request_id,
                     principal = operation.principal, account = %operation.account,
                     "operation {} accepted", operation.id
                 );
-                self.table.hold(lease, Arc::new(operation.clone()));
+                chaos::at!(
+                    "submit.hold",
+                    self.table.hold(lease, Arc::new(operation.clone()))
+                );
                 self.due.push(operation.create_time, operation.id);
                 Ok(operation)
             }

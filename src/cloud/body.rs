@@ -1,6 +1,7 @@
 //! The body of RunInstances: what was granted, and the two marks by which its launch is found again.
 
 use super::wire;
+use crate::chaos;
 use crate::domain::ids::OperationId;
 use crate::domain::rules::RESERVED_TAG_PREFIX;
 use crate::domain::spec::InstanceSpec;
@@ -40,9 +41,17 @@ pub fn run_instances(
         }
         members.insert(
             "ClientToken".to_owned(),
-            json!(id.client_token(alternative)),
+            json!(chaos::wrong!(
+                "token-shared",
+                id.client_token(alternative),
+                "one-for-all".to_owned()
+            )),
         );
-        add_tag(members, &operation_tag_key(), &id.to_string());
+        chaos::wrong!(
+            "no-tag",
+            add_tag(members, &operation_tag_key(), &id.to_string()),
+            ()
+        );
     }
     serde_json::to_vec(&body)
 }

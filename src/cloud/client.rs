@@ -8,6 +8,7 @@ use super::limiter::{Action, Permit};
 use super::tc3;
 use super::wire::{self, Answer};
 use super::{Accepted, Cloud, CloudError, Fault, IDS_PER_CALL_MAX, SettingsError, Target};
+use crate::chaos;
 use crate::clock::Clock;
 use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use crate::domain::names::AccountName;
@@ -187,7 +188,9 @@ impl HttpCloud {
     ) -> Result<T, CloudError> {
         let started = self.clock.elapsed();
         let result = match self.send(&call).await {
-            Ok(answer) => read(&answer),
+            Ok(answer) => {
+                chaos::at!("cloud.read", read(&answer), else Err(Fault::MalformedAnswer.error("planted")))
+            }
             Err(error) => Err(error),
         };
         self.report(&call, self.clock.elapsed().saturating_sub(started), &result);
@@ -196,11 +199,18 @@ impl HttpCloud {
     }
 
     async fn send(&self, call: &Call<'_>) -> Result<Vec<u8>, CloudError> {
-        let request = self.signed(call)?;
-        let exchange = async { read_body(request.send().await.map_err(|e| lost(&e))?).await };
+        let request = chaos::at!("cloud.sign", self.signed(call)?, else return Err(Fault::NoCredential.error("planted")));
+        let exchange = async {
+            let sent = async { request.send().await.map_err(|e| lost(&e)) };
+            let sent = chaos::around!("cloud.send", sent, else Err(Fault::ConnectionLost.error("planted")));
+            chaos::around!("cloud.body", read_body(sent?), else Err(Fault::ConnectionLost.error("planted")))
+        };
         match self.clock.timeout(call.timeout, exchange).await {
             Some(answer) => answer,
-            None => Err(Fault::Timeout.error(format!("no whole answer within {:?}", call.timeout))),
+            None => Err(
+                chaos::wrong!("timeout-is-not-sent", Fault::Timeout, Fault::ConnectFailed)
+                    .error(format!("no whole answer within {:?}", call.timeout)),
+            ),
         }
     }
 
@@ -331,8 +341,9 @@ impl Cloud for HttpCloud {
         body: &[u8],
         signed_at: UtcDateTime,
     ) -> Result<Accepted, CloudError> {
-        let call = self.write_call(Action::RunInstances, target, body, signed_at);
-        self.call(&permit, call, wire::run_instances).await
+        let at = chaos::wrong!("sign-with-now", signed_at, self.clock.now());
+        let call = self.write_call(Action::RunInstances, target, body, at);
+        chaos::around!("cloud.run_instances", self.call(&permit, call, wire::run_instances), else Err(Fault::ConnectFailed.error("planted")))
     }
 
     async fn describe_instances_status(
@@ -345,10 +356,10 @@ impl Cloud for HttpCloud {
             return Ok(Vec::new());
         };
         let call = self.read_call(Action::DescribeInstancesStatus, target, &body);
-        self.call(&permit, call, |answer| {
+        let answer = self.call(&permit, call, |answer| {
             wire::describe_instances_status(answer, ids)
-        })
-        .await
+        });
+        chaos::around!("cloud.describe_status", answer, else Err(Fault::Timeout.error("planted")))
     }
 
     async fn describe_instances(
@@ -361,10 +372,10 @@ impl Cloud for HttpCloud {
             return Ok(Vec::new());
         };
         let call = self.read_call(Action::DescribeInstances, target, &body);
-        self.call(&permit, call, |answer| {
+        let answer = self.call(&permit, call, |answer| {
             wire::describe_instances(answer, ids)
-        })
-        .await
+        });
+        chaos::around!("cloud.describe", answer, else Err(Fault::Timeout.error("planted")))
     }
 
     async fn terminate_instances(
@@ -377,7 +388,7 @@ impl Cloud for HttpCloud {
         within_bound(ids)?;
         let body = wire::terminate(ids);
         let call = self.write_call(Action::TerminateInstances, target, &body, signed_at);
-        self.call(&permit, call, wire::terminate_instances).await
+        chaos::around!("cloud.terminate", self.call(&permit, call, wire::terminate_instances), else Err(Fault::ConnectFailed.error("planted")))
     }
 
     async fn find_by_tag(
@@ -393,7 +404,8 @@ impl Cloud for HttpCloud {
         for _ in 0..TAG_PAGES_MAX {
             let body = wire::by_tag(key, value, offset);
             let call = self.read_call(Action::DescribeInstances, target, &body);
-            let page = self.call(&permit, call, wire::describe_page).await?;
+            let page = self.call(&permit, call, wire::describe_page);
+            let page = chaos::around!("cloud.find_by_tag", page, else Err(Fault::Timeout.error("planted")))?;
             offset += page.instances.len();
             let empty = page.instances.is_empty();
             found.extend(page.instances.into_iter().map(|i| (i.id.clone(), i)));

@@ -1,6 +1,7 @@
 //! The verdict on every error code of the cloud: a data table, so that judging is never code.
 
 use super::{Effect, Retry};
+use crate::chaos;
 use crate::domain::reason::Reason;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -34,7 +35,11 @@ pub fn classify(code: &str) -> Verdict {
             reason: Reason::CloudInternal,
             fields: Vec::new(),
             retry: Retry::Token,
-            effect: Effect::Ambiguous,
+            effect: chaos::wrong!(
+                "unknown-code-is-refusal",
+                Effect::Ambiguous,
+                Effect::Definite
+            ),
         })
 }
 
@@ -78,7 +83,7 @@ fn read_retry(name: &str) -> Option<Retry> {
 fn read_effect(name: &str) -> Option<Effect> {
     Some(match name {
         "definite" => Effect::Definite,
-        "ambiguous" => Effect::Ambiguous,
+        "ambiguous" => chaos::wrong!("every-code-is-refusal", Effect::Ambiguous, Effect::Definite),
         _ => return None,
     })
 }

@@ -1,6 +1,7 @@
 //! The cloud's JSON: what we ask, and what we take for an answer.
 
 use super::{Accepted, CloudError, Fault, IDS_PER_CALL_MAX, codes};
+use crate::chaos;
 use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -48,8 +49,14 @@ pub fn terminate(ids: &[InstanceId]) -> Vec<u8> {
 /// The body that asks for the instances with a tag, from the `offset`th on.
 #[must_use]
 pub fn by_tag(key: &str, value: &str, offset: usize) -> Vec<u8> {
+    let (name, value) = (format!("tag:{key}"), value);
+    let (name, value) = chaos::wrong!(
+        "look-up-by-zone",
+        (name, value),
+        ("zone".to_owned(), "ap-shanghai-2")
+    );
     body(&json!({
-        "Filters": [{ "Name": format!("tag:{key}"), "Values": [value] }],
+        "Filters": [{ "Name": name, "Values": [value] }],
         "Offset": offset,
         "Limit": IDS_PER_CALL_MAX,
     }))

@@ -1,6 +1,7 @@
 //! Streams: snapshots as they come, heartbeats while nothing does, and the end.
 
 use super::{status, wire};
+use crate::chaos;
 use crate::clock::Clock;
 use crate::domain::operation::Operation;
 use crate::metrics::Gauge;
@@ -69,7 +70,10 @@ impl Open {
             return None;
         }
         let interval = self.follow.heartbeat_interval;
-        let newest = self.follow.clock.timeout(interval, self.watch.next()).await;
+        let next = async {
+            chaos::around!("grpc.stream", self.watch.next(), else Err(crate::operations::OperationError::Stopping))
+        };
+        let newest = self.follow.clock.timeout(interval, next).await;
         match newest {
             None => Some(Ok(Event::Heartbeat(self.heartbeat()))),
             Some(Ok(Some(operation))) => {

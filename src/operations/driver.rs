@@ -2,6 +2,7 @@
 
 use super::Inner;
 use super::machine::{self, CallEnd, Outcome, Step};
+use crate::chaos;
 use crate::cloud::Target;
 use crate::cloud::limiter::{Action, Turn};
 use crate::domain::causes::chain;
@@ -86,7 +87,8 @@ impl Stepping {
                     None => return self.inner.calm(self.lease).await,
                 },
             };
-            match self.inner.record(self.lease, &operation, outcome).await {
+            let recorded = self.inner.record(self.lease, &operation, outcome);
+            match chaos::around!("driver.record", recorded, else None) {
                 Some(recorded) => {
                     self.inner.table.clear(self.lease);
                     operation = recorded;
@@ -115,42 +117,48 @@ impl Stepping {
                 return None;
             }
             Step::Rest => {
-                inner.came_to_rest(operation);
+                chaos::at!("driver.rest", inner.came_to_rest(operation));
                 return None;
             }
             // Its turn comes first: the attempt is signed as of the time that it is written down
             // with, and would grow old in the queue.
             Step::Begin => {
                 self.turn = Some(self.turn(Action::RunInstances)?);
-                inner.begin(operation, epoch)
+                chaos::at!("driver.begin", inner.begin(operation, epoch))
             }
             Step::Send => {
                 let turn = self.turn(Action::RunInstances)?;
-                let outcome = inner.send(operation, turn).await;
+                let outcome = chaos::around!("driver.send", inner.send(operation, turn));
                 inner.learn(operation, &outcome);
                 outcome
             }
-            Step::Doubt => Outcome::Ambiguous {
-                why: "the process that was sending it ended".to_owned(),
-            },
+            Step::Doubt => chaos::at!(
+                "driver.doubt",
+                Outcome::Ambiguous {
+                    why: "the process that was sending it ended".to_owned(),
+                }
+            ),
             Step::BeginCall => {
                 self.turn = Some(self.turn(Action::TerminateInstances)?);
-                Outcome::CallBegun { epoch }
+                chaos::at!("driver.begin_call", Outcome::CallBegun { epoch })
             }
             Step::Call => {
                 let turn = self.turn(Action::TerminateInstances)?;
-                Outcome::CallEnded(inner.call(operation, turn).await)
+                Outcome::CallEnded(chaos::around!("driver.end_call", inner.call(operation, turn), else CallEnd::default()))
             }
-            Step::DoubtCall => Outcome::CallEnded(CallEnd::default()),
+            Step::DoubtCall => chaos::at!("driver.doubt_call", Outcome::CallEnded(CallEnd::default())),
             Step::LookUp => {
                 let turn = self.turn(Action::DescribeInstances)?;
-                inner.look_up(operation, turn).await
+                chaos::around!("driver.look_up", inner.look_up(operation, turn), else Outcome::LookUpFailed)
             }
-            Step::GiveUp => Outcome::Exhausted,
-            Step::Escalate => Outcome::Stuck {
-                why: "it was in doubt for too long: the cloud could not be asked what it launched"
-                    .to_owned(),
-            },
+            Step::GiveUp => chaos::at!("driver.give_up", Outcome::Exhausted),
+            Step::Escalate => chaos::at!(
+                "driver.escalate",
+                Outcome::Stuck {
+                    why: "it was in doubt for too long: the cloud could not be asked what it launched"
+                        .to_owned(),
+                }
+            ),
         })
     }
 }
@@ -256,7 +264,13 @@ impl Inner {
                     operation,
                     attempt: true,
                 };
-                self.save(vec![save]).await.into_iter().next()
+                chaos::wrong!(
+                    "send-before-journal",
+                    self.save(vec![save]).await,
+                    self.save_but_no_attempt(save).await
+                )
+                .into_iter()
+                .next()
             }
             Err(illegal) => {
                 tracing::error!(%illegal, "a defect; the operation is tried again later");
@@ -265,11 +279,21 @@ impl Inner {
         }
     }
 
+    /// The mistake of that name: an attempt is sent that the journal does not know.
+    #[cfg(feature = "chaos")]
+    async fn save_but_no_attempt(&self, save: Save) -> Vec<Arc<Operation>> {
+        if matches!(save.operation.state, crate::domain::operation::State::Sent) {
+            return vec![Arc::new(save.operation)];
+        }
+        self.save(vec![save]).await
+    }
+
     /// Writes snapshots down, for as long as it takes, and shows them to who watches. What another
     /// process owns by now is let go of and left out.
     pub(super) async fn save(&self, saves: Vec<Save>) -> Vec<Arc<Operation>> {
         let results = loop {
-            match self.store.save(&saves).await {
+            match chaos::around!("driver.save", self.store.save(&saves), else Err(StoreError::Busy))
+            {
                 Ok(results) => break results,
                 Err(error @ StoreError::Fatal { .. }) => {
                     self.fail(&error);
@@ -296,7 +320,7 @@ impl Inner {
             match result {
                 Saved::Done => {
                     let operation = Arc::new(save.operation);
-                    self.table.publish(Arc::clone(&operation));
+                    chaos::at!("driver.publish", self.table.publish(Arc::clone(&operation)), else ());
                     written.push(operation);
                 }
                 Saved::LeaseLost => {
@@ -313,11 +337,13 @@ impl Inner {
     fn stranded(&self, operation: &Operation) -> Option<Outcome> {
         let host = self.cloud.host(&target(operation));
         let at_rest = operation.state.name().is_at_rest();
-        (!at_rest && host != operation.host).then(|| Outcome::Stuck {
-            why: format!(
-                "it was begun at {}, and the gateway is configured for {host}",
-                operation.host
-            ),
+        (!at_rest && chaos::wrong!("other-host", host != operation.host, false)).then(|| {
+            Outcome::Stuck {
+                why: format!(
+                    "it was begun at {}, and the gateway is configured for {host}",
+                    operation.host
+                ),
+            }
         })
     }
 

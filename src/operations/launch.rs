@@ -4,6 +4,7 @@ use super::Inner;
 use super::capacity::Capacity;
 use super::driver::target;
 use super::machine::Outcome;
+use crate::chaos;
 use crate::cloud::limiter::Turn;
 use crate::cloud::{CloudError, Effect, Retry, body};
 use crate::domain::millis::since;
@@ -90,20 +91,29 @@ impl Inner {
             return not_sent("Stale", "no attempt was written down");
         };
         let age = since(self.clock.now(), attempt.signed_at);
-        if age > self.settings.timings.attempt_life || !self.lease_lasts() {
+        let stale = age > self.settings.timings.attempt_life || !self.lease_lasts();
+        if chaos::wrong!("stale-attempt", stale, false) {
             return not_sent("Stale", "the attempt grew too old before it could be sent");
         }
-        let body = match self.store.body(operation.id, attempt.alternative).await {
+        let body = self.store.body(operation.id, attempt.alternative);
+        let body = match chaos::around!("driver.body", body, else Err(crate::store::StoreError::Busy))
+        {
             Ok(Some(body)) => body,
             Ok(None) => return not_sent("NoBody", "the body is not in the journal"),
             Err(error) => return not_sent("NoBody", &error.to_string()),
         };
         let target = target(operation);
+        let sent = chaos::wrong!(
+            "fresh-token",
+            body.as_bytes(),
+            chaos::with_fresh_token(body.as_bytes(), attempt.number)
+        );
+        let sent_as = chaos::wrong!("body-rebuilt", sent, chaos::rebuilt(sent, attempt.number));
         let answer = self
             .cloud
-            .run_instances(permit, &target, body.as_bytes(), attempt.signed_at)
-            .await;
-        match answer {
+            .run_instances(permit, &target, sent_as, attempt.signed_at);
+        match chaos::around!("driver.call", answer, else Err(crate::cloud::Fault::ConnectionLost.error("planted")))
+        {
             Ok(accepted) => Outcome::Accepted {
                 instances: accepted.instance_ids,
                 cloud_request_id: accepted.request_id,
@@ -121,7 +131,10 @@ impl Inner {
         let value = operation.id.to_string();
         let found = self.cloud.find_by_tag(permit, &target, &key, &value);
         match found.await {
-            Ok(found) => Outcome::Found(found),
+            Ok(found) => chaos::at!(
+                "driver.found",
+                Outcome::Found(chaos::wrong!("found-is-empty", found, Vec::new()))
+            ),
             Err(error) => {
                 tracing::warn!(
                     code = error.code,
@@ -175,9 +188,9 @@ fn judge(operation: &Operation, error: CloudError) -> Outcome {
             let before = operation.attempts.iter().rev().nth(1);
             before.is_none_or(|before| before.result != AttemptResult::Refused(code.clone()))
         }
-        Retry::No | Retry::Later | Retry::Token => false,
+        Retry::No | Retry::Later | Retry::Token => chaos::wrong!("retry-unknown", false, true),
     };
-    let (result, cloud_code) = match error.effect {
+    let (result, cloud_code) = match chaos::wrong!("retry-unknown", error.effect, Effect::NotSent) {
         Effect::NotSent => (AttemptResult::NotSent(code), String::new()),
         Effect::Definite => (AttemptResult::Refused(code.clone()), code),
         Effect::Ambiguous => {

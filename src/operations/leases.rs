@@ -2,6 +2,7 @@
 
 use super::Inner;
 use super::machine::Outcome;
+use crate::chaos;
 use crate::domain::causes::chain;
 use crate::domain::millis::since;
 use crate::domain::operation::{Cancellation, Lease};
@@ -36,7 +37,7 @@ impl Inner {
             }
             self.pause(next).await;
         }
-        let renewed = self.renew().await;
+        let renewed = chaos::around!("lease.last", self.renew(), else Err(StoreError::Busy));
         self.told_of(renewed);
     }
 
@@ -50,9 +51,9 @@ impl Inner {
     }
 
     async fn keep(&self) -> Result<(), StoreError> {
-        self.renew().await?;
-        self.claim_all().await?;
-        self.take_orders().await
+        chaos::around!("lease.renew", self.renew(), else Err(StoreError::Busy))?;
+        chaos::around!("lease.claim", self.claim_all(), else Err(StoreError::Busy))?;
+        chaos::around!("lease.orders", self.take_orders(), else Err(StoreError::Busy))
     }
 
     /// Takes in what was ordered for operations in hand, perhaps at another replica.
@@ -154,7 +155,7 @@ impl Inner {
             state = operation.state.name().as_str(), crashes, "operation {} taken up", operation.id
         );
         self.polled.remove(operation.id);
-        self.table.hold(lease, Arc::new(operation));
+        chaos::at!("lease.hold", self.table.hold(lease, Arc::new(operation)), else ());
         self.table.suspect(lease, crashes);
         self.due.push(now, lease.operation);
     }

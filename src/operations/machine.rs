@@ -3,6 +3,7 @@
 mod change;
 mod termination;
 
+use crate::chaos;
 use crate::domain::instance::{Instance, InstanceDetail, InstanceId, InstanceState};
 use crate::domain::operation::{
     Attempt, AttemptResult, Cancellation, Failure, Operation, Reconciliation, State, StateName,
@@ -152,7 +153,9 @@ pub fn next(operation: &Operation, epoch: u64, now: UtcDateTime, timings: &Timin
             Some(_) | None => Step::Begin,
         },
         State::Sent => match operation.attempts.last() {
-            Some(attempt) if attempt.epoch == epoch => Step::Send,
+            Some(attempt) if chaos::wrong!("doubt-forgotten", attempt.epoch == epoch, true) => {
+                Step::Send
+            }
             Some(_) | None => Step::Doubt,
         },
         State::Reconciling(doubt) => reconcile(operation, doubt, now, timings),
@@ -347,7 +350,12 @@ fn reconcile(
         // Before the next look-up, which may fall due while the call waits for its turn: the two
         // would else put each other off for ever.
         (true, true) => Step::Begin,
-        (_, false) if doubt.proofs >= PROOFS && doubt.refusal.is_none() => Step::GiveUp,
+        (_, false)
+            if chaos::wrong!("give-up-early", doubt.proofs, PROOFS) >= PROOFS
+                && doubt.refusal.is_none() =>
+        {
+            Step::GiveUp
+        }
         (_, _) if doubt.next_look_up <= now => Step::LookUp,
         (_, _) => Step::Wait(doubt.next_look_up),
     }
@@ -366,7 +374,11 @@ fn may_send_again(
         return false;
     };
     let wanted = doubt.refusal.is_none() && operation.cancellation.is_none();
-    let trusted = now < first.signed_at + timings.token_trust_window;
+    let trusted = chaos::wrong!(
+        "token-trusted-for-ever",
+        now < first.signed_at + timings.token_trust_window,
+        true
+    );
     let pause = doubled(timings.look_up_interval, count(tries(operation).count()));
     let rested = now >= last.signed_at + pause;
     let empty = (trusted && doubt.empty_look_ups > 0) || doubt.proofs >= PROOFS;

@@ -4,6 +4,7 @@
 use super::Inner;
 use super::driver::target;
 use super::machine::{self, Observation, Outcome, Step};
+use crate::chaos;
 use crate::cloud::limiter::{Action, Class};
 use crate::cloud::{IDS_PER_CALL_MAX, Target, body};
 use crate::domain::ids::OperationId;
@@ -87,7 +88,7 @@ impl Inner {
     /// Begins the rounds of each tick, until the gateway stops. Sleeps while nothing is polled.
     pub(super) async fn poll(self: Arc<Self>) {
         while !self.stop.is_cancelled() {
-            self.begin_rounds();
+            chaos::at!("poll.begin", self.begin_rounds(), else ());
             let idle = self.polled.lock().is_empty();
             tokio::select! {
                 () = self.polled.added.notified(), if idle => {}
@@ -140,7 +141,7 @@ impl Inner {
             .iter()
             .flat_map(|(_, operation)| machine::awaited(operation).cloned())
             .collect();
-        let states = self.states(target, &ids).await;
+        let states = chaos::around!("poll.states", self.states(target, &ids), else HashMap::new());
         let ended = held.iter().flat_map(|(_, operation)| {
             machine::awaited(operation).filter(|id| {
                 let state = states.get(*id).and_then(Option::as_ref);
@@ -153,12 +154,15 @@ impl Inner {
         for (lease, operation) in &held {
             let mut seen = observations(operation, &states, &details);
             self.hide_secrets(operation, &mut seen).await;
-            saves.extend(self.observe(*lease, operation, seen));
+            saves.extend(chaos::at!(
+                "poll.observe",
+                self.observe(*lease, operation, seen)
+            ));
         }
         if saves.is_empty() {
             return;
         }
-        for operation in self.save(saves).await {
+        for operation in chaos::around!("poll.save", self.save(saves), else Vec::new()) {
             if operation.state.name().is_at_rest() {
                 self.polled.remove(operation.id);
                 self.came_to_rest(&operation);

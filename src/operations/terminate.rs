@@ -3,6 +3,7 @@
 use super::driver::target;
 use super::machine::{CallEnd, callable};
 use super::{Inner, OperationError, Operations, Watch};
+use crate::chaos;
 use crate::cloud::limiter::{Action, Class, Turn};
 use crate::cloud::{CloudError, Effect, Retry, Target};
 use crate::domain::ids::{OperationId, OrganizationId, Principal, RequestId};
@@ -143,10 +144,10 @@ impl Inner {
                 break;
             }
             let signed_at = termination.call_at;
-            match self
+            let answer = self
                 .cloud
-                .terminate_instances(permit, &target, &batch, signed_at)
-                .await
+                .terminate_instances(permit, &target, &batch, signed_at);
+            match chaos::around!("terminate.call", answer, else Err(crate::cloud::Fault::ConnectionLost.error("planted")))
             {
                 Ok(()) => end.undone = false,
                 Err(error) if error.effect == Effect::Definite && batch.len() > 1 => {

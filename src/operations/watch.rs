@@ -1,6 +1,7 @@
 //! Following one operation: always the newest snapshot, never an older one.
 
 use super::{Inner, OperationError};
+use crate::chaos;
 use crate::domain::ids::OperationId;
 use crate::domain::operation::Operation;
 use std::sync::Arc;
@@ -59,7 +60,11 @@ impl Watch {
         loop {
             self.look();
             if self.newest.sequence > self.seen {
-                self.seen = self.newest.sequence;
+                self.seen = chaos::wrong!(
+                    "stream-repeats",
+                    self.newest.sequence,
+                    self.newest.sequence - 1
+                );
                 return Ok(Some(Arc::clone(&self.newest)));
             }
             if self.newest.state.name().is_at_rest() {
@@ -97,7 +102,9 @@ impl Watch {
         let Operation {
             id, organization, ..
         } = &*self.newest;
-        let found = self.operations.store.get(organization, *id).await?;
+        let found = self.operations.store.get(organization, *id);
+        let found =
+            chaos::around!("watch.refresh", found, else Err(crate::store::StoreError::Busy))?;
         self.refresh_at = self.operations.clock.now() + REFRESH;
         let found = found.ok_or(OperationError::NotFound)?;
         if found.sequence > self.newest.sequence {

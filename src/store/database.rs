@@ -1,5 +1,6 @@
 //! The journal in SQLite or PostgreSQL: one writer for all, and readers beside it.
 
+use crate::chaos;
 use crate::domain::causes::chain;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::millis;
@@ -97,7 +98,13 @@ impl Database {
                 operation: id,
                 epoch: FIRST_EPOCH,
             })),
-            Admitted::Known(known) if row::request_hash(&known)? == request_hash => {
+            Admitted::Known(known)
+                if chaos::wrong!(
+                    "request-hash-ignored",
+                    row::request_hash(&known)? == request_hash,
+                    true
+                ) =>
+            {
                 Ok(Admission::Replayed(row::operation(&known)?))
             }
             Admitted::Known(known) => Ok(Admission::Conflict(row::id(&known)?)),
@@ -318,7 +325,7 @@ impl Database {
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.queue.send(command(reply)).await;
+        let sent = chaos::around!("store.queue", self.queue.send(command(reply)), else return Err(StoreError::Busy));
         sent.map_err(|_closed| StoreError::Closed)?;
         received(answer).await
     }

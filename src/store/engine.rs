@@ -1,6 +1,7 @@
 //! SQLite and PostgreSQL: how to reach each, what each must be set to, and the few words in which
 //! their SQL differs. Everything else of the room is one text for both.
 
+use crate::chaos;
 use crate::store::Settings;
 use crate::store::error::{StoreError, is_no_database};
 use crate::store::reserve::Reserve;
@@ -69,7 +70,7 @@ static SQLITE_REQUIREMENTS: [Requirement; 2] = [
         setting: "synchronous",
         sql: "SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous",
         must: "2 (FULL)",
-        holds: |value| value == "2",
+        holds: |value| value == chaos::wrong!("synchronous-normal", "2", "1"),
     },
 ];
 
@@ -248,9 +249,10 @@ impl Target {
     fn session(&self, busy_timeout: Duration) -> String {
         let wait = busy_timeout.as_millis();
         if self.is_sqlite() {
+            let flush = chaos::wrong!("synchronous-normal", "FULL", "NORMAL");
             format!(
                 "PRAGMA busy_timeout = {wait}; PRAGMA journal_mode = WAL; \
-                 PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                 PRAGMA synchronous = {flush}; PRAGMA foreign_keys = ON; \
                  PRAGMA secure_delete = ON; PRAGMA wal_autocheckpoint = 0;"
             )
         } else {

@@ -1,5 +1,6 @@
 //! What one transaction writes for many callers, and what each of them is answered.
 
+use crate::chaos;
 use crate::domain::ids::OperationId;
 use crate::domain::millis;
 use crate::domain::operation::{Attempt, Lease};
@@ -220,7 +221,8 @@ async fn admit(
                 .bind(millis::from_time(operation.create_time))
                 .bind(millis::from_time(operation.update_time));
         }
-        for row in query.fetch_all(&mut *connection).await? {
+        let rows = query.fetch_all(&mut *connection);
+        for row in chaos::around!("store.admit", rows, else Err(sqlx::Error::WorkerCrashed))? {
             inserted.insert(row::id(&row)?);
         }
     }
@@ -243,8 +245,8 @@ async fn find_request(
     let known = sqlx::query(sql::FIND_REQUEST)
         .bind(admit.operation.organization.as_str())
         .bind(admit.operation.request_id.as_str())
-        .fetch_one(connection)
-        .await?;
+        .fetch_one(connection);
+    let known = chaos::around!("store.find", known, else Err(sqlx::Error::WorkerCrashed))?;
     if row::id(&known)? == admit.operation.id {
         Ok(Admitted::New)
     } else {
@@ -288,7 +290,8 @@ async fn save_distinct(
                 .bind(change.update_time)
                 .bind(i64::from(change.state.is_final()));
         }
-        for row in query.fetch_all(&mut *connection).await? {
+        let rows = query.fetch_all(&mut *connection);
+        for row in chaos::around!("store.save", rows, else Err(sqlx::Error::WorkerCrashed))? {
             updated.insert(row::id(&row)?);
         }
     }
@@ -297,7 +300,11 @@ async fn save_distinct(
         .filter(|(change, _)| updated.contains(&change.id))
         .filter_map(|(change, _)| Some((change.id, change.attempt.as_ref()?)))
         .collect();
-    save_attempts(connection, &attempts).await?;
+    chaos::wrong!(
+        "attempt-row-skipped",
+        save_attempts(connection, &attempts).await?,
+        ()
+    );
     let named: Vec<_> = changes
         .iter()
         .filter(|(change, _)| updated.contains(&change.id))
@@ -329,7 +336,8 @@ async fn save_attempts(
                 .bind(detail)
                 .bind(attempt.cloud_request_id.as_deref());
         }
-        query.execute(&mut *connection).await?;
+        let written = query.execute(&mut *connection);
+        chaos::around!("store.attempt", written, else Err(sqlx::Error::WorkerCrashed))?;
     }
     Ok(())
 }
@@ -341,9 +349,9 @@ async fn is_saved(connection: &mut AnyConnection, change: &Change) -> Result<boo
         .bind(change.epoch)
         .bind(change.sequence)
         .bind(change.document.as_str())
-        .fetch_optional(connection)
-        .await?;
-    Ok(same.is_some())
+        .fetch_optional(connection);
+    let same = chaos::around!("store.saved", same, else Err(sqlx::Error::WorkerCrashed))?;
+    Ok(chaos::wrong!("saved-forgotten", same.is_some(), false))
 }
 
 async fn lease(
@@ -367,7 +375,7 @@ async fn lease(
                 .bind(owner.as_str())
                 .bind(now)
                 .bind(ttl);
-            Ok(claim.fetch_all(connection).await?)
+            chaos::around!("store.claim", claim.fetch_all(connection), else Err(sqlx::Error::WorkerCrashed)).map_err(StoreError::from)
         }
         Leasing::Renew {
             owner,
@@ -384,7 +392,8 @@ async fn lease(
                 for id in piece {
                     renew = renew.bind(id.as_str());
                 }
-                renewed.extend(renew.fetch_all(&mut *connection).await?);
+                let renew = chaos::around!("store.renew", renew.fetch_all(&mut *connection), else Err(sqlx::Error::WorkerCrashed))?;
+                renewed.extend(renew);
             }
             Ok(renewed)
         }
@@ -400,7 +409,7 @@ async fn lease(
         }
         Leasing::Release { owner } => {
             let release = sqlx::query(sql::RELEASE).bind(owner.as_str());
-            Ok(release.fetch_all(connection).await?)
+            chaos::around!("store.release", release.fetch_all(connection), else Err(sqlx::Error::WorkerCrashed)).map_err(StoreError::from)
         }
         Leasing::Order(order) => {
             let order = sqlx::query(sql::ORDER)

@@ -1,6 +1,7 @@
 //! Opens the journal: keeps others out, makes sure that the database keeps what it is given, brings
 //! its tables up to date, and sets space aside.
 
+use crate::chaos;
 use crate::store::engine::{self, Dialect, Target};
 use crate::store::error::StoreError;
 use crate::store::reserve::Reserve;
@@ -28,7 +29,7 @@ pub(in crate::store) struct Opened {
 /// As [`crate::store::Store::open`].
 pub(in crate::store) async fn open(settings: &Settings) -> Result<Opened, StoreError> {
     let target = engine::target(settings)?;
-    let lock = target.lock()?;
+    let lock = chaos::at!("store.lock", target.lock()?, else return Err(StoreError::Closed));
     let mut reserve = target.reserve(settings.reserve_bytes);
     let writers = target.writer_pool(settings);
     let connection = match prepare(&target, settings, &writers).await {
@@ -79,11 +80,11 @@ async fn bring_up(
     settings: &Settings,
     connection: &mut AnyConnection,
 ) -> Result<(), StoreError> {
-    target.check(connection).await?;
+    chaos::around!("store.check", target.check(connection), else Err(StoreError::Closed))?;
     if target.is_sqlite() {
         engine::truncate_log(connection, settings.busy_timeout).await?;
     }
-    schema::migrate(connection).await?;
+    chaos::around!("store.migrate", schema::migrate(connection), else Err(StoreError::Closed))?;
     let mut transaction = connection.begin_with(target.dialect().begin).await?;
     owners::fill(&mut transaction).await?;
     transaction.commit().await?;

@@ -1,6 +1,7 @@
 //! The statements. Each is one text for both engines, written with `?` for every parameter and
 //! numbered `$1`, `$2` … before it is sent. Nothing but constants of this room ever becomes text.
 
+use crate::chaos;
 use crate::store::engine::Dialect;
 use sqlx::AssertSqlSafe;
 
@@ -87,13 +88,16 @@ pub(in crate::store) fn admit(dialect: &Dialect, rows: usize) -> AssertSqlSafe<S
 
 /// Writes snapshots; gives the ids of those whose lease and sequence were as expected.
 pub(in crate::store) fn save(rows: usize) -> AssertSqlSafe<String> {
+    let epoch = chaos::wrong!("epoch-unchecked", "=", ">=");
+    let sequence = chaos::wrong!("sequence-unchecked", "=", "<>");
+    let purged = chaos::wrong!("body-kept", 1, 2);
     numbered(&format!(
         "UPDATE operations SET sequence = new.column3, state = new.column4, \
          document = new.column5, update_time = new.column6, \
-         body = CASE WHEN new.column7 = 1 THEN NULL ELSE operations.body END, \
+         body = CASE WHEN new.column7 = {purged} THEN NULL ELSE operations.body END, \
          crashes = CASE WHEN new.column4 = 'NEEDS_OPERATOR' THEN crashes ELSE 0 END \
          FROM (VALUES {}) AS new WHERE operations.id = new.column1 \
-         AND operations.lease_epoch = new.column2 AND operations.sequence = new.column3 - 1 \
+         AND operations.lease_epoch {epoch} new.column2 AND operations.sequence {sequence} new.column3 - 1 \
          RETURNING id",
         repeated("(?, ?, ?, ?, ?, ?, ?)", rows)
     ))
@@ -146,8 +150,9 @@ pub(in crate::store) fn claim(dialect: &Dialect) -> AssertSqlSafe<String> {
     let Dialect {
         now, skip_locked, ..
     } = dialect;
+    let ended = chaos::wrong!("lease-ignored", "<=", "<> -1 OR 0 >");
     numbered(&format!(
-        "WITH due AS MATERIALIZED (SELECT id FROM operations WHERE lease_until <= {now} \
+        "WITH due AS MATERIALIZED (SELECT id FROM operations WHERE lease_until {ended} {now} \
          AND state NOT IN {} AND {CRASHES} BETWEEN ? AND ? \
          ORDER BY lease_until, id LIMIT ? {skip_locked}) \
          UPDATE operations SET lease_owner = ?, lease_epoch = lease_epoch + 1, \
@@ -159,8 +164,9 @@ pub(in crate::store) fn claim(dialect: &Dialect) -> AssertSqlSafe<String> {
 
 /// Prolongs leases; gives the ids of those that the owner still has.
 pub(in crate::store) fn renew(dialect: &Dialect, rows: usize) -> AssertSqlSafe<String> {
+    let owner = chaos::wrong!("owner-unchecked", "=", ">=");
     numbered(&format!(
-        "UPDATE operations SET lease_until = {} + ? WHERE lease_owner = ? AND id IN ({}) \
+        "UPDATE operations SET lease_until = {} + ? WHERE lease_owner {owner} ? AND id IN ({}) \
          RETURNING id",
         dialect.now,
         repeated("?", rows)

@@ -1,6 +1,7 @@
 //! The one task that writes: it takes what waits, writes it in one transaction, commits once and
 //! then answers everyone, so that concurrent writes share one fsync.
 
+use crate::chaos;
 use crate::domain::causes::chain;
 use crate::metrics::Journal;
 use crate::store::Elapsed;
@@ -82,7 +83,7 @@ impl Writer {
             return;
         }
         match self.commit(&group).await {
-            Ok(answers) => group.answer(answers),
+            Ok(answers) => chaos::at!("store.answer", group.answer(answers), else ()),
             Err(full @ StoreError::Full { .. }) if self.use_reserve() => {
                 group.refuse_new(&full);
                 self.write_singly(group).await;
@@ -177,7 +178,8 @@ impl Writer {
         let Some(connection) = &mut self.connection else {
             return;
         };
-        match engine::truncate_log(connection, self.busy_timeout).await {
+        let truncated = engine::truncate_log(connection, self.busy_timeout);
+        match chaos::around!("store.scrub", truncated, else Err(StoreError::Busy)) {
             Ok(done) => {
                 self.purged = !done;
                 self.logged = 0;
@@ -200,12 +202,16 @@ impl Writer {
     async fn transact(&mut self, group: &Group) -> Result<Answers, StoreError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            none => none.insert(self.pool.acquire().await?),
+            none => none.insert(chaos::around!("store.acquire", self.pool.acquire(), else Err(sqlx::Error::PoolTimedOut))?),
         };
-        let mut transaction = connection.begin_with(self.dialect.begin).await?;
-        let answers = group.write(&mut transaction, self.dialect).await?;
+        let transaction = connection.begin_with(self.dialect.begin);
+        let mut transaction =
+            chaos::around!("store.begin", transaction, else Err(sqlx::Error::WorkerCrashed))?;
+        let answers = group.write(&mut transaction, self.dialect);
+        let answers =
+            chaos::around!("store.write", answers, else Err(sqlx::Error::WorkerCrashed.into()))?;
         let started = (self.elapsed)();
-        transaction.commit().await?;
+        chaos::around!("store.commit", transaction.commit(), else Err(sqlx::Error::WorkerCrashed))?;
         let took = (self.elapsed)().saturating_sub(started);
         self.metrics.commit_seconds.observe(took.as_secs_f64());
         self.metrics.commit_writes.observe(group.writes().into());

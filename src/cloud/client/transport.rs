@@ -1,6 +1,7 @@
 //! The HTTP client itself: how it is built, and what a broken exchange proves.
 
 use super::{ANSWER_BYTES_MAX, REQUEST_CLIENT, Settings};
+use crate::chaos;
 use crate::cloud::{CloudError, Fault, SettingsError};
 use crate::domain::reason::Reason;
 use reqwest::{Certificate, Client, Proxy, Response, StatusCode};
@@ -27,6 +28,11 @@ fn refused_by_http(status: StatusCode) -> CloudError {
     if status.is_server_error() {
         return CloudError {
             reason: Reason::CloudUnavailable,
+            effect: chaos::wrong!(
+                "5xx-is-refusal",
+                error.effect,
+                crate::cloud::Effect::Definite
+            ),
             ..error
         };
     }
@@ -40,7 +46,11 @@ pub(super) fn lost(error: &reqwest::Error) -> CloudError {
     } else if error.is_connect() {
         Fault::ConnectFailed
     } else {
-        Fault::ConnectionLost
+        chaos::wrong!(
+            "cut-is-not-sent",
+            Fault::ConnectionLost,
+            Fault::ConnectFailed
+        )
     };
     fault.error(root_cause(error))
 }

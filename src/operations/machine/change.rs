@@ -1,6 +1,7 @@
 //! What each outcome changes in an operation.
 
 use super::{End, Observation, PROOFS, Timings, count, ends, is_unanswered, tries};
+use crate::chaos;
 use crate::domain::instance::{Instance, InstanceDetail, InstanceId, InstanceState};
 use crate::domain::millis::since;
 use crate::domain::operation::{
@@ -81,7 +82,7 @@ impl Change<'_> {
         let launched = count(instances.len());
         self.operation.instances = instances.into_iter().map(Instance::named).collect();
         let asked = self.operation.instance_count;
-        if launched > asked {
+        if chaos::wrong!("more-than-asked", launched > asked, false) {
             let message =
                 format!("the cloud launched {launched} instances where {asked} were asked for");
             return self.needs_operator(message);
@@ -105,7 +106,7 @@ impl Change<'_> {
     ) -> Operation {
         let request_id = Some(failure.cloud_request_id.clone()).filter(|id| !id.is_empty());
         self.end_attempt(result, request_id);
-        if earlier_doubt(&self.operation) {
+        if chaos::wrong!("doubt-overruled", earlier_doubt(&self.operation), false) {
             let refusal = if retry { None } else { Some(failure) };
             return self.enter_doubt(refusal, "an earlier attempt is still in doubt".to_owned());
         }
@@ -165,7 +166,7 @@ impl Change<'_> {
     }
 
     pub(super) fn found(self, doubt: Reconciliation, found: &[InstanceDetail]) -> Operation {
-        let quarantined = self.quarantine_end() > self.now;
+        let quarantined = chaos::wrong!("no-quarantine", self.quarantine_end() > self.now, false);
         let shown = count(found.len());
         if shown == 0 {
             return self.found_nothing(doubt, quarantined);
@@ -303,7 +304,11 @@ impl Change<'_> {
             return instance.state.as_ref().and_then(ends);
         };
         let left_out = |seen: &Observation| seen.id == instance.id && seen.state.is_none();
-        let gone = since(self.now, missing_since) >= self.timings.missing_grace;
+        let gone = chaos::wrong!(
+            "gone-at-once",
+            since(self.now, missing_since) >= self.timings.missing_grace,
+            true
+        );
         (gone && observations.iter().any(left_out)).then_some(End::Failed)
     }
 

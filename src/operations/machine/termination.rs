@@ -2,6 +2,7 @@
 
 use super::change::{Change, launch_failure};
 use super::{CallEnd, Illegal, Observation, Outcome, Step, count, illegal};
+use crate::chaos;
 use crate::domain::instance::{Instance, InstanceId, InstanceState};
 use crate::domain::operation::{Failure, Operation, State, Termination, TerminationEnd};
 use crate::domain::reason::Reason;
@@ -32,7 +33,9 @@ pub(in crate::operations) fn callable<'a>(
     let callable = |instance: &&Instance| {
         let shown = instance.missing_since.is_none();
         let state = instance.state.as_ref();
-        shown && state.is_some_and(can_be_called) && termination.targets.contains(&instance.id)
+        shown
+            && chaos::wrong!("give-back-blindly", state.is_some_and(can_be_called), true)
+            && termination.targets.contains(&instance.id)
     };
     let machines = operation.instances.iter().filter(callable);
     machines.map(|instance| instance.id.clone())

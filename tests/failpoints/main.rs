@@ -1,0 +1,20 @@
+//! Faults planted at every step of the protocol: the real program, crashed, failed and delayed there.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may fail by panic, and prints its figures"
+)]
+
+mod cells;
+mod judge;
+mod meddler;
+mod names;
+#[expect(dead_code, reason = "its proxy is of the other tests")]
+#[path = "../it/postgres.rs"]
+mod postgres;
+mod process;
+mod stories;
+mod world;

@@ -1,0 +1,219 @@
+//! What is lost, late, cut or doubled on the way to the cloud, and processes that die of it: each
+//! story by itself, so that a planted mistake is caught by name.
+
+use crate::meddler::Mischief;
+use crate::world::{Engine, Memory, Story, play};
+use cvm_gateway::pb::v1::OperationState;
+
+async fn holds(story: Story) {
+    let told = play(&story).await;
+    let violations = told.violations.join("\n");
+    assert!(told.violations.is_empty(), "{story:?}\n{violations}");
+    let planted = story.faults.iter().flat_map(|faults| faults.split(','));
+    for fault in planted.filter(|fault| !fault.is_empty()) {
+        let point = fault.split(':').next().unwrap();
+        let reached = told.planted.iter().any(|planted| planted == point);
+        assert!(reached, "{point} was never reached");
+    }
+}
+
+/// What the mistaken cloud says of a launch that it did carry out.
+const STRANGE: &str =
+    r#"{"Response":{"Error":{"Code":"Strange.Code","Message":"?"},"RequestId":"r"}}"#;
+const INTERNAL: &str =
+    r#"{"Response":{"Error":{"Code":"InternalError","Message":"?"},"RequestId":"r"}}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_goes_wrong() {
+    holds(Story::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_lost() {
+    holds(Story {
+        memory: Memory::Nothing,
+        script: vec![Mischief::LoseAnswer],
+        ..Story::default()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_held_back_for_ever() {
+    holds(Story {
+        memory: Memory::Nothing,
+        script: vec![Mischief::HoldAnswer],
+        ..Story::default()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_lost() {
+    holds(Story {
+        memory: Memory::Nothing,
+        script: vec![Mischief::LoseRequest],
+        ..Story::default()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tags_come_late_while_the_token_is_known() {
+    holds(Story {
+        script: vec![Mischief::LoseAnswer],
+        lags: (0.1, 1.2),
+        ..Story::default()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tags_come_late_and_no_token_is_known() {
+    holds(Story {
+        memory: Memory::Nothing,
+        script: vec![Mischief::LoseAnswer],
+        lags: (0.1, 1.2),
+        ..Story::default()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_on_the_way_answers_500() {
+    holds(Story {
+        memory: Memory::Nothing,
+        script: vec![Mischief::Replace("502 Bad Gateway", "")],
+        ..Story::default()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_code_comes_back() {
+    holds(Story {
+        memory: Memory::Nothing,
+        script: vec![Mischief::Replace("200 OK", STRANGE)],
+        ..Story::default()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_internal_error_comes_back() {
+    holds(Story {
+        memory: Memory::Nothing,
+        script: vec![Mischief::Replace("200 OK", INTERNAL)],
+        ..Story::default()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_follows_a_doubt() {
+    let refusal = Mischief::Refuse("LimitExceeded.InstanceQuota");
+    holds(Story {
+        script: vec![Mischief::LoseAnswer, refusal, refusal, refusal],
+        lags: (0.1, 1.2),
+        end: OperationState::Succeeded,
+        ..Story::default()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_attempts_are_used_up_while_the_machines_are_hidden() {
+    holds(Story {
+        memory: Memory::Nothing,
+        script: vec![Mischief::LoseAnswer],
+        lags: (0.1, 1.2),
+        setting: Some(("attempts_max", "1")),
+        ..Story::default()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_arrives_twice_at_a_cloud_that_forgets() {
+    holds(Story {
+        memory: Memory::Nothing,
+        script: vec![Mischief::RepeatAndLose, Mischief::RepeatAndLose],
+        lags: (0.0, 0.0),
+        end: OperationState::NeedsOperator,
+        ..Story::default()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_dies_when_it_has_sent() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        holds(Story {
+            engine,
+            memory: Memory::Nothing,
+            faults: vec!["driver.call:crash-after".to_owned()],
+            ..Story::default()
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_dies_before_it_has_written_anything() {
+    holds(Story {
+        faults: vec!["submit.admit:delay,store.admit:crash-before".to_owned()],
+        ..Story::default()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_waits_between_the_journal_and_the_wire() {
+    holds(Story {
+        faults: vec!["driver.body:delay".to_owned()],
+        ..Story::default()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_waits_for_too_long_before_it_is_sent() {
+    holds(Story {
+        faults: vec!["driver.send:delay".to_owned()],
+        setting: Some(("attempt_life", "\"1s\"")),
+        attempts_min: 2,
+        ..Story::default()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_machines_are_shown_late() {
+    holds(Story {
+        lags: (1.5, 0.1),
+        ..Story::default()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_fails_and_is_given_back() {
+    holds(Story {
+        doomed: true,
+        end: OperationState::Failed,
+        ..Story::default()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_and_a_start_lose_nothing() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        holds(Story {
+            engine,
+            stopped: true,
+            ..Story::default()
+        })
+        .await;
+    }
+}

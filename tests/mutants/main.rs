@@ -1,0 +1,258 @@
+//! Mistakes planted in the protocol: each must be caught by a test, and this says by which.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may fail by panic, and prints its table"
+)]
+
+use cvm_gateway::chaos::MUTANTS;
+use serde_json::Value;
+use std::collections::{BTreeMap, VecDeque};
+use std::process::Command;
+use std::sync::Mutex;
+
+/// Mistakes planted at once: most of a test is waiting.
+const AT_ONCE: usize = 3;
+/// Mistakes of the short form.
+const SAMPLE: [&str; 6] = [
+    "5xx-is-refusal",
+    "doubt-forgotten",
+    "epoch-unchecked",
+    "fresh-token",
+    "no-quarantine",
+    "send-before-journal",
+];
+
+/// A test binary and which of its tests are run.
+type Catcher = (&'static str, &'static str);
+
+/// The test that is meant to catch each mistake. When it does not, all are tried.
+const MEANT: [(&str, Catcher); 35] = [
+    (
+        "5xx-is-refusal",
+        ("failpoints", "somebody_on_the_way_answers_500"),
+    ),
+    ("attempt-row-skipped", ("failpoints", "nothing_goes_wrong")),
+    ("body-kept", ("failpoints", "nothing_goes_wrong")),
+    (
+        "body-rebuilt",
+        ("failpoints", "the_tags_come_late_while_the_token_is_known"),
+    ),
+    ("cut-is-not-sent", ("failpoints", "an_answer_is_lost")),
+    (
+        "doubt-forgotten",
+        ("failpoints", "a_process_dies_when_it_has_sent"),
+    ),
+    (
+        "doubt-overruled",
+        ("failpoints", "a_refusal_follows_a_doubt"),
+    ),
+    ("epoch-unchecked", ("it", "store::")),
+    (
+        "every-code-is-refusal",
+        ("failpoints", "an_internal_error_comes_back"),
+    ),
+    ("found-is-empty", ("failpoints", "an_answer_is_lost")),
+    (
+        "fresh-token",
+        ("failpoints", "the_tags_come_late_while_the_token_is_known"),
+    ),
+    ("give-back-blindly", ("cvm_gateway", "operations::machine")),
+    (
+        "give-up-early",
+        (
+            "failpoints",
+            "the_attempts_are_used_up_while_the_machines_are_hidden",
+        ),
+    ),
+    (
+        "gone-at-once",
+        ("failpoints", "the_machines_are_shown_late"),
+    ),
+    ("lease-ignored", ("it", "store::")),
+    ("look-up-by-zone", ("failpoints", "an_answer_is_lost")),
+    (
+        "more-than-asked",
+        (
+            "failpoints",
+            "a_request_arrives_twice_at_a_cloud_that_forgets",
+        ),
+    ),
+    (
+        "no-quarantine",
+        ("failpoints", "the_tags_come_late_and_no_token_is_known"),
+    ),
+    ("no-tag", ("failpoints", "an_answer_is_lost")),
+    ("other-host", ("it", "recovery::")),
+    ("owner-unchecked", ("it", "store::")),
+    ("request-hash-ignored", ("failpoints", "nothing_goes_wrong")),
+    ("retry-unknown", ("failpoints", "an_answer_is_lost")),
+    ("saved-forgotten", ("it", "store::")),
+    ("send-before-journal", ("failpoints", "nothing_goes_wrong")),
+    ("sequence-unchecked", ("it", "store::")),
+    (
+        "sign-with-now",
+        (
+            "failpoints",
+            "an_attempt_waits_between_the_journal_and_the_wire",
+        ),
+    ),
+    (
+        "stale-attempt",
+        (
+            "failpoints",
+            "an_attempt_waits_for_too_long_before_it_is_sent",
+        ),
+    ),
+    (
+        "stream-before-journal",
+        (
+            "failpoints",
+            "a_process_dies_before_it_has_written_anything",
+        ),
+    ),
+    ("stream-repeats", ("failpoints", "nothing_goes_wrong")),
+    ("synchronous-normal", ("stores", "")),
+    (
+        "timeout-is-not-sent",
+        ("failpoints", "an_answer_is_held_back_for_ever"),
+    ),
+    ("token-shared", ("failpoints", "nothing_goes_wrong")),
+    (
+        "token-trusted-for-ever",
+        ("failpoints", "the_tags_come_late_and_no_token_is_known"),
+    ),
+    (
+        "unknown-code-is-refusal",
+        ("failpoints", "an_unknown_code_comes_back"),
+    ),
+];
+
+/// All catchers, cheapest first.
+const CATCHERS: [Catcher; 6] = [
+    ("failpoints", "stories::"),
+    ("it", "store::"),
+    ("it", "recovery::"),
+    ("cvm_gateway", "operations::"),
+    ("cvm_gateway", "store::"),
+    ("stores", ""),
+];
+
+/// The test binaries by name.
+type Programs = BTreeMap<String, String>;
+
+/// Builds the catchers, with the features that this test was built with.
+fn build() -> Programs {
+    let built = Command::new(env!("CARGO"))
+        .args(["test", "--locked", "--features", "chaos", "--no-run"])
+        .args([
+            "--lib",
+            "--test",
+            "it",
+            "--test",
+            "failpoints",
+            "--test",
+            "stores",
+        ])
+        .args(["--message-format", "json"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "{errors}");
+    let mut programs = Programs::new();
+    for line in String::from_utf8(built.stdout).unwrap().lines() {
+        let message: Value = serde_json::from_str(line).unwrap_or_default();
+        let name = message.pointer("/target/name").and_then(Value::as_str);
+        let program = message.get("executable").and_then(Value::as_str);
+        if let (Some(name), Some(program)) = (name, program) {
+            programs.insert(name.to_owned(), program.to_owned());
+        }
+    }
+    programs
+}
+
+/// The tests of a catcher that fail while the mistake is planted.
+fn caught(programs: &Programs, mutant: &str, (program, filter): Catcher) -> Vec<String> {
+    let mut command = Command::new(programs.get(program).unwrap());
+    if !filter.is_empty() {
+        command.arg(filter);
+    }
+    let run = command
+        .arg("--test-threads=4")
+        .env("CVM_GATEWAY_MUTANT", mutant)
+        .env("RUST_BACKTRACE", "0")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&run.stdout);
+    assert!(
+        !text.contains(" 0 passed; 0 failed"),
+        "{program} has no {filter}"
+    );
+    let failed = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
+    let mut failed: Vec<String> = failed.map(|test| format!("{program} {test}")).collect();
+    if failed.is_empty() && !run.status.success() {
+        failed.push(format!("{program} {filter} ({})", run.status));
+    }
+    failed
+}
+
+/// Who catches it first.
+fn judge(programs: &Programs, mutant: &'static str) -> Option<String> {
+    let meant = MEANT.iter().find(|(name, _)| *name == mutant);
+    let meant = meant.map(|(_, catcher)| *catcher);
+    let first = |catcher| caught(programs, mutant, catcher).into_iter().next();
+    meant.into_iter().chain(CATCHERS).find_map(first)
+}
+
+#[expect(clippy::disallowed_methods, reason = "how much is wanted of this test")]
+fn chosen() -> Vec<&'static str> {
+    let wanted = std::env::var("MUTANTS").unwrap_or_default();
+    let named = |mutant: &&str| match wanted.as_str() {
+        "" => SAMPLE.contains(mutant),
+        "all" => true,
+        names => names.split(' ').any(|name| name == *mutant),
+    };
+    MUTANTS.into_iter().filter(named).collect()
+}
+
+#[test]
+fn every_planted_mistake_is_caught() {
+    let programs = build();
+    let mutants = chosen();
+    assert!(!mutants.is_empty(), "MUTANTS names none");
+    if mutants.len() == MUTANTS.len() {
+        for catcher in CATCHERS {
+            let failed = caught(&programs, "", catcher);
+            assert!(failed.is_empty(), "without a mistake: {failed:?}");
+        }
+        println!("no mistake: every catcher is green");
+    }
+    let waiting = Mutex::new(mutants.iter().copied().collect::<VecDeque<_>>());
+    let missed = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let Some(mutant) = waiting.lock().unwrap().pop_front() else {
+                        return;
+                    };
+                    match judge(&programs, mutant) {
+                        Some(test) => println!("{mutant:24} caught by {test}"),
+                        None => {
+                            println!("{mutant:24} MISSED");
+                            missed.lock().unwrap().push(mutant);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let missed = missed.into_inner().unwrap();
+    let (planted, caught) = (mutants.len(), mutants.len() - missed.len());
+    println!("{caught} of {planted} planted mistakes were caught");
+    assert!(missed.is_empty(), "{missed:?}");
+}
