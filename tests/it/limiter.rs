@@ -2,7 +2,7 @@
 
 use crate::postgres::{connect, new_database};
 use crate::recovery::process::Process;
-use crate::world::{Client, World, client, config_text, get, run, wish};
+use crate::world::{Client, World, client, config_text, get, read, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::Target;
 use cvm_gateway::cloud::limiter::{self, Action, Class, Limiter};
@@ -10,6 +10,7 @@ use cvm_gateway::config::Config;
 use cvm_gateway::domain::ids::OrganizationId;
 use cvm_gateway::domain::names::{AccountName, Region};
 use cvm_gateway::metrics::Metrics;
+use cvm_gateway::pb::v1 as pb;
 use cvm_gateway::store::{Settings, Store};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -146,6 +147,39 @@ async fn refusals_for_the_rate_slow_the_gateway_down_and_end_no_launch() {
         r#"cvm_gateway_cloud_permitted_calls_per_second{account="main",action="RunInstances"}"#;
     assert!((0.5..50.0).contains(&value(rate)), "{}", value(rate));
     assert_eq!(world.machines().await.len(), 40);
+    gateway.stop().await;
+}
+
+/// One call a second: whoever waits is not bound to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_that_waits_for_its_turn_is_cancelled_at_once_and_never_sent() {
+    let world = World::new(100.0).await;
+    let limits = "[cloud.limits]\nrun_instances_per_second = 1\n";
+    let gateway = world.gateway(limits).await;
+    let mut client = client(&gateway).await;
+    let mut streams = Vec::new();
+    for number in 0..6 {
+        let wish = wish(&format!("queued-{number}"), 1);
+        streams.push(client.run_instances(wish).await.unwrap().into_inner());
+    }
+    let mut last = streams.pop().unwrap();
+    let first = last.message().await.unwrap().unwrap();
+    let Some(pb::run_instances_response::Event::Operation(operation)) = first.event else {
+        panic!("{first:?}");
+    };
+    let request = pb::CancelOperationRequest {
+        name: operation.name,
+    };
+    let clock = Clock::system();
+    client.cancel_operation(request).await.unwrap();
+    let seen = clock.timeout(Duration::from_secs(2), read(last)).await;
+    let seen = seen.expect("it waits for its turn in order to be cancelled");
+    assert_eq!(seen.last().state(), pb::OperationState::Cancelled);
+    assert_eq!(seen.last().attempts, 0);
+    for stream in streams {
+        read(stream).await.end.unwrap();
+    }
+    assert_eq!(world.machines().await.len(), 5);
     gateway.stop().await;
 }
 
