@@ -14,7 +14,7 @@ BUF := tools/node_modules/.bin/buf
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help demo test stores kill failpoints mutants check bench proto fmt deny ci clean
+.PHONY: help demo test stores kill replicas failpoints mutants check bench proto fmt deny ci clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,12 @@ kill: ## The real program, killed, paused and cut off; KILLS=1000 RECOVERY_KILLS
 	@tools/install postgres
 	KILLS=$(KILLS) RECOVERY_KILLS=$(RECOVERY_KILLS) STOPS=$(STOPS) SEED=$(or $(SEED),1) \
 	cargo test --locked --release --test proof -- --nocapture kill:: stop::
+
+EVENTS ?= 200
+replicas: ## Three of it on one PostgreSQL that restarts, pauses and loses COMMITs; EVENTS=200 SEED=1
+	@tools/install postgres
+	EVENTS=$(EVENTS) SEED=$(or $(SEED),1) \
+	cargo test --locked --release --test proof -- --nocapture replicas::
 
 check: proto ## Formatting, lints, documentation, the API's rules
 	cargo fmt --check

@@ -86,7 +86,7 @@ fn plans(seed: u64, mut kills: u64, mut recovery_kills: u64) -> Vec<Plan> {
 }
 
 async fn run(plan: Plan) -> Report {
-    let world = World::new(plan.seed, None).await;
+    let world = World::new(plan.seed, None, 1).await;
     let proxy = world.proxy().await;
     let config = world.config("gateway", proxy.address(), world.journal());
     world.load.start(CLIENTS);

@@ -8,6 +8,7 @@
 )]
 
 mod checker;
+mod cutter;
 mod dice;
 mod history;
 mod kill;
@@ -15,6 +16,7 @@ mod load;
 mod postgres;
 mod process;
 mod proxy;
+mod replicas;
 mod report;
 mod stop;
 mod world;

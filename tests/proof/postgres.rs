@@ -1,10 +1,12 @@
-//! A PostgreSQL server of a test's own.
+//! A PostgreSQL server of a test's own, which can be restarted and paused.
 
+use cvm_gateway::clock::Clock;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// Makes a cluster, serves it on a Unix socket, prints the socket's folder, and takes everything
 /// away when its input ends: that is when the test process ends, however it ends.
@@ -24,6 +26,9 @@ END
 echo "$folder"
 read -r _ || true
 "#;
+
+/// Where the server listens, in its folder.
+pub(crate) const SOCKET: &str = ".s.PGSQL.5432";
 
 /// A running server.
 #[derive(Debug)]
@@ -71,6 +76,38 @@ impl Postgres {
         connection.close().await.unwrap();
         name
     }
+
+    /// SIGTERM's kind of end: every connection is cut, and it serves again.
+    pub(crate) fn restart(&self) {
+        let restarted = unprivileged(programs().join("pg_ctl").to_str().unwrap())
+            .arg("-D")
+            .arg(self.folder.join("data"))
+            .args(["-m", "fast", "-w", "-l"])
+            .arg(self.folder.join("log"))
+            .arg("restart")
+            .current_dir("/")
+            .stdout(Stdio::null())
+            .status();
+        assert!(restarted.unwrap().success());
+    }
+
+    /// All its processes stand still for `time`.
+    pub(crate) async fn pause(&self, time: Duration) {
+        let pids = self.processes();
+        signal("-STOP", &pids);
+        Clock::system().sleep(time).await;
+        signal("-CONT", &pids);
+    }
+
+    /// The server and its children.
+    fn processes(&self) -> Vec<String> {
+        let file = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
+        let server = file.lines().next().unwrap().to_owned();
+        let children = format!("/proc/{server}/task/{server}/children");
+        let children = std::fs::read_to_string(children).unwrap_or_default();
+        let children = children.split_whitespace().map(str::to_owned);
+        std::iter::once(server.clone()).chain(children).collect()
+    }
 }
 
 impl Drop for Postgres {
@@ -78,6 +115,16 @@ impl Drop for Postgres {
         drop(self.shell.stdin.take());
         self.shell.wait().unwrap();
     }
+}
+
+/// A child may have ended between the look and the signal, so success is not asked for.
+fn signal(signal: &str, pids: &[String]) {
+    let sent = Command::new("kill")
+        .arg(signal)
+        .args(pids)
+        .stderr(Stdio::null())
+        .status();
+    sent.unwrap();
 }
 
 /// PostgreSQL refuses to run as root, so root becomes the user that its package made.

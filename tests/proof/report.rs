@@ -54,6 +54,8 @@ pub(crate) struct Report {
     /// By name, in the order of their first mention.
     figures: Vec<(&'static str, u64)>,
     violations: BTreeMap<Kind, Vec<String>>,
+    /// Where to read on.
+    explanations: Vec<String>,
 }
 
 impl Report {
@@ -73,7 +75,12 @@ impl Report {
             .push(told);
     }
 
-    pub(crate) fn add(&mut self, other: Self) {
+    pub(crate) fn explain(&mut self, where_to_read_on: String) {
+        self.explanations.push(where_to_read_on);
+    }
+
+    pub(crate) fn add(&mut self, mut other: Self) {
+        self.explanations.append(&mut other.explanations);
         for (name, figure) in other.figures {
             self.count(name, figure);
         }
@@ -108,6 +115,9 @@ impl fmt::Display for Report {
             for what in told {
                 writeln!(f, "{kind:?}: {what}")?;
             }
+        }
+        for explanation in &self.explanations {
+            writeln!(f, "{explanation}")?;
         }
         Ok(())
     }

@@ -40,7 +40,7 @@ async fn a_process_that_was_paused_can_neither_write_nor_launch() {
 
 async fn run(seed: u64, stops: u64, server: Arc<Postgres>) -> Report {
     let database = server.new_database().await;
-    let world = World::new(seed, Some(server.url(server.folder(), &database))).await;
+    let world = World::new(seed, Some(server.url(server.folder(), &database)), 1).await;
     let proxy = world.proxy().await;
     let config = world.config("gateway", proxy.address(), world.journal());
     let mut gateways = [Process::spawn(&config), Process::spawn(&config)];

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 /// How many times faster than the real cloud machines start: in 10 to 200 ms.
 const SPEED: f64 = 1000.0;
 /// How long everything may take to come to its end once the faults have stopped.
-const PEACE_MAX: Duration = Duration::from_secs(60);
+const PEACE_MAX: Duration = Duration::from_secs(120);
 
 /// A folder that is removed with everything in it.
 #[derive(Debug)]
@@ -48,14 +48,16 @@ pub(crate) struct World {
     simulator: Simulator,
     folder: Folder,
     journal: String,
+    pace: u32,
     gateways: watch::Sender<Vec<String>>,
 }
 
 impl World {
-    /// A world with a new journal in SQLite, or in the database `journal`.
-    pub(crate) async fn new(seed: u64, journal: Option<String>) -> Self {
+    /// A world with a new journal in SQLite, or in the database `journal`. Waits are `pace` times the
+    /// shortest.
+    pub(crate) async fn new(seed: u64, journal: Option<String>, pace: u32) -> Self {
         let settings = Settings {
-            catalog: Catalog::parse(&catalog()).unwrap(),
+            catalog: Catalog::parse(&catalog(pace)).unwrap(),
             speed: Speed::new(SPEED).unwrap(),
             seed,
         };
@@ -79,6 +81,7 @@ impl World {
             simulator,
             folder,
             journal: journal.unwrap_or(sqlite),
+            pace,
             gateways,
         }
     }
@@ -92,7 +95,7 @@ impl World {
     /// Writes the configuration `name` of a gateway that calls `cloud` and has `journal`.
     pub(crate) fn config(&self, name: &str, cloud: SocketAddr, journal: &str) -> PathBuf {
         let path = self.folder.0.join(format!("{name}.toml"));
-        std::fs::write(&path, config(cloud, journal)).unwrap();
+        std::fs::write(&path, config(cloud, journal, self.pace)).unwrap();
         path
     }
 
@@ -123,7 +126,9 @@ impl World {
             self.findings
                 .add(Kind::Stuck, "operations could not be read to their end");
         }
+        let mut logs = String::new();
         for gateway in gateways {
+            logs.push_str(&gateway.log());
             if gateway.has_ended() {
                 let what = format!("a gateway ended by itself:\n{}", gateway.log());
                 self.findings.add(Kind::Process, what);
@@ -133,7 +138,7 @@ impl World {
             }
         }
         proxy.make_peace().await; // what was on its way when the faults stopped
-        self.judge(proxy, replay).await
+        self.judge(proxy, replay, &logs).await
     }
 
     async fn wait_for_rest(&self) {
@@ -146,7 +151,7 @@ impl World {
         Clock::system().timeout(PEACE_MAX, rest).await;
     }
 
-    async fn judge(&self, proxy: &Proxy, replay: &str) -> Report {
+    async fn judge(&self, proxy: &Proxy, replay: &str, logs: &str) -> Report {
         let journal = checker::journal(&self.journal).await;
         let ledger = Ledger::parse(&self.ledger().await);
         let known = self.load.history().all();
@@ -164,7 +169,17 @@ impl World {
         report.count("machines", u64::try_from(ledger.machines()).unwrap());
         report.count("calls spoiled", proxy.spoiled());
         let judged = checker::judge(&known, &journal, &ledger);
-        for violation in judged.into_iter().chain(self.findings.take()) {
+        let violations: Vec<_> = judged.into_iter().chain(self.findings.take()).collect();
+        if !violations.is_empty() {
+            let file = format!("proof-{}.log", self.seed);
+            let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
+            std::fs::write(&file, logs).unwrap();
+            report.explain(format!(
+                "the gateways' last words are in {}",
+                file.display()
+            ));
+        }
+        for violation in violations {
             report.violate(&violation, replay);
         }
         report
@@ -185,11 +200,13 @@ impl World {
 }
 
 /// The cloud of the tests: the built-in one, without limits that are not to be proven here.
-fn catalog() -> String {
+fn catalog(pace: u32) -> String {
+    let signature_life = format!("signature_life_s = {}\n", 2 * pace);
+    let token_memory = format!("[faults]\ntoken_memory_s = {}.0\n", 5 * pace);
     let mut text = EMBEDDED.to_owned();
     for (from, to) in [
-        ("signature_life_s = 300\n", "signature_life_s = 2\n"),
-        ("[faults]\n", "[faults]\ntoken_memory_s = 5.0\n"),
+        ("signature_life_s = 300\n", signature_life.as_str()),
+        ("[faults]\n", token_memory.as_str()),
         ("RunInstances = 10\n", "RunInstances = 1000\n"),
         ("DescribeInstances = 40\n", "DescribeInstances = 4000\n"),
         (
@@ -205,7 +222,9 @@ fn catalog() -> String {
 
 /// The real configuration with every wait made short, in proportion: a signature lives for 2 s, so
 /// all that came of an attempt shows after 2 s, and the cloud knows a token for 5 s.
-fn config(cloud: SocketAddr, journal: &str) -> String {
+fn config(cloud: SocketAddr, journal: &str, pace: u32) -> String {
+    let [call, trust, quarantine] = [pace, 2 * pace, 4 * pace];
+    let lease_ms = 1500 * pace;
     format!(
         r#"
 [grpc]
@@ -222,7 +241,7 @@ reserve = "64KiB"
 
 [cloud]
 connect_timeout = "500ms"
-run_instances_timeout = "1s"
+run_instances_timeout = "{call}s"
 read_timeout = "500ms"
 
 [cloud.limits]
@@ -241,16 +260,16 @@ secret_id = "AKIDfakeForLoopbackTestsOnly0000001"
 secret_key = "fakeSecretKeyLoopbackTestsOnly001"
 
 [operations]
-attempt_life = "1s"
-token_trust_window = "2s"
-quarantine = "4s"
+attempt_life = "{call}s"
+token_trust_window = "{trust}s"
+quarantine = "{quarantine}s"
 first_look_up = "20ms"
 look_up_interval = "40ms"
 retry_backoff = "10ms"
 attempts_max = 100
 crashes_max = 1000
 poll_interval = "50ms"
-lease = "1500ms"
+lease = "{lease_ms}ms"
 journal_retry_interval = "50ms"
 
 [log]
