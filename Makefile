@@ -14,7 +14,7 @@ BUF := tools/node_modules/.bin/buf
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help demo test stores kill replicas failpoints mutants check bench proto fmt deny ci clean
+.PHONY: help demo test stores kill replicas failpoints mutants check bench measure proto fmt deny ci clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,10 @@ check: proto ## Formatting, lints, documentation, the API's rules
 
 bench: ## Costs as ratios to the floor of this machine, measured in one run
 	cargo bench --locked --bench bench
+
+measure: ## What one gateway does in a second and takes, as figures of this machine
+	@tools/install postgres
+	cargo bench --locked --bench measure
 
 proto: $(BUF) ## The API: style, comments, and what would break its callers
 	$(BUF) lint

@@ -213,7 +213,13 @@ impl Story {
             .sum();
         let machines = self.world.machines().await;
         if machines.len() != asked {
-            return wrong(format!("{asked} machines were asked for, not {machines:?}"));
+            let ledger = self.world.ledger().await;
+            let first = self.world.folder.0.join("run-1.log");
+            let first = std::fs::read_to_string(first).unwrap();
+            return wrong(format!(
+                "{asked} machines were asked for, not {machines:?}; the ledger: {ledger:#?}\n\
+                 the first run:\n{first}"
+            ));
         }
         Ok(())
     }
