@@ -354,6 +354,29 @@ async fn is_saved(connection: &mut AnyConnection, change: &Change) -> Result<boo
     Ok(chaos::wrong!("saved-forgotten", same.is_some(), false))
 }
 
+/// Prolongs what the owner holds and still has, from a time on, for so long; the rows of those.
+async fn renew(
+    connection: &mut AnyConnection,
+    dialect: &Dialect,
+    owner: &str,
+    held: &[String],
+    (now, ttl): (i64, i64),
+) -> Result<Vec<AnyRow>, StoreError> {
+    let mut renewed = Vec::with_capacity(held.len());
+    for piece in sql::pieces(held) {
+        let mut renew = sqlx::query(sql::renew(dialect, piece.len()))
+            .bind(now)
+            .bind(ttl)
+            .bind(owner);
+        for id in piece {
+            renew = renew.bind(id.as_str());
+        }
+        let rows = renew.fetch_all(&mut *connection);
+        renewed.extend(chaos::around!("store.renew", rows, else Err(sqlx::Error::WorkerCrashed))?);
+    }
+    Ok(renewed)
+}
+
 async fn lease(
     connection: &mut AnyConnection,
     dialect: &Dialect,
@@ -382,21 +405,7 @@ async fn lease(
             held,
             now,
             ttl,
-        } => {
-            let mut renewed = Vec::with_capacity(held.len());
-            for piece in sql::pieces(held) {
-                let mut renew = sqlx::query(sql::renew(dialect, piece.len()))
-                    .bind(now)
-                    .bind(ttl)
-                    .bind(owner.as_str());
-                for id in piece {
-                    renew = renew.bind(id.as_str());
-                }
-                let renew = chaos::around!("store.renew", renew.fetch_all(&mut *connection), else Err(sqlx::Error::WorkerCrashed))?;
-                renewed.extend(renew);
-            }
-            Ok(renewed)
-        }
+        } => renew(connection, dialect, owner, held, (*now, *ttl)).await,
         Leasing::Calm(leases) => {
             let mut calmed = Vec::new();
             for lease in leases {

@@ -62,7 +62,9 @@ async fn a_request_is_lost() {
 async fn the_tags_come_late_while_the_token_is_known() {
     holds(Story {
         script: vec![Mischief::LoseAnswer],
-        lags: (0.1, 1.2),
+        lags: (0.1, 2.2),
+        setting: Some(("quarantine", "\"5s\"")),
+        attempts_min: 2,
         ..Story::default()
     })
     .await;
@@ -73,7 +75,8 @@ async fn the_tags_come_late_and_no_token_is_known() {
     holds(Story {
         memory: Memory::Nothing,
         script: vec![Mischief::LoseAnswer],
-        lags: (0.1, 1.2),
+        lags: (0.1, 2.2),
+        setting: Some(("quarantine", "\"5s\"")),
         ..Story::default()
     })
     .await;
