@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 /// Worlds that run at the same time.
 const WORLDS_AT_ONCE: usize = 4;
 /// Clients of one world.
-const CLIENTS: usize = 6;
+const CLIENTS: usize = 12;
 /// Kills of one world, after which it is judged; fewer make a violation easier to understand.
 const KILLS_PER_WORLD: u64 = 25;
 
@@ -120,7 +120,7 @@ async fn kill(world: &World, config: &Path) {
         0..3 => dice.millis(1..90),
         kind => {
             announce(world, &mut process).await;
-            dice.millis(if kind == 9 { 90..900 } else { 1..90 })
+            dice.millis(if kind >= 8 { 90..900 } else { 1..90 })
         }
     };
     die_after(world, process, life).await;
