@@ -14,7 +14,7 @@ BUF := tools/node_modules/.bin/buf
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help demo test stores kill replicas failpoints mutants check bench measure proto fmt deny ci clean
+.PHONY: help demo test simulate stores kill replicas failpoints mutants check bench measure proto fmt deny ci clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,11 @@ MUTANTS ?= all
 mutants: ## Every planted mistake must be caught; MUTANTS="no-tag fresh-token" plants some
 	@tools/install postgres
 	MUTANTS="$(MUTANTS)" cargo test --locked --features chaos --test mutants -- --nocapture
+
+SEEDS ?= 10000
+simulate: ## Thousands of simulated hours of faults; SEEDS=n so many, SEED=n replays one with its trace
+	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) \
+	cargo test --release --locked --test simulate -- --nocapture --test-threads 1 $(if $(SEED),every_seed)
 
 FAULT ?= all
 stores: ## Every fault of a disk at every call of the store; FAULT=kind:at:seed plays one

@@ -75,7 +75,7 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
 }
 
 /// Where a call goes and in whose name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target {
     /// The account whose credential signs.
     pub account: AccountName,

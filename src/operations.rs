@@ -5,6 +5,7 @@ mod driver;
 mod launch;
 mod leases;
 pub mod machine;
+mod newest;
 mod poller;
 mod table;
 mod terminate;

@@ -12,7 +12,7 @@ use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use crate::domain::millis::since;
 use crate::domain::operation::{Lease, Operation};
 use crate::store::Save;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use time::UtcDateTime;
@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 /// Which operations are polled, and when each was last seen.
 #[derive(Debug, Default)]
 pub(super) struct Polled {
-    last: Mutex<HashMap<OperationId, UtcDateTime>>,
+    last: Mutex<BTreeMap<OperationId, UtcDateTime>>,
     /// Accounts and regions whose round is under way: a slow one delays no other.
     busy: Mutex<HashSet<Target>>,
     added: Notify,
@@ -63,7 +63,7 @@ impl Polled {
         busy.remove(target);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<OperationId, UtcDateTime>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<OperationId, UtcDateTime>> {
         // Every change is a single call on the map, so a panic elsewhere cannot leave it half done.
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -91,6 +91,7 @@ impl Inner {
             chaos::at!("poll.begin", self.begin_rounds(), else ());
             let idle = self.polled.lock().is_empty();
             tokio::select! {
+                biased;
                 () = self.polled.added.notified(), if idle => {}
                 () = self.clock.sleep(self.settings.poll_interval), if !idle => {}
                 () = self.stop.cancelled() => {}
@@ -99,7 +100,7 @@ impl Inner {
     }
 
     fn begin_rounds(self: &Arc<Self>) {
-        let mut rounds: HashMap<Target, Vec<Held>> = HashMap::new();
+        let mut rounds: BTreeMap<Target, Vec<Held>> = BTreeMap::new();
         for id in self.polled.ids() {
             match self.table.get(id) {
                 Some(held) => rounds.entry(target(&held.1)).or_default().push(held),

@@ -1,10 +1,10 @@
 //! The operations that this replica holds a lease on, each with its newest snapshot.
 
+use super::newest::{Newest, Reader};
 use crate::domain::ids::OperationId;
 use crate::domain::operation::{Cancellation, Lease, Operation, StateName};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::watch;
 
 /// What is in hand. A snapshot is a latest-value cell: writing it never waits for its readers.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub(super) struct Table {
 #[derive(Debug)]
 struct Held {
     lease: Lease,
-    newest: watch::Sender<Arc<Operation>>,
+    newest: Newest,
     /// A step is under way, and there must be no second one.
     stepping: bool,
     /// Processes that died with it, as the journal counts them until a step is completed.
@@ -34,7 +34,7 @@ impl Table {
         if !newer {
             let held_anew = Held {
                 lease,
-                newest: watch::Sender::new(operation),
+                newest: Newest::new(operation),
                 stepping: false,
                 crashes: 0,
                 cancellation: None,
@@ -70,7 +70,7 @@ impl Table {
         let mut held = self.lock();
         let held = held.get_mut(&id).filter(|held| !held.stepping)?;
         held.stepping = true;
-        Some((held.lease, Arc::clone(&held.newest.borrow())))
+        Some((held.lease, held.newest.get()))
     }
 
     /// Takes the mark away, if it is this lease's.
@@ -109,11 +109,11 @@ impl Table {
     pub(super) fn get(&self, id: OperationId) -> Option<(Lease, Arc<Operation>)> {
         let held = self.lock();
         let held = held.get(&id)?;
-        Some((held.lease, Arc::clone(&held.newest.borrow())))
+        Some((held.lease, held.newest.get()))
     }
 
     /// The cell that the newest snapshot is in.
-    pub(super) fn subscribe(&self, id: OperationId) -> Option<watch::Receiver<Arc<Operation>>> {
+    pub(super) fn subscribe(&self, id: OperationId) -> Option<Reader> {
         self.lock().get(&id).map(|held| held.newest.subscribe())
     }
 
@@ -123,13 +123,7 @@ impl Table {
         let mut held = self.lock();
         let (id, at_rest) = (operation.id, operation.state.name().is_at_rest());
         if let Some(held) = held.get(&id) {
-            held.newest.send_if_modified(|newest| {
-                let newer = operation.sequence > newest.sequence;
-                if newer {
-                    *newest = operation;
-                }
-                newer
-            });
+            held.newest.publish(operation);
         }
         if at_rest {
             held.remove(&id);

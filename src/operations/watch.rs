@@ -1,5 +1,6 @@
 //! Following one operation: always the newest snapshot, never an older one.
 
+use super::newest::Reader;
 use super::{Inner, OperationError};
 use crate::chaos;
 use crate::domain::ids::OperationId;
@@ -7,7 +8,6 @@ use crate::domain::operation::Operation;
 use std::sync::Arc;
 use std::time::Duration;
 use time::UtcDateTime;
-use tokio::sync::watch::Receiver;
 
 /// How often the journal is read for an operation that another process steps.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ pub struct Watch {
     newest: Arc<Operation>,
     /// The sequence of the newest snapshot that was given out.
     seen: u64,
-    cell: Option<Receiver<Arc<Operation>>>,
+    cell: Option<Reader>,
     /// When the journal is read next, if there is no cell.
     refresh_at: UtcDateTime,
 }
@@ -82,16 +82,16 @@ impl Watch {
     /// Takes over what the cell holds, if it is newer.
     fn look(&mut self) {
         if let Some(cell) = &mut self.cell {
-            let held = cell.borrow_and_update();
+            let held = cell.read();
             if held.sequence > self.newest.sequence {
-                self.newest = Arc::clone(&held);
+                self.newest = held;
             }
         }
     }
 
     /// Returns when there may be something newer.
     async fn changed(&mut self) -> Result<(), OperationError> {
-        if let Some(cell) = &mut self.cell
+        if let Some(cell) = &self.cell
             && cell.changed().await.is_ok()
         {
             return Ok(());

@@ -143,7 +143,7 @@ fn matches_one(machine: &Machine, filter: &Filter, now: UtcDateTime) -> bool {
         "tag-value" => machine.shown_tags(now).iter().any(|tag| is(&tag.value)),
         name => name.strip_prefix("tag:").is_some_and(|key| {
             machine
-                .tags()
+                .shown_tags(now)
                 .iter()
                 .any(|tag| tag.key == key && is(&tag.value))
         }),

@@ -1,0 +1,324 @@
+//! The checker: holds what callers heard, what the journal kept and what the cloud did against each
+//! other. It shares nothing with the code that it judges.
+
+use crate::caller::{What, ends};
+use crate::scenario::{self, Event};
+use crate::sim::{Sent, Sim};
+use cvm_gateway::domain::ids::OperationId;
+use cvm_gateway::domain::operation::{AttemptResult, Operation, StateName};
+use cvm_gateway::simulator::{Arrival, Made};
+use cvm_gateway::store::Commit;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+const TAG: &str = "cvm-gateway:operation";
+/// Launches without an answer, at each place.
+const UNANSWERED_MAX: usize = 5;
+
+/// Everything that is wrong with a run that has ended.
+pub(crate) fn violations(sim: &Sim) -> Vec<String> {
+    let commits = sim.model.commits();
+    let newest = sim.newest();
+    let arrivals = sim.cloud.arrivals();
+    let machines = sim.cloud.machines();
+    let mut wrong = Vec::new();
+    for operation in newest.values() {
+        wrong.extend(one_launch(operation, &machines));
+        wrong.extend(has_ended(sim, operation));
+        wrong.extend(tries_are_bounded(operation));
+    }
+    wrong.extend(every_machine_is_known(&newest, &machines));
+    wrong.extend(
+        arrivals
+            .iter()
+            .filter_map(|arrival| was_journalled(arrival, &commits)),
+    );
+    wrong.extend(histories_are_legal(&commits));
+    wrong.extend(callers_heard_the_truth(sim, &newest));
+    let stood = |event: &Event| matches!(event.what, scenario::What::Pause(..));
+    if !sim.scenario.events.iter().any(stood) {
+        // Who stands still between its turn and its call cannot keep it.
+        wrong.extend(rates_are_kept(&sim.sendings()));
+    }
+    wrong
+}
+
+/// The operation that a launch's body says it is of: by its tag.
+pub(crate) fn operation_of(body: &Value) -> Option<String> {
+    let specifications = body.get("TagSpecification")?.as_array()?;
+    let tags = specifications
+        .iter()
+        .filter_map(|of| of.get("Tags")?.as_array())
+        .flatten();
+    let mut own = tags.filter(|tag| tag["Key"] == TAG);
+    Some(own.next()?["Value"].as_str()?.to_owned())
+}
+
+fn of<'a>(operation: &Operation, machines: &'a [Made]) -> Vec<&'a Made> {
+    let id = operation.id.to_string();
+    let own = machines.iter();
+    own.filter(|made| made.tags.get(TAG) == Some(&id)).collect()
+}
+
+/// I1: no more machines than asked for, and all of one launch.
+fn one_launch(operation: &Operation, machines: &[Made]) -> Vec<String> {
+    let made = of(operation, machines);
+    let launches: BTreeSet<&str> = made.iter().map(|made| made.request_id.as_str()).collect();
+    let asked = usize::try_from(operation.instance_count).unwrap();
+    let mut wrong = Vec::new();
+    if launches.len() > 1 || made.len() > asked {
+        wrong.push(format!(
+            "I1: {} asked for {asked} machines and got {} in {} launches",
+            operation.id,
+            made.len(),
+            launches.len()
+        ));
+    }
+    if operation.dry_run && !made.is_empty() {
+        wrong.push(format!("I1: the dry run {} launched", operation.id));
+    }
+    wrong
+}
+
+/// I2: it ended, and in a state that fits.
+fn has_ended(sim: &Sim, operation: &Operation) -> Option<String> {
+    let state = operation.state.name();
+    if !ends(state) {
+        return Some(format!("I2: {} is still {}", operation.id, state.as_str()));
+    }
+    let why = operation.failure.as_ref();
+    let why = why.map_or("", |failure| failure.message.as_str());
+    // A claim whose answer is lost counts like a death, so that only a quiet run parks nothing.
+    let parked = why.starts_with("parked after") && sim.may_park();
+    (state == StateName::NeedsOperator && !parked)
+        .then(|| format!("I15: {} waits for a person: {why}", operation.id))
+}
+
+/// I4: who owns a machine knows it.
+fn every_machine_is_known(newest: &BTreeMap<String, Operation>, machines: &[Made]) -> Vec<String> {
+    let unknown = machines.iter().filter(|made| {
+        let operation = made.tags.get(TAG).and_then(|id| newest.get(id));
+        let known = operation.is_some_and(|operation| {
+            let mut instances = operation.instances.iter();
+            instances.any(|instance| instance.id.as_str() == made.id)
+        });
+        !known
+    });
+    unknown
+        .map(|made| format!("I4: nobody knows {} of {:?}", made.id, made.tags.get(TAG)))
+        .collect()
+}
+
+/// I3: a launch that arrived is in the journal: its place, its time, its bytes.
+fn was_journalled(arrival: &Arrival, commits: &[Commit]) -> Option<String> {
+    if arrival.action != "RunInstances" {
+        return None;
+    }
+    let body: Value = serde_json::from_slice(&arrival.body).ok()?;
+    let (id, token) = (operation_of(&body)?, body["ClientToken"].as_str()?);
+    let mut own = commits
+        .iter()
+        .filter(|commit| commit.operation.id.to_string() == id);
+    let Some(first) = own.next() else {
+        return Some(format!("I3: {id} was sent and is not in the journal"));
+    };
+    let same_bytes = first.bodies.iter().zip(0_u32..).find_map(|(body, place)| {
+        let same = body.as_bytes() == arrival.body;
+        same.then_some(place)
+    });
+    let Some(place) = same_bytes else {
+        return Some(format!(
+            "I3: {id} was sent with other bytes than journalled"
+        ));
+    };
+    if token != format!("{}-{place}", id.replace('-', "")) {
+        return Some(format!("I3: {id} was sent with the token {token}"));
+    }
+    let begun = own.any(|commit| {
+        let mut attempts = commit.operation.attempts.iter();
+        attempts
+            .any(|attempt| attempt.signed_at == arrival.signed_at && attempt.alternative == place)
+    });
+    (!begun).then(|| {
+        format!(
+            "I3: no attempt of {id} was journalled as of {}",
+            arrival.signed_at
+        )
+    })
+}
+
+/// I5: one step after the other, along the edges, under epochs that only grow.
+fn histories_are_legal(commits: &[Commit]) -> Vec<String> {
+    let mut last: BTreeMap<OperationId, &Commit> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for commit in commits {
+        let operation = &commit.operation;
+        if let Some(before) = last.insert(operation.id, commit) {
+            let (from, to) = (before.operation.state.name(), operation.state.name());
+            if operation.sequence != before.operation.sequence + 1 {
+                wrong.push(format!("I5: {} skips a sequence", operation.id));
+            }
+            if commit.epoch < before.epoch {
+                wrong.push(format!("I5: {} was written by a zombie", operation.id));
+            }
+            if !is_edge(from, to) {
+                wrong.push(format!(
+                    "I5: {} goes from {} to {}",
+                    operation.id,
+                    from.as_str(),
+                    to.as_str()
+                ));
+            }
+            if !operation
+                .transitions
+                .starts_with(&before.operation.transitions)
+            {
+                wrong.push(format!("I5: {} rewrites its history", operation.id));
+            }
+        }
+    }
+    wrong
+}
+
+fn is_edge(from: StateName, to: StateName) -> bool {
+    use StateName::{
+        Accepted, Cancelled, Failed, Launched, NeedsOperator, Partial, Reconciling, Sent,
+        Succeeded, Terminating,
+    };
+    let next: &[StateName] = match from {
+        Accepted => &[Accepted, Sent, Failed, Cancelled, NeedsOperator],
+        Sent => &[
+            Accepted,
+            Reconciling,
+            Launched,
+            Succeeded,
+            Failed,
+            Cancelled,
+            Terminating,
+            NeedsOperator,
+        ],
+        Reconciling => &[
+            Reconciling,
+            Accepted,
+            Sent,
+            Launched,
+            Failed,
+            Cancelled,
+            Terminating,
+            NeedsOperator,
+        ],
+        Launched => &[
+            Launched,
+            Succeeded,
+            Partial,
+            Failed,
+            Terminating,
+            NeedsOperator,
+        ],
+        Terminating => &[
+            Terminating,
+            Succeeded,
+            Partial,
+            Failed,
+            Cancelled,
+            NeedsOperator,
+        ],
+        Succeeded | Partial | Failed | Cancelled | NeedsOperator => &[],
+    };
+    next.contains(&to)
+}
+
+/// I6 and I7: streams go forward to the very end, and a name stands for one wish.
+fn callers_heard_the_truth(sim: &Sim, newest: &BTreeMap<String, Operation>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut sequences: BTreeMap<usize, u64> = BTreeMap::new();
+    let mut last: BTreeMap<usize, StateName> = BTreeMap::new();
+    let mut given: BTreeMap<(String, [u8; 32]), OperationId> = BTreeMap::new();
+    let mut wishes: BTreeMap<String, [u8; 32]> = BTreeMap::new();
+    for heard in sim.all_heard() {
+        let caller = heard.caller;
+        let wish = &sim.scenario.callers[caller].wish;
+        let name = wish.request_id.as_str().to_owned();
+        let print = wish.fingerprint().unwrap();
+        match heard.what {
+            What::Accepted(id) => {
+                if *given.entry((name.clone(), print)).or_insert(id) != id {
+                    wrong.push(format!("I7: {name} has two operations"));
+                }
+                if *wishes.entry(name.clone()).or_insert(print) != print {
+                    wrong.push(format!("I7: {name} stands for two wishes"));
+                }
+                if !newest.contains_key(&id.to_string()) {
+                    wrong.push(format!("I2: {id} was accepted and is lost"));
+                }
+            }
+            What::Snapshot(snapshot) => {
+                let before = sequences.insert(caller, snapshot.sequence);
+                if before.is_some_and(|before| snapshot.sequence <= before) {
+                    wrong.push(format!("I6: caller {caller} heard {} again", snapshot.id));
+                }
+                let state = snapshot.state.name();
+                if last.insert(caller, state).is_some_and(ends) {
+                    wrong.push(format!("I6: {} went on after its end", snapshot.id));
+                }
+            }
+            What::End => {
+                if !last.get(&caller).copied().is_some_and(ends) {
+                    wrong.push(format!("I6: caller {caller} heard no end of {name}"));
+                }
+            }
+            What::Conflict(id) => {
+                let of_another = newest
+                    .get(&id.to_string())
+                    .is_none_or(|operation| operation.request_id != wish.request_id);
+                if of_another || given.contains_key(&(name.clone(), print)) {
+                    wrong.push(format!("I7: {name} was refused for itself"));
+                }
+            }
+        }
+    }
+    wrong
+}
+
+/// I12: a launch is sent a bounded number of times without an answer.
+fn tries_are_bounded(operation: &Operation) -> Option<String> {
+    let mut unanswered: BTreeMap<u32, usize> = BTreeMap::new();
+    for attempt in &operation.attempts {
+        if matches!(
+            attempt.result,
+            AttemptResult::Ambiguous(_) | AttemptResult::Pending
+        ) {
+            *unanswered.entry(attempt.alternative).or_default() += 1;
+        }
+    }
+    let most = unanswered.values().max().copied().unwrap_or(0);
+    (most > UNANSWERED_MAX)
+        .then(|| format!("I12: {} was sent {most} times unanswered", operation.id))
+}
+
+/// I12: the replicas together call no more often in a second than the cloud allows.
+fn rates_are_kept(sent: &[Sent]) -> Vec<String> {
+    let mut by: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
+    for call in sent {
+        by.entry(call.action).or_default().push(call.at);
+    }
+    let mut wrong = Vec::new();
+    for (action, times) in by {
+        let limit = match action {
+            "RunInstances" | "TerminateInstances" => 10,
+            _ => 40,
+        };
+        let burst = times.windows(limit + 1).find(|window| {
+            let (first, last) = (window[0], window[limit]);
+            last - first < Duration::from_secs(1)
+        });
+        if let Some(burst) = burst {
+            wrong.push(format!(
+                "I12: {action} is called more than {limit} times in the second from {:?}",
+                burst[0]
+            ));
+        }
+    }
+    wrong
+}
