@@ -114,7 +114,7 @@ impl Proxy {
 
     /// Lets go what was held.
     pub(crate) fn release(&self) {
-        self.shared.released.notify_one();
+        self.shared.released.notify_waiters();
     }
 
     /// From now on every call passes. What was late still arrives; this waits for it.

@@ -43,10 +43,13 @@ async fn run(seed: u64, stops: u64, server: Arc<Postgres>) -> Report {
     let world = World::new(seed, Some(server.url(server.folder(), &database)), 1).await;
     let proxy = world.proxy().await;
     let config = world.config("gateway", proxy.address(), world.journal());
-    let mut gateways = [Process::spawn(&config), Process::spawn(&config)];
+    // One after the other: the first makes the journal's tables.
+    let mut gateways = Vec::new();
     let mut addresses = Vec::new();
-    for gateway in &mut gateways {
-        addresses.extend(announced(&world, gateway).await);
+    for _ in 0..2 {
+        let mut gateway = Process::spawn(&config);
+        addresses.extend(announced(&world, &mut gateway).await);
+        gateways.push(gateway);
     }
     world.serve_at(addresses.clone());
     world.load.start(CLIENTS);
