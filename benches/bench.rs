@@ -13,6 +13,7 @@
 
 use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::tc3;
+use cvm_gateway::domain::decision::Decision;
 use cvm_gateway::domain::ids::{OperationId, OrganizationId, RequestId};
 use cvm_gateway::domain::names::{AccountName, Region};
 use cvm_gateway::domain::operation::{Kind, OnFailure, Operation, State, StateName, Transition};
@@ -177,6 +178,10 @@ fn new_operation(clock: &Clock) -> NewOperation {
     NewOperation {
         operation,
         request_hash: [0; 32],
+        decision: Decision {
+            policy: "bench".to_owned(),
+            rule: "bench".to_owned(),
+        },
         bodies: vec![SealedBody::new(vec![b'x'; BODY_BYTES])],
         owner: "bench".to_owned(),
         now,

@@ -4,6 +4,7 @@ mod args;
 mod error;
 mod launch;
 mod log;
+mod operations;
 mod serve;
 
 use crate::clock::Clock;
@@ -54,6 +55,7 @@ fn run(command: Command) -> Result<Exit, CliError> {
         Command::Demo(demo) => within(launch::demo(&demo, clock)),
         Command::Run(run) => within(launch::run(*run, clock)),
         Command::Watch(watch) => within(launch::watch(watch, clock)),
+        Command::Operations(command) => within(operations::run(command, clock)),
         Command::Config(ConfigCommand::Check { config }) => check(&config),
         Command::Config(ConfigCommand::Default) => {
             terminal::print(DEFAULTS.trim_end())?;

@@ -5,6 +5,7 @@ use prometheus::{
     Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A metric is malformed or there twice: a mistake in this file.
@@ -77,6 +78,8 @@ pub struct Operations {
     pub finished: IntCounterVec,
     /// Time from acceptance to the end of a launch in seconds; `state`.
     pub launch_seconds: HistogramVec,
+    /// Operations for which new launches on their account are stopped; `account`.
+    pub launches_stopped: IntGaugeVec,
     /// Instances asked for in one poll call.
     pub poll_batch_size: Histogram,
     /// Longest time that a change of an instance can have gone unseen, in seconds: from the poll
@@ -242,6 +245,11 @@ impl Operations {
                 &LAUNCH_BUCKETS,
                 &["state"],
             )?,
+            launches_stopped: make.gauges(
+                "cvm_gateway_launches_stopped",
+                "Operations for which new launches on their account are stopped.",
+                &["account"],
+            )?,
             poll_batch_size: make.histogram(
                 "cvm_gateway_poll_batch_size",
                 "Instances asked for in one poll call.",
@@ -266,6 +274,16 @@ impl Operations {
                 .inc_by(0);
         }
         Ok(metrics)
+    }
+
+    /// Shows which accounts are stopped; one that no longer is falls to zero by leaving.
+    pub fn stopped(&self, accounts: &BTreeMap<&str, i64>) {
+        self.launches_stopped.reset();
+        for (account, operations) in accounts {
+            self.launches_stopped
+                .with_label_values(&[account])
+                .set(*operations);
+        }
     }
 
     /// Counts one operation that came to rest, `age` after it was accepted.

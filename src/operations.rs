@@ -1,6 +1,7 @@
 //! Launches: submitting them, reading them, following them until they end.
 
 mod capacity;
+mod care;
 mod driver;
 mod launch;
 mod leases;
@@ -19,15 +20,17 @@ use crate::clock::Clock;
 use crate::cloud::limiter::Limiter;
 use crate::cloud::{Cloud, Target, body};
 use crate::domain::causes::chain;
+use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::instance::InstanceId;
+use crate::domain::names::AccountName;
 use crate::domain::operation::{Kind, Operation, Place, State, StateName, Transition};
 use crate::domain::reason::Reason;
 use crate::domain::spec::InstanceSpec;
 use crate::metrics::Metrics;
 use crate::policy::Grant;
 use crate::random::Random;
-use crate::store::{Admission, NewOperation, SealedBody, Store, StoreError};
+use crate::store::{Admission, Brake, NewOperation, SealedBody, Store, StoreError};
 use capacity::Capacity;
 use driver::Due;
 use machine::Timings;
@@ -100,6 +103,16 @@ pub enum OperationError {
     /// The operation has come to an end already, or is no launch.
     #[error("the operation cannot be cancelled: it is {}; give machines back with TerminateInstances", .0.as_str())]
     CannotCancel(StateName),
+    /// The cloud launched more machines than an operation of the account asked for.
+    #[error(
+        "new launches on the account {account} are stopped, for {}: {reason}; the operator of the \
+         gateway looks at what the cloud did and releases that operation", operation.resource_name()
+    )]
+    Braked {
+        account: AccountName,
+        operation: OperationId,
+        reason: String,
+    },
     /// As many operations as allowed are open.
     #[error("too many operations are open")]
     TooMany,
@@ -122,7 +135,7 @@ impl OperationError {
             Self::NotFound => Reason::OperationNotFound,
             Self::CursorAhead(_) | Self::MixedInstances => Reason::InvalidParameter,
             Self::InstanceNotFound(_) => Reason::ResourceNotFound,
-            Self::CannotCancel(_) => Reason::PreconditionFailed,
+            Self::CannotCancel(_) | Self::Braked { .. } => Reason::PreconditionFailed,
             Self::RequestIdReused(_) => Reason::RequestIdReused,
             Self::TooMany | Self::Store(StoreError::Busy) => Reason::Overloaded,
             Self::Body(_)
@@ -152,6 +165,8 @@ struct Inner {
     /// What is known to be sold out.
     capacity: Mutex<Capacity>,
     steps: Arc<Semaphore>,
+    /// The accounts on which nothing new is launched; none before the journal was asked.
+    brakes: Mutex<Option<Vec<Brake>>>,
     /// Until when the leases last renewed are valid.
     leased_until: Mutex<UtcDateTime>,
     tasks: TaskTracker,
@@ -174,6 +189,7 @@ impl Operations {
         } = rooms;
         let inner = Arc::new(Inner {
             steps: Arc::new(Semaphore::new(settings.concurrent_steps_max)),
+            brakes: Mutex::new(None),
             leased_until: Mutex::new(clock.now()),
             settings,
             store,
@@ -221,7 +237,11 @@ impl Operations {
             let body = body::run_instances(&spec, operation.id, alternative)?;
             bodies.push(SealedBody::new(body));
         }
-        self.begin(operation, bodies, fingerprint).await
+        if let Some(brake) = self.0.brake(grant.account()) {
+            return Err(brake);
+        }
+        self.begin(operation, bodies, fingerprint, grant.decision())
+            .await
     }
 
     /// Makes an operation durable and follows it; or the one that its request_id has.
@@ -230,6 +250,7 @@ impl Operations {
         operation: Operation,
         bodies: Vec<SealedBody>,
         request_hash: [u8; 32],
+        decision: Decision,
     ) -> Result<Watch, OperationError> {
         let inner = &self.0;
         if inner.stop.is_cancelled() {
@@ -241,6 +262,7 @@ impl Operations {
         let new = NewOperation {
             request_hash,
             bodies,
+            decision,
             now: operation.create_time,
             operation,
             owner: inner.owner.clone(),

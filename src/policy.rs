@@ -1,5 +1,6 @@
 //! What a caller may do: a wish becomes a [`Grant`], or a [`Denial`] that names the rule.
 
+use crate::domain::decision::Decision;
 use crate::domain::ids::{OrganizationId, Principal};
 use crate::domain::instance::OwnedInstances;
 use crate::domain::names::AccountName;
@@ -20,6 +21,9 @@ pub struct Organization {
 pub struct Policy {
     organizations: BTreeMap<OrganizationId, Organization>,
 }
+
+/// The rule that decides about an account.
+const ACCOUNT_OF_OWN_ORGANIZATION: &str = "account-of-own-organization";
 
 /// A wish that policy allowed. Only [`Policy::authorize`] makes one, so whoever holds it need not
 /// ask again.
@@ -110,7 +114,7 @@ impl Policy {
         let own = organization.accounts.iter().map(AccountName::as_str);
         let own: Vec<&str> = own.collect();
         Err(Denial {
-            rule: "account-of-own-organization",
+            rule: ACCOUNT_OF_OWN_ORGANIZATION,
             message: format!(
                 "{account} is not an account of the organisation {name}; it has: {}",
                 own.join(", ")
@@ -119,7 +123,21 @@ impl Policy {
     }
 }
 
+/// Which policy decides, and by which rule: it has only one that allows.
+fn decision() -> Decision {
+    Decision {
+        policy: "organizations".to_owned(),
+        rule: ACCOUNT_OF_OWN_ORGANIZATION.to_owned(),
+    }
+}
+
 impl TerminationGrant {
+    /// Why it was given.
+    #[must_use]
+    pub fn decision(&self) -> Decision {
+        decision()
+    }
+
     /// Who it was given to.
     #[must_use]
     pub fn principal(&self) -> &Principal {
@@ -134,6 +152,12 @@ impl TerminationGrant {
 }
 
 impl Grant {
+    /// Why it was given.
+    #[must_use]
+    pub fn decision(&self) -> Decision {
+        decision()
+    }
+
     /// Who it was given to.
     #[must_use]
     pub fn principal(&self) -> &Principal {

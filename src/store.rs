@@ -1,8 +1,11 @@
 //! The journal: every operation, durable before anything acts on it, in SQLite or PostgreSQL
 //! behind one struct and one SQL text.
 
+mod audit;
 mod budget;
+mod care;
 mod database;
+mod desk;
 mod engine;
 mod error;
 mod group;
@@ -17,11 +20,14 @@ mod sql;
 mod writer;
 
 pub use budget::{Budgets, Taken};
+pub use care::{Brake, Release};
+pub use desk::{Asked, Desk, Filter, Record};
 pub use error::{Cause, StoreError};
 pub use model::{Call, Commit, Model, Moment, Now, Weather};
 pub use orders::{Order, Verb};
 pub use owners::Owner;
 
+use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::instance::InstanceId;
 use crate::domain::operation::{Lease, Operation, StateName};
@@ -84,6 +90,8 @@ pub struct NewOperation {
     pub request_hash: [u8; 32],
     /// What will be sent to the cloud, every time: one for each place that it may be launched in.
     pub bodies: Vec<SealedBody>,
+    /// Why it was allowed, for the audit.
+    pub decision: Decision,
     /// The replica that will step it.
     pub owner: String,
     pub now: UtcDateTime,
@@ -362,6 +370,45 @@ impl Store {
     /// What writing may tell.
     pub async fn fulfilled(&self, operation: OperationId, verb: Verb) -> Result<(), StoreError> {
         either!(self, engine => engine.fulfilled(operation, verb).await)
+    }
+
+    /// The accounts on which nothing new is launched.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn brakes(&self) -> Result<Vec<Brake>, StoreError> {
+        either!(self, engine => engine.brakes().await)
+    }
+
+    /// What a person wants to go on, oldest first, up to 100.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn releases(&self) -> Result<Vec<Release>, StoreError> {
+        either!(self, engine => engine.releases().await)
+    }
+
+    /// Takes over an operation that a person wants to go on, with a row in the audit. One that does
+    /// not wait for a person is not taken over: its crashes are forgotten, and its release is done.
+    ///
+    /// # Errors
+    /// What writing may tell.
+    pub async fn take_released(
+        &self,
+        release: &Release,
+        owner: &str,
+        now: UtcDateTime,
+        ttl: Duration,
+    ) -> Result<Option<Claimed>, StoreError> {
+        either!(self, engine => engine.take_released(release, owner, now, ttl).await)
+    }
+
+    /// The operation goes on: forgets its release, and lifts the brake that it is the cause of.
+    ///
+    /// # Errors
+    /// What writing may tell.
+    pub async fn finish_release(&self, id: OperationId) -> Result<(), StoreError> {
+        either!(self, engine => engine.finish_release(id).await)
     }
 
     /// How many operations are in each state that has any.

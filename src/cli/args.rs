@@ -1,6 +1,9 @@
 //! The arguments of each command, and the pages of help that explain them.
 
 use crate::client::Format;
+use crate::domain::ids::{OperationId, OrganizationId};
+use crate::domain::names::AccountName;
+use crate::domain::operation::StateName;
 use crate::simulator::Speed;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -30,6 +33,9 @@ pub(super) enum Command {
     Demo(DemoArgs),
     Run(Box<RunArgs>),
     Watch(WatchArgs),
+    /// Lists, shows, releases and exports operations, in the journal itself
+    #[command(subcommand)]
+    Operations(OperationsCommand),
     /// Checks a configuration file, or prints the defaults
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -243,6 +249,124 @@ impl OutputArgs {
             OutputFormat::Json => Format::Json,
         }
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum OperationsCommand {
+    List(ListArgs),
+    Show(ShowArgs),
+    Release(ReleaseArgs),
+    /// Prints everything that the journal knows, one JSON object a line
+    ///
+    /// Each line is {"kind": "operation" | "attempt" | "audit", "value": ...}: the newest operation first, each with
+    /// its attempts and its audit after it. Bodies, which may hold secrets, are not in it. A gateway may run meanwhile.
+    #[command(after_help = "\
+Examples:
+  cvm-gateway operations export > journal.jsonl
+
+Exit codes:
+  0 done   66 no such file or journal   69 the journal cannot be reached   74 cannot write to stdout
+  78 wrong configuration, or a journal of another version")]
+    Export {
+        /// The configuration file of the gateway
+        #[arg(long, value_name = "FILE", default_value = "cvm-gateway.toml")]
+        config: PathBuf,
+    },
+}
+
+/// Lists operations of all organisations, newest first
+///
+/// Reads the journal; a gateway may run meanwhile.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cvm-gateway operations list --state NEEDS_OPERATOR
+  cvm-gateway operations list --parked             what too many processes died with
+  cvm-gateway operations list --organization development --limit 1000 --json
+
+Exit codes:
+  0 done   64 wrong option   66 no such file or journal   69 the journal cannot be reached
+  74 cannot write to stdout   78 wrong configuration, or a journal of another version")]
+pub(super) struct ListArgs {
+    /// The configuration file of the gateway
+    #[arg(long, value_name = "FILE", default_value = "cvm-gateway.toml")]
+    pub(super) config: PathBuf,
+    /// Only in this state; may be repeated
+    #[arg(long = "state", value_name = "STATE", value_parser = state)]
+    pub(super) states: Vec<StateName>,
+    /// Only of this organisation
+    #[arg(long, value_name = "NAME", value_parser = OrganizationId::parse)]
+    pub(super) organization: Option<OrganizationId>,
+    /// Only of this account
+    #[arg(long, value_name = "NAME", value_parser = AccountName::parse)]
+    pub(super) account: Option<AccountName>,
+    /// Only those that were parked because processes died with them, also what cannot be read
+    #[arg(long)]
+    pub(super) parked: bool,
+    /// How many at most
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(super) limit: u32,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Shows everything that the journal knows of an operation, as JSON
+///
+/// Its state, attempts, instances, crashes, lease and audit; never its body, which may hold secrets.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cvm-gateway operations show operations/0198c0de-0000-7000-8000-000000000001
+
+Exit codes:
+  0 done   64 wrong option   65 no such operation   66 no such file or journal
+  69 the journal cannot be reached   74 cannot write to stdout
+  78 wrong configuration, or a journal of another version")]
+pub(super) struct ShowArgs {
+    /// The operation's name
+    #[arg(value_name = "NAME", value_parser = OperationId::parse_name)]
+    pub(super) name: OperationId,
+    /// The configuration file of the gateway
+    #[arg(long, value_name = "FILE", default_value = "cvm-gateway.toml")]
+    pub(super) config: PathBuf,
+}
+
+/// Lets an operation go on that waits for a person, or is parked
+///
+/// Look first at what the cloud has: `operations show` names what the gateway knows. The operation then goes on from that:
+/// its machines are followed, what is in doubt is looked for, what certainly was not launched is launched. New launches on
+/// its account are no longer stopped for its sake. A running gateway takes it up within a third of a lease.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cvm-gateway operations release operations/0198c0de-0000-7000-8000-000000000001 \\
+      --by alice --reason 'returned the surplus machine by hand'
+
+Exit codes:
+  0 written down   64 wrong option   65 no such operation, or it waits for nobody
+  66 no such file or journal   69 the journal cannot be reached   73 the journal's disk is full
+  78 wrong configuration, or a journal of another version")]
+pub(super) struct ReleaseArgs {
+    /// The operation's name
+    #[arg(value_name = "NAME", value_parser = OperationId::parse_name)]
+    pub(super) name: OperationId,
+    /// Who decides so, for the audit
+    #[arg(long, value_name = "PERSON")]
+    pub(super) by: String,
+    /// Why, for the audit and the caller
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: String,
+    /// The configuration file of the gateway
+    #[arg(long, value_name = "FILE", default_value = "cvm-gateway.toml")]
+    pub(super) config: PathBuf,
+}
+
+fn state(name: &str) -> Result<StateName, String> {
+    StateName::parse(name).ok_or_else(|| {
+        let names: Vec<_> = StateName::ALL.map(StateName::as_str).to_vec();
+        format!("a state is one of {}", names.join(", "))
+    })
 }
 
 #[derive(Debug, Subcommand)]

@@ -22,6 +22,12 @@ pub(super) enum CliError {
     Client(#[from] ClientError),
     #[error(transparent)]
     Demo(#[from] DemoError),
+    #[error(transparent)]
+    Journal(#[from] StoreError),
+    #[error("the journal has no {0}; see `cvm-gateway operations list`")]
+    NoOperation(String),
+    #[error("{name} waits for nobody: it is {state}")]
+    NotWaiting { name: String, state: String },
     #[error("cannot make a temporary folder; name a place for it with TMPDIR")]
     Folder(#[source] io::Error),
     #[error("cannot read {}", path.display())]
@@ -74,6 +80,8 @@ impl CliError {
             Self::Gateway(error) => of_gateway(error),
             Self::Client(error) => error.exit(),
             Self::Demo(error) => of_demo(error),
+            Self::Journal(error) => of_journal(error),
+            Self::NoOperation(_) | Self::NotWaiting { .. } => Exit::Data,
             Self::Folder(_) => Exit::CannotCreate,
             Self::Catalog { .. } | Self::Request { .. } => Exit::Data,
             Self::Listen { source, .. } => of_port(source),
@@ -120,11 +128,13 @@ fn of_journal(error: &StoreError) -> Exit {
         | StoreError::Unavailable { .. }
         | StoreError::Locked { .. } => Exit::Unavailable,
         StoreError::Full { .. } | StoreError::File { .. } => Exit::CannotCreate,
+        StoreError::Missing { .. } => Exit::NoInput,
         StoreError::Fatal { .. } => Exit::Io,
         StoreError::Url { .. }
         | StoreError::NoDatabase { .. }
         | StoreError::Unsafe { .. }
-        | StoreError::Newer { .. } => Exit::Configuration,
+        | StoreError::Newer { .. }
+        | StoreError::Older { .. } => Exit::Configuration,
         StoreError::Refused { .. }
         | StoreError::Corrupt { .. }
         | StoreError::Migration { .. }

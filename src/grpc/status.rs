@@ -237,6 +237,7 @@ fn told(error: &OperationError) -> String {
         | OperationError::InstanceNotFound(_)
         | OperationError::MixedInstances
         | OperationError::CannotCancel(_)
+        | OperationError::Braked { .. }
         | OperationError::TooMany
         | OperationError::Stopping
         | OperationError::Body(_) => error.to_string(),

@@ -1,6 +1,7 @@
 //! Steps operations: asks the table what to do, does it, writes down what came back.
 
 use super::Inner;
+use super::care::BRAKED_INTERVAL;
 use super::machine::{self, CallEnd, Outcome, Step};
 use crate::chaos;
 use crate::cloud::Target;
@@ -118,6 +119,10 @@ impl Stepping {
             }
             Step::Rest => {
                 chaos::at!("driver.rest", inner.came_to_rest(operation));
+                return None;
+            }
+            Step::Begin if inner.must_wait(operation) => {
+                self.next = Next::Due(inner.clock.now() + BRAKED_INTERVAL);
                 return None;
             }
             // Its turn comes first: the attempt is signed as of the time that it is written down

@@ -75,6 +75,7 @@ impl Inner {
             | Outcome::LookUpFailed
             | Outcome::Exhausted
             | Outcome::Stuck { .. }
+            | Outcome::Released { .. }
             | Outcome::Observed(_)
             | Outcome::TimedOut => {}
         }

@@ -52,8 +52,10 @@ impl Inner {
 
     async fn keep(&self) -> Result<(), StoreError> {
         chaos::around!("lease.renew", self.renew(), else Err(StoreError::Busy))?;
+        self.read_brakes().await?;
         chaos::around!("lease.claim", self.claim_all(), else Err(StoreError::Busy))?;
-        chaos::around!("lease.orders", self.take_orders(), else Err(StoreError::Busy))
+        chaos::around!("lease.orders", self.take_orders(), else Err(StoreError::Busy))?;
+        self.release_all().await
     }
 
     /// Takes in what was ordered for operations in hand, perhaps at another replica.

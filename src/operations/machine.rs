@@ -111,6 +111,8 @@ pub enum Outcome {
     Exhausted,
     /// A program cannot go on; why.
     Stuck { why: String },
+    /// A person decided that a program goes on; who and why.
+    Released { by: String, why: String },
     /// What a poll showed.
     Observed(Vec<Observation>),
     /// The launch timeout passed.
@@ -179,11 +181,7 @@ pub fn apply(
     now: UtcDateTime,
     timings: &Timings,
 ) -> Result<Operation, Illegal> {
-    let change = Change {
-        operation: operation.clone(),
-        now,
-        timings,
-    };
+    let change = Change::of(operation, now, timings);
     match (&operation.state, outcome) {
         (State::Accepted | State::Reconciling(_), Outcome::Begun { epoch, alternative }) => {
             Ok(change.begin(epoch, alternative))
@@ -219,6 +217,7 @@ pub fn apply(
             | State::Terminating(_),
             Outcome::Stuck { why },
         ) => Ok(change.needs_operator(why)),
+        (State::NeedsOperator, Outcome::Released { by, why }) => Ok(change.release(&by, &why)),
         (State::Reconciling(_), Outcome::Exhausted) => Ok(change.exhausted()),
         (State::Launched, Outcome::Observed(observations)) => Ok(change.observe(&observations)),
         (State::Launched, Outcome::TimedOut) => Ok(change.time_out()),
@@ -301,6 +300,7 @@ impl Outcome {
             Self::LookUpFailed => "LookUpFailed",
             Self::Exhausted => "Exhausted",
             Self::Stuck { .. } => "Stuck",
+            Self::Released { .. } => "Released",
             Self::Observed(_) => "Observed",
             Self::TimedOut => "TimedOut",
         }
@@ -340,8 +340,7 @@ fn reconcile(
     now: UtcDateTime,
     timings: &Timings,
 ) -> Step {
-    let first = tries(operation).next();
-    if first.is_some_and(|first| now >= first.signed_at + timings.reconcile_timeout) {
+    if doubted_at(operation).is_some_and(|since| now >= since + timings.reconcile_timeout) {
         return Step::Escalate;
     }
     let unanswered = tries(operation).filter(|attempt| is_unanswered(attempt));
@@ -401,9 +400,21 @@ fn is_unanswered(attempt: &Attempt) -> bool {
 /// Empty look-ups after the quarantine that prove that nothing was launched.
 const PROOFS: u32 = 2;
 
+/// Since when a launch is in doubt: its first attempt in this place, or that a person released it.
+fn doubted_at(operation: &Operation) -> Option<UtcDateTime> {
+    let sent = tries(operation).next()?.signed_at;
+    let pairs = operation
+        .transitions
+        .iter()
+        .zip(operation.transitions.iter().skip(1));
+    let releases = pairs.filter(|(before, _)| before.state == StateName::NeedsOperator);
+    let released = releases.map(|(_, after)| after.time).max();
+    Some(released.map_or(sent, |released| released.max(sent)))
+}
+
 fn launched_at(operation: &Operation) -> UtcDateTime {
     let launched = |transition: &&Transition| transition.state == StateName::Launched;
-    let entered = operation.transitions.iter().find(launched);
+    let entered = operation.transitions.iter().rev().find(launched);
     entered.map_or(operation.create_time, |transition| transition.time)
 }
 

@@ -73,7 +73,8 @@ impl Operations {
         let operation = leaving(self.new_id(now), grant, request_id, host, timeout, now);
         let fingerprint = fingerprint(&instances.ids);
         let bodies = vec![SealedBody::new(Vec::new())];
-        self.begin(operation, bodies, fingerprint).await
+        self.begin(operation, bodies, fingerprint, grant.decision())
+            .await
     }
 
     /// Writes down that the caller no longer wants a launch, and gives the operation as it is.

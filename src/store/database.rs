@@ -26,9 +26,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Later than every id that is ever made.
-const LAST_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
-
 /// A database that is open. Clones share it.
 #[derive(Clone)]
 pub(in crate::store) struct Database {
@@ -240,7 +237,7 @@ impl Database {
             .filter(|state| filter.is_empty() || filter.contains(state))
             .collect();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let mut before = before.map_or_else(|| LAST_ID.to_owned(), |id| id.to_string());
+        let mut before = before.map_or_else(|| sql::LAST_ID.to_owned(), |id| id.to_string());
         let mut operations = Vec::new();
         // More than once only when rows cannot be read: one must not hide the others.
         while operations.len() < limit {

@@ -201,6 +201,17 @@ impl Target {
         }
     }
 
+    /// Refuses a file that is not there: only a gateway makes it.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`].
+    pub(in crate::store) fn must_exist(&self) -> Result<(), StoreError> {
+        match &self.place {
+            Place::File(path) if !path.exists() => Err(StoreError::Missing { path: path.clone() }),
+            Place::Memory | Place::File(_) | Place::Server => Ok(()),
+        }
+    }
+
     /// The one connection that writes.
     pub(in crate::store) fn writer_pool(&self, settings: &Settings) -> AnyPool {
         self.pool(AnyPoolOptions::new().max_connections(1), settings, "")

@@ -51,6 +51,14 @@ pub enum StoreError {
     #[error("the journal is closed")]
     Closed,
 
+    #[error("there is no journal at {}; name the configuration of the gateway with --config",
+        path.display())]
+    Missing { path: PathBuf },
+    #[error(
+        "the journal has schema {found}, which is older than this program; start the gateway once"
+    )]
+    Older { found: i64 },
+
     // The rest is told only by `Store::open`.
     #[error("the journal's url must be {rule}")]
     Url { rule: &'static str },

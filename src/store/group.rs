@@ -4,11 +4,12 @@ use crate::chaos;
 use crate::domain::ids::OperationId;
 use crate::domain::millis;
 use crate::domain::operation::{Attempt, Lease};
+use crate::store::care::Release;
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
 use crate::store::orders::{Order, Verb};
 use crate::store::row::{Admit, Admitted, Change};
-use crate::store::{Saved, owners, row, sql};
+use crate::store::{Saved, audit, care, owners, row, sql};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use std::collections::HashSet;
@@ -35,6 +36,14 @@ pub(in crate::store) enum Leasing {
         crashes: RangeInclusive<u32>,
         limit: i64,
     },
+    /// Gives what a claim gives, of the one operation.
+    TakeReleased {
+        release: Release,
+        owner: String,
+        now: i64,
+        ttl: i64,
+    },
+    FinishRelease(OperationId),
     /// Gives the `id`s of those that had crashed.
     Calm(Vec<Lease>),
     /// Gives the `id`s that are still the owner's.
@@ -45,11 +54,16 @@ pub(in crate::store) enum Leasing {
         ttl: i64,
     },
     /// Gives the `id`s.
-    Release { owner: String },
+    Release {
+        owner: String,
+    },
     /// Gives the `id`, unless it was ordered before.
     Order(Order),
     /// Gives the `id`s of the orders that are taken away.
-    Fulfilled { operation: OperationId, verb: Verb },
+    Fulfilled {
+        operation: OperationId,
+        verb: Verb,
+    },
     /// Only finds out whether the disk takes writes.
     Probe,
 }
@@ -226,6 +240,11 @@ async fn admit(
             inserted.insert(row::id(&row)?);
         }
     }
+    let new = rows
+        .iter()
+        .filter(|row| inserted.contains(&row.operation.id));
+    let entries: Vec<_> = new.map(|row| &row.audit).collect();
+    audit::write(connection, &entries).await?;
     let mut admitted = Vec::with_capacity(rows.len());
     for row in rows {
         admitted.push(if inserted.contains(&row.operation.id) {
@@ -311,6 +330,20 @@ async fn save_distinct(
         .flat_map(|(change, _)| &change.named)
         .collect();
     owners::write(connection, &named).await?;
+    let updated_now = || {
+        let changes = changes.iter().map(|(change, _)| *change);
+        changes.filter(|change| updated.contains(&change.id))
+    };
+    let cancelled: Vec<_> = updated_now()
+        .filter_map(|change| change.cancelled.as_ref())
+        .collect();
+    audit::write(connection, &cancelled).await?;
+    for change in updated_now() {
+        if let Some((account, reason)) = &change.brake {
+            let time = change.update_time;
+            care::write_brake(connection, (change.id, account), reason, time).await?;
+        }
+    }
     for (change, saved) in changes {
         if updated.contains(&change.id) || is_saved(connection, change).await? {
             **saved = Saved::Done;
@@ -406,16 +439,17 @@ async fn lease(
             now,
             ttl,
         } => renew(connection, dialect, owner, held, (*now, *ttl)).await,
-        Leasing::Calm(leases) => {
-            let mut calmed = Vec::new();
-            for lease in leases {
-                let calm = sqlx::query(sql::CALM)
-                    .bind(lease.operation.to_string())
-                    .bind(row::bigint(lease.epoch));
-                calmed.extend(calm.fetch_all(&mut *connection).await?);
-            }
-            Ok(calmed)
+        Leasing::TakeReleased {
+            release,
+            owner,
+            now,
+            ttl,
+        } => care::take_released(connection, dialect, (release, owner), (*now, *ttl)).await,
+        Leasing::FinishRelease(id) => {
+            care::finish_release(connection, *id).await?;
+            Ok(Vec::new())
         }
+        Leasing::Calm(leases) => calm(connection, leases).await,
         Leasing::Release { owner } => {
             let release = sqlx::query(sql::RELEASE).bind(owner.as_str());
             chaos::around!("store.release", release.fetch_all(connection), else Err(sqlx::Error::WorkerCrashed)).map_err(StoreError::from)
@@ -436,4 +470,15 @@ async fn lease(
         }
         Leasing::Probe => Ok(sqlx::query(sql::PROBE).fetch_all(connection).await?),
     }
+}
+
+async fn calm(connection: &mut AnyConnection, leases: &[Lease]) -> Result<Vec<AnyRow>, StoreError> {
+    let mut calmed = Vec::new();
+    for lease in leases {
+        let calm = sqlx::query(sql::CALM)
+            .bind(lease.operation.to_string())
+            .bind(row::bigint(lease.epoch));
+        calmed.extend(calm.fetch_all(&mut *connection).await?);
+    }
+    Ok(calmed)
 }

@@ -1,14 +1,18 @@
 //! The journal as plain rows in memory, under a weather of faults: for simulations, which need it
 //! fast, repeatable, and shared by replicas that crash. It keeps the contract of tests/it/store.rs.
 
+mod care;
+mod tables;
+
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::instance::InstanceId;
 use crate::domain::millis;
 use crate::domain::operation::{Attempt, Lease, Operation, StateName};
+use crate::store::care::{Brake, Release};
 use crate::store::error::StoreError;
 use crate::store::orders::{Order, Verb};
-use crate::store::owners::{Named, Owner};
-use crate::store::{Admission, Claimed, FIRST_EPOCH, NewOperation, Save, Saved, SealedBody};
+use crate::store::owners::Owner;
+use crate::store::{Admission, Claimed, NewOperation, Save, Saved, SealedBody};
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -33,6 +37,10 @@ pub enum Call {
     Save,
     Claim,
     Calm,
+    Brakes,
+    Releases,
+    TakeReleased,
+    FinishRelease,
     Renew,
     Release,
     Get,
@@ -85,6 +93,8 @@ struct Tables {
     attempts: BTreeMap<(OperationId, u32), Attempt>,
     instances: BTreeMap<InstanceId, Owner>,
     orders: BTreeMap<(OperationId, Verb), Order>,
+    brakes: BTreeMap<OperationId, Brake>,
+    releases: BTreeMap<OperationId, Release>,
     commits: Vec<Commit>,
 }
 
@@ -406,123 +416,6 @@ impl Model {
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Tables {
-    fn admit(&mut self, new: NewOperation, now: UtcDateTime) -> Result<Admission, StoreError> {
-        let operation = &new.operation;
-        let lease = Lease {
-            operation: operation.id,
-            epoch: FIRST_EPOCH,
-        };
-        let key = (operation.organization.clone(), operation.request_id.clone());
-        if let Some(row) = self.requests.get(&key).map(|id| self.operations.get(id)) {
-            return Ok(match row {
-                // From a try whose commit was in doubt.
-                Some(row) if row.operation.id == operation.id => Admission::New(lease),
-                Some(row) if row.request_hash == new.request_hash => {
-                    Admission::Replayed(row.operation.clone())
-                }
-                Some(row) => Admission::Conflict(row.operation.id),
-                None => Admission::Conflict(operation.id),
-            });
-        }
-        if self.operations.contains_key(&operation.id) {
-            let source = Arc::new(std::io::Error::other("the id is taken"));
-            return Err(StoreError::Refused { source });
-        }
-        self.commits.push(Commit {
-            at: now,
-            epoch: FIRST_EPOCH,
-            operation: operation.clone(),
-            bodies: new.bodies.clone(),
-        });
-        self.requests.insert(key, operation.id);
-        let row = Row {
-            request_hash: new.request_hash,
-            bodies: new.bodies,
-            owner: new.owner,
-            epoch: FIRST_EPOCH,
-            lease_until: later(now, new.lease),
-            operation: new.operation,
-            crashes: 0,
-        };
-        self.operations.insert(lease.operation, row);
-        Ok(Admission::New(lease))
-    }
-
-    fn save(&mut self, save: &Save, now: UtcDateTime) -> Saved {
-        let operation = &save.operation;
-        let Some(row) = self.operations.get_mut(&operation.id) else {
-            return Saved::LeaseLost;
-        };
-        if row.epoch != save.lease.epoch {
-            return Saved::LeaseLost;
-        }
-        if row.operation.sequence + 1 != operation.sequence {
-            // From a try whose commit was in doubt.
-            let same = row.operation == *operation;
-            return if same { Saved::Done } else { Saved::LeaseLost };
-        }
-        row.operation = operation.clone();
-        if operation.state.name() != StateName::NeedsOperator {
-            row.crashes = 0;
-        }
-        if operation.state.name().is_final() {
-            row.bodies.clear();
-        }
-        self.commits.push(Commit {
-            at: now,
-            epoch: row.epoch,
-            operation: operation.clone(),
-            bodies: Vec::new(),
-        });
-        if let Some(attempt) = operation.attempts.last().filter(|_| save.attempt) {
-            let key = (operation.id, attempt.number);
-            self.attempts.insert(key, attempt.clone());
-        }
-        for named in Named::all(operation) {
-            let owner = named.owner();
-            self.instances.entry(named.instance).or_insert(owner);
-        }
-        Saved::Done
-    }
-
-    fn claim(
-        &mut self,
-        owner: &str,
-        now: UtcDateTime,
-        ttl: Duration,
-        crashes: &RangeInclusive<u32>,
-        limit: u32,
-    ) -> Vec<Claimed> {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let free = self.operations.values_mut().filter(|row| {
-            row.lease_until <= millis::from_time(now)
-                && !row.operation.state.name().is_at_rest()
-                && crashes.contains(&row.crashed())
-        });
-        let mut due: Vec<&mut Row> = free.collect();
-        due.sort_by_key(|row| (row.lease_until, row.operation.id));
-        let claim = |row: &mut Row| {
-            owner.clone_into(&mut row.owner);
-            row.epoch += 1;
-            row.crashes = row.crashed();
-            row.lease_until = later(now, ttl);
-            let lease = Lease {
-                operation: row.operation.id,
-                epoch: row.epoch,
-            };
-            Claimed {
-                lease,
-                operation: row.operation.clone(),
-                crashes: row.crashes,
-            }
-        };
-        let mut claimed: Vec<_> = due.into_iter().take(limit).map(claim).collect();
-        claimed.sort_by_key(|claimed| claimed.lease.operation);
-        claimed
     }
 }
 

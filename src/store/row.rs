@@ -5,14 +5,16 @@ use crate::domain::instance::InstanceId;
 use crate::domain::millis;
 use crate::domain::names::{AccountName, Region};
 use crate::domain::operation::{Attempt, AttemptResult, Lease, Operation, StateName};
+use crate::store::audit::Entry;
 use crate::store::error::{Cause, StoreError};
 use crate::store::owners::{Named, Owner};
-use crate::store::{Claimed, NewOperation, Save, SealedBody};
+use crate::store::{Claimed, NewOperation, Save, SealedBody, care};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use std::sync::Arc;
+use time::UtcDateTime;
 
 const OPERATIONS: &str = "operations";
 const INSTANCES: &str = "instances";
@@ -27,13 +29,16 @@ pub(in crate::store) struct Admit {
     pub(in crate::store) owner: String,
     pub(in crate::store) now: i64,
     pub(in crate::store) lease: i64,
+    pub(in crate::store) audit: Entry,
 }
 
 impl Admit {
     pub(in crate::store) fn new(new: NewOperation) -> Result<Self, StoreError> {
+        let request_hash = hex::encode(new.request_hash);
         Ok(Self {
             document: document(&new.operation)?,
-            request_hash: hex::encode(new.request_hash),
+            audit: Entry::begun(&new.operation, &new.decision, request_hash.clone()),
+            request_hash,
             bodies: bodies(&new.bodies),
             now: millis::from_time(new.now),
             lease: bigint(new.lease.as_millis()),
@@ -65,6 +70,9 @@ pub(in crate::store) struct Change {
     pub(in crate::store) update_time: i64,
     pub(in crate::store) attempt: Option<Attempt>,
     pub(in crate::store) named: Vec<Named>,
+    pub(in crate::store) cancelled: Option<Entry>,
+    /// Why nothing new may be launched on the account.
+    pub(in crate::store) brake: Option<(AccountName, String)>,
 }
 
 impl Change {
@@ -79,6 +87,8 @@ impl Change {
             update_time: millis::from_time(operation.update_time),
             attempt: operation.attempts.last().filter(|_| save.attempt).cloned(),
             named: Named::all(operation),
+            cancelled: Entry::cancelled(operation),
+            brake: care::brake(operation).map(|reason| (operation.account.clone(), reason)),
         })
     }
 }
@@ -179,6 +189,20 @@ pub(in crate::store) fn owner(row: &AnyRow) -> Result<Owner, StoreError> {
     })
 }
 
+/// The account of a row.
+pub(in crate::store) fn account(row: &AnyRow) -> Result<AccountName, StoreError> {
+    let id = id(row)?;
+    AccountName::parse(column(row, "account", id)?)
+        .map_err(|error| corrupt("account", id, Arc::new(error)))
+}
+
+/// A time of a row.
+pub(in crate::store) fn time(row: &AnyRow, name: &'static str) -> Result<UtcDateTime, StoreError> {
+    let id = id(row)?;
+    let time: i64 = column(row, name, id)?;
+    millis::to_time(time).ok_or_else(|| corrupt(name, id, Arc::new(Unreadable::Time)))
+}
+
 /// The state and the number of a row of the counts.
 pub(in crate::store) fn count(row: &AnyRow) -> Result<(StateName, i64), StoreError> {
     let name: &str = row.try_get("state")?;
@@ -211,6 +235,8 @@ enum Unreadable {
     Base64,
     #[error("the document of another operation")]
     OtherId,
+    #[error("not a time")]
+    Time,
     #[error("not a state that this version knows")]
     State,
     #[error("not an order that this version knows")]

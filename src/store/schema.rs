@@ -6,7 +6,7 @@ use sqlx::{AnyConnection, SqlStr};
 use std::sync::Arc;
 
 /// Every migration, oldest first; a released one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (
         1,
         "operations",
@@ -37,7 +37,16 @@ const MIGRATIONS: [(i64, &str, &str); 6] = [
         "orders",
         include_str!("../../migrations/0006_orders.sql"),
     ),
+    (7, "audit", include_str!("../../migrations/0007_audit.sql")),
+    (
+        8,
+        "brakes",
+        include_str!("../../migrations/0008_brakes.sql"),
+    ),
 ];
+
+/// The version of the tables: the number of the last migration.
+pub(in crate::store) const LATEST: i64 = 8;
 
 /// Brings the tables up to date.
 ///

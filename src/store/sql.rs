@@ -2,11 +2,15 @@
 //! numbered `$1`, `$2` … before it is sent. Nothing but constants of this room ever becomes text.
 
 use crate::chaos;
+use crate::domain::operation::StateName;
 use crate::store::engine::Dialect;
 use sqlx::AssertSqlSafe;
 
 /// Most rows of one statement; a power of two.
 const ROWS_MAX_LOG2: u32 = 6;
+
+/// Rows of one page of the journal.
+const RECORDS: u32 = 500;
 
 /// States that the gateway has nothing to do for; the index `operations_by_lease` is over the
 /// others, and the engines use it only for this very text.
@@ -69,6 +73,44 @@ pub(in crate::store) const FULFILLED: &str = concat!(
     at_rest!(),
     ")) RETURNING operation_id AS id"
 );
+
+pub(in crate::store) const BRAKES: &str =
+    "SELECT operation_id AS id, account, reason FROM brakes ORDER BY time, operation_id";
+
+pub(in crate::store) const BRAKE: &str = "INSERT INTO brakes \
+     (operation_id, account, reason, time) VALUES ($1, $2, $3, $4) \
+     ON CONFLICT (operation_id) DO NOTHING";
+
+pub(in crate::store) const LIFT_BRAKE: &str = "DELETE FROM brakes WHERE operation_id = $1";
+
+pub(in crate::store) const RELEASES: &str = "SELECT operation_id AS id, principal, reason, time \
+     FROM releases ORDER BY time, operation_id LIMIT 100";
+
+pub(in crate::store) const FINISH_RELEASE: &str = "DELETE FROM releases WHERE operation_id = $1";
+
+pub(in crate::store) const FORGET_CRASHES: &str = concat!(
+    "UPDATE operations SET crashes = 0 WHERE id = $1 AND crashes > 0 AND state NOT IN ",
+    at_rest!()
+);
+
+/// Later than every id that is ever made.
+pub(in crate::store) const LAST_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+
+pub(in crate::store) const SCHEMA: &str = "SELECT MAX(version) FROM _sqlx_migrations";
+
+pub(in crate::store) const RECORD: &str = "SELECT id, organization, request_id, state, crashes, \
+     lease_owner, lease_epoch, lease_until, update_time, document FROM operations WHERE id = $1";
+
+pub(in crate::store) const ATTEMPTS: &str = "SELECT operation_id AS id, number, signed_at, epoch, \
+     result, detail, cloud_request_id FROM attempts WHERE operation_id = $1 ORDER BY number";
+
+pub(in crate::store) const AUDIT: &str = "SELECT operation_id AS id, time, action, organization, \
+     principal, account, region, request_hash, detail FROM audit WHERE operation_id = $1 \
+     ORDER BY time, action";
+
+pub(in crate::store) const ASK_RELEASE: &str = "INSERT INTO releases \
+     (operation_id, principal, reason, time) VALUES ($1, $2, $3, $4) \
+     ON CONFLICT (operation_id) DO NOTHING";
 
 pub(in crate::store) const PING: &str = "SELECT id FROM operations LIMIT 1";
 
@@ -141,6 +183,25 @@ pub(in crate::store) fn known(rows: usize) -> AssertSqlSafe<String> {
     ))
 }
 
+/// Adds rows to the audit, unless they are there.
+pub(in crate::store) fn audit(rows: usize) -> AssertSqlSafe<String> {
+    numbered(&format!(
+        "INSERT INTO audit (operation_id, time, action, organization, principal, account, region, \
+         request_hash, detail) VALUES {} ON CONFLICT (operation_id, time, action) DO NOTHING",
+        repeated("(?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    ))
+}
+
+/// Takes over an operation that waits for a person.
+pub(in crate::store) fn take_released(dialect: &Dialect) -> AssertSqlSafe<String> {
+    numbered(&format!(
+        "UPDATE operations SET lease_owner = ?, lease_epoch = lease_epoch + 1, \
+         lease_until = {} + ?, crashes = 0 WHERE id = ? AND state = 'NEEDS_OPERATOR' \
+         RETURNING id, lease_epoch, crashes, document",
+        dialect.now
+    ))
+}
+
 /// The crashes of a row, once it is claimed.
 const CRASHES: &str = "(crashes + CASE WHEN lease_until > 0 THEN 1 ELSE 0 END)";
 
@@ -173,6 +234,16 @@ pub(in crate::store) fn renew(dialect: &Dialect, rows: usize) -> AssertSqlSafe<S
     ))
 }
 
+/// A page of the journal, newest first.
+pub(in crate::store) fn records() -> AssertSqlSafe<String> {
+    numbered(&format!(
+        "SELECT id, organization, request_id, state, crashes, lease_owner, lease_epoch, \
+         lease_until, update_time, document FROM operations WHERE id < ? AND crashes >= ? \
+         AND (? = 1 OR organization = ?) AND state IN ({}) ORDER BY id DESC LIMIT {RECORDS}",
+        repeated("?", StateName::ALL.len())
+    ))
+}
+
 /// Cuts rows into pieces of few lengths, so that few texts exist and each stays prepared.
 pub(in crate::store) fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
@@ -199,7 +270,6 @@ fn numbered(text: &str) -> AssertSqlSafe<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::operation::StateName;
 
     #[test]
     fn at_rest_is_what_the_domain_says() {

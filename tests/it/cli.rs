@@ -118,6 +118,10 @@ fn every_command_has_a_page_to_work_from() {
         &["run"],
         &["watch"],
         &["config", "check"],
+        &["operations", "list"],
+        &["operations", "show"],
+        &["operations", "release"],
+        &["operations", "export"],
     ] {
         let output = run(&[command, &["--help"]].concat());
         let page = text(&output.stdout);

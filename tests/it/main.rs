@@ -10,6 +10,7 @@
 mod cli;
 mod cloud;
 mod contract;
+mod desk;
 mod doors;
 mod launch;
 mod lifecycle;

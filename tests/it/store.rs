@@ -3,16 +3,18 @@
 
 use crate::postgres;
 use cvm_gateway::clock::Clock;
+use cvm_gateway::domain::decision::Decision;
 use cvm_gateway::domain::ids::{OperationId, OrganizationId, RequestId};
 use cvm_gateway::domain::instance::{Instance, InstanceId};
 use cvm_gateway::domain::names::{AccountName, Region};
 use cvm_gateway::domain::operation::{
-    Attempt, AttemptResult, Kind, Lease, OnFailure, Operation, Reconciliation, State, StateName,
+    Attempt, AttemptResult, Cancellation, Kind, Lease, OnFailure, Operation, Reconciliation, State,
+    StateName,
 };
 use cvm_gateway::metrics::Metrics;
 use cvm_gateway::store::{
-    Admission, Claimed, Model, NewOperation, Order, Owner, Save, Saved, SealedBody, Settings,
-    Store, StoreError, Verb,
+    Admission, Claimed, Model, NewOperation, Order, Owner, Release, Save, Saved, SealedBody,
+    Settings, Store, StoreError, Verb,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::collections::HashSet;
@@ -72,6 +74,8 @@ contract_of_the_model! {
     claims_what_nobody_steps
     counts_crashes
     keeps_orders_until_they_are_fulfilled
+    stops_launches_and_lets_go_on
+    knows_its_requests_for_ever
     renews_what_is_held
     releases_at_once
     lists_newest_first
@@ -91,9 +95,12 @@ contract! {
     knows_whose_a_machine_is
     claims_what_nobody_steps
     counts_crashes
+    stops_launches_and_lets_go_on
+    knows_its_requests_for_ever
     renews_what_is_held
     releases_at_once
     lists_newest_first
+    writes_the_audit
     lists_around_a_row_that_cannot_be_read
     counts_by_state
     survives_being_reopened
@@ -446,6 +453,126 @@ async fn counts_crashes(journal: Journal) {
         let claimed = store.claim("c", NOW, HOUR, 2..=2, 10).await.unwrap();
         assert_eq!(claimed.len(), 1, "the process had it in hand when it died");
     }
+}
+
+/// More machines than asked for stop the account with the very snapshot; a person lets it go on.
+async fn stops_launches_and_lets_go_on(journal: Journal) {
+    let store = journal.open().await;
+    let accepted = operation("acme", "r-1");
+    let lease = admit(&store, &accepted).await;
+    let mut stuck = next(&accepted, State::NeedsOperator);
+    save(&store, lease, &stuck).await;
+    assert_eq!(store.brakes().await.unwrap(), [], "it named no machine");
+    stuck = next(&stuck, State::NeedsOperator);
+    let ids = ["ins-1", "ins-2"].map(|id| InstanceId::parse(id).unwrap());
+    stuck.instances = ids.into_iter().map(Instance::named).collect();
+    save(&store, lease, &stuck).await;
+    let brakes = store.brakes().await.unwrap();
+    assert_eq!(brakes.len(), 1);
+    assert_eq!(
+        (&brakes[0].account, brakes[0].operation),
+        (&accepted.account, accepted.id)
+    );
+    assert!(
+        brakes[0].reason.contains("2 instances where 1"),
+        "{brakes:?}"
+    );
+
+    let other = operation("acme", "r-2");
+    admit(&store, &other).await;
+    for id in [accepted.id, other.id] {
+        journal.release(id).await;
+    }
+    let releases = store.releases().await.unwrap();
+    assert_eq!(releases.len(), 2);
+    let mut taken = Vec::new();
+    for release in &releases {
+        taken.extend(store.take_released(release, "b", NOW, HOUR).await.unwrap());
+    }
+    assert_eq!(taken.len(), 1, "the other one waits for nobody");
+    assert_eq!(taken[0].operation, stuck);
+    assert_eq!(taken[0].lease.epoch, 2);
+    assert_eq!(store.releases().await.unwrap().len(), 1, "until it is done");
+    let launched = next(&stuck, State::Launched);
+    assert_eq!(save(&store, lease, &launched).await, Saved::LeaseLost);
+    assert_eq!(save(&store, taken[0].lease, &launched).await, Saved::Done);
+    store.finish_release(accepted.id).await.unwrap();
+    assert_eq!(store.releases().await.unwrap(), []);
+    assert_eq!(store.brakes().await.unwrap(), []);
+}
+
+/// The same request finds its operation when that has ended and its body is gone; another is a
+/// conflict as ever.
+async fn knows_its_requests_for_ever(journal: Journal) {
+    let store = journal.open().await;
+    let accepted = operation("acme", "r-1");
+    let lease = admit(&store, &accepted).await;
+    let failed = next(&accepted, State::Failed);
+    save(&store, lease, &failed).await;
+    assert_eq!(store.body(accepted.id, 0).await.unwrap(), None);
+    store.close().await;
+
+    let store = journal.open().await;
+    let mut again = new(&operation("acme", "r-1"));
+    again.now = NOW + 24 * 31 * HOUR;
+    assert_eq!(
+        store.admit(again.clone()).await.unwrap(),
+        Admission::Replayed(failed.clone())
+    );
+    let found = store.find(&accepted.organization, &accepted.request_id, &[0; 32]);
+    assert_eq!(found.await.unwrap(), Some(failed));
+    again.request_hash = [1; 32];
+    assert_eq!(
+        store.admit(again).await.unwrap(),
+        Admission::Conflict(accepted.id)
+    );
+    let found = store.find(&accepted.organization, &accepted.request_id, &[1; 32]);
+    assert_eq!(found.await.unwrap(), None);
+}
+
+async fn writes_the_audit(journal: Journal) {
+    let store = journal.open().await;
+    let accepted = operation("acme", "r-1");
+    let lease = admit(&store, &accepted).await;
+    store.admit(new(&operation("acme", "r-1"))).await.unwrap();
+    assert_eq!(
+        journal.audit().await,
+        [
+            "LAUNCH dev main 0000 {\"host\":\"cvm.tencentcloudapi.com\",\"policy\":\"p\",\"rule\":\"r\"}"
+        ]
+    );
+
+    let mut stuck = next(&accepted, State::NeedsOperator);
+    stuck.cancellation = Some(Cancellation {
+        principal: "ops".to_owned(),
+        time: NOW + HOUR,
+    });
+    save(&store, lease, &stuck).await;
+    journal.release(accepted.id).await;
+    let release = store.releases().await.unwrap().remove(0);
+    let taken = store
+        .take_released(&release, "b", NOW, HOUR)
+        .await
+        .unwrap()
+        .unwrap();
+    store
+        .take_released(&release, "c", NOW, HOUR)
+        .await
+        .unwrap()
+        .unwrap();
+    save(&store, taken.lease, &next(&stuck, State::Failed)).await;
+    let audit = journal.audit().await;
+    assert_eq!(audit.len(), 3, "each act once: {audit:?}");
+    assert_eq!(audit[1], "CANCEL ops main - {}");
+    assert_eq!(audit[2], "RELEASE alice main - {\"reason\":\"looked at\"}");
+
+    // What cannot be written down is not accepted.
+    let sql = "ALTER TABLE audit RENAME TO elsewhere";
+    journal.run(sql).await;
+    let refused = operation("acme", "r-2");
+    assert!(store.admit(new(&refused)).await.is_err());
+    let found = store.get(&refused.organization, refused.id).await;
+    assert_eq!(found.unwrap(), None);
 }
 
 async fn renews_what_is_held(journal: Journal) {
@@ -927,6 +1054,40 @@ impl Journal {
         found.unwrap().unwrap()
     }
 
+    /// A person wants it to go on.
+    async fn release(&self, id: OperationId) {
+        let release = Release {
+            operation: id,
+            principal: "alice".to_owned(),
+            reason: "looked at".to_owned(),
+            time: NOW + 2 * HOUR,
+        };
+        if let Some(model) = &self.model {
+            return model.release_by_hand(release);
+        }
+        let time = (release.time - UtcDateTime::UNIX_EPOCH).whole_milliseconds();
+        self.run(&format!(
+            "INSERT INTO releases (operation_id, principal, reason, time) \
+             VALUES ('{id}', '{}', '{}', {time})",
+            release.principal, release.reason
+        ))
+        .await;
+    }
+
+    async fn audit(&self) -> Vec<String> {
+        let sql =
+            "SELECT action, principal, account, request_hash, detail FROM audit ORDER BY time";
+        let rows = sqlx::query(sql).fetch_all(&mut self.connect().await).await;
+        let line = |row: &sqlx::any::AnyRow| {
+            let [action, principal, account, detail] =
+                [0, 1, 2, 4].map(|i| row.get::<String, _>(i));
+            let hash: Option<String> = row.get(3);
+            let hash = hash.map_or("-".to_owned(), |hash| hash[..4].to_owned());
+            format!("{action} {principal} {account} {hash} {detail}")
+        };
+        rows.unwrap().iter().map(line).collect()
+    }
+
     async fn attempts(&self) -> Vec<String> {
         if let Some(model) = &self.model {
             return model.attempts().iter().map(modelled_attempt).collect();
@@ -1025,6 +1186,10 @@ fn new(operation: &Operation) -> NewOperation {
     NewOperation {
         operation: operation.clone(),
         request_hash: [0; 32],
+        decision: Decision {
+            policy: "p".to_owned(),
+            rule: "r".to_owned(),
+        },
         bodies: vec![
             SealedBody::new(b"{\"Password\":\"hunter2\"}\0\xff".to_vec()),
             SealedBody::new(b"{}".to_vec()),

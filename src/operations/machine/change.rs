@@ -5,8 +5,8 @@ use crate::chaos;
 use crate::domain::instance::{Instance, InstanceDetail, InstanceId, InstanceState};
 use crate::domain::millis::since;
 use crate::domain::operation::{
-    Attempt, AttemptResult, Cancellation, Failure, OnFailure, Operation, Reconciliation, State,
-    TerminationEnd, Transition,
+    Attempt, AttemptResult, Cancellation, Failure, Kind, OnFailure, Operation, Reconciliation,
+    State, TerminationEnd, Transition,
 };
 use crate::domain::reason::Reason;
 use time::UtcDateTime;
@@ -16,6 +16,16 @@ pub(super) struct Change<'a> {
     pub(super) operation: Operation,
     pub(super) now: UtcDateTime,
     pub(super) timings: &'a Timings,
+}
+
+impl<'a> Change<'a> {
+    pub(super) fn of(operation: &Operation, now: UtcDateTime, timings: &'a Timings) -> Self {
+        Self {
+            operation: operation.clone(),
+            now,
+            timings,
+        }
+    }
 }
 
 impl Change<'_> {
@@ -338,6 +348,31 @@ impl Change<'_> {
     pub(super) fn needs_operator(self, message: String) -> Operation {
         let failure = launch_failure(Reason::NeedsOperator, message, &self.operation);
         self.end(State::NeedsOperator, failure)
+    }
+
+    /// A person decided that a program goes on, from what is known.
+    pub(super) fn release(mut self, by: &str, why: &str) -> Operation {
+        let note = format!("released by {by}: {why}");
+        self.operation.failure = None;
+        if self.operation.kind == Kind::Termination {
+            return self.give_back_all(TerminationEnd::Succeeded);
+        }
+        if !self.operation.instances.is_empty() {
+            if self.operation.cancellation.is_some() {
+                return self.give_back_all(TerminationEnd::Cancelled);
+            }
+            return self.enter(State::Launched, note);
+        }
+        if tries(&self.operation).any(is_unanswered) {
+            let doubt = Reconciliation {
+                next_look_up: self.now,
+                empty_look_ups: 0,
+                proofs: 0,
+                refusal: None,
+            };
+            return self.enter(State::Reconciling(doubt), note);
+        }
+        self.enter(State::Accepted, note)
     }
 
     pub(super) fn fail(self, failure: Failure) -> Operation {

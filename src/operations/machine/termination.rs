@@ -64,6 +64,7 @@ pub(super) fn apply(
         | Outcome::LookUpFailed
         | Outcome::Exhausted
         | Outcome::Stuck { .. }
+        | Outcome::Released { .. }
         | Outcome::Cancelled(_) => Err(illegal(&change.operation, &outcome)),
     }
 }

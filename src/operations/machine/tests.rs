@@ -692,3 +692,52 @@ proptest! {
         }
     }
 }
+
+/// What a person releases goes on from what is known, and its waits begin anew.
+#[test]
+fn what_a_person_releases_goes_on() {
+    let released = |operation: &Operation, now| {
+        let outcome = Outcome::Released {
+            by: "alice".to_owned(),
+            why: "looked at".to_owned(),
+        };
+        apply(operation, outcome, now, &TIMINGS)
+    };
+    let stuck = |operation: &Operation, now| {
+        let why = "parked".to_owned();
+        apply(operation, Outcome::Stuck { why }, now, &TIMINGS).unwrap()
+    };
+    let late = START + secs(86_400);
+
+    let unsent = released(&stuck(&accepted(1), START), late).unwrap();
+    assert_eq!((&unsent.state, &unsent.failure), (&State::Accepted, &None));
+    let note = &unsent.transitions.last().unwrap().note;
+    assert_eq!(note, "released by alice: looked at");
+    assert_eq!(next(&unsent, 1, late, &TIMINGS), Step::Begin);
+    assert!(released(&accepted(1), late).is_err(), "it waits for nobody");
+
+    let begun = Outcome::Begun {
+        epoch: 1,
+        alternative: 0,
+    };
+    let sent = apply(&accepted(1), begun, START, &TIMINGS).unwrap();
+    let doubt = released(&stuck(&sent, START), late).unwrap();
+    assert_eq!(doubt.state.name(), StateName::Reconciling);
+    assert_eq!(
+        next(&doubt, 2, late, &TIMINGS),
+        Step::LookUp,
+        "and is not escalated at once"
+    );
+    let hour = late + TIMINGS.reconcile_timeout;
+    assert_eq!(next(&doubt, 2, hour, &TIMINGS), Step::Escalate);
+
+    let accepted_by_the_cloud = Outcome::Accepted {
+        instances: vec![id(1)],
+        cloud_request_id: "q".to_owned(),
+    };
+    let launched = apply(&sent, accepted_by_the_cloud, START, &TIMINGS).unwrap();
+    let again = released(&stuck(&launched, START), late).unwrap();
+    assert_eq!(again.state, State::Launched);
+    let until = late + TIMINGS.launch_timeout;
+    assert_eq!(next(&again, 2, late, &TIMINGS), Step::Poll(until));
+}

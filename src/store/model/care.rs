@@ -1,0 +1,82 @@
+//! What a person must see to, as the model keeps it.
+
+use super::{Call, Model, Tables, later};
+use crate::domain::ids::OperationId;
+use crate::domain::operation::{Lease, StateName};
+use crate::store::Claimed;
+use crate::store::care::{Brake, Release};
+use crate::store::error::StoreError;
+use std::time::Duration;
+use time::UtcDateTime;
+
+impl Model {
+    /// A person wants an operation to go on.
+    pub fn release_by_hand(&self, release: Release) {
+        self.lock().releases.insert(release.operation, release);
+    }
+
+    pub(in crate::store) async fn brakes(&self) -> Result<Vec<Brake>, StoreError> {
+        self.run(Call::Brakes, |tables, _| {
+            Ok(tables.brakes.values().cloned().collect())
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn releases(&self) -> Result<Vec<Release>, StoreError> {
+        self.run(Call::Releases, |tables, _| {
+            Ok(tables.releases.values().cloned().collect())
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn take_released(
+        &self,
+        release: &Release,
+        owner: &str,
+        _now: UtcDateTime,
+        ttl: Duration,
+    ) -> Result<Option<Claimed>, StoreError> {
+        self.run(Call::TakeReleased, |tables, now| {
+            Ok(tables.take_released(release.operation, owner, now, ttl))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn finish_release(&self, id: OperationId) -> Result<(), StoreError> {
+        self.run(Call::FinishRelease, |tables, _| {
+            tables.releases.remove(&id);
+            tables.brakes.remove(&id);
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Tables {
+    fn take_released(
+        &mut self,
+        id: OperationId,
+        owner: &str,
+        now: UtcDateTime,
+        ttl: Duration,
+    ) -> Option<Claimed> {
+        let row = self.operations.get_mut(&id)?;
+        row.crashes = 0;
+        if row.operation.state.name() != StateName::NeedsOperator {
+            self.releases.remove(&id);
+            self.brakes.remove(&id);
+            return None;
+        }
+        owner.clone_into(&mut row.owner);
+        row.epoch += 1;
+        row.lease_until = later(now, ttl);
+        Some(Claimed {
+            lease: Lease {
+                operation: id,
+                epoch: row.epoch,
+            },
+            operation: row.operation.clone(),
+            crashes: 0,
+        })
+    }
+}

@@ -1,0 +1,191 @@
+//! What a person sees of the journal beside a running gateway, and can let go on.
+
+use crate::world::{World, client, config_text, get, run, wish};
+use cvm_gateway::clock::Clock;
+use cvm_gateway::config::Config;
+use cvm_gateway::gateway::Gateway;
+use cvm_gateway::pb::v1 as pb;
+use serde_json::Value;
+use sqlx::{AnyConnection, AssertSqlSafe, Connection};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+use tonic::Code;
+
+/// A gateway whose configuration is a file, for the commands.
+async fn gateway(world: &World) -> (Gateway, PathBuf) {
+    let path = world.folder.0.join("gateway.toml");
+    let endpoint = format!("http://{}", world.simulator.addr());
+    let text = config_text(&world.folder.0, &endpoint, "lease = \"3s\"");
+    std::fs::write(&path, text).unwrap();
+    let config = Config::load(&path).unwrap();
+    (Gateway::start(config, Clock::system()).await.unwrap(), path)
+}
+
+async fn change(world: &World, sql: &str) {
+    sqlx::any::install_default_drivers();
+    let url = format!("sqlite://{}/journal.db", world.folder.0.display());
+    let mut journal = AnyConnection::connect(&url).await.unwrap();
+    let sql = AssertSqlSafe(sql.to_owned());
+    sqlx::query(sql).execute(&mut journal).await.unwrap();
+}
+
+fn operations(config: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cvm-gateway"))
+        .arg("operations")
+        .args(arguments)
+        .arg("--config")
+        .arg(config)
+        .output()
+        .unwrap()
+}
+
+fn printed(config: &Path, arguments: &[&str]) -> String {
+    let output = operations(config, arguments);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn refused(config: &Path, arguments: &[&str], code: i32, expected: &str) {
+    let output = operations(config, arguments);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    assert!(said.contains(expected), "{arguments:?} says {said}");
+}
+
+/// Waits until `done` says so.
+async fn until(mut done: impl AsyncFnMut() -> bool) {
+    let clock = Clock::system();
+    for _ in 0..600 {
+        if done().await {
+            return;
+        }
+        clock.sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it does not come to pass");
+}
+
+/// Two launches, of which the one of that name is parked.
+fn lists(config: &Path, name: &str) {
+    let table = printed(config, &["list"]);
+    assert_eq!(table.lines().count(), 3, "{table}");
+    let table = printed(config, &["list", "--parked"]);
+    assert_eq!(table.lines().count(), 2, "{table}");
+    assert!(table.contains(name) && table.contains("parked after 3 crashes"));
+    let none = ["list", "--parked", "--json", "--account", "other"];
+    assert_eq!(printed(config, &none), "");
+    let some = [
+        "list",
+        "--json",
+        "--state",
+        "SUCCEEDED",
+        "--state",
+        "FAILED",
+        "--organization",
+        "development",
+        "--account",
+        "main",
+    ];
+    let listed: Value = serde_json::from_str(&printed(config, &some)).unwrap();
+    assert_eq!(listed["request_id"], "good");
+    assert_eq!(listed["operation"]["state"], "SUCCEEDED");
+}
+
+/// A launch that processes died with is parked, seen, and goes on once a person says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_sees_what_is_parked_and_releases_it() {
+    let world = World::new(2.0).await;
+    let (first, config) = gateway(&world).await;
+    let mut before = client(&first).await;
+    let launch = before.run_instances(wish("poison", 1)).await.unwrap();
+    launch.into_inner().message().await.unwrap().unwrap();
+    world.launched(1).await;
+    first.stop().await;
+    change(&world, "UPDATE operations SET crashes = 2, lease_until = 1").await;
+
+    let (second, _) = gateway(&world).await;
+    let mut after = client(&second).await;
+    let parked = run(&mut after, wish("poison", 1)).await;
+    assert_eq!(parked.last().state(), pb::OperationState::NeedsOperator);
+    let good = run(&mut after, wish("good", 1)).await;
+    good.end.unwrap();
+    let name = parked.last().name.as_str();
+
+    lists(&config, name);
+    let show = || -> Value { serde_json::from_str(&printed(&config, &["show", name])).unwrap() };
+    let shown = show();
+    assert_eq!(shown["crashes"], 3);
+    assert!(!shown["attempts"].as_array().unwrap().is_empty());
+    assert_eq!(shown["audit"][0]["action"], "LAUNCH");
+    assert_eq!(
+        shown["audit"][0]["detail"]["rule"],
+        "account-of-own-organization"
+    );
+    assert!(shown.get("body").is_none());
+
+    let release = ["release", name, "--by", "alice", "--reason", "mended"];
+    assert!(printed(&config, &release).contains("goes on"));
+    until(async || show()["state"] == "SUCCEEDED").await;
+    let audit = &show()["audit"][1];
+    assert_eq!(
+        (&audit["action"], &audit["principal"]),
+        (&"RELEASE".into(), &"alice".into())
+    );
+    let ended = run(&mut after, wish("poison", 1)).await;
+    let told = |transition: &pb::Transition| transition.note == "released by alice: mended";
+    assert!(ended.last().transitions.iter().any(told));
+    ended.end.unwrap();
+    assert_eq!(world.machines().await.len(), 2, "one for each launch");
+
+    refused(&config, &release, 65, "waits for nobody: it is SUCCEEDED");
+    let unknown = "operations/0198c0de-0000-7000-8000-000000000001";
+    refused(&config, &["show", unknown], 65, "the journal has no");
+    refused(&config, &["list", "--state", "DONE"], 64, "NEEDS_OPERATOR");
+    second.stop().await;
+
+    // Without a gateway, too.
+    let lines = printed(&config, &["export"]);
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let count = |kind: &str| lines.iter().filter(|line| line["kind"] == kind).count();
+    assert_eq!((count("operation"), count("audit")), (2, 3));
+    assert!(count("attempt") >= 2);
+    std::fs::remove_file(world.folder.0.join("journal.db")).unwrap();
+    refused(&config, &["list"], 66, "there is no journal at");
+}
+
+/// What any replica wrote down stops the account in each.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_account_launches_nothing_new() {
+    let world = World::new(100.0).await;
+    let (gateway, _) = gateway(&world).await;
+    let mut client = client(&gateway).await;
+    let first = run(&mut client, wish("first", 1)).await;
+    let name = first.last().name.clone();
+    first.end.unwrap();
+    let id = name.trim_start_matches("operations/");
+    let brake = format!("INSERT INTO brakes VALUES ('{id}', 'main', '2 where 1 was asked for', 0)");
+    change(&world, &brake).await;
+    let gauge = async || get(gateway.admin_addr(), "/metrics").await.1;
+    let stopped = "cvm_gateway_launches_stopped{account=\"main\"} 1";
+    until(async || gauge().await.contains(stopped)).await;
+
+    let refused = run(&mut client, wish("second", 1)).await.end.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    let told = refused.message();
+    assert!(
+        told.contains(&name) && told.contains("2 where 1 was asked for"),
+        "{told}"
+    );
+    let again = run(&mut client, wish("first", 1)).await;
+    again.end.unwrap();
+    assert_eq!(world.machines().await.len(), 1);
+
+    change(&world, "DELETE FROM brakes").await;
+    until(async || !gauge().await.contains("cvm_gateway_launches_stopped{")).await;
+    run(&mut client, wish("second", 1)).await.end.unwrap();
+    gateway.stop().await;
+}
