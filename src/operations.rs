@@ -11,6 +11,7 @@ mod poller;
 mod table;
 mod terminate;
 mod turns;
+mod waiters;
 mod watch;
 
 pub use watch::Watch;
@@ -44,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use turns::Turns;
+use waiters::Waiters;
 
 /// How launches are driven.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,6 +161,8 @@ struct Inner {
     /// Names this process in leases.
     owner: String,
     table: Table,
+    /// Who waits for what other replicas step.
+    waiters: Waiters,
     due: Due,
     turns: Turns,
     polled: Polled,
@@ -200,6 +204,7 @@ impl Operations {
             owner: random.uuid().to_string(),
             random,
             table: Table::default(),
+            waiters: Waiters::default(),
             due: Due::default(),
             turns: Turns::default(),
             polled: Polled::default(),
@@ -211,6 +216,7 @@ impl Operations {
         inner.tasks.spawn(Arc::clone(&inner).keep_leases());
         inner.tasks.spawn(Arc::clone(&inner).drive());
         inner.tasks.spawn(Arc::clone(&inner).poll());
+        inner.tasks.spawn(Arc::clone(&inner).hear_changes());
         Self(inner)
     }
 

@@ -4,6 +4,7 @@
 mod audit;
 mod budget;
 mod care;
+mod changes;
 mod database;
 mod desk;
 mod engine;
@@ -21,6 +22,7 @@ mod writer;
 
 pub use budget::{Budgets, Taken};
 pub use care::{Brake, Release};
+pub use changes::Changes;
 pub use desk::{Asked, Desk, Filter, Record};
 pub use error::{Cause, StoreError};
 pub use model::{Call, Commit, Model, Moment, Now, Weather};
@@ -425,6 +427,15 @@ impl Store {
     /// What reading and writing may tell.
     pub async fn ping(&self) -> Result<(), StoreError> {
         either!(self, engine => engine.ping().await)
+    }
+
+    /// What other replicas write, as they write it: makes fast what reading again makes true.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        match &self.0 {
+            Engine::Database(database) => Changes::of(database.server.clone()),
+            Engine::Model(_) => Changes::of(None),
+        }
     }
 
     /// Returns when the disk failed: what is durable is no longer known, and the process must end.

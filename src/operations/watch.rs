@@ -1,6 +1,7 @@
 //! Following one operation: always the newest snapshot, never an older one.
 
 use super::newest::Reader;
+use super::waiters::Waiting;
 use super::{Inner, OperationError};
 use crate::chaos;
 use crate::domain::ids::OperationId;
@@ -22,6 +23,8 @@ pub struct Watch {
     /// The sequence of the newest snapshot that was given out.
     seen: u64,
     cell: Option<Reader>,
+    /// Hears of what another process writes, if there is no cell.
+    waiting: Option<Waiting>,
     /// When the journal is read next, if there is no cell.
     refresh_at: UtcDateTime,
 }
@@ -35,6 +38,7 @@ impl Watch {
             operations,
             seen,
             cell,
+            waiting: None,
         }
     }
 
@@ -97,7 +101,14 @@ impl Watch {
             return Ok(());
         }
         // Nobody here steps it (any more): the journal tells, and whether somebody here does again.
-        self.operations.clock.sleep_until(self.refresh_at).await;
+        let waiting = self
+            .waiting
+            .get_or_insert_with(|| Waiting::for_change(&self.operations, self.newest.id));
+        tokio::select! {
+            biased;
+            () = waiting.changed() => {}
+            () = self.operations.clock.sleep_until(self.refresh_at) => {}
+        }
         self.cell = self.operations.table.subscribe(self.newest.id);
         let Operation {
             id, organization, ..

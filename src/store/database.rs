@@ -14,6 +14,7 @@ use crate::store::{
     Admission, Budgets, Claimed, Elapsed, FIRST_EPOCH, NewOperation, Save, Saved, SealedBody,
     Settings, opening, sql,
 };
+use secrecy::SecretString;
 use sqlx::AnyPool;
 use sqlx::any::AnyRow;
 use std::collections::HashSet;
@@ -31,6 +32,8 @@ use tokio_util::task::TaskTracker;
 pub(in crate::store) struct Database {
     pub(in crate::store) readers: AnyPool,
     pub(in crate::store) budgets: Option<Budgets>,
+    /// The URL, where other replicas may write, too.
+    pub(in crate::store) server: Option<SecretString>,
     queue: mpsc::Sender<Command>,
     healthy: Arc<AtomicBool>,
     fatal: watch::Receiver<Option<StoreError>>,
@@ -69,6 +72,7 @@ impl Database {
         tasks.spawn(writer.run(stop.clone()));
         tasks.close();
         Ok(Self {
+            server: opened.dialect.notifies.then(|| settings.url.clone()),
             readers: opened.readers,
             budgets: opened.budgets.map(Budgets),
             queue: sender,

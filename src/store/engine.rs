@@ -35,6 +35,8 @@ pub(in crate::store) struct Dialect {
     pub(in crate::store) skip_locked: &'static str,
     /// Whether the log of writes keeps what was deleted until [`truncate_log`].
     pub(in crate::store) log_is_ours: bool,
+    /// Whether other processes may write, and hear of what this one wrote.
+    pub(in crate::store) notifies: bool,
 }
 
 static SQLITE: Dialect = Dialect {
@@ -42,6 +44,7 @@ static SQLITE: Dialect = Dialect {
     now: "?",
     skip_locked: "",
     log_is_ours: true,
+    notifies: false,
 };
 
 static POSTGRES: Dialect = Dialect {
@@ -49,6 +52,7 @@ static POSTGRES: Dialect = Dialect {
     now: "(? * 0 + CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT))",
     skip_locked: "FOR UPDATE SKIP LOCKED",
     log_is_ours: false,
+    notifies: true,
 };
 
 /// A setting without which a commit can be lost.

@@ -9,7 +9,7 @@ use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
 use crate::store::orders::{Order, Verb};
 use crate::store::row::{Admit, Admitted, Change};
-use crate::store::{Saved, audit, care, owners, row, sql};
+use crate::store::{Saved, audit, care, changes, owners, row, sql};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use std::collections::HashSet;
@@ -185,9 +185,16 @@ impl Group {
         dialect: &Dialect,
     ) -> Result<Answers, StoreError> {
         let admits: Vec<&Admit> = self.admits.iter().map(|(row, _)| &**row).collect();
-        let changes: Vec<&Change> = self.saves.iter().flat_map(|(rows, _)| rows).collect();
+        let changed: Vec<&Change> = self.saves.iter().flat_map(|(rows, _)| rows).collect();
         let admits = admit(connection, dialect, &admits).await?;
-        let mut saved = save(connection, &changes).await?.into_iter();
+        let saved = save(connection, &changed).await?;
+        if dialect.notifies {
+            let done = changed.iter().zip(&saved);
+            let done = done.filter(|(_, saved)| **saved == Saved::Done);
+            let ids: Vec<_> = done.map(|(change, _)| change.id).collect();
+            changes::tell(connection, &ids).await?;
+        }
+        let mut saved = saved.into_iter();
         let saves = self
             .saves
             .iter()

@@ -17,6 +17,7 @@ mod lifecycle;
 mod limiter;
 mod log;
 mod metrics;
+mod notify;
 mod parking;
 mod postgres;
 mod python_sdk;
