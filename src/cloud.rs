@@ -139,6 +139,27 @@ pub struct CloudError {
     pub request_id: Option<String>,
 }
 
+impl CloudError {
+    /// Whether a read that names several instances may work without one of them: the cloud refuses
+    /// one, or its answer about one cannot be understood.
+    #[must_use]
+    pub fn blames_an_instance(&self) -> bool {
+        self.refuses_an_instance() || self.code == Fault::MalformedAnswer.as_str()
+    }
+
+    /// Whether the cloud says, to a read that names one instance, that it has none of that id.
+    #[must_use]
+    pub fn denies_the_instance(&self) -> bool {
+        let denied = [Reason::ResourceNotFound, Reason::InvalidParameter].contains(&self.reason);
+        denied && self.refuses_an_instance()
+    }
+
+    fn refuses_an_instance(&self) -> bool {
+        let blamed = self.fields.iter().any(|field| field == "InstanceIds");
+        blamed && self.effect == Effect::Definite
+    }
+}
+
 /// What can go wrong on the way to the cloud's verdict. The names are no codes of the cloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {

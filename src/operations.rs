@@ -52,8 +52,10 @@ use waiters::Waiters;
 pub struct Settings {
     /// The waits and bounds of the protocol.
     pub timings: Timings,
-    /// How often the states of starting machines are asked for.
+    /// The shortest time between two looks at the same starting machine, and between two rounds.
     pub poll_interval: Duration,
+    /// The longest time between two looks, as far as the account's read budget allows.
+    pub poll_interval_max: Duration,
     /// How long this process may step an operation without renewing its lease.
     pub lease: Duration,
     /// How many operations are stepped at the same time.

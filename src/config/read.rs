@@ -250,6 +250,12 @@ fn cloud_url(endpoint: &Endpoint, regions: &[Region]) -> String {
 
 fn operations(table: &mut Section<'_>, quarantine_min: Duration) -> operations::Settings {
     let second = Duration::from_secs(1);
+    let poll_interval = table.duration("poll_interval");
+    let poll_interval_max = if table.is_set("poll_interval_max") {
+        table.duration("poll_interval_max")
+    } else {
+        poll_interval.saturating_mul(5)
+    };
     operations::Settings {
         timings: Timings {
             attempt_life: table.duration_within("attempt_life", second..=ATTEMPT_LIFE_MAX),
@@ -266,7 +272,8 @@ fn operations(table: &mut Section<'_>, quarantine_min: Duration) -> operations::
             launch_timeout: table.duration("launch_timeout"),
             terminate_timeout: table.duration("terminate_timeout"),
         },
-        poll_interval: table.duration("poll_interval"),
+        poll_interval,
+        poll_interval_max: poll_interval_max.max(poll_interval),
         lease: table.duration("lease"),
         concurrent_steps_max: size(table.count("concurrent_steps_max", 1..=100_000)),
         open_operations_max: size(table.count("open_operations_max", 1..=10_000_000)),

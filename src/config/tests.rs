@@ -69,6 +69,7 @@ fn the_other_defaults_are_the_defaults() {
                 terminate_timeout: seconds(1800),
             },
             poll_interval: seconds(1),
+            poll_interval_max: seconds(5),
             lease: seconds(30),
             concurrent_steps_max: 64,
             open_operations_max: 100_000,

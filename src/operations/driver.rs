@@ -201,7 +201,7 @@ impl Drop for Stepping {
             }
             Next::Poller => {
                 inner.table.end_step(self.lease);
-                inner.polled.add(id, inner.clock.now());
+                inner.poll_later(id);
             }
             Next::LetGo => inner.table.let_go(self.lease),
         }
@@ -375,7 +375,7 @@ impl Inner {
     }
 
     /// Whether a step should look at an operation although nothing is due.
-    fn has_news(&self, id: OperationId) -> bool {
+    pub(super) fn has_news(&self, id: OperationId) -> bool {
         let held = self.table.get(id);
         held.is_some_and(|(_, operation)| self.table.cancellation(&operation).is_some())
     }

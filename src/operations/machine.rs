@@ -412,7 +412,8 @@ fn doubted_at(operation: &Operation) -> Option<UtcDateTime> {
     Some(released.map_or(sent, |released| released.max(sent)))
 }
 
-fn launched_at(operation: &Operation) -> UtcDateTime {
+/// When the cloud had accepted the launch, as the journal has it; before that, when it was asked for.
+pub fn launched_at(operation: &Operation) -> UtcDateTime {
     let launched = |transition: &&Transition| transition.state == StateName::Launched;
     let entered = operation.transitions.iter().rev().find(launched);
     entered.map_or(operation.create_time, |transition| transition.time)

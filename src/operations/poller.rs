@@ -1,83 +1,47 @@
-//! Asks the cloud how starting machines are: one round a tick for each account and region, 100
-//! machines a call, whoever launched them.
+//! Asks the cloud how starting machines are: when they are likely to come up, a hundred of one
+//! account and region a call, whoever launched them.
+
+mod ask;
+mod curve;
+mod queue;
 
 use super::Inner;
 use super::driver::target;
 use super::machine::{self, Observation, Outcome, Step};
 use crate::chaos;
-use crate::cloud::limiter::{Action, Class};
-use crate::cloud::{IDS_PER_CALL_MAX, Target, body};
+use crate::cloud::{Target, body};
 use crate::domain::ids::OperationId;
-use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
+use crate::domain::instance::{InstanceDetail, InstanceState};
 use crate::domain::millis::since;
-use crate::domain::operation::{Lease, Operation};
+use crate::domain::operation::{Lease, Operation, Place, State};
 use crate::store::Save;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use ask::Answers;
+pub(super) use queue::Polled;
+use queue::{Pace, Visit};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 use time::UtcDateTime;
-use tokio::sync::Notify;
 
-/// Which operations are polled, and when each was last seen.
-#[derive(Debug, Default)]
-pub(super) struct Polled {
-    last: Mutex<BTreeMap<OperationId, UtcDateTime>>,
-    /// Accounts and regions whose round is under way: a slow one delays no other.
-    busy: Mutex<HashSet<Target>>,
-    added: Notify,
-}
+/// How long the poller sleeps when nothing is polled; an addition wakes it earlier.
+const IDLE: Duration = Duration::from_secs(60);
+/// What share of the time that machines have been leaving for is waited before the next look: how
+/// long that takes is not learned.
+const LEAVING: u32 = 8;
 
-impl Polled {
-    /// To be polled from now on.
-    pub(super) fn add(&self, id: OperationId, now: UtcDateTime) {
-        self.lock().insert(id, now);
-        self.added.notify_one();
-    }
-
-    /// Not to be polled any more.
-    pub(super) fn remove(&self, id: OperationId) {
-        self.lock().remove(&id);
-    }
-
-    /// Whether it is polled. What it should be told then waits for the next round.
-    pub(super) fn is_polled(&self, id: OperationId) -> bool {
-        self.lock().contains_key(&id)
-    }
-
-    fn ids(&self) -> Vec<OperationId> {
-        self.lock().keys().copied().collect()
-    }
-
-    fn last_seen(&self, id: OperationId) -> Option<UtcDateTime> {
-        self.lock().get(&id).copied()
-    }
-
-    /// Whether the round of `target` may begin; then it is busy until [`Polled::done`].
-    fn begin(&self, target: &Target) -> bool {
-        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        busy.insert(target.clone())
-    }
-
-    fn done(&self, target: &Target) {
-        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        busy.remove(target);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<OperationId, UtcDateTime>> {
-        // Every change is a single call on the map, so a panic elsewhere cannot leave it half done.
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A round under way. However it ends, also by a defect, the next one can begin.
+/// A round under way. However it ends, also by a defect, its operations are polled again, unless
+/// somebody else has them by then.
 struct Busy {
     inner: Arc<Inner>,
-    target: Target,
+    target: Arc<Target>,
+    ids: Vec<OperationId>,
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.inner.polled.done(&self.target);
+        let Self { inner, target, ids } = self;
+        let at = inner.clock.now() + inner.settings.poll_interval;
+        inner.polled.done(target, ids, at);
     }
 }
 
@@ -85,64 +49,104 @@ impl Drop for Busy {
 type Held = (Lease, Arc<Operation>);
 
 impl Inner {
-    /// Begins the rounds of each tick, until the gateway stops. Sleeps while nothing is polled.
+    /// Begins the rounds when they are due, until the gateway stops.
     pub(super) async fn poll(self: Arc<Self>) {
         while !self.stop.is_cancelled() {
-            chaos::at!("poll.begin", self.begin_rounds(), else ());
-            let idle = self.polled.lock().is_empty();
+            let next = chaos::at!(
+                "poll.begin",
+                self.begin_rounds(),
+                else Some(self.clock.now() + self.settings.poll_interval)
+            );
+            let until = next.unwrap_or_else(|| self.clock.now() + IDLE);
             tokio::select! {
                 biased;
-                () = self.polled.added.notified(), if idle => {}
-                () = self.clock.sleep(self.settings.poll_interval), if !idle => {}
+                () = self.polled.changed.notified() => {}
+                () = self.clock.sleep_until(until) => {}
                 () = self.stop.cancelled() => {}
             }
         }
     }
 
-    fn begin_rounds(self: &Arc<Self>) {
-        let mut rounds: BTreeMap<Target, Vec<Held>> = BTreeMap::new();
-        for id in self.polled.ids() {
-            match self.table.get(id) {
-                Some(held) => rounds.entry(target(&held.1)).or_default().push(held),
-                None => self.polled.remove(id), // another process owns it
-            }
-        }
-        for (target, held) in rounds {
-            if self.polled.begin(&target) {
-                let held = self.hand_over(held);
-                let inner = Arc::clone(self);
-                let busy = Busy {
-                    inner: Arc::clone(self),
-                    target,
-                };
-                self.tasks
-                    .spawn(async move { inner.round(&busy.target, held).await });
-            }
+    /// Has the machines of an operation in hand looked at from now on.
+    pub(super) fn poll_later(&self, id: OperationId) {
+        if let Some((_, operation)) = self.table.get(id) {
+            let now = self.clock.now();
+            let visit = Visit {
+                due: now + self.wait(&operation, now),
+                last: now,
+                answered: false,
+                machines: machine::awaited(&operation).count(),
+            };
+            self.polled.add(id, target(&operation), visit);
         }
     }
 
+    /// How long to wait before the next look: as was learned, and within bounds.
+    fn wait(&self, operation: &Operation, now: UtcDateTime) -> Duration {
+        let pace = self.pace();
+        if matches!(operation.state, State::Terminating(_)) {
+            // At once at first: a machine may be gone soon, and then nothing tells that it left.
+            return (since(now, operation.update_time) / LEAVING).min(pace.longest);
+        }
+        let age = since(now, machine::launched_at(operation));
+        let machines = machine::awaited(operation).count();
+        let machines = u32::try_from(machines).unwrap_or(u32::MAX);
+        let wait = self.polled.curves().wait(place(operation), age, machines);
+        wait.min(pace.longest).max(pace.shortest)
+    }
+
+    fn pace(&self) -> Pace {
+        Pace {
+            shortest: self.settings.poll_interval,
+            longest: self.settings.poll_interval_max,
+        }
+    }
+
+    /// Begins what is due; when the next round is.
+    fn begin_rounds(self: &Arc<Self>) -> Option<UtcDateTime> {
+        let now = self.clock.now();
+        let (rounds, next) = self.polled.begin(now, self.pace());
+        for (target, ids) in rounds {
+            let busy = Busy {
+                inner: Arc::clone(self),
+                target,
+                ids,
+            };
+            self.tasks.spawn(async move {
+                let held = busy.inner.hand_over(&busy.ids);
+                busy.inner.round(&busy.target, held, now).await;
+            });
+        }
+        next
+    }
+
     /// Gives back to the driver what it has to do more with than to wait; the others are polled.
-    fn hand_over(&self, held: Vec<Held>) -> Vec<Held> {
+    fn hand_over(&self, ids: &[OperationId]) -> Vec<Held> {
         let (now, timings) = (self.clock.now(), &self.settings.timings);
-        let is_polled = |(lease, operation): &Held| {
-            let step = machine::next(operation, lease.epoch, now, timings);
-            matches!(step, Step::Poll(_)) && self.table.cancellation(operation).is_none()
-        };
-        let (polled, driven): (Vec<_>, Vec<_>) = held.into_iter().partition(is_polled);
-        for (lease, _) in driven {
-            self.polled.remove(lease.operation);
-            self.due.push(now, lease.operation);
+        let mut polled = Vec::new();
+        for id in ids {
+            let Some((lease, operation)) = self.table.get(*id) else {
+                self.polled.remove(*id); // another process owns it
+                continue;
+            };
+            let step = machine::next(&operation, lease.epoch, now, timings);
+            if matches!(step, Step::Poll(_)) && self.table.cancellation(&operation).is_none() {
+                polled.push((lease, operation));
+            } else {
+                self.polled.remove(*id);
+                self.due.push(now, *id);
+            }
         }
         polled
     }
 
-    /// Asks for every machine of one account and region, and writes down what changed.
-    async fn round(self: &Arc<Self>, target: &Target, held: Vec<Held>) {
-        let ids: Vec<InstanceId> = held
+    /// Asks for the machines of one account and region, and writes down what changed.
+    async fn round(self: &Arc<Self>, target: &Arc<Target>, held: Vec<Held>, started: UtcDateTime) {
+        let awaited = held
             .iter()
-            .flat_map(|(_, operation)| machine::awaited(operation).cloned())
-            .collect();
-        let states = chaos::around!("poll.states", self.states(target, &ids), else HashMap::new());
+            .flat_map(|(_, operation)| machine::awaited(operation).cloned());
+        let asked = self.states(target, awaited.collect());
+        let states = chaos::around!("poll.states", asked, else Answers::new());
         let ended = held.iter().flat_map(|(_, operation)| {
             machine::awaited(operation).filter(|id| {
                 let state = states.get(*id).and_then(Option::as_ref);
@@ -150,24 +154,59 @@ impl Inner {
             })
         });
         let ended: Vec<_> = ended.cloned().collect();
-        let details = self.details(target, &ended).await;
-        let mut saves = Vec::new();
+        let details = self.details(target, ended).await;
+        let (mut saves, mut unanswered) = (Vec::new(), BTreeSet::new());
         for (lease, operation) in &held {
             let mut seen = observations(operation, &states, &details);
+            if seen.len() < machine::awaited(operation).count() {
+                unanswered.insert(operation.id);
+            }
             self.hide_secrets(operation, &mut seen).await;
             saves.extend(chaos::at!(
                 "poll.observe",
                 self.observe(*lease, operation, seen)
             ));
         }
-        if saves.is_empty() {
-            return;
-        }
-        for operation in chaos::around!("poll.save", self.save(saves), else Vec::new()) {
-            if operation.state.name().is_at_rest() {
-                self.polled.remove(operation.id);
-                self.came_to_rest(&operation);
+        if !saves.is_empty() {
+            for operation in chaos::around!("poll.save", self.save(saves), else Vec::new()) {
+                if operation.state.name().is_at_rest() {
+                    self.polled.remove(operation.id);
+                    self.polled
+                        .acquit(operation.instances.iter().map(|instance| &instance.id));
+                    self.came_to_rest(&operation);
+                }
             }
+        }
+        for (lease, _) in held {
+            self.look_again(lease.operation, started, &unanswered);
+        }
+    }
+
+    /// Says when an operation of the round that began at `started` is looked at again.
+    fn look_again(
+        &self,
+        id: OperationId,
+        started: UtcDateTime,
+        unanswered: &BTreeSet<OperationId>,
+    ) {
+        let Some((_, operation)) = self.table.get(id) else {
+            self.polled.remove(id); // another process owns it
+            return;
+        };
+        let wait = if self.has_news(id) {
+            Duration::ZERO
+        } else if unanswered.contains(&id) {
+            self.settings.poll_interval
+        } else {
+            self.wait(&operation, started)
+        };
+        if let Some(visit) = self.polled.visit(id) {
+            let visit = Visit {
+                due: started + wait,
+                machines: machine::awaited(&operation).count(),
+                ..visit
+            };
+            self.polled.again(id, visit);
         }
     }
 
@@ -186,77 +225,16 @@ impl Inner {
         }
     }
 
-    /// The state of each machine that the calls gave an answer for; none for one that is not shown.
-    async fn states(
-        self: &Arc<Self>,
-        target: &Target,
-        ids: &[InstanceId],
-    ) -> HashMap<InstanceId, Option<InstanceState>> {
-        let calls = ids.chunks(IDS_PER_CALL_MAX).map(|batch| {
-            let (inner, target, batch) = (Arc::clone(self), target.clone(), batch.to_vec());
-            self.tasks.spawn(async move {
-                let action = Action::DescribeInstancesStatus;
-                let permit = inner.permit(&target, action, Class::Poll).await?;
-                let batch_size = &inner.metrics.operations.poll_batch_size;
-                batch_size.observe(size(batch.len()));
-                let answer = inner
-                    .cloud
-                    .describe_instances_status(permit, &target, &batch);
-                Some((answer.await, batch))
-            })
-        });
-        let mut states = HashMap::new();
-        for call in calls.collect::<Vec<_>>() {
-            match call.await {
-                Ok(None) => {} // the gateway stops
-                Ok(Some((Ok(shown), batch))) => {
-                    states.extend(batch.into_iter().map(|id| (id, None)));
-                    states.extend(shown.into_iter().map(|(id, state)| (id, Some(state))));
-                }
-                Ok(Some((Err(error), _))) => {
-                    tracing::warn!(account = %target.account, region = %target.region, code = error.code, "a poll failed; the next tick repeats it")
-                }
-                Err(error) => tracing::error!(%error, "a poll ended by a defect"),
-            }
-        }
-        states
-    }
-
-    /// Addresses and causes of the machines that the calls gave an answer for.
-    async fn details(
-        self: &Arc<Self>,
-        target: &Target,
-        ids: &[InstanceId],
-    ) -> HashMap<InstanceId, InstanceDetail> {
-        let mut details = HashMap::new();
-        for batch in ids.chunks(IDS_PER_CALL_MAX) {
-            let action = Action::DescribeInstances;
-            let Some(permit) = self.permit(target, action, Class::Poll).await else {
-                return details; // the gateway stops
-            };
-            match self.cloud.describe_instances(permit, target, batch).await {
-                Ok(shown) => {
-                    details.extend(shown.into_iter().map(|detail| (detail.id.clone(), detail)))
-                }
-                Err(error) => {
-                    tracing::warn!(account = %target.account, region = %target.region, code = error.code,
-                        "a description failed; the next tick repeats it"
-                    )
-                }
-            }
-        }
-        details
-    }
-
     /// What one operation is after what was seen of it: up to two steps, in order.
     fn observe(&self, lease: Lease, operation: &Operation, seen: Vec<Observation>) -> Vec<Save> {
         let now = self.clock.now();
         let answered = !seen.is_empty();
         let mut saves = Vec::new();
         if answered {
+            self.learn_from(operation, &seen, now);
             saves.extend(self.observed(lease, operation, Outcome::Observed(seen)));
             self.measure_lag(operation.id, now, !saves.is_empty());
-            self.polled.add(operation.id, now);
+            self.polled.answered(operation.id, now);
         }
         let newest = saves
             .last()
@@ -298,28 +276,50 @@ impl Inner {
         }
     }
 
+    /// Learns how long the machines took that have come to an end. When exactly that was within the
+    /// time since the look before is not known: half of it is taken.
+    fn learn_from(&self, operation: &Operation, seen: &[Observation], now: UtcDateTime) {
+        let launched = machine::launched_at(operation);
+        let (Some(visit), Some(place)) = (self.polled.visit(operation.id), place(operation)) else {
+            return;
+        };
+        // Found at its end after a restart: that may be long past.
+        let late = !visit.answered && visit.last > launched + self.settings.poll_interval_max;
+        if late || matches!(operation.state, State::Terminating(_)) {
+            return;
+        }
+        let took = since(visit.last, launched) + since(now, visit.last) / 2;
+        for seen in seen {
+            if let Some(InstanceState::Running | InstanceState::LaunchFailed) = seen.state {
+                self.polled.curves().learn(place, took);
+            }
+        }
+    }
+
     fn measure_lag(&self, id: OperationId, now: UtcDateTime, changed: bool) {
-        if let Some(last) = self.polled.last_seen(id).filter(|_| changed) {
-            let lag = since(now, last).as_secs_f64();
+        if let Some(visit) = self.polled.visit(id).filter(|_| changed) {
+            let lag = since(now, visit.last).as_secs_f64();
             self.metrics.operations.detection_lag_seconds.observe(lag);
         }
     }
 }
 
-fn size(length: usize) -> f64 {
-    u32::try_from(length).map_or(f64::INFINITY, f64::from)
+/// Where its machines start.
+fn place(operation: &Operation) -> Option<&Place> {
+    let alternative = usize::try_from(operation.alternative).ok()?;
+    operation.places.get(alternative)
 }
 
 /// What the answers say of one operation's machines. One whose description is still wanted is left
 /// for the next tick, so that an end is never told without its addresses or its cause.
 fn observations(
     operation: &Operation,
-    states: &HashMap<InstanceId, Option<InstanceState>>,
-    details: &HashMap<InstanceId, InstanceDetail>,
+    states: &Answers<InstanceState>,
+    details: &Answers<InstanceDetail>,
 ) -> Vec<Observation> {
-    let of = |id: &InstanceId| {
+    let of = |id| {
         let state = states.get(id)?.clone();
-        let detail = details.get(id).cloned();
+        let detail = details.get(id).cloned().flatten();
         let described = state
             .as_ref()
             .is_none_or(|state| !machine::is_described(operation, state))

@@ -114,8 +114,9 @@ impl Operations {
 impl Inner {
     /// Has the operation stepped with the news that it is no longer wanted, if it is in hand.
     pub(super) fn take_cancellation(&self, id: OperationId, cancellation: Cancellation) {
-        if self.table.tell(id, cancellation) && !self.polled.is_polled(id) {
-            self.due.push(self.clock.now(), id);
+        let now = self.clock.now();
+        if self.table.tell(id, cancellation) && !self.polled.hurry(id, now) {
+            self.due.push(now, id);
         }
     }
 

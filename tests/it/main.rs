@@ -19,6 +19,7 @@ mod log;
 mod metrics;
 mod notify;
 mod parking;
+mod polling;
 mod postgres;
 mod python_sdk;
 mod recovery;

@@ -1,0 +1,419 @@
+//! Which operations are polled, and when each is next: one queue for each account and region.
+
+use super::curve::Curves;
+use crate::cloud::{IDS_PER_CALL_MAX, Target};
+use crate::domain::ids::OperationId;
+use crate::domain::instance::InstanceId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use time::UtcDateTime;
+use tokio::sync::Notify;
+
+/// Calls that one round makes for what is due, about a second of the account's budget; the rest is
+/// the next round's, so that a restart with ten thousand launches comes as no burst.
+const CALLS_PER_ROUND_MAX: usize = 30;
+/// Machines that are asked for alone, because a call was refused for them; over it they are found
+/// anew in each round.
+const SUSPECTS_MAX: usize = 64;
+
+/// The shortest and the longest time between two looks at an operation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    pub(super) shortest: Duration,
+    pub(super) longest: Duration,
+}
+
+/// When an operation is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Visit {
+    pub(super) due: UtcDateTime,
+    /// When the cloud last answered for it; before the first answer, since when it is polled.
+    pub(super) last: UtcDateTime,
+    /// Whether the cloud has answered for it before.
+    pub(super) answered: bool,
+    /// How many machines are asked for.
+    pub(super) machines: usize,
+}
+
+/// What is polled, and what was learned by it.
+#[derive(Debug, Default)]
+pub(in crate::operations) struct Polled {
+    queues: Mutex<Queues>,
+    /// Machines that calls were refused for.
+    suspects: Mutex<BTreeSet<InstanceId>>,
+    curves: Mutex<Curves>,
+    pub(super) changed: Notify,
+}
+
+/// A round: where, and of which operations.
+pub(super) type Round = (Arc<Target>, Vec<OperationId>);
+
+impl Polled {
+    /// To be polled from now on.
+    pub(super) fn add(&self, id: OperationId, target: Target, visit: Visit) {
+        self.lock().add(id, target, visit);
+        self.changed.notify_one();
+    }
+
+    /// Not to be polled any more.
+    pub(in crate::operations) fn remove(&self, id: OperationId) {
+        self.lock().remove(id);
+    }
+
+    /// Has an operation looked at now if it is polled; whether it is.
+    pub(in crate::operations) fn hurry(&self, id: OperationId, now: UtcDateTime) -> bool {
+        let is_polled = self.lock().hurry(id, now);
+        self.changed.notify_one();
+        is_polled
+    }
+
+    /// When an operation was last looked at.
+    pub(super) fn visit(&self, id: OperationId) -> Option<Visit> {
+        self.lock().entries.get(&id).map(|entry| entry.visit)
+    }
+
+    /// The cloud has answered for an operation.
+    pub(super) fn answered(&self, id: OperationId, now: UtcDateTime) {
+        if let Some(entry) = self.lock().entries.get_mut(&id) {
+            entry.visit.last = now;
+            entry.visit.answered = true;
+        }
+    }
+
+    /// When an operation of a round is next looked at, unless somebody else has it by now.
+    pub(super) fn again(&self, id: OperationId, visit: Visit) {
+        self.lock().again(id, visit);
+    }
+
+    /// The rounds that begin now, and when the next one does.
+    pub(super) fn begin(&self, now: UtcDateTime, pace: Pace) -> (Vec<Round>, Option<UtcDateTime>) {
+        self.lock().begin(now, pace)
+    }
+
+    /// A round has ended. Those of its operations that nobody has said when to look at again are
+    /// looked at `at`.
+    pub(super) fn done(&self, target: &Target, ids: &[OperationId], at: UtcDateTime) {
+        self.lock().done(target, ids, at);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn is_suspect(&self, id: &InstanceId) -> bool {
+        self.suspects().contains(id)
+    }
+
+    /// A call for this machine alone was refused for it.
+    pub(super) fn suspect(&self, id: InstanceId) {
+        let mut suspects = self.suspects();
+        if suspects.len() < SUSPECTS_MAX {
+            suspects.insert(id);
+        }
+    }
+
+    /// Nothing is wrong with these machines, or nobody asks for them any more.
+    pub(super) fn acquit<'a>(&self, ids: impl Iterator<Item = &'a InstanceId>) {
+        let mut suspects = self.suspects();
+        if !suspects.is_empty() {
+            ids.for_each(|id| {
+                suspects.remove(id);
+            });
+        }
+    }
+
+    pub(super) fn curves(&self) -> MutexGuard<'_, Curves> {
+        // What is learned is a hint: half of it is as good.
+        self.curves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn suspects(&self) -> MutexGuard<'_, BTreeSet<InstanceId>> {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        // No change of the queues can panic half-way.
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    entries: BTreeMap<OperationId, Entry>,
+    targets: BTreeMap<Arc<Target>, Queue>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    target: Arc<Target>,
+    visit: Visit,
+    /// In a round now, so in no queue.
+    in_round: bool,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    due: BTreeSet<(UtcDateTime, OperationId)>,
+    /// No round before: rounds share calls because they are apart.
+    not_before: Option<UtcDateTime>,
+    /// A round is under way.
+    busy: bool,
+}
+
+impl Queues {
+    fn add(&mut self, id: OperationId, target: Target, visit: Visit) {
+        self.remove(id);
+        let known = self.targets.get_key_value(&target);
+        let target = known.map_or_else(|| Arc::new(target.clone()), |(known, _)| Arc::clone(known));
+        let queue = self.targets.entry(Arc::clone(&target)).or_default();
+        queue.due.insert((visit.due, id));
+        let entry = Entry {
+            target,
+            visit,
+            in_round: false,
+        };
+        self.entries.insert(id, entry);
+    }
+
+    fn remove(&mut self, id: OperationId) {
+        if let Some(entry) = self.entries.remove(&id)
+            && let Some(queue) = self.targets.get_mut(&entry.target)
+        {
+            queue.due.remove(&(entry.visit.due, id));
+            if queue.due.is_empty() && !queue.busy {
+                self.targets.remove(&entry.target);
+            }
+        }
+    }
+
+    fn hurry(&mut self, id: OperationId, now: UtcDateTime) -> bool {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return false;
+        };
+        let queue = self.targets.get_mut(&entry.target);
+        if let Some(queue) = queue.filter(|_| !entry.in_round) {
+            queue.due.remove(&(entry.visit.due, id));
+            queue.due.insert((now, id));
+        }
+        entry.visit.due = now;
+        true
+    }
+
+    fn again(&mut self, id: OperationId, visit: Visit) {
+        let entry = self.entries.get_mut(&id).filter(|entry| entry.in_round);
+        if let Some(entry) = entry {
+            entry.visit = visit;
+            entry.in_round = false;
+            let queue = self.targets.entry(Arc::clone(&entry.target)).or_default();
+            queue.due.insert((visit.due, id));
+        }
+    }
+
+    fn begin(&mut self, now: UtcDateTime, pace: Pace) -> (Vec<Round>, Option<UtcDateTime>) {
+        let (mut rounds, mut next) = (Vec::new(), None);
+        for (target, queue) in self.targets.iter_mut().filter(|(_, queue)| !queue.busy) {
+            let Some((first, _)) = queue.due.first() else {
+                continue;
+            };
+            let at = queue.not_before.map_or(*first, |at| at.max(*first));
+            if at > now {
+                next = Some(next.map_or(at, |next: UtcDateTime| next.min(at)));
+                continue;
+            }
+            let ids = queue.take(&self.entries, now, pace);
+            rounds.push((Arc::clone(target), ids));
+        }
+        for id in rounds.iter().flat_map(|(_, ids)| ids) {
+            if let Some(entry) = self.entries.get_mut(id) {
+                entry.in_round = true;
+            }
+        }
+        (rounds, next)
+    }
+
+    fn done(&mut self, target: &Target, ids: &[OperationId], at: UtcDateTime) {
+        for id in ids {
+            if let Some(visit) = self.entries.get(id).map(|entry| entry.visit) {
+                self.again(*id, Visit { due: at, ..visit });
+            }
+        }
+        if let Some(queue) = self.targets.get_mut(target) {
+            queue.busy = false;
+            if queue.due.is_empty() {
+                self.targets.remove(target);
+            }
+        }
+    }
+}
+
+impl Queue {
+    /// What the round that begins `now` asks for: all that is due or soon will be, and of the rest
+    /// what comes next, as far as it fills the last call.
+    fn take(
+        &mut self,
+        entries: &BTreeMap<OperationId, Entry>,
+        now: UtcDateTime,
+        pace: Pace,
+    ) -> Vec<OperationId> {
+        let machines = |id: &OperationId| {
+            let entry = entries.get(id);
+            entry.map_or(1, |entry| entry.visit.machines.max(1))
+        };
+        self.busy = true;
+        self.not_before = Some(now + pace.shortest);
+        let (mut taken, mut asked) = (Vec::new(), 0_usize);
+        while let Some((due, id)) = self.due.first().copied() {
+            if due > now + pace.shortest / 2 {
+                break;
+            }
+            if asked >= CALLS_PER_ROUND_MAX * IDS_PER_CALL_MAX {
+                self.not_before = None;
+                break;
+            }
+            self.due.pop_first();
+            asked += machines(&id);
+            taken.push(id);
+        }
+        let mut room = asked.next_multiple_of(IDS_PER_CALL_MAX) - asked;
+        let soon = self.due.iter().take(IDS_PER_CALL_MAX).copied();
+        let soon = soon.filter(|(due, id)| {
+            let fits = *due <= now + pace.longest && machines(id) <= room;
+            room -= if fits { machines(id) } else { 0 };
+            fits
+        });
+        for (due, id) in soon.collect::<Vec<_>>() {
+            self.due.remove(&(due, id));
+            taken.push(id);
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::names::{AccountName, Region};
+    use time::macros::utc_datetime;
+
+    const START: UtcDateTime = utc_datetime!(2026-01-01 00:00:00);
+    const PACE: Pace = Pace {
+        shortest: Duration::from_secs(1),
+        longest: Duration::from_secs(5),
+    };
+
+    fn after(millis: u64) -> UtcDateTime {
+        START + Duration::from_millis(millis)
+    }
+
+    fn target(region: &str) -> Target {
+        Target {
+            account: AccountName::parse("main").unwrap(),
+            region: Region::parse(region).unwrap(),
+        }
+    }
+
+    fn visit(millis: u64, machines: usize) -> Visit {
+        Visit {
+            due: after(millis),
+            last: START,
+            answered: false,
+            machines,
+        }
+    }
+
+    /// Adds `count` operations of one machine each that are due at `millis`.
+    fn add(queues: &mut Queues, count: usize, millis: u64) -> Vec<OperationId> {
+        let ids: Vec<_> = (0..count).map(|_| OperationId::generate(START)).collect();
+        for id in &ids {
+            queues.add(*id, target("ap-shanghai"), visit(millis, 1));
+        }
+        ids
+    }
+
+    fn sizes(rounds: &[Round]) -> Vec<usize> {
+        rounds.iter().map(|(_, ids)| ids.len()).collect()
+    }
+
+    #[test]
+    fn a_round_takes_what_is_due_and_fills_its_last_call_with_what_is_next() {
+        let mut queues = Queues::default();
+        add(&mut queues, 120, 0);
+        add(&mut queues, 20, 400);
+        add(&mut queues, 50, 4_000);
+        add(&mut queues, 50, 9_000);
+        let (rounds, _) = queues.begin(after(0), PACE);
+        assert_eq!(sizes(&rounds), [190], "all within a call's room and 5 s");
+        assert!(queues.begin(after(60_000), PACE).0.is_empty(), "it is busy");
+        let ids = rounds.into_iter().next().unwrap().1;
+        queues.done(&target("ap-shanghai"), &ids, after(1_000));
+        let (rounds, next) = queues.begin(after(500), PACE);
+        assert_eq!((sizes(&rounds), next), (vec![], Some(after(1_000))));
+        assert_eq!(sizes(&queues.begin(after(1_000), PACE).0), [190]);
+    }
+
+    #[test]
+    fn rounds_are_apart_and_regions_do_not_wait_for_each_other() {
+        let mut queues = Queues::default();
+        let first = add(&mut queues, 1, 0);
+        assert_eq!(sizes(&queues.begin(after(0), PACE).0), [1]);
+        add(&mut queues, 2, 100);
+        queues.add(
+            OperationId::generate(START),
+            target("ap-tokyo"),
+            visit(0, 1),
+        );
+        assert_eq!(
+            sizes(&queues.begin(after(10), PACE).0),
+            [1],
+            "the other region"
+        );
+        queues.done(&target("ap-shanghai"), &first, after(5_000));
+        let (rounds, next) = queues.begin(after(200), PACE);
+        assert_eq!((sizes(&rounds), next), (vec![], Some(after(1_000))));
+        assert_eq!(sizes(&queues.begin(after(1_000), PACE).0), [3]);
+    }
+
+    #[test]
+    fn ten_thousand_come_in_rounds_of_thirty_calls_and_none_waits_twice() {
+        let mut queues = Queues::default();
+        add(&mut queues, 10_000, 0);
+        let mut seen = BTreeSet::new();
+        for expected in [3_000, 3_000, 3_000, 1_000] {
+            let (rounds, _) = queues.begin(after(10), PACE);
+            assert_eq!(sizes(&rounds), [expected]);
+            let ids = rounds.into_iter().next().unwrap().1;
+            queues.done(&target("ap-shanghai"), &ids, after(6_000));
+            seen.extend(ids);
+        }
+        assert_eq!(seen.len(), 10_000);
+    }
+
+    #[test]
+    fn what_is_removed_or_taken_by_others_does_not_come_back() {
+        let mut queues = Queues::default();
+        let ids = add(&mut queues, 3, 0);
+        let [gone, elsewhere, kept] = ids.clone().try_into().unwrap();
+        queues.begin(after(0), PACE);
+        queues.remove(gone);
+        queues.add(elsewhere, target("ap-tokyo"), visit(7_000, 1));
+        queues.again(gone, visit(2_000, 1));
+        queues.again(elsewhere, visit(2_000, 1));
+        queues.again(kept, visit(3_000, 1));
+        queues.done(&target("ap-shanghai"), &ids, after(1_000));
+        assert_eq!(queues.begin(after(0), PACE).1, Some(after(3_000)));
+        assert!(queues.hurry(elsewhere, after(100)));
+        assert!(!queues.hurry(gone, after(100)));
+        assert_eq!(queues.begin(after(0), PACE).1, Some(after(100)));
+        queues.remove(kept);
+        queues.remove(elsewhere);
+        assert_eq!(queues.begin(after(90_000), PACE), (vec![], None));
+    }
+
+    #[test]
+    fn suspects_are_bounded_and_acquitted() {
+        let polled = Polled::default();
+        let id = |number: usize| InstanceId::parse(&format!("ins-{number}")).unwrap();
+        (0..2 * SUSPECTS_MAX).for_each(|number| polled.suspect(id(number)));
+        assert!(polled.is_suspect(&id(0)) && !polled.is_suspect(&id(SUSPECTS_MAX)));
+        polled.acquit([id(0)].iter());
+        assert!(!polled.is_suspect(&id(0)));
+    }
+}

@@ -1,0 +1,310 @@
+//! What polling costs, how soon it sees, and that one machine does not hide the others.
+
+use async_trait::async_trait;
+use cvm_gateway::clock::Clock;
+use cvm_gateway::cloud::limiter::{self, Limiter, Permit};
+use cvm_gateway::cloud::{Accepted, Cloud, CloudError, Effect, Retry, Target};
+use cvm_gateway::config::Config;
+use cvm_gateway::domain::ids::{OrganizationId, Principal, RequestId};
+use cvm_gateway::domain::instance::{InstanceDetail, InstanceId, InstanceState};
+use cvm_gateway::domain::millis::since;
+use cvm_gateway::domain::names::{AccountName, Region};
+use cvm_gateway::domain::operation::{OnFailure, Operation, StateName};
+use cvm_gateway::domain::reason::Reason;
+use cvm_gateway::domain::request::{LaunchRequest, Wish};
+use cvm_gateway::domain::rules::Limits;
+use cvm_gateway::domain::spec::{InstanceSpec, Placement};
+use cvm_gateway::metrics::Metrics;
+use cvm_gateway::operations::{Operations, Rooms};
+use cvm_gateway::policy::{Organization, Policy};
+use cvm_gateway::random::Random;
+use cvm_gateway::store::{Model, Store};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use time::UtcDateTime;
+use time::macros::utc_datetime;
+
+const START: UtcDateTime = utc_datetime!(2026-11-23 12:00);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A cloud of machines that come up after 20 to 40 s, and a list of the calls.
+#[derive(Debug)]
+struct Fleet {
+    clock: Clock,
+    state: Mutex<State>,
+    /// The machine of that number is one that a call which names it is refused for.
+    refused: Option<usize>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// When each runs.
+    machines: BTreeMap<InstanceId, UtcDateTime>,
+    refused: BTreeSet<InstanceId>,
+    /// When the states of how many machines were asked for.
+    polls: Vec<(UtcDateTime, usize)>,
+    descriptions: usize,
+}
+
+impl Fleet {
+    fn refuse(&self, ids: &[InstanceId]) -> Result<(), CloudError> {
+        let refused = &self.state.lock().unwrap().refused;
+        if ids.iter().any(|id| refused.contains(id)) {
+            return Err(CloudError {
+                effect: Effect::Definite,
+                reason: Reason::ResourceNotFound,
+                retry: Retry::No,
+                code: "InvalidInstanceId.NotFound".to_owned(),
+                message: String::new(),
+                fields: vec!["InstanceIds".to_owned()],
+                request_id: None,
+            });
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Cloud for Fleet {
+    fn host(&self, _: &Target) -> String {
+        "fleet.invalid".to_owned()
+    }
+
+    async fn run_instances(
+        &self,
+        _: Permit,
+        _: &Target,
+        _: &[u8],
+        _: UtcDateTime,
+    ) -> Result<Accepted, CloudError> {
+        let mut state = self.state.lock().unwrap();
+        let number = state.machines.len();
+        let id = InstanceId::parse(&format!("ins-{number:08}")).unwrap();
+        let takes = Duration::from_millis(20_000 + u64::try_from(number * 7919 % 20_000).unwrap());
+        state.machines.insert(id.clone(), self.clock.now() + takes);
+        if self.refused == Some(number) {
+            state.refused.insert(id.clone());
+        }
+        Ok(Accepted {
+            instance_ids: vec![id],
+            request_id: number.to_string(),
+        })
+    }
+
+    async fn describe_instances_status(
+        &self,
+        _: Permit,
+        _: &Target,
+        ids: &[InstanceId],
+    ) -> Result<Vec<(InstanceId, InstanceState)>, CloudError> {
+        assert!((1..=100).contains(&ids.len()));
+        let now = self.clock.now();
+        self.state.lock().unwrap().polls.push((now, ids.len()));
+        self.refuse(ids)?;
+        let state = self.state.lock().unwrap();
+        let shown = ids.iter().map(|id| {
+            let runs = state.machines[id] <= now;
+            let state = if runs {
+                InstanceState::Running
+            } else {
+                InstanceState::Pending
+            };
+            (id.clone(), state)
+        });
+        Ok(shown.collect())
+    }
+
+    async fn describe_instances(
+        &self,
+        _: Permit,
+        _: &Target,
+        ids: &[InstanceId],
+    ) -> Result<Vec<InstanceDetail>, CloudError> {
+        self.refuse(ids)?;
+        self.state.lock().unwrap().descriptions += 1;
+        let detail = |id: &InstanceId| InstanceDetail {
+            id: id.clone(),
+            state: InstanceState::Running,
+            name: String::new(),
+            zone: String::new(),
+            instance_type: String::new(),
+            private_ip_addresses: Vec::new(),
+            public_ip_addresses: Vec::new(),
+            latest_operation_error: String::new(),
+        };
+        Ok(ids.iter().map(detail).collect())
+    }
+
+    async fn terminate_instances(
+        &self,
+        _: Permit,
+        _: &Target,
+        _: &[InstanceId],
+        _: UtcDateTime,
+    ) -> Result<(), CloudError> {
+        panic!("nothing is given back here")
+    }
+
+    async fn find_by_tag(
+        &self,
+        _: Permit,
+        _: &Target,
+        _: &str,
+        _: &str,
+    ) -> Result<Vec<InstanceDetail>, CloudError> {
+        panic!("nothing is in doubt here")
+    }
+}
+
+/// Launches `count` machines at once, each by an operation of its own, in simulated time; how the
+/// operations ended, and what the cloud saw.
+fn launch(count: usize, refused: Option<usize>) -> (Vec<Arc<Operation>>, State) {
+    let clock = Clock::simulated(START);
+    let idle = clock.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .on_thread_park(move || {
+            idle.skip();
+        })
+        .build()
+        .unwrap();
+    let fleet = Arc::new(Fleet {
+        clock: clock.clone(),
+        state: Mutex::default(),
+        refused,
+    });
+    let ended = runtime.block_on(live(count, Arc::clone(&fleet), clock));
+    drop(runtime);
+    let state = std::mem::take(&mut *fleet.state.lock().unwrap());
+    (ended, state)
+}
+
+async fn live(count: usize, fleet: Arc<Fleet>, clock: Clock) -> Vec<Arc<Operation>> {
+    let text = "[organizations.development]\ndefault_account = \"main\"\n\
+                [organizations.development.accounts.main]\n\
+                secret_id = \"AKIDfakeForSimulations\"\nsecret_key = \"fakeSecretKey\"\n";
+    let config = Config::parse("polling", text, Path::new("")).unwrap();
+    let metrics = Metrics::new("polling").unwrap();
+    let limits = limiter::Settings {
+        run_instances_per_second: 1_000,
+        ..config.cloud_limits
+    };
+    let journal = clock.clone();
+    let rooms = Rooms {
+        store: Store::of_model(Model::new(Arc::new(move || journal.now()))),
+        cloud: fleet,
+        limiter: Limiter::new(limits, None, clock.clone(), metrics.cloud.clone()),
+        clock,
+        random: Random::seeded(7),
+        metrics,
+    };
+    let operations = Operations::start(config.operations, rooms);
+    let mut watches = Vec::new();
+    for number in 0..count {
+        watches.push(submit(&operations, number).await);
+    }
+    let mut ended = Vec::new();
+    for mut watch in watches {
+        let mut last = None;
+        while let Some(operation) = watch.next().await.unwrap() {
+            last = Some(operation);
+        }
+        ended.push(last.unwrap());
+    }
+    operations.stopped().await;
+    ended
+}
+
+async fn submit(operations: &Operations, number: usize) -> cvm_gateway::operations::Watch {
+    let organization = OrganizationId::parse("development").unwrap();
+    let account = AccountName::parse("main").unwrap();
+    let owns = Organization {
+        default_account: account.clone(),
+        accounts: vec![account],
+    };
+    let principal = Principal {
+        name: "developer".to_owned(),
+        organization: organization.clone(),
+    };
+    let wish = Wish {
+        request_id: RequestId::parse(&format!("poll-{number}")).unwrap(),
+        account: None,
+        region: Region::parse("ap-shanghai").unwrap(),
+        spec: InstanceSpec {
+            placement: Some(Placement {
+                zone: "ap-shanghai-2".to_owned(),
+                ..Placement::default()
+            }),
+            image_id: Some("img-pmqg1cw7".to_owned()),
+            instance_type: Some("S5.SMALL1".to_owned()),
+            ..InstanceSpec::default()
+        },
+        alternatives: Vec::new(),
+        on_failure: OnFailure::Keep,
+    };
+    let request = LaunchRequest::parse(wish, &Limits::default()).unwrap();
+    let print = request.wish().fingerprint().unwrap();
+    let policy = Policy::new([(organization, owns)].into());
+    let grant = policy.authorize(&principal, request).unwrap();
+    operations.submit(&grant, print).await.unwrap()
+}
+
+/// The most calls that any second holds.
+fn most_in_a_second(polls: &[(UtcDateTime, usize)]) -> usize {
+    let from = |at: UtcDateTime| {
+        let within = |(then, _): &&(UtcDateTime, usize)| (at..at + SECOND).contains(then);
+        polls.iter().filter(within).count()
+    };
+    polls.iter().map(|(at, _)| from(*at)).max().unwrap_or(0)
+}
+
+#[test]
+fn a_thousand_launches_at_once_cost_ten_calls_a_round_and_are_seen_soon() {
+    let (ended, state) = launch(1_000, None);
+    let mut lags = Vec::new();
+    for operation in &ended {
+        assert_eq!(operation.state.name(), StateName::Succeeded);
+        let instance = &operation.instances[0];
+        lags.push(since(
+            instance.running_time.unwrap(),
+            state.machines[&instance.id],
+        ));
+    }
+    lags.sort();
+    let mean = lags.iter().sum::<Duration>() / 1_000;
+    let p99 = lags[989];
+    let (calls, most) = (state.polls.len(), most_in_a_second(&state.polls));
+    let told = format!(
+        "{calls} polls and {} descriptions for 1,000 launches, at most {most} polls in a second; \
+         lag {mean:?} in the mean, {p99:?} p99",
+        state.descriptions
+    );
+    assert!(most <= 12, "{told}");
+    assert!(calls <= 420, "{told}");
+    assert!(mean <= SECOND && p99 <= 3 * SECOND, "{told}");
+}
+
+#[test]
+fn a_machine_that_calls_are_refused_for_hides_no_other() {
+    let (ended, state) = launch(100, Some(41));
+    let refused = state.refused.first().unwrap();
+    for operation in &ended {
+        let instance = &operation.instances[0];
+        if instance.id == *refused {
+            // As for one that the cloud does not show: only after the grace.
+            assert_eq!(operation.state.name(), StateName::Failed);
+            let age = since(operation.update_time, operation.create_time);
+            assert!(age > Duration::from_secs(60), "{age:?}");
+        } else {
+            assert_eq!(operation.state.name(), StateName::Succeeded);
+            let lag = since(instance.running_time.unwrap(), state.machines[&instance.id]);
+            assert!(lag <= 6 * SECOND, "{lag:?}");
+        }
+    }
+    // It is found once, by halves, and then asked for alone.
+    let alone = state.polls.iter().filter(|(_, machines)| *machines == 1);
+    assert!(alone.count() > 5);
+    let most = most_in_a_second(&state.polls);
+    assert!(most <= 20, "{most} polls in a second");
+}
