@@ -72,6 +72,27 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
         key: &str,
         value: &str,
     ) -> Result<Vec<InstanceDetail>, CloudError>;
+
+    /// Every visible instance that carries a tag of that key, whatever its value: all pages, each
+    /// with a permit of its own, or an error. Pages shift while instances come and go, so one may
+    /// be left out all the same, and one that is gone may be in it.
+    async fn list_tagged(
+        &self,
+        permit: Permit,
+        target: &Target,
+        key: &str,
+    ) -> Result<Vec<Tagged>, CloudError>;
+}
+
+/// An instance that carries a tag that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tagged {
+    pub id: InstanceId,
+    pub state: InstanceState,
+    /// Of the tag; empty while the cloud does not show it.
+    pub value: String,
+    /// When the cloud made it; none when it does not say so.
+    pub created: Option<UtcDateTime>,
 }
 
 /// Where a call goes and in whose name.

@@ -85,6 +85,12 @@ pub struct Operations {
     /// Longest time that a change of an instance can have gone unseen, in seconds: from the poll
     /// before to the poll that saw it.
     pub detection_lag_seconds: Histogram,
+    /// Sweeps of one account and region; `result`.
+    pub sweeps: IntCounterVec,
+    /// Machines that carry the gateway's tag and that no operation names; `account`, `region`.
+    pub orphans: IntGaugeVec,
+    /// Orphans that the cloud took back; `account`.
+    pub orphans_deleted: IntCounterVec,
 }
 
 /// Commits of the journal.
@@ -260,7 +266,25 @@ impl Operations {
                 "Longest time that a change of an instance can have gone unseen.",
                 &LATENCY_BUCKETS,
             )?,
+            sweeps: make.counters(
+                "cvm_gateway_sweeps_total",
+                "Searches for orphans, each of one account and region.",
+                &["result"],
+            )?,
+            orphans: make.gauges(
+                "cvm_gateway_orphans",
+                "Machines with the gateway's tag that no operation names.",
+                &["account", "region"],
+            )?,
+            orphans_deleted: make.counters(
+                "cvm_gateway_orphans_deleted_total",
+                "Orphans that the cloud took back.",
+                &["account"],
+            )?,
         };
+        for whole in [true, false] {
+            metrics.swept(whole, 0);
+        }
         for state in StateName::ALL {
             metrics.count.with_label_values(&[state.as_str()]).set(0);
         }
@@ -284,6 +308,25 @@ impl Operations {
                 .with_label_values(&[account])
                 .set(*operations);
         }
+    }
+
+    /// Counts sweeps that saw everything, or not.
+    pub fn swept(&self, whole: bool, count: u64) {
+        let result = if whole { "ok" } else { "failed" };
+        self.sweeps.with_label_values(&[result]).inc_by(count);
+    }
+
+    /// Shows how many orphans an account has in a region.
+    pub fn orphans_of(&self, account: &str, region: &str, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.orphans
+            .with_label_values(&[account, region])
+            .set(count);
+    }
+
+    /// Counts one orphan that the cloud took back.
+    pub fn orphan_deleted(&self, account: &str) {
+        self.orphans_deleted.with_label_values(&[account]).inc();
     }
 
     /// Counts one operation that came to rest, `age` after it was accepted.

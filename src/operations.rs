@@ -8,12 +8,14 @@ mod leases;
 pub mod machine;
 mod newest;
 mod poller;
+mod sweep;
 mod table;
 mod terminate;
 mod turns;
 mod waiters;
 mod watch;
 
+pub use sweep::SweepSettings;
 pub use watch::Watch;
 
 use crate::chaos;
@@ -66,6 +68,8 @@ pub struct Settings {
     pub crashes_max: u32,
     /// Between tries of a write that the journal could not take.
     pub journal_retry_interval: Duration,
+    /// The search for machines that no operation names.
+    pub sweep: SweepSettings,
 }
 
 /// What launches are driven with.
@@ -219,6 +223,7 @@ impl Operations {
         inner.tasks.spawn(Arc::clone(&inner).drive());
         inner.tasks.spawn(Arc::clone(&inner).poll());
         inner.tasks.spawn(Arc::clone(&inner).hear_changes());
+        inner.tasks.spawn(Arc::clone(&inner).keep_sweeping());
         Self(inner)
     }
 

@@ -36,7 +36,7 @@ use crate::domain::operation::{Lease, Operation, StateName};
 use crate::metrics::Journal;
 use database::Database;
 use secrecy::SecretString;
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -339,14 +339,15 @@ impl Store {
         either!(self, engine => engine.owners(machines).await)
     }
 
-    /// Which of the operations are in the journal.
+    /// Those of the operations that are in the journal, whoever's they are; none for one that this
+    /// version cannot read.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`] for an id that is none.
     pub async fn known(
         &self,
         operations: &[OperationId],
-    ) -> Result<HashSet<OperationId>, StoreError> {
+    ) -> Result<BTreeMap<OperationId, Option<Operation>>, StoreError> {
         either!(self, engine => engine.known(operations).await)
     }
 

@@ -6,8 +6,8 @@ use super::credentials::Credentials;
 use super::endpoint::Endpoint;
 use super::limiter::{Action, Permit};
 use super::tc3;
-use super::wire::{self, Answer};
-use super::{Accepted, Cloud, CloudError, Fault, IDS_PER_CALL_MAX, SettingsError, Target};
+use super::wire::{self, Answer, TaggedPages};
+use super::{Accepted, Cloud, CloudError, Fault, IDS_PER_CALL_MAX, SettingsError, Tagged, Target};
 use crate::chaos;
 use crate::clock::Clock;
 use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
@@ -420,6 +420,24 @@ impl Cloud for HttpCloud {
             permit = permit.another().await;
         }
         Err(Fault::AnswerTooLarge.error(format!("more than {TAG_PAGES_MAX} pages carry the tag")))
+    }
+
+    async fn list_tagged(
+        &self,
+        mut permit: Permit,
+        target: &Target,
+        key: &str,
+    ) -> Result<Vec<Tagged>, CloudError> {
+        let mut pages = TaggedPages::default();
+        loop {
+            let body = wire::by_tag_key(key, pages.offset());
+            let call = self.read_call(Action::DescribeInstances, target, &body);
+            let read = |answer: &[u8]| wire::tagged_page(answer, key);
+            if pages.take(self.call(&permit, call, read).await?)? {
+                return Ok(pages.into_instances());
+            }
+            permit = permit.another().await;
+        }
     }
 }
 

@@ -1,5 +1,9 @@
 //! The cloud's JSON: what we ask, and what we take for an answer.
 
+mod tagged;
+
+pub use tagged::{TaggedPage, TaggedPages, by_tag_key, tagged_page};
+
 use super::{Accepted, CloudError, Fault, IDS_PER_CALL_MAX, codes};
 use crate::chaos;
 use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};

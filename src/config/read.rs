@@ -4,6 +4,7 @@ use super::file::read_text;
 use super::section::Section;
 use super::{Config, Grpc, Log, LogFormat, Summary};
 use crate::cloud;
+use crate::cloud::Target;
 use crate::cloud::credentials::{Credential, Credentials};
 use crate::cloud::endpoint::{DOMAINS, Endpoint};
 use crate::domain::ids::{OrganizationId, Principal};
@@ -14,7 +15,7 @@ use crate::operations::machine::Timings;
 use crate::policy::{Organization, Policy};
 use crate::store;
 use secrecy::{ExposeSecret, SecretString};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
@@ -87,7 +88,8 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         true => Duration::from_secs(1),
         false => QUARANTINE_MIN,
     };
-    let operations = root.table("operations", |table| operations(table, quarantine_min));
+    let mut operations = root.table("operations", |table| operations(table, quarantine_min));
+    operations.sweep.places = places(&accounts.keys, regions);
     let log = root.table("log", log);
     let (journal, cloud) = (journal?, cloud?);
     let summary = Summary {
@@ -279,7 +281,32 @@ fn operations(table: &mut Section<'_>, quarantine_min: Duration) -> operations::
         open_operations_max: size(table.count("open_operations_max", 1..=10_000_000)),
         crashes_max: table.count("crashes_max", 1..=1000),
         journal_retry_interval: table.duration("journal_retry_interval"),
+        sweep: table.table("sweep", sweep),
     }
+}
+
+/// Without the places, which other tables name.
+fn sweep(table: &mut Section<'_>) -> operations::SweepSettings {
+    operations::SweepSettings {
+        interval: table.duration_within("interval", Duration::ZERO..=DAY),
+        grace: table.duration("grace"),
+        delete: table.flag("delete"),
+        deletes_per_hour_max: size(table.count("deletes_per_hour_max", 0..=10_000)),
+        places: BTreeSet::new(),
+    }
+}
+
+/// Every region of every account.
+fn places(keys: &Keys, regions: &[Region]) -> BTreeSet<Target> {
+    let of = |account: &AccountName| {
+        let account = account.clone();
+        let place = move |region: &Region| Target {
+            account: account.clone(),
+            region: region.clone(),
+        };
+        regions.iter().map(place)
+    };
+    keys.keys().flat_map(of).collect()
 }
 
 fn size(count: u32) -> usize {

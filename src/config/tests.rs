@@ -75,6 +75,7 @@ fn the_other_defaults_are_the_defaults() {
             open_operations_max: 100_000,
             crashes_max: 3,
             journal_retry_interval: seconds(1),
+            sweep: config.operations.sweep.clone(),
         }
     );
     let journal = &config.journal;
@@ -111,6 +112,18 @@ fn the_other_defaults_are_the_defaults() {
          callers       all are developer of development\n\
          organisation  development: main (default)\n"
     );
+}
+
+#[test]
+fn every_region_of_every_account_is_swept_and_nothing_deleted() {
+    let config = parse(LEAST).unwrap();
+    let sweep = config.operations.sweep;
+    assert_eq!(sweep.interval, Duration::from_secs(300));
+    assert_eq!(sweep.grace, Duration::from_secs(120));
+    assert_eq!((sweep.delete, sweep.deletes_per_hour_max), (false, 10));
+    assert_eq!(sweep.places.len(), config.limits.regions.len());
+    let place = sweep.places.first().unwrap();
+    assert_eq!(place.account.as_str(), "main");
 }
 
 #[test]

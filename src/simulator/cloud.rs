@@ -7,7 +7,7 @@ use super::{Action, Settings, auth, dispatch, enveloped};
 use crate::clock::Clock;
 use crate::cloud::limiter::Permit;
 use crate::cloud::wire as client;
-use crate::cloud::{Accepted, Cloud, CloudError, Fault, Target};
+use crate::cloud::{Accepted, Cloud, CloudError, Fault, Tagged, Target};
 use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use async_trait::async_trait;
 use serde_json::Value;
@@ -383,5 +383,23 @@ impl Cloud for SimulatedCloud {
             permit = permit.another().await;
         }
         Err(Fault::MalformedAnswer.error("the pages do not hold what they announce"))
+    }
+
+    async fn list_tagged(
+        &self,
+        mut permit: Permit,
+        target: &Target,
+        key: &str,
+    ) -> Result<Vec<Tagged>, CloudError> {
+        let mut pages = client::TaggedPages::default();
+        loop {
+            let body = client::by_tag_key(key, pages.offset());
+            let call = self.read(Action::DescribeInstances, target, &body);
+            let read = |answer: &[u8]| client::tagged_page(answer, key);
+            if pages.take(self.call(&permit, call, read).await?)? {
+                return Ok(pages.into_instances());
+            }
+            permit = permit.another().await;
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::store::orders::{Order, Verb};
 use crate::store::owners::Owner;
 use crate::store::{Admission, Claimed, NewOperation, Save, Saved, SealedBody};
 use futures_util::future::BoxFuture;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -337,12 +337,13 @@ impl Model {
     pub(in crate::store) async fn known(
         &self,
         operations: &[OperationId],
-    ) -> Result<HashSet<OperationId>, StoreError> {
+    ) -> Result<BTreeMap<OperationId, Option<Operation>>, StoreError> {
         self.run(Call::Known, |tables, _| {
-            let known = operations.iter().copied();
-            Ok(known
-                .filter(|id| tables.operations.contains_key(id))
-                .collect())
+            let row = |id: &OperationId| {
+                let row = tables.operations.get(id)?;
+                Some((*id, Some(row.operation.clone())))
+            };
+            Ok(operations.iter().filter_map(row).collect())
         })
         .await
     }

@@ -10,7 +10,7 @@ use crate::store::database::Database;
 use crate::store::error::StoreError;
 use crate::store::{row, sql};
 use sqlx::AnyConnection;
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
 /// Operations that are read at once when a table is filled.
 const PAGE: i64 = 500;
@@ -85,15 +85,15 @@ impl Database {
     pub(in crate::store) async fn known(
         &self,
         operations: &[OperationId],
-    ) -> Result<HashSet<OperationId>, StoreError> {
-        let mut known = HashSet::new();
+    ) -> Result<BTreeMap<OperationId, Option<Operation>>, StoreError> {
+        let mut known = BTreeMap::new();
         for piece in sql::pieces(operations) {
             let mut query = sqlx::query(sql::known(piece.len()));
             for id in piece {
                 query = query.bind(id.to_string());
             }
             for row in query.fetch_all(&self.readers).await? {
-                known.insert(row::id(&row)?);
+                known.insert(row::id(&row)?, row::operation(&row).ok());
             }
         }
         Ok(known)

@@ -175,10 +175,10 @@ pub(in crate::store) fn owners(rows: usize) -> AssertSqlSafe<String> {
     ))
 }
 
-/// Which ids are of operations.
+/// Operations by their ids.
 pub(in crate::store) fn known(rows: usize) -> AssertSqlSafe<String> {
     numbered(&format!(
-        "SELECT id FROM operations WHERE id IN ({})",
+        "SELECT id, document FROM operations WHERE id IN ({})",
         repeated("?", rows)
     ))
 }

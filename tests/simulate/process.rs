@@ -3,7 +3,7 @@
 use crate::sim::Sim;
 use async_trait::async_trait;
 use cvm_gateway::cloud::limiter::Permit;
-use cvm_gateway::cloud::{Accepted, Cloud, CloudError, Target};
+use cvm_gateway::cloud::{Accepted, Cloud, CloudError, Tagged, Target};
 use cvm_gateway::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use cvm_gateway::simulator::SimulatedCloud;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -179,6 +179,16 @@ impl Cloud for Reached {
         value: &str,
     ) -> Result<Vec<InstanceDetail>, CloudError> {
         let call = self.cloud.find_by_tag(permit, target, key, value);
+        self.call("DescribeInstances", call).await
+    }
+
+    async fn list_tagged(
+        &self,
+        permit: Permit,
+        target: &Target,
+        key: &str,
+    ) -> Result<Vec<Tagged>, CloudError> {
+        let call = self.cloud.list_tagged(permit, target, key);
         self.call("DescribeInstances", call).await
     }
 }

@@ -38,7 +38,8 @@ pub(crate) const LIVELY: Duration = Duration::from_secs(1800);
 /// After that, until everything that is under way has arrived.
 const LATE_MAX: Duration = Duration::from_secs(600);
 
-/// What all seeds share: the product's own defaults.
+/// What all seeds share: the product's own defaults, but no search for orphans: it takes no part in
+/// the protocol, and its calls in every region would be most of a run.
 struct Defaults {
     operations: Settings,
     limiter: limiter::Settings,
@@ -47,7 +48,8 @@ struct Defaults {
 
 static DEFAULTS: LazyLock<Defaults> = LazyLock::new(|| {
     let text = "[organizations.development]\ndefault_account = \"main\"\n\
-                [organizations.development.accounts.main]\nsecret_id = \"AKIDfakeForSimulations\"\nsecret_key = \"fakeSecretKey\"\n";
+                [organizations.development.accounts.main]\nsecret_id = \"AKIDfakeForSimulations\"\nsecret_key = \"fakeSecretKey\"\n\
+                [operations.sweep]\ninterval = \"0s\"\n";
     let config = Config::parse("simulation", text, Path::new("")).unwrap();
     Defaults {
         operations: config.operations,

@@ -1,0 +1,227 @@
+//! Lists of tagged instances: what is asked, what is read, and when the pages are complete.
+
+use super::{Answer, IDS_PER_CALL_MAX, body, instance_id, malformed, once_each, open, state, text};
+use crate::cloud::{CloudError, Fault, Tagged};
+use crate::domain::instance::InstanceId;
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcDateTime};
+
+/// 200,000 instances: more than the largest accounts have in a region.
+const PAGES_MAX: usize = 2000;
+/// How often the pages are gone over before they count as incomplete: those that are launched
+/// meanwhile shift the others.
+const PASSES_MAX: usize = 3;
+
+/// One page of tagged instances, and how many there are in all.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TaggedPage {
+    /// The instances of this page.
+    pub instances: Vec<Tagged>,
+    /// How many instances match, over all pages.
+    pub total: usize,
+}
+
+/// The pages that have come so far.
+#[derive(Debug, Default)]
+pub struct TaggedPages {
+    /// By id: pages shift under a reader when instances come and go.
+    found: BTreeMap<InstanceId, Tagged>,
+    offset: usize,
+    pages: usize,
+    passes: usize,
+}
+
+impl TaggedPages {
+    /// Where the next page begins.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// Takes the next page; whether nothing is left to ask for.
+    ///
+    /// # Errors
+    /// [`Fault::MalformedAnswer`] when the pages hold less than they announce, and
+    /// [`Fault::AnswerTooLarge`] when they have no end.
+    pub fn take(&mut self, page: TaggedPage) -> Result<bool, CloudError> {
+        self.pages += 1;
+        self.offset += page.instances.len();
+        let last = page.instances.is_empty() || self.offset >= page.total;
+        let by_id = page.instances.into_iter().map(|i| (i.id.clone(), i));
+        self.found.extend(by_id);
+        if self.found.len() >= page.total {
+            return Ok(true);
+        }
+        if self.pages >= PAGES_MAX {
+            let message = format!("more than {PAGES_MAX} pages carry the tag");
+            return Err(Fault::AnswerTooLarge.error(message));
+        }
+        if last {
+            self.offset = 0;
+            self.passes += 1;
+        }
+        if self.passes >= PASSES_MAX {
+            let message = "the pages hold fewer instances than TotalCount";
+            return Err(Fault::MalformedAnswer.error(message));
+        }
+        Ok(false)
+    }
+
+    /// What the pages hold, in the order of the ids.
+    #[must_use]
+    pub fn into_instances(self) -> Vec<Tagged> {
+        self.found.into_values().collect()
+    }
+}
+
+/// The body that asks for the instances with a tag of that key, from the `offset`th on.
+#[must_use]
+pub fn by_tag_key(key: &str, offset: usize) -> Vec<u8> {
+    body(&json!({
+        "Filters": [{ "Name": "tag-key", "Values": [key] }],
+        "Offset": offset,
+        "Limit": IDS_PER_CALL_MAX,
+    }))
+}
+
+/// The members of a tagged instance; any may be null or missing.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Instance {
+    instance_id: Option<String>,
+    instance_state: Option<String>,
+    created_time: Option<String>,
+    tags: Option<Vec<Option<Tag>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tag {
+    key: Option<String>,
+    value: Option<String>,
+}
+
+/// Reads one page of the answer to `DescribeInstances`, of the instances with a tag of that key.
+///
+/// # Errors
+/// The cloud's refusal, or [`Fault::MalformedAnswer`].
+pub fn tagged_page(answer: &[u8], key: &str) -> Result<Answer<TaggedPage>, CloudError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Fields {
+        total_count: Option<usize>,
+        instance_set: Option<Vec<Instance>>,
+    }
+    let Answer { value, request_id } = open::<Fields>(answer)?;
+    let malformed = |problem| malformed(problem, Some(request_id.clone()));
+    let total = value
+        .total_count
+        .ok_or("has no TotalCount")
+        .map_err(malformed)?;
+    let instances = value.instance_set.unwrap_or_default().into_iter();
+    let instances = instances
+        .map(|instance| instance.read(key))
+        .collect::<Result<Vec<_>, _>>()
+        .and_then(|instances| once_each(instances, |instance| &instance.id))
+        .map_err(malformed)?;
+    Ok(Answer {
+        value: TaggedPage { instances, total },
+        request_id,
+    })
+}
+
+impl Instance {
+    fn read(self, key: &str) -> Result<Tagged, &'static str> {
+        let mut tags = self.tags.into_iter().flatten().flatten();
+        let tag = tags.find(|tag| tag.key.as_deref() == Some(key));
+        let created = self.created_time.as_deref();
+        let created = created.and_then(|time| OffsetDateTime::parse(time, &Rfc3339).ok());
+        Ok(Tagged {
+            id: instance_id(&self.instance_id.unwrap_or_default())?,
+            state: state(self.instance_state)?,
+            value: text(tag.and_then(|tag| tag.value)),
+            created: created.map(UtcDateTime::from),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::instance::InstanceState;
+    use time::macros::utc_datetime;
+
+    fn page(numbers: std::ops::Range<usize>, total: usize) -> TaggedPage {
+        let instance = |number| Tagged {
+            id: InstanceId::parse(&format!("ins-{number}")).unwrap(),
+            state: InstanceState::Running,
+            value: String::new(),
+            created: None,
+        };
+        TaggedPage {
+            instances: numbers.map(instance).collect(),
+            total,
+        }
+    }
+
+    #[test]
+    fn a_tagged_instance_is_read() {
+        let answer = br#"{"Response":{"TotalCount":2,"InstanceSet":[
+            {"InstanceId":"ins-1","InstanceState":"RUNNING","CreatedTime":"2026-01-02T03:04:05+08:00",
+             "Tags":[null,{"Key":"team","Value":"web"},{"Key":"op","Value":"o-1"}]},
+            {"InstanceId":"ins-2","InstanceState":"PENDING","CreatedTime":"soon","Tags":null}],
+            "RequestId":"r"}}"#;
+        let page = tagged_page(answer, "op").unwrap().value;
+        assert_eq!(page.total, 2);
+        let [first, second] = page.instances.try_into().unwrap();
+        assert_eq!(first.value, "o-1");
+        assert_eq!(first.created, Some(utc_datetime!(2026-01-01 19:04:05)));
+        assert_eq!((second.value.as_str(), second.created), ("", None));
+        let no_total = br#"{"Response":{"InstanceSet":[],"RequestId":"r"}}"#;
+        assert!(tagged_page(no_total, "op").is_err());
+    }
+
+    #[test]
+    fn a_hundred_thousand_instances_are_a_thousand_pages() {
+        let mut pages = TaggedPages::default();
+        let mut asked = 0;
+        loop {
+            let from = pages.offset();
+            asked += 1;
+            if pages.take(page(from..from + 100, 100_000)).unwrap() {
+                break;
+            }
+        }
+        assert_eq!((asked, pages.into_instances().len()), (1000, 100_000));
+    }
+
+    #[test]
+    fn pages_that_shifted_are_gone_over_again() {
+        let mut pages = TaggedPages::default();
+        assert!(!pages.take(page(10..110, 150)).unwrap());
+        // Ten were launched meanwhile, and come first.
+        assert!(!pages.take(page(100..160, 160)).unwrap());
+        assert_eq!(pages.offset(), 0);
+        assert!(pages.take(page(0..100, 160)).unwrap());
+        assert_eq!(pages.into_instances().len(), 160);
+    }
+
+    #[test]
+    fn incomplete_and_endless_pages_are_errors() {
+        let mut pages = TaggedPages::default();
+        for _ in 0..2 {
+            assert_eq!(pages.take(page(0..2, 3)), Ok(false));
+            assert_eq!(pages.take(page(2..2, 3)), Ok(false));
+        }
+        assert_eq!(pages.take(page(0..2, 3)), Ok(false));
+        let error = pages.take(page(2..2, 3)).unwrap_err();
+        assert_eq!(error.code, Fault::MalformedAnswer.as_str());
+
+        let mut pages = TaggedPages::default();
+        let error = (0..).find_map(|number| pages.take(page(number..number + 100, 999_999)).err());
+        assert_eq!(error.unwrap().code, Fault::AnswerTooLarge.as_str());
+    }
+}

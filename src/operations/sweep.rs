@@ -1,0 +1,271 @@
+//! Looks for machines that carry the gateway's tag and that no operation names: in every place, the
+//! cloud first and the journal after it, so that nothing is missed in the journal that was launched
+//! before the cloud was asked.
+
+mod judge;
+
+use super::Inner;
+use super::driver::target;
+use crate::cloud::limiter::{Action, Class};
+use crate::cloud::{CloudError, Effect, Retry, Tagged, Target, body};
+use crate::domain::causes::chain;
+use crate::domain::instance::InstanceId;
+use crate::domain::millis::since;
+use crate::store::StoreError;
+use judge::{Orphan, Why, named, orphans};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use time::UtcDateTime;
+
+/// Places that are swept although the configuration does not name them: callers may name regions
+/// that do not exist.
+const OTHER_PLACES_MAX: usize = 1000;
+/// How long a place is left alone in which the cloud will not be asked: the account has not opened
+/// it, or it is no region.
+const CLOSED_FOR: Duration = Duration::from_secs(60 * 60);
+/// Orphans of one sweep that get a line of the log each; the next sweep logs the next ones.
+const LINES_MAX: usize = 100;
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// How orphans are looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SweepSettings {
+    /// Between two sweeps; zero: never.
+    pub interval: Duration,
+    /// How long after the first sighting an orphan must be seen again to be one.
+    pub grace: Duration,
+    /// Whether orphans that are certainly nobody's are given back to the cloud.
+    pub delete: bool,
+    /// How many at most are given back within an hour.
+    pub deletes_per_hour_max: usize,
+    /// Where to look, beside where operations are under way.
+    pub places: BTreeSet<Target>,
+}
+
+/// What is remembered from sweep to sweep.
+#[derive(Default)]
+struct Memory {
+    /// Where operations were under way.
+    others: BTreeSet<Target>,
+    /// Until when places are left alone.
+    closed: BTreeMap<Target, UtcDateTime>,
+    sightings: BTreeMap<Target, Sightings>,
+    /// When orphans were given back within the last hour.
+    deletions: VecDeque<UtcDateTime>,
+}
+
+/// The machines of one place that were orphans in its last sweep.
+type Sightings = BTreeMap<InstanceId, Sighting>;
+
+struct Sighting {
+    first: UtcDateTime,
+    logged: bool,
+}
+
+/// Why a place could not be swept.
+#[derive(Debug, thiserror::Error)]
+enum SweepError {
+    #[error("the cloud cannot be asked")]
+    Cloud(#[from] CloudError),
+    #[error("the journal cannot be read")]
+    Store(#[from] StoreError),
+}
+
+impl SweepError {
+    /// Whether asking again soon is no use.
+    fn is_for_good(&self) -> bool {
+        match self {
+            Self::Cloud(error) => error.effect == Effect::Definite && error.retry == Retry::No,
+            Self::Store(_) => false,
+        }
+    }
+}
+
+impl Inner {
+    /// Sweeps every place again and again, until the gateway stops. The first time is a grace after
+    /// the start, because what is under way comes first.
+    pub(super) async fn keep_sweeping(self: Arc<Self>) {
+        let settings = &self.settings.sweep;
+        if settings.interval.is_zero() {
+            return;
+        }
+        let soon = settings.grace.min(settings.interval);
+        let mut memory = Memory::default();
+        let mut pause = soon;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                () = self.clock.sleep(pause) => {}
+            }
+            for place in self.places(&mut memory) {
+                self.sweep(&place, &mut memory).await;
+            }
+            pause = if self.is_sure(&memory) {
+                settings.interval
+            } else {
+                soon
+            };
+        }
+    }
+
+    /// Where machines may be that the gateway launched.
+    fn places(&self, memory: &mut Memory) -> BTreeSet<Target> {
+        let (now, configured) = (self.clock.now(), &self.settings.sweep.places);
+        let ids = self.table.ids().into_iter();
+        for (_, operation) in ids.filter_map(|id| self.table.get(id)) {
+            let place = target(&operation);
+            if memory.others.len() < OTHER_PLACES_MAX && !configured.contains(&place) {
+                memory.others.insert(place);
+            }
+        }
+        memory.closed.retain(|_, until| *until > now);
+        let all = configured.union(&memory.others);
+        let open = all.filter(|place| !memory.closed.contains_key(place));
+        open.cloned().collect()
+    }
+
+    /// Whether every orphan in sight has been seen long enough to be reported.
+    fn is_sure(&self, memory: &Memory) -> bool {
+        let mut sightings = memory.sightings.values().flat_map(BTreeMap::values);
+        sightings.all(|sighting| sighting.logged)
+    }
+
+    async fn sweep(&self, place: &Target, memory: &mut Memory) {
+        let started = self.clock.now();
+        let orphans = match self.orphans(place).await {
+            Some(Ok(orphans)) => orphans,
+            Some(Err(error)) => {
+                self.metrics.operations.swept(false, 1);
+                let causes = chain(&error, ": ");
+                tracing::warn!(account = %place.account, region = %place.region, error = causes,
+                    "the search for orphans failed; the next one repeats it");
+                if error.is_for_good() {
+                    memory.closed.insert(place.clone(), started + CLOSED_FOR);
+                }
+                return;
+            }
+            None => return, // the gateway stops
+        };
+        self.metrics.operations.swept(true, 1);
+        let sightings = memory.sightings.entry(place.clone()).or_default();
+        let confirmed = self.confirm(place, orphans, started, sightings);
+        let late = confirmed.iter().filter(|orphan| orphan.why == Why::Late);
+        if self.settings.sweep.delete {
+            for orphan in late {
+                self.give_back(place, &orphan.machine, &mut memory.deletions)
+                    .await;
+            }
+        }
+    }
+
+    /// The orphans of a place; nothing when the gateway stops.
+    async fn orphans(&self, place: &Target) -> Option<Result<Vec<Orphan>, SweepError>> {
+        let action = Action::DescribeInstances;
+        let permit = self.permit(place, action, Class::Sweep).await?;
+        let key = body::operation_tag_key();
+        let list = self.cloud.list_tagged(permit, place, &key);
+        Some(match self.stop.run_until_cancelled(list).await? {
+            Ok(machines) => self.unnamed(place, machines).await.map_err(Into::into),
+            Err(error) => Err(error.into()),
+        })
+    }
+
+    /// The orphans among the machines that the cloud listed before.
+    async fn unnamed(
+        &self,
+        place: &Target,
+        mut machines: Vec<Tagged>,
+    ) -> Result<Vec<Orphan>, StoreError> {
+        let ids: Vec<_> = machines.iter().map(|machine| machine.id.clone()).collect();
+        let owners = self.store.owners(&ids).await?.into_iter();
+        let owned: BTreeSet<InstanceId> = owners.map(|owner| owner.instance).collect();
+        machines.retain(|machine| !owned.contains(&machine.id));
+        let operations: BTreeSet<_> = machines.iter().filter_map(named).collect();
+        let operations: Vec<_> = operations.into_iter().collect();
+        let known = self.store.known(&operations).await?;
+        Ok(orphans(place, machines, &known))
+    }
+
+    /// The orphans that were seen long enough ago for the first time, each logged once.
+    fn confirm(
+        &self,
+        place: &Target,
+        orphans: Vec<Orphan>,
+        started: UtcDateTime,
+        sightings: &mut Sightings,
+    ) -> Vec<Orphan> {
+        let now = self.clock.now();
+        let ids: BTreeSet<_> = orphans.iter().map(|orphan| &orphan.machine.id).collect();
+        sightings.retain(|id, _| ids.contains(id));
+        let mut confirmed = Vec::new();
+        let mut lines = 0;
+        for orphan in orphans {
+            let id = orphan.machine.id.clone();
+            let sighting = sightings.entry(id).or_insert(Sighting {
+                first: now,
+                logged: false,
+            });
+            if since(started, sighting.first) < self.settings.sweep.grace
+                || sighting.first > started
+            {
+                continue;
+            }
+            if !sighting.logged && lines < LINES_MAX {
+                lines += 1;
+                sighting.logged = true;
+                let Tagged { id, value, .. } = &orphan.machine;
+                tracing::warn!(account = %place.account, region = %place.region, instance = %id,
+                    tag = value, "instance {id} is an orphan: {}", orphan.why.as_str());
+            }
+            confirmed.push(orphan);
+        }
+        let metrics = &self.metrics.operations;
+        let (account, region) = (place.account.as_str(), place.region.as_str());
+        metrics.orphans_of(account, region, confirmed.len());
+        confirmed
+    }
+
+    /// Has the cloud take back what is certainly nobody's.
+    async fn give_back(
+        &self,
+        place: &Target,
+        machine: &Tagged,
+        deletions: &mut VecDeque<UtcDateTime>,
+    ) {
+        let now = self.clock.now();
+        while deletions.front().is_some_and(|at| since(now, *at) >= HOUR) {
+            deletions.pop_front();
+        }
+        if deletions.len() >= self.settings.sweep.deletes_per_hour_max {
+            return;
+        }
+        let action = Action::TerminateInstances;
+        let Some(permit) = self.permit(place, action, Class::Sweep).await else {
+            return; // the gateway stops
+        };
+        // Before the call: one that gets no answer may have been carried out.
+        deletions.push_back(now);
+        let (id, ids) = (&machine.id, std::slice::from_ref(&machine.id));
+        let signed_at = self.clock.now();
+        let call = self
+            .cloud
+            .terminate_instances(permit, place, ids, signed_at);
+        match call.await {
+            Ok(()) => {
+                self.metrics
+                    .operations
+                    .orphan_deleted(place.account.as_str());
+                tracing::warn!(account = %place.account, region = %place.region, instance = %id,
+                    "orphan {id} was given back to the cloud");
+            }
+            Err(error) => tracing::warn!(
+                account = %place.account, region = %place.region, instance = %id, code = error.code,
+                "orphan {id} could not be given back; the next sweep tries again"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! The search for orphans against a cloud that is a list, on a manual clock.
+
+use super::super::{Operations, Rooms};
+use super::*;
+use crate::clock::Clock;
+use crate::cloud::limiter::{Limiter, Permit};
+use crate::cloud::{Accepted, Cloud, Fault};
+use crate::config::Config;
+use crate::domain::instance::{InstanceDetail, InstanceState};
+use crate::domain::operation::{Operation, State};
+use crate::metrics::Metrics;
+use crate::random::Random;
+use crate::store::{Model, NewOperation, SealedBody, Store};
+use async_trait::async_trait;
+use std::path::Path;
+use std::sync::{Mutex, atomic::AtomicUsize, atomic::Ordering};
+
+const CONFIG: &str = r#"
+cloud.regions = ["ap-shanghai"]
+operations.sweep.delete = true
+operations.sweep.deletes_per_hour_max = 1
+[organizations.development]
+default_account = "main"
+[organizations.development.accounts.main]
+secret_id = "AKIDx"
+secret_key = "k"
+"#;
+
+/// A cloud that lists these machines, and takes them back.
+#[derive(Debug, Default)]
+struct Listing {
+    machines: Mutex<Vec<Tagged>>,
+    lists: AtomicUsize,
+    failing: Mutex<bool>,
+    given_back: Mutex<Vec<InstanceId>>,
+}
+
+fn unasked<T>() -> Result<T, CloudError> {
+    Err(Fault::ConnectFailed.error("not asked in this test"))
+}
+
+#[async_trait]
+impl Cloud for Listing {
+    fn host(&self, _: &Target) -> String {
+        "cvm.tencentcloudapi.com".to_owned()
+    }
+
+    async fn run_instances(
+        &self,
+        _: Permit,
+        _: &Target,
+        _: &[u8],
+        _: UtcDateTime,
+    ) -> Result<Accepted, CloudError> {
+        unasked()
+    }
+
+    async fn describe_instances_status(
+        &self,
+        _: Permit,
+        _: &Target,
+        _: &[InstanceId],
+    ) -> Result<Vec<(InstanceId, InstanceState)>, CloudError> {
+        unasked()
+    }
+
+    async fn describe_instances(
+        &self,
+        _: Permit,
+        _: &Target,
+        _: &[InstanceId],
+    ) -> Result<Vec<InstanceDetail>, CloudError> {
+        unasked()
+    }
+
+    async fn terminate_instances(
+        &self,
+        _: Permit,
+        _: &Target,
+        ids: &[InstanceId],
+        _: UtcDateTime,
+    ) -> Result<(), CloudError> {
+        self.given_back.lock().unwrap().extend(ids.to_vec());
+        Ok(())
+    }
+
+    async fn find_by_tag(
+        &self,
+        _: Permit,
+        _: &Target,
+        _: &str,
+        _: &str,
+    ) -> Result<Vec<InstanceDetail>, CloudError> {
+        unasked()
+    }
+
+    async fn list_tagged(
+        &self,
+        _: Permit,
+        _: &Target,
+        key: &str,
+    ) -> Result<Vec<Tagged>, CloudError> {
+        assert_eq!(key, "cvm-gateway:operation");
+        self.lists.fetch_add(1, Ordering::SeqCst);
+        if *self.failing.lock().unwrap() {
+            return Err(Fault::MalformedAnswer.error("incomplete"));
+        }
+        Ok(self.machines.lock().unwrap().clone())
+    }
+}
+
+struct World {
+    cloud: Arc<Listing>,
+    clock: Clock,
+    metrics: Metrics,
+    operations: Operations,
+    /// A launch of one machine that failed.
+    failed: Operation,
+}
+
+impl World {
+    async fn new() -> Self {
+        let config = Config::parse("test.toml", CONFIG, Path::new(".")).unwrap();
+        let journalled = include_str!("../../../testdata/journal/operation-v1.json");
+        let failed: Operation = serde_json::from_str(journalled).unwrap();
+        let failed = Operation {
+            state: State::Failed,
+            instance_count: 1,
+            dry_run: false,
+            instances: Vec::new(),
+            ..failed
+        };
+        let clock = Clock::manual(failed.create_time);
+        let now = clock.clone();
+        let store = Store::of_model(Model::new(Arc::new(move || now.now())));
+        let new = NewOperation {
+            operation: failed.clone(),
+            request_hash: [0; 32],
+            bodies: vec![SealedBody::new(Vec::new())],
+            owner: "test".to_owned(),
+            now: clock.now(),
+            lease: Duration::from_secs(30),
+        };
+        store.admit(new).await.unwrap();
+        let metrics = Metrics::new("test").unwrap();
+        let limits = config.cloud_limits;
+        let cloud = Arc::new(Listing::default());
+        let rooms = Rooms {
+            store,
+            cloud: Arc::<Listing>::clone(&cloud),
+            limiter: Limiter::new(limits, None, clock.clone(), metrics.cloud.clone()),
+            clock: clock.clone(),
+            random: Random::seeded(7),
+            metrics: metrics.clone(),
+        };
+        let operations = Operations::start(config.operations, rooms);
+        Self {
+            cloud,
+            clock,
+            metrics,
+            operations,
+            failed,
+        }
+    }
+
+    fn show(&self, machines: &[(&str, &str)]) {
+        let tagged = machines.iter().map(|(id, value)| Tagged {
+            id: InstanceId::parse(id).unwrap(),
+            state: InstanceState::Running,
+            value: (*value).to_owned(),
+            created: Some(self.failed.create_time),
+        });
+        *self.cloud.machines.lock().unwrap() = tagged.collect();
+    }
+
+    /// Lets `seconds` pass.
+    async fn pass(&self, seconds: u32) {
+        for _ in 0..seconds {
+            self.clock.advance(Duration::from_secs(1));
+            for _ in 0..50 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    fn orphans(&self) -> i64 {
+        let orphans = &self.metrics.operations.orphans;
+        orphans.with_label_values(&["main", "ap-shanghai"]).get()
+    }
+
+    fn lists(&self) -> usize {
+        self.cloud.lists.load(Ordering::SeqCst)
+    }
+
+    fn given_back(&self) -> Vec<String> {
+        let ids = self.cloud.given_back.lock().unwrap();
+        ids.iter().map(|id| id.as_str().to_owned()).collect()
+    }
+}
+
+#[tokio::test]
+async fn an_orphan_is_seen_twice_and_a_failed_list_is_no_sighting() {
+    let world = World::new().await;
+    world.show(&[("ins-1", "by-hand")]);
+    world.pass(125).await;
+    assert_eq!((world.lists(), world.orphans()), (1, 0));
+    *world.cloud.failing.lock().unwrap() = true;
+    world.pass(121).await;
+    assert_eq!((world.lists(), world.orphans()), (2, 0));
+    *world.cloud.failing.lock().unwrap() = false;
+    world.pass(121).await;
+    assert_eq!((world.lists(), world.orphans()), (3, 1));
+    world.pass(200).await;
+    assert_eq!(world.lists(), 3, "what is sure waits for the interval");
+    world.show(&[]);
+    world.pass(110).await;
+    assert_eq!((world.lists(), world.orphans()), (4, 0));
+    assert!(world.given_back().is_empty(), "its operation is unknown");
+    world.operations.stopped().await;
+}
+
+#[tokio::test]
+async fn a_late_machine_is_given_back_and_copies_are_not() {
+    let world = World::new().await;
+    let id = world.failed.id.to_string();
+    world.show(&[("ins-1", &id), ("ins-2", &id)]);
+    world.pass(250).await;
+    assert_eq!((world.orphans(), world.given_back()), (2, vec![]));
+    world.show(&[("ins-1", &id)]);
+    world.pass(310).await;
+    assert_eq!(world.given_back(), ["ins-1"]);
+    world.pass(900).await;
+    assert_eq!(world.given_back(), ["ins-1"], "one within an hour");
+    world.operations.stopped().await;
+}
