@@ -11,6 +11,7 @@ mod cli;
 mod cloud;
 mod contract;
 mod desk;
+mod docs;
 mod doors;
 mod launch;
 mod lifecycle;
