@@ -1,9 +1,12 @@
 //! What comes after a launch was accepted: other places, cancelling, giving back.
 
-use crate::world::{Client, Seen, World, client, read, run, wish};
+use crate::postgres::new_database;
+use crate::world::{Client, Seen, World, client, config_text, read, run, wish};
+use cvm_gateway::config::Config;
 use cvm_gateway::pb::v1 as pb;
 use prost_types::Duration as PbDuration;
 use serde_json::Value;
+use tokio_util::task::TaskTracker;
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -162,6 +165,33 @@ async fn a_launch_that_is_cancelled_gives_its_machines_back() {
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(refused.message().contains("TerminateInstances"));
     gateway.stop().await;
+}
+
+/// The gateway that is asked is not the one that has the launch in hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_replica_takes_the_order_to_cancel() {
+    let world = World::new(5.0).await;
+    let endpoint = format!("http://{}", world.simulator.addr());
+    let sqlite = format!("sqlite://{}/journal.db", world.folder.0.display());
+    let text = config_text(&world.folder.0, &endpoint, "lease = \"3s\"");
+    let text = text.replace(&sqlite, &new_database().await);
+    let config = || Config::parse("test.toml", &text, &world.folder.0).unwrap();
+    let owner = world.gateway_of(config()).await;
+    let other = world.gateway_of(config()).await;
+    let stream = client(&owner).await.run_instances(wish("shared", 1)).await;
+    let following = TaskTracker::new().spawn(read(stream.unwrap().into_inner()));
+    world.launched(1).await;
+    let mut second = client(&other).await;
+    let listed = second.list_operations(pb::ListOperationsRequest::default());
+    let listed = listed.await.unwrap().into_inner().operations;
+    let request = pb::CancelOperationRequest {
+        name: listed[0].name.clone(),
+    };
+    second.cancel_operation(request).await.unwrap();
+    let seen = following.await.unwrap();
+    assert_eq!(reason(&seen), (Code::Cancelled, "CANCELLED".to_owned()));
+    owner.stop().await;
+    other.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
