@@ -343,7 +343,7 @@ impl Cloud for HttpCloud {
     ) -> Result<Accepted, CloudError> {
         let at = chaos::wrong!("sign-with-now", signed_at, self.clock.now());
         let call = self.write_call(Action::RunInstances, target, body, at);
-        chaos::around!("cloud.run_instances", self.call(&permit, call, wire::run_instances), else Err(Fault::ConnectFailed.error("planted")))
+        chaos::around!("cloud.run_instances", self.call(&permit, call, wire::run_instances), else Err(Fault::ConnectionLost.error("planted")))
     }
 
     async fn describe_instances_status(
@@ -388,7 +388,7 @@ impl Cloud for HttpCloud {
         within_bound(ids)?;
         let body = wire::terminate(ids);
         let call = self.write_call(Action::TerminateInstances, target, &body, signed_at);
-        chaos::around!("cloud.terminate", self.call(&permit, call, wire::terminate_instances), else Err(Fault::ConnectFailed.error("planted")))
+        chaos::around!("cloud.terminate", self.call(&permit, call, wire::terminate_instances), else Err(Fault::ConnectionLost.error("planted")))
     }
 
     async fn find_by_tag(

@@ -30,6 +30,17 @@ const MEMORIES: [(Memory, &str); 3] = [
 ];
 const ENGINES: [(Engine, &str); 2] = [(Engine::Sqlite, "sqlite"), (Engine::Postgres, "postgres")];
 
+/// Points that no story leads to: of giving machines back, for a machine whose launch failed is gone
+/// by itself; and of following what another process steps.
+const NO_STORY: [&str; 6] = [
+    "cloud.terminate",
+    "driver.begin_call",
+    "driver.doubt_call",
+    "driver.end_call",
+    "terminate.call",
+    "watch.refresh",
+];
+
 /// Points that only one engine has.
 const SQLITE_ONLY: [&str; 1] = ["store.scrub"];
 
@@ -55,7 +66,8 @@ impl Cell {
     }
 
     fn exists(&self) -> bool {
-        self.engine == Engine::Sqlite || !SQLITE_ONLY.contains(&self.point)
+        let engine = self.engine == Engine::Sqlite || !SQLITE_ONLY.contains(&self.point);
+        engine && !NO_STORY.contains(&self.point)
     }
 
     /// As `CELL` spells it.
@@ -86,9 +98,9 @@ impl Cell {
                 faults: vec!["driver.call:crash-after".to_owned(), fault],
                 ..story
             },
-            // A commit went through, but nobody was told.
+            // A write went through, but who asked for it was not told.
             "store.saved" => Story {
-                faults: vec![format!("store.commit:lost:4,{fault}")],
+                faults: vec![format!("driver.save:lost,{fault}")],
                 ..story
             },
             // What was asked for cannot be had now, although it was before.
@@ -109,16 +121,24 @@ impl Cell {
                 end: OperationState::NeedsOperator,
                 ..story
             },
-            "driver.begin_call" | "driver.end_call" | "terminate.call" | "cloud.terminate" => {
-                Story {
-                    doomed: true,
-                    end: OperationState::Failed,
-                    ..story
-                }
-            }
-            "driver.doubt_call" => Story {
-                faults: vec!["terminate.call:crash-before".to_owned(), fault],
-                doomed: true,
+            // A stream broke, so that a client goes on from its cursor.
+            "operations.get" => Story {
+                faults: vec![format!("grpc.stream:lost,{fault}")],
+                ..story
+            },
+            // The connection was given up.
+            "store.acquire" => Story {
+                faults: vec![format!("store.commit:error,{fault}")],
+                ..story
+            },
+            // Something is in hand for long enough.
+            "store.renew" => Story {
+                script: vec![Mischief::HoldAnswer],
+                ..story
+            },
+            // A step ends it, not a poll.
+            "driver.rest" => Story {
+                script: vec![Mischief::Refuse("LimitExceeded.InstanceQuota")],
                 end: OperationState::Failed,
                 ..story
             },
