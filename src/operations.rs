@@ -421,10 +421,7 @@ impl Inner {
                     principal = operation.principal, account = %operation.account,
                     "operation {} accepted", operation.id
                 );
-                chaos::at!(
-                    "submit.hold",
-                    self.table.hold(lease, Arc::new(operation.clone()))
-                );
+                chaos::at!("submit.hold", self.table.hold(lease, Arc::new(operation.clone())), else ());
                 self.due.push(operation.create_time, operation.id);
                 Ok(operation)
             }
