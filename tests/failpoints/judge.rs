@@ -1,6 +1,6 @@
 //! The judge: compares what the clients saw, the journal read by plain SQL, and the simulator's ledger.
 
-use crate::world::{History, Story, WISHES, Wish, is_final};
+use crate::world::{History, Story, Wish, is_final};
 use serde_json::Value;
 use sqlx::{AnyConnection, Connection, Row};
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ pub(crate) async fn judge(
     let lines = ledger.lines().map(serde_json::from_str);
     let entries: Vec<Value> = lines.collect::<Result<_, _>>().unwrap();
     let mut found = Vec::new();
-    for wish in &WISHES {
+    for wish in story.wishes() {
         found.extend(judge_wish(story, wish, &operations, history));
     }
     let tries = |wish: &Wish| {
@@ -40,7 +40,7 @@ pub(crate) async fn judge(
             .newest(wish.request_id)
             .map_or(0, |newest| newest.attempts)
     };
-    if WISHES.iter().map(tries).max() < Some(story.attempts_min) {
+    if story.wishes().map(tries).max() < Some(story.attempts_min) {
         found.push(format!("no launch was tried {} times", story.attempts_min));
     }
     for operation in &operations {

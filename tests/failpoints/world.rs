@@ -85,6 +85,14 @@ impl Default for Story {
     }
 }
 
+impl Story {
+    /// What is wished for: once a launch is for a person to look at, its account takes no second one.
+    pub(crate) fn wishes(&self) -> impl Iterator<Item = &'static Wish> + Clone {
+        let stops = self.end == pb::OperationState::NeedsOperator;
+        WISHES.iter().take(if stops { 1 } else { WISHES.len() })
+    }
+}
+
 /// What came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
@@ -101,7 +109,7 @@ pub(crate) struct Wish {
     pub(crate) count: i64,
 }
 
-pub(crate) const WISHES: [Wish; 2] = [
+const WISHES: [Wish; 2] = [
     Wish {
         request_id: "first",
         count: 2,
@@ -220,7 +228,7 @@ fn follow_all(
 ) -> (watch::Sender<Option<Doors>>, TaskTracker) {
     let (doors, open) = watch::channel(None);
     let clients = TaskTracker::new();
-    for wish in WISHES.iter().chain(&WISHES) {
+    for wish in story.wishes().chain(story.wishes()) {
         let client = Client {
             wish: wish.clone(),
             doomed: story.doomed,

@@ -1,7 +1,7 @@
 //! The doors beside our own service: health and reflection over gRPC, liveness and readiness over
 //! HTTP; and callers that stop waiting.
 
-use crate::world::{World, client, config_text, get, read, run, wish};
+use crate::world::{World, client, config_text, get, read, ready_again, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::config::Config;
 use cvm_gateway::gateway::Gateway;
@@ -77,6 +77,9 @@ async fn readiness_follows_the_journal() {
         (free, "200 OK", "ok\n"),
     ] {
         journal.execute(change).await.unwrap();
+        if change == free {
+            ready_again(&gateway).await;
+        }
         // Only a write finds out; to its end, so that none of its own writes comes in between.
         drop(run(&mut client, wish("probe", 1)).await);
         let (head, body) = get(gateway.admin_addr(), "/readyz").await;

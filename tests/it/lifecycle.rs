@@ -10,6 +10,9 @@ use tokio_util::task::TaskTracker;
 use tonic::Code;
 use tonic_types::StatusExt;
 
+/// In a fast world a machine may be gone before it was seen to go.
+const SOON_GONE: &str = "missing_grace = \"1s\"";
+
 /// Follows a termination to its end.
 async fn terminate(client: &mut Client, request_id: &str, ids: &[String]) -> Seen {
     let mut seen = Seen {
@@ -82,7 +85,7 @@ async fn lives(world: &World) -> Vec<Vec<String>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sold_out_place_is_left_for_the_next_with_a_token_of_its_own() {
     let world = World::new(100.0).await;
-    let gateway = world.gateway("").await;
+    let gateway = world.gateway(SOON_GONE).await;
     let mut client = client(&gateway).await;
     let mut wish = wish("elsewhere", 2);
     wish.spec.as_mut().unwrap().instance_type = Some("SOLDOUT.SMALL1".to_owned());
@@ -128,7 +131,7 @@ async fn a_sold_out_place_is_left_for_the_next_with_a_token_of_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_launch_that_is_cancelled_gives_its_machines_back() {
     let world = World::new(20.0).await;
-    let gateway = world.gateway("").await;
+    let gateway = world.gateway(SOON_GONE).await;
     let mut client = client(&gateway).await;
     let stream = client.run_instances(wish("unwanted", 2)).await.unwrap();
     let mut stream = stream.into_inner();
@@ -173,7 +176,11 @@ async fn any_replica_takes_the_order_to_cancel() {
     let world = World::new(5.0).await;
     let endpoint = format!("http://{}", world.simulator.addr());
     let sqlite = format!("sqlite://{}/journal.db", world.folder.0.display());
-    let text = config_text(&world.folder.0, &endpoint, "lease = \"3s\"");
+    let text = config_text(
+        &world.folder.0,
+        &endpoint,
+        "lease = \"3s\"\nmissing_grace = \"1s\"",
+    );
     let text = text.replace(&sqlite, &new_database().await);
     let config = || Config::parse("test.toml", &text, &world.folder.0).unwrap();
     let owner = world.gateway_of(config()).await;
@@ -197,7 +204,7 @@ async fn any_replica_takes_the_order_to_cancel() {
 #[tokio::test(flavor = "multi_thread")]
 async fn machines_are_given_back_once_and_only_by_their_owner() {
     let world = World::new(100.0).await;
-    let gateway = world.gateway("").await;
+    let gateway = world.gateway(SOON_GONE).await;
     let mut client = client(&gateway).await;
     let launch = run(&mut client, wish("mine", 2)).await;
     let machines = ids(launch.last());
@@ -237,7 +244,7 @@ async fn machines_are_given_back_once_and_only_by_their_owner() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_terminations_are_refused_with_field_and_rule() {
     let world = World::new(100.0).await;
-    let gateway = world.gateway("").await;
+    let gateway = world.gateway(SOON_GONE).await;
     let mut client = client(&gateway).await;
     type Spoil = fn(&mut pb::TerminateInstancesRequest);
     let rows: [(Spoil, &str); 5] = [

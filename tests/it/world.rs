@@ -129,7 +129,7 @@ listen = "127.0.0.1:0"
 
 [journal]
 url = "sqlite://{}/journal.db"
-reserve = "64KiB"
+reserve = "256KiB"
 
 [cloud.endpoint]
 override = "{endpoint}"
@@ -238,6 +238,23 @@ pub(crate) async fn run(client: &mut Client, wish: pb::RunInstancesRequest) -> S
             end: Err(status),
         },
     }
+}
+
+/// Waits until the gateway is ready: it looks for space on a full disk about every second, and then
+/// takes launches again by itself.
+pub(crate) async fn ready_again(gateway: &Gateway) {
+    let ready = async {
+        loop {
+            let (head, _) = get(gateway.admin_addr(), "/readyz").await;
+            if head.starts_with("HTTP/1.1 200") {
+                return;
+            }
+            Clock::system().sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let limit = Duration::from_secs(60);
+    let ready = Clock::system().timeout(limit, ready).await;
+    ready.expect("the gateway does not recover");
 }
 
 /// GETs a path; the head and the body of the answer.

@@ -13,7 +13,7 @@ use tonic::{Code, Status, Streaming};
 /// Of the disk, at first: more than all needs.
 const ROOMY: u64 = 64 << 20;
 /// Of the reserve.
-const RESERVE: u64 = 64 << 10;
+const RESERVE: u64 = 256 << 10;
 /// A refusal must not wait for anything.
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// How long machines start at [`SPEED`], and more.

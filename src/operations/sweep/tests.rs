@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::cloud::limiter::{Limiter, Permit};
 use crate::cloud::{Accepted, Cloud, Fault};
 use crate::config::Config;
+use crate::domain::decision::Decision;
 use crate::domain::instance::{InstanceDetail, InstanceState};
 use crate::domain::operation::{Operation, State};
 use crate::metrics::Metrics;
@@ -137,6 +138,10 @@ impl World {
             operation: failed.clone(),
             request_hash: [0; 32],
             bodies: vec![SealedBody::new(Vec::new())],
+            decision: Decision {
+                policy: "test".to_owned(),
+                rule: "test".to_owned(),
+            },
             owner: "test".to_owned(),
             now: clock.now(),
             lease: Duration::from_secs(30),

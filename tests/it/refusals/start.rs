@@ -1,7 +1,7 @@
 //! What keeps a gateway from starting. It says so, and touches nothing that is not its own.
 
 use super::{nothing_happened, told};
-use crate::world::{Folder, World, client, config_text, run, wish};
+use crate::world::{Folder, World, client, config_text, ready_again, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::config::Config;
 use cvm_gateway::domain::causes::chain;
@@ -9,7 +9,6 @@ use cvm_gateway::gateway::{Gateway, GatewayError};
 use cvm_gateway::store::StoreError;
 use sqlx::{AnyConnection, Connection, Executor};
 use std::path::Path;
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tonic::Code;
 
@@ -137,22 +136,6 @@ async fn a_full_disk_refuses_launches_until_there_is_space() {
     run(&mut client, wish("full", 1)).await.end.unwrap();
     assert_eq!(world.machines().await.len(), 1);
     gateway.stop().await;
-}
-
-/// The gateway looks for space about every second, and takes launches again by itself.
-async fn ready_again(gateway: &Gateway) {
-    let ready = async {
-        loop {
-            let (head, _) = crate::world::get(gateway.admin_addr(), "/readyz").await;
-            if head.starts_with("HTTP/1.1 200") {
-                return;
-            }
-            Clock::system().sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let limit = Duration::from_secs(60);
-    let ready = Clock::system().timeout(limit, ready).await;
-    ready.expect("the gateway does not recover");
 }
 
 /// SQLite's own "full" while the journal's tables are made: the same code tells of a full disk.
