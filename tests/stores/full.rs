@@ -15,7 +15,7 @@ const ROOMY: u64 = 64 << 20;
 /// Of the reserve.
 const RESERVE: u64 = 256 << 10;
 /// A refusal must not wait for anything.
-const AT_ONCE: Duration = Duration::from_secs(2);
+const AT_ONCE: Duration = Duration::from_secs(4);
 /// How long machines start at [`SPEED`], and more.
 const LAUNCHED_WITHIN: Duration = Duration::from_secs(60);
 /// Some seconds from a launch to its running machines, for the disk to fill up in.
@@ -93,7 +93,7 @@ impl SmallDisk {
 
     /// Waits until it takes launches again, by itself.
     async fn recovered(&mut self) {
-        let ready = until(Duration::from_secs(10), async || {
+        let ready = until(Duration::from_secs(30), async || {
             self.is_ready().await.then_some(())
         });
         let ready = ready.await;
