@@ -181,6 +181,15 @@ impl CloudError {
     }
 }
 
+impl CloudError {
+    /// Whether the state that an instance is in now is what forbids the call. It may be another one
+    /// soon, or the very end that the call was meant to bring about.
+    #[must_use]
+    pub fn is_about_a_state(&self) -> bool {
+        self.code.starts_with("UnsupportedOperation.InstanceState")
+    }
+}
+
 /// What can go wrong on the way to the cloud's verdict. The names are no codes of the cloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {

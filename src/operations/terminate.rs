@@ -166,10 +166,12 @@ impl Inner {
     }
 }
 
-/// What the cloud will not take back. One that it does not know is gone, as the poller will find.
+/// What the cloud will not take back. One that it does not know is gone, and one in a state that
+/// forbids it may be on its way out already: the poller will find.
 fn refused_for_good(batch: Vec<InstanceId>, error: CloudError) -> Option<(InstanceId, Failure)> {
     let for_good = error.effect == Effect::Definite && error.retry == Retry::No;
-    if !for_good || error.reason == Reason::ResourceNotFound {
+    let passing = error.reason == Reason::ResourceNotFound || error.is_about_a_state();
+    if !for_good || passing {
         return None;
     }
     let failure = Failure {
