@@ -94,6 +94,7 @@ contract! {
     purges_the_body_at_the_end
     knows_whose_a_machine_is
     claims_what_nobody_steps
+    keeps_orders_until_they_are_fulfilled
     counts_crashes
     stops_launches_and_lets_go_on
     knows_its_requests_for_ever
