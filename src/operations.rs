@@ -179,6 +179,8 @@ struct Inner {
     brakes: Mutex<Option<Vec<Brake>>>,
     /// Until when the leases last renewed are valid.
     leased_until: Mutex<UtcDateTime>,
+    /// Until when the journal may hold leases of this process that it never heard of.
+    unheard_until: Mutex<UtcDateTime>,
     tasks: TaskTracker,
     stop: CancellationToken,
     /// Set to the reason when the journal's disk failed and the process must end.
@@ -201,6 +203,7 @@ impl Operations {
             steps: Arc::new(Semaphore::new(settings.concurrent_steps_max)),
             brakes: Mutex::new(None),
             leased_until: Mutex::new(clock.now()),
+            unheard_until: Mutex::new(clock.now()),
             settings,
             store,
             cloud,
@@ -391,7 +394,9 @@ impl Operations {
         self.begin_stop();
         self.0.tasks.close();
         self.0.tasks.wait().await;
-        let released = self.0.store.release(&self.0.owner);
+        let (inner, now) = (&self.0, self.0.clock.now());
+        let every = inner.settings.lease;
+        let released = inner.store.release(&inner.owner, &[], now, every);
         if let Err(error) = chaos::around!("lease.release", released, else Err(StoreError::Busy)) {
             let error = chain(&error, ": ");
             tracing::warn!(
@@ -414,7 +419,9 @@ impl Inner {
     /// Writes a new operation down and takes it in hand; or gives the one that the request_id has.
     async fn admit(self: Arc<Self>, new: NewOperation) -> Result<Operation, OperationError> {
         let operation = new.operation.clone();
-        match chaos::around!("submit.admit", self.store.admit(new), else Err(StoreError::Busy))? {
+        let admitted =
+            chaos::around!("submit.admit", self.store.admit(new), else Err(StoreError::Busy));
+        match self.heard(admitted)? {
             Admission::New(lease) => {
                 tracing::info!(
                     operation = %operation.id, request_id = %operation.request_id,

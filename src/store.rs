@@ -270,12 +270,19 @@ impl Store {
         either!(self, engine => engine.renew(owner, held, now, ttl).await)
     }
 
-    /// Ends all leases of an owner, so that others need not wait; gives how many.
+    /// Ends the leases of an owner that run out `within` so long, but those of the operations that
+    /// it has in hand: others need not wait then, and no crash is counted. Gives how many.
     ///
     /// # Errors
     /// What writing may tell.
-    pub async fn release(&self, owner: &str) -> Result<usize, StoreError> {
-        either!(self, engine => engine.release(owner).await)
+    pub async fn release(
+        &self,
+        owner: &str,
+        held: &[OperationId],
+        now: UtcDateTime,
+        within: Duration,
+    ) -> Result<usize, StoreError> {
+        either!(self, engine => engine.release(owner, held, now, within).await)
     }
 
     /// An operation of the organisation.

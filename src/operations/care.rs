@@ -62,8 +62,8 @@ impl Inner {
         let taken = self
             .store
             .take_released(release, &self.owner, now, lease)
-            .await?;
-        let Some(claimed) = taken else {
+            .await;
+        let Some(claimed) = self.heard(taken)? else {
             return Ok(());
         };
         let (lease, id) = (claimed.lease, release.operation);

@@ -7,7 +7,7 @@ use crate::domain::causes::chain;
 use crate::domain::millis::since;
 use crate::domain::operation::{Cancellation, Lease};
 use crate::store::{Claimed, Order, StoreError, Verb};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use time::UtcDateTime;
 
@@ -53,6 +53,7 @@ impl Inner {
     async fn keep(&self) -> Result<(), StoreError> {
         chaos::around!("lease.renew", self.renew(), else Err(StoreError::Busy))?;
         self.read_brakes().await?;
+        self.give_back_unheard().await?;
         chaos::around!("lease.claim", self.claim_all(), else Err(StoreError::Busy))?;
         chaos::around!("lease.orders", self.take_orders(), else Err(StoreError::Busy))?;
         self.release_all().await
@@ -127,6 +128,37 @@ impl Inner {
         Ok(())
     }
 
+    /// Passes on what the journal answered to a write that gives leases. An error may hide that it
+    /// gave them.
+    pub(super) fn heard<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        if answer.is_err() {
+            *self.unheard_until() = self.clock.now() + self.settings.lease;
+        }
+        answer
+    }
+
+    /// Ends the leases that this process was given without hearing of it: nothing was done under
+    /// them, and they would count as crashes once they ran out. One that is fresh is left alone: its
+    /// answer may be on its way.
+    async fn give_back_unheard(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        if now > *self.unheard_until() {
+            return Ok(());
+        }
+        let (held, old) = (self.table.ids(), self.settings.lease * 5 / 6);
+        let released = self.store.release(&self.owner, &held, now, old).await?;
+        if released > 0 {
+            tracing::warn!(released, "gave leases back that the journal never told of");
+        }
+        Ok(())
+    }
+
+    fn unheard_until(&self) -> MutexGuard<'_, UtcDateTime> {
+        self.unheard_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn claim_all(&self) -> Result<(), StoreError> {
         while self.claim().await? == CLAIM {}
         Ok(())
@@ -138,7 +170,8 @@ impl Inner {
         let claimed = self
             .store
             .claim(&self.owner, now, lease, 0..=self.unsuspected(), CLAIM)
-            .await?;
+            .await;
+        let claimed = self.heard(claimed)?;
         let count = u32::try_from(claimed.len()).unwrap_or(CLAIM);
         for claimed in claimed {
             self.take_up(claimed, now);
@@ -179,7 +212,7 @@ impl Inner {
             .store
             .claim(&self.owner, now, lease, first..=last, 1)
             .await;
-        let claimed = match claimed {
+        let claimed = match self.heard(claimed) {
             Ok(claimed) => claimed,
             Err(error) => {
                 self.told_of(Err(error));

@@ -179,9 +179,20 @@ impl Database {
             .collect())
     }
 
-    pub(in crate::store) async fn release(&self, owner: &str) -> Result<usize, StoreError> {
-        let owner = owner.to_owned();
-        Ok(self.lease(Leasing::Release { owner }).await?.len())
+    pub(in crate::store) async fn release(
+        &self,
+        owner: &str,
+        held: &[OperationId],
+        now: UtcDateTime,
+        within: Duration,
+    ) -> Result<usize, StoreError> {
+        let released = self.lease(Leasing::Release {
+            owner: owner.to_owned(),
+            held: held.iter().copied().collect(),
+            now: millis::from_time(now),
+            within: bigint(within.as_millis()),
+        });
+        Ok(released.await?.len())
     }
 
     pub(in crate::store) async fn get(

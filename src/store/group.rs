@@ -56,6 +56,9 @@ pub(in crate::store) enum Leasing {
     /// Gives the `id`s.
     Release {
         owner: String,
+        held: HashSet<OperationId>,
+        now: i64,
+        within: i64,
     },
     /// Gives the `id`, unless it was ordered before.
     Order(Order),
@@ -417,6 +420,36 @@ async fn renew(
     Ok(renewed)
 }
 
+/// Ends the leases that the owner has, that run out so soon after a time, and whose operations it
+/// does not hold; the rows of those.
+async fn release(
+    connection: &mut AnyConnection,
+    dialect: &Dialect,
+    (owner, held): (&str, &HashSet<OperationId>),
+    (now, within): (i64, i64),
+) -> Result<Vec<AnyRow>, StoreError> {
+    let owned = sqlx::query(sql::owned(dialect))
+        .bind(owner)
+        .bind(now)
+        .bind(within);
+    let mut unheld = Vec::new();
+    for row in owned.fetch_all(&mut *connection).await? {
+        let id = row::id(&row)?;
+        if !held.contains(&id) {
+            unheld.push(id.to_string());
+        }
+    }
+    let mut released = Vec::with_capacity(unheld.len());
+    for piece in sql::pieces(&unheld) {
+        let mut release = sqlx::query(sql::release(piece.len())).bind(owner);
+        for id in piece {
+            release = release.bind(id.as_str());
+        }
+        released.extend(release.fetch_all(&mut *connection).await?);
+    }
+    Ok(released)
+}
+
 async fn lease(
     connection: &mut AnyConnection,
     dialect: &Dialect,
@@ -457,9 +490,14 @@ async fn lease(
             Ok(Vec::new())
         }
         Leasing::Calm(leases) => calm(connection, leases).await,
-        Leasing::Release { owner } => {
-            let release = sqlx::query(sql::RELEASE).bind(owner.as_str());
-            chaos::around!("store.release", release.fetch_all(connection), else Err(sqlx::Error::WorkerCrashed)).map_err(StoreError::from)
+        Leasing::Release {
+            owner,
+            held,
+            now,
+            within,
+        } => {
+            let released = release(connection, dialect, (owner, held), (*now, *within));
+            chaos::around!("store.release", released, else Err(sqlx::Error::WorkerCrashed.into()))
         }
         Leasing::Order(order) => {
             let order = sqlx::query(sql::ORDER)

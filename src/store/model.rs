@@ -72,7 +72,7 @@ pub struct Commit {
     pub at: UtcDateTime,
     /// Of the lease that it was written under.
     pub epoch: u64,
-    pub operation: Operation,
+    pub operation: Arc<Operation>,
     /// Of a new operation.
     pub bodies: Vec<SealedBody>,
 }
@@ -95,11 +95,11 @@ struct Tables {
     orders: BTreeMap<(OperationId, Verb), Order>,
     brakes: BTreeMap<OperationId, Brake>,
     releases: BTreeMap<OperationId, Release>,
-    commits: Vec<Commit>,
+    commits: Vec<Arc<Commit>>,
 }
 
 struct Row {
-    operation: Operation,
+    operation: Arc<Operation>,
     request_hash: [u8; 32],
     bodies: Vec<SealedBody>,
     owner: String,
@@ -154,7 +154,7 @@ impl Model {
 
     /// Every snapshot that ever became durable, in order.
     #[must_use]
-    pub fn commits(&self) -> Vec<Commit> {
+    pub fn commits(&self) -> Vec<Arc<Commit>> {
         self.lock().commits.clone()
     }
 
@@ -166,6 +166,14 @@ impl Model {
         attempts
             .map(|((id, _), attempt)| (*id, attempt.clone()))
             .collect()
+    }
+
+    /// Every attempt of an operation, by number.
+    #[must_use]
+    pub fn attempts_of(&self, id: OperationId) -> Vec<Attempt> {
+        let tables = self.lock();
+        let own = tables.attempts.range((id, 0)..=(id, u32::MAX));
+        own.map(|(_, attempt)| attempt.clone()).collect()
     }
 
     pub(in crate::store) async fn admit(&self, new: NewOperation) -> Result<Admission, StoreError> {
@@ -227,12 +235,20 @@ impl Model {
         .await
     }
 
-    pub(in crate::store) async fn release(&self, owner: &str) -> Result<usize, StoreError> {
-        self.run(Call::Release, |tables, _| {
+    pub(in crate::store) async fn release(
+        &self,
+        owner: &str,
+        held: &[OperationId],
+        _now: UtcDateTime,
+        within: Duration,
+    ) -> Result<usize, StoreError> {
+        self.run(Call::Release, |tables, now| {
+            let soon = 1..=later(now, within);
             let mut released = 0;
-            for row in tables.operations.values_mut() {
+            for (id, row) in &mut tables.operations {
                 let open = !row.operation.state.name().is_at_rest();
-                if row.owner == owner && row.lease_until > 0 && open {
+                let owned = row.owner == owner && soon.contains(&row.lease_until);
+                if owned && open && !held.contains(id) {
                     row.lease_until = 0;
                     released += 1;
                 }
@@ -251,7 +267,7 @@ impl Model {
             let row = tables.operations.get(&id);
             let operation = row.map(|row| &row.operation);
             let own = operation.filter(|operation| operation.organization == *organization);
-            Ok(own.cloned())
+            Ok(own.map(|own| Operation::clone(own)))
         })
         .await
     }
@@ -267,7 +283,7 @@ impl Model {
             let id = tables.requests.get(&key);
             let row = id.and_then(|id| tables.operations.get(id));
             let same = row.filter(|row| row.request_hash == *request_hash);
-            Ok(same.map(|row| row.operation.clone()))
+            Ok(same.map(|row| Operation::clone(&row.operation)))
         })
         .await
     }
@@ -300,7 +316,8 @@ impl Model {
                     && before.is_none_or(|before| operation.id < before)
                     && (filter.is_empty() || filter.contains(&operation.state.name()))
             });
-            Ok(listed.take(limit).cloned().collect())
+            let listed = listed.take(limit);
+            Ok(listed.map(|listed| Operation::clone(listed)).collect())
         })
         .await
     }
@@ -341,7 +358,7 @@ impl Model {
         self.run(Call::Known, |tables, _| {
             let row = |id: &OperationId| {
                 let row = tables.operations.get(id)?;
-                Some((*id, Some(row.operation.clone())))
+                Some((*id, Some(Operation::clone(&row.operation))))
             };
             Ok(operations.iter().filter_map(row).collect())
         })

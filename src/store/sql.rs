@@ -39,13 +39,6 @@ pub(in crate::store) const LIST: &str = "SELECT id, document FROM operations \
 pub(in crate::store) const COUNTS: &str =
     "SELECT state, COUNT(*) AS operations FROM operations GROUP BY state";
 
-pub(in crate::store) const RELEASE: &str = concat!(
-    "UPDATE operations SET lease_until = 0 WHERE lease_owner = $1 AND lease_until > 0 \
-     AND state NOT IN ",
-    at_rest!(),
-    " RETURNING id"
-);
-
 /// Ends the leases of the dead: they ran out, and nobody released them.
 pub(in crate::store) const END_LEASES: &str = concat!(
     "UPDATE operations SET lease_until = 1 WHERE lease_until > 1 AND state NOT IN ",
@@ -230,6 +223,24 @@ pub(in crate::store) fn renew(dialect: &Dialect, rows: usize) -> AssertSqlSafe<S
         "UPDATE operations SET lease_until = {} + ? WHERE lease_owner {owner} ? AND id IN ({}) \
          RETURNING id",
         dialect.now,
+        repeated("?", rows)
+    ))
+}
+
+/// The owner's leases that run out soon.
+pub(in crate::store) fn owned(dialect: &Dialect) -> AssertSqlSafe<String> {
+    numbered(&format!(
+        "SELECT id FROM operations WHERE lease_owner = ? AND lease_until > 0 \
+         AND lease_until <= {} + ? AND state NOT IN {}",
+        dialect.now,
+        at_rest!()
+    ))
+}
+
+/// Ends leases that the owner still has.
+pub(in crate::store) fn release(rows: usize) -> AssertSqlSafe<String> {
+    numbered(&format!(
+        "UPDATE operations SET lease_until = 0 WHERE lease_owner = ? AND id IN ({}) RETURNING id",
         repeated("?", rows)
     ))
 }

@@ -430,7 +430,7 @@ async fn counts_crashes(journal: Journal) {
             .first()
             .map(|claimed| (claimed.lease, claimed.crashes))
     };
-    store.release("a").await.unwrap();
+    store.release("a", &[], NOW, HOUR).await.unwrap();
     let (lease, crashes) = take(0..=0, NO_TIME).await.unwrap();
     assert_eq!(crashes, 0, "it was given back");
     assert_eq!(take(0..=0, NO_TIME).await, None, "it would be one");
@@ -602,9 +602,16 @@ async fn releases_at_once(journal: Journal) {
     admit(&store, &operation("acme", "r-1")).await;
     admit(&store, &operation("acme", "r-2")).await;
     assert_eq!(claim(&store, "b", NOW, HOUR, 10).await, []);
-    assert_eq!(store.release("nobody").await.unwrap(), 0);
-    assert_eq!(store.release("a").await.unwrap(), 2);
+    assert_eq!(store.release("nobody", &[], NOW, HOUR).await.unwrap(), 0);
+    assert_eq!(store.release("a", &[], NOW, HOUR).await.unwrap(), 2);
     assert_eq!(claim(&store, "b", NOW, HOUR, 10).await.len(), 2);
+
+    // What is in hand, and what was given a moment ago, stays.
+    let old = HOUR * 5 / 6;
+    assert_eq!(store.release("b", &[], NOW, old).await.unwrap(), 0);
+    let held = admit(&store, &operation("acme", "r-3")).await.operation;
+    let held = store.release("a", &[held], NOW, HOUR).await.unwrap();
+    assert_eq!(held, 0);
 }
 
 async fn lists_newest_first(journal: Journal) {
@@ -736,7 +743,7 @@ async fn names_what_is_corrupt(journal: Journal) {
         assert!(text.contains(&format!("operations.{column} of {}", bad.id)));
         assert!(!format!("{error:?}").contains("secret"));
     }
-    store.release("a").await.unwrap();
+    store.release("a", &[], NOW, HOUR).await.unwrap();
     let claimed = claim(&store, "b", NOW, HOUR, 10).await;
     assert_eq!(claimed.len(), 1, "the good one goes on");
     assert_eq!(claimed[0].1, good);

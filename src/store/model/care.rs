@@ -2,7 +2,7 @@
 
 use super::{Call, Model, Tables, later};
 use crate::domain::ids::OperationId;
-use crate::domain::operation::{Lease, StateName};
+use crate::domain::operation::{Lease, Operation, StateName};
 use crate::store::Claimed;
 use crate::store::care::{Brake, Release};
 use crate::store::error::StoreError;
@@ -75,7 +75,7 @@ impl Tables {
                 operation: id,
                 epoch: row.epoch,
             },
-            operation: row.operation.clone(),
+            operation: Operation::clone(&row.operation),
             crashes: 0,
         })
     }

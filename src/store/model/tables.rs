@@ -2,7 +2,7 @@
 
 use super::{Commit, Row, Tables, later};
 use crate::domain::millis;
-use crate::domain::operation::{Lease, StateName};
+use crate::domain::operation::{Lease, Operation, StateName};
 use crate::store::care::{self, Brake};
 use crate::store::error::StoreError;
 use crate::store::owners::Named;
@@ -29,7 +29,7 @@ impl Tables {
                 // From a try whose commit was in doubt.
                 Some(row) if row.operation.id == operation.id => Admission::New(lease),
                 Some(row) if row.request_hash == new.request_hash => {
-                    Admission::Replayed(row.operation.clone())
+                    Admission::Replayed(Operation::clone(&row.operation))
                 }
                 Some(row) => Admission::Conflict(row.operation.id),
                 None => Admission::Conflict(operation.id),
@@ -39,20 +39,21 @@ impl Tables {
             let source = Arc::new(std::io::Error::other("the id is taken"));
             return Err(StoreError::Refused { source });
         }
-        self.commits.push(Commit {
+        self.requests.insert(key, lease.operation);
+        let operation = Arc::new(new.operation);
+        self.commits.push(Arc::new(Commit {
             at: now,
             epoch: FIRST_EPOCH,
-            operation: operation.clone(),
+            operation: Arc::clone(&operation),
             bodies: new.bodies.clone(),
-        });
-        self.requests.insert(key, operation.id);
+        }));
         let row = Row {
             request_hash: new.request_hash,
             bodies: new.bodies,
             owner: new.owner,
             epoch: FIRST_EPOCH,
             lease_until: later(now, new.lease),
-            operation: new.operation,
+            operation,
             crashes: 0,
         };
         self.operations.insert(lease.operation, row);
@@ -69,27 +70,28 @@ impl Tables {
         }
         if row.operation.sequence + 1 != operation.sequence {
             // From a try whose commit was in doubt.
-            let same = row.operation == *operation;
+            let same = *row.operation == *operation;
             return if same { Saved::Done } else { Saved::LeaseLost };
         }
-        row.operation = operation.clone();
+        let operation = Arc::new(operation.clone());
+        row.operation = Arc::clone(&operation);
         if operation.state.name() != StateName::NeedsOperator {
             row.crashes = 0;
         }
         if operation.state.name().is_final() {
             row.bodies.clear();
         }
-        self.commits.push(Commit {
+        self.commits.push(Arc::new(Commit {
             at: now,
             epoch: row.epoch,
-            operation: operation.clone(),
+            operation: Arc::clone(&operation),
             bodies: Vec::new(),
-        });
+        }));
         if let Some(attempt) = operation.attempts.last().filter(|_| save.attempt) {
             let key = (operation.id, attempt.number);
             self.attempts.insert(key, attempt.clone());
         }
-        if let Some(reason) = care::brake(operation) {
+        if let Some(reason) = care::brake(&operation) {
             let brake = Brake {
                 account: operation.account.clone(),
                 operation: operation.id,
@@ -97,7 +99,7 @@ impl Tables {
             };
             self.brakes.entry(operation.id).or_insert(brake);
         }
-        for named in Named::all(operation) {
+        for named in Named::all(&operation) {
             let owner = named.owner();
             self.instances.entry(named.instance).or_insert(owner);
         }
@@ -131,7 +133,7 @@ impl Tables {
             };
             Claimed {
                 lease,
-                operation: row.operation.clone(),
+                operation: Operation::clone(&row.operation),
                 crashes: row.crashes,
             }
         };
