@@ -35,21 +35,21 @@ failpoints: ## Every planted fault × what the cloud remembers × engine; CELLS=
 	@tools/install postgres
 	cargo build --locked --release
 	tools/chaos-absent target/release/cvm-gateway
-	CELLS=$(CELLS) cargo test --locked --features chaos --test failpoints -- --nocapture
+	CELLS=$(CELLS) cargo test --locked --profile proof --features chaos --test failpoints -- --nocapture
 
 MUTANTS ?= all
 mutants: ## Every planted mistake must be caught; MUTANTS="no-tag fresh-token" plants some
 	@tools/install postgres
-	MUTANTS="$(MUTANTS)" cargo test --locked --features chaos --test mutants -- --nocapture
+	MUTANTS="$(MUTANTS)" cargo test --locked --profile proof --features chaos --test mutants -- --nocapture
 
 SEEDS ?= 10000
 simulate: ## Thousands of simulated hours of faults; SEEDS=n so many, SEED=n replays one with its trace
 	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) \
-	cargo test --release --locked --test simulate -- --nocapture --test-threads 1 $(if $(SEED),every_seed)
+	cargo test --profile proof --locked --test simulate -- --nocapture --test-threads 1 $(if $(SEED),every_seed)
 
 FAULT ?= all
 stores: ## Every fault of a disk at every call of the store; FAULT=kind:at:seed plays one
-	CVM_GATEWAY_TEST_STORES=$(FAULT) cargo test --locked --test stores
+	CVM_GATEWAY_TEST_STORES=$(FAULT) cargo test --locked --profile proof --test stores
 
 KILLS ?= 1000
 RECOVERY_KILLS ?= 200
@@ -57,13 +57,13 @@ STOPS ?= 50
 kill: ## The real program, killed, paused and cut off; KILLS=1000 RECOVERY_KILLS=200 STOPS=50 SEED=1
 	@tools/install postgres
 	KILLS=$(KILLS) RECOVERY_KILLS=$(RECOVERY_KILLS) STOPS=$(STOPS) SEED=$(or $(SEED),1) \
-	cargo test --locked --release --test proof -- --nocapture kill:: stop::
+	cargo test --locked --profile proof --test proof -- --nocapture kill:: stop::
 
 EVENTS ?= 200
 replicas: ## Three of it on one PostgreSQL that restarts, pauses and loses COMMITs; EVENTS=200 SEED=1
 	@tools/install postgres
 	EVENTS=$(EVENTS) SEED=$(or $(SEED),1) \
-	cargo test --locked --release --test proof -- --nocapture replicas::
+	cargo test --locked --profile proof --test proof -- --nocapture replicas::
 
 check: proto ## Formatting, lints, documentation, the API's rules
 	cargo fmt --check

@@ -10,6 +10,7 @@ use cvm_gateway::simulator::{Arrival, Made};
 use cvm_gateway::store::Commit;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 const TAG: &str = "cvm-gateway:operation";
@@ -96,7 +97,10 @@ fn has_ended(sim: &Sim, operation: &Operation) -> Option<String> {
 }
 
 /// I4: who owns a machine knows it.
-fn every_machine_is_known(newest: &BTreeMap<String, Operation>, machines: &[Made]) -> Vec<String> {
+fn every_machine_is_known(
+    newest: &BTreeMap<String, Arc<Operation>>,
+    machines: &[Made],
+) -> Vec<String> {
     let unknown = machines.iter().filter(|made| {
         let operation = made.tags.get(TAG).and_then(|id| newest.get(id));
         let known = operation.is_some_and(|operation| {
@@ -111,7 +115,7 @@ fn every_machine_is_known(newest: &BTreeMap<String, Operation>, machines: &[Made
 }
 
 /// I3: a launch that arrived is in the journal: its place, its time, its bytes.
-fn was_journalled(arrival: &Arrival, commits: &[Commit]) -> Option<String> {
+fn was_journalled(arrival: &Arrival, commits: &[Arc<Commit>]) -> Option<String> {
     if arrival.action != "RunInstances" {
         return None;
     }
@@ -149,7 +153,7 @@ fn was_journalled(arrival: &Arrival, commits: &[Commit]) -> Option<String> {
 }
 
 /// I5: one step after the other, along the edges, under epochs that only grow.
-fn histories_are_legal(commits: &[Commit]) -> Vec<String> {
+fn histories_are_legal(commits: &[Arc<Commit>]) -> Vec<String> {
     let mut last: BTreeMap<OperationId, &Commit> = BTreeMap::new();
     let mut wrong = Vec::new();
     for commit in commits {
@@ -230,7 +234,7 @@ fn is_edge(from: StateName, to: StateName) -> bool {
 }
 
 /// I6 and I7: streams go forward to the very end, and a name stands for one wish.
-fn callers_heard_the_truth(sim: &Sim, newest: &BTreeMap<String, Operation>) -> Vec<String> {
+fn callers_heard_the_truth(sim: &Sim, newest: &BTreeMap<String, Arc<Operation>>) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut sequences: BTreeMap<usize, u64> = BTreeMap::new();
     let mut last: BTreeMap<usize, StateName> = BTreeMap::new();

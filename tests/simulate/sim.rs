@@ -10,7 +10,7 @@ use crate::weather;
 use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::limiter::{self, Ask, Block, Limiter};
 use cvm_gateway::config::Config;
-use cvm_gateway::domain::ids::{OrganizationId, Principal};
+use cvm_gateway::domain::ids::{OperationId, OrganizationId, Principal};
 use cvm_gateway::domain::millis::since;
 use cvm_gateway::domain::names::AccountName;
 use cvm_gateway::domain::operation::{AttemptResult, Operation};
@@ -22,7 +22,7 @@ use cvm_gateway::simulator::{Catalog, SimulatedCloud, Speed};
 use cvm_gateway::store::{Model, Store};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -36,7 +36,9 @@ const START: UtcDateTime = utc_datetime!(2026-11-23 12:00);
 /// rest between attempts, a launch at its slowest.
 pub(crate) const LIVELY: Duration = Duration::from_secs(1800);
 /// After that, until everything that is under way has arrived.
-const LATE_MAX: Duration = Duration::from_secs(600);
+const ARRIVED: Duration = Duration::from_secs(150);
+/// The same, where what arrives may be late.
+const ARRIVED_LATE: Duration = Duration::from_secs(420);
 
 /// What all seeds share: the product's own defaults, but no search for orphans: it takes no part in
 /// the protocol, and its calls in every region would be most of a run.
@@ -218,7 +220,9 @@ impl Sim {
                 callers.len()
             ));
         }
-        self.clock.sleep(LATE_MAX).await;
+        let late = self.scenario.network.late + self.scenario.network.repeated > 0;
+        let arrived = if late { ARRIVED_LATE } else { ARRIVED };
+        self.clock.sleep(arrived).await;
         took
     }
 
@@ -364,12 +368,12 @@ impl Sim {
     /// Adds to the trace.
     pub(crate) fn note(&self, event: fmt::Arguments<'_>) {
         let at = self.elapsed().as_millis();
-        let line = format!("{at:>8} {event}");
         let mut state = self.lock();
-        state.hash.write(line.as_bytes());
+        // Cannot fail: a hash takes everything.
+        write!(Hashed(&mut state.hash), "{at:>8} {event}").unwrap();
         state.events += 1;
         if state.shown {
-            println!("{line}");
+            println!("{at:>8} {event}");
         }
     }
 
@@ -389,12 +393,11 @@ impl Sim {
     pub(crate) fn launch_sent(&self, body: &[u8], signed_at: UtcDateTime) {
         let body: Value = serde_json::from_slice(body).unwrap();
         let id = check::operation_of(&body);
-        let attempts = self.model.attempts();
-        let journalled = attempts.iter().any(|(operation, attempt)| {
-            Some(operation.to_string()) == id
-                && attempt.signed_at == signed_at
-                && is_open(&attempt.result)
-        });
+        let of = id.as_ref().and_then(|id| OperationId::parse(id).ok());
+        let attempts = of.map_or(Vec::new(), |id| self.model.attempts_of(id));
+        let journalled = attempts
+            .iter()
+            .any(|attempt| attempt.signed_at == signed_at && is_open(&attempt.result));
         if !journalled {
             self.violated(format!(
                 "I3: {id:?} is sent as of {signed_at} without an attempt in the journal"
@@ -415,11 +418,12 @@ impl Sim {
     }
 
     /// The newest snapshot of each operation in the journal.
-    pub(crate) fn newest(&self) -> BTreeMap<String, Operation> {
+    pub(crate) fn newest(&self) -> BTreeMap<String, Arc<Operation>> {
         let commits = self.model.commits().into_iter();
-        commits
-            .map(|commit| (commit.operation.id.to_string(), commit.operation))
-            .collect()
+        let newest = commits.map(|commit| (commit.operation.id, Arc::clone(&commit.operation)));
+        let newest: BTreeMap<_, _> = newest.collect();
+        let named = newest.into_iter();
+        named.map(|(id, newest)| (id.to_string(), newest)).collect()
     }
 
     pub(crate) fn count_gate(&self, process: &Process) {
@@ -431,6 +435,16 @@ impl Sim {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is written goes into a hash.
+struct Hashed<'a>(&'a mut DefaultHasher);
+
+impl Write for Hashed<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
     }
 }
 
