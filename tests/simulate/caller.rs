@@ -3,7 +3,8 @@
 
 use crate::scenario;
 use crate::sim::{Replica, Sim};
-use cvm_gateway::domain::ids::OperationId;
+use cvm_gateway::domain::ids::{OperationId, RequestId};
+use cvm_gateway::domain::instance::InstanceId;
 use cvm_gateway::domain::operation::{Operation, StateName};
 use cvm_gateway::domain::request::LaunchRequest;
 use cvm_gateway::domain::rules::Limits;
@@ -32,19 +33,63 @@ pub(crate) enum What {
     Conflict(OperationId),
 }
 
+/// What a caller wants.
+enum Want {
+    Machines(Box<LaunchRequest>),
+    /// That these machines are given back.
+    Leave(RequestId, Vec<InstanceId>),
+}
+
 /// Lives a caller's life.
 pub(crate) async fn live(sim: Arc<Sim>, number: usize, caller: scenario::Caller) {
     sim.clock.sleep(caller.start).await;
-    let mut life = Life {
-        sim,
-        number,
-        accepted: None,
-        sequence: 0,
-    };
     let request = LaunchRequest::parse(caller.wish, &Limits::default()).unwrap();
-    while !life.ask(&request).await {
-        let pause = life.sim.dice.millis(200, 3_000);
-        life.sim.clock.sleep(pause).await;
+    let mut life = Life::new(Arc::clone(&sim), number);
+    life.cancels_after = caller.cancels_after;
+    life.pursue(&Want::Machines(Box::new(request))).await;
+    let has_machines = |state| matches!(state, StateName::Succeeded | StateName::Partial);
+    let Some(launched) = life.last.filter(|last| has_machines(last.state.name())) else {
+        return;
+    };
+    if caller.gives_back && !launched.dry_run {
+        let ids = launched.instances.iter();
+        let ids = ids.map(|instance| instance.id.clone()).collect();
+        let request_id = RequestId::parse(&leaving(number)).unwrap();
+        let number = sim.scenario.callers.len() + number;
+        Life::new(sim, number)
+            .pursue(&Want::Leave(request_id, ids))
+            .await;
+    }
+}
+
+/// The request_id by which a caller gives its machines back.
+pub(crate) fn leaving(number: usize) -> String {
+    format!("back-{number}")
+}
+
+/// Says that an operation is no longer wanted, until a replica has heard it.
+async fn cancel(sim: Arc<Sim>, number: usize, id: OperationId, after: Duration) {
+    sim.clock.sleep(after).await;
+    loop {
+        if let Some(replica) = sim.any_replica() {
+            let cancelled = replica.operations.cancel(&sim.principal, id);
+            match answer(&sim, &replica, cancelled).await {
+                Some(Ok(_)) => return sim.note(format_args!("caller {number} cancels {id}")),
+                Some(Err(OperationError::CannotCancel(_))) => return,
+                Some(Err(_)) | None => {}
+            }
+        }
+        sim.clock.sleep(sim.dice.millis(200, 3_000)).await;
+    }
+}
+
+/// What a replica answers, unless it falls silent or takes too long.
+async fn answer<T>(sim: &Sim, replica: &Replica, call: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = call => Some(done),
+        () = replica.process.silent() => None,
+        () = sim.clock.sleep(PATIENCE) => None,
     }
 }
 
@@ -52,24 +97,43 @@ struct Life {
     sim: Arc<Sim>,
     number: usize,
     accepted: Option<OperationId>,
+    cancels_after: Option<Duration>,
     sequence: u64,
+    last: Option<Arc<Operation>>,
 }
 
 impl Life {
+    fn new(sim: Arc<Sim>, number: usize) -> Self {
+        Self {
+            sim,
+            number,
+            accepted: None,
+            cancels_after: None,
+            sequence: 0,
+            last: None,
+        }
+    }
+
+    /// Asks one replica after the other until the end was heard.
+    async fn pursue(&mut self, want: &Want) {
+        while !self.ask(want).await {
+            let pause = self.sim.dice.millis(200, 3_000);
+            self.sim.clock.sleep(pause).await;
+        }
+    }
+
     /// Asks one replica; whether the end was heard.
-    async fn ask(&mut self, request: &LaunchRequest) -> bool {
-        let replicas = u64::try_from(self.sim.scenario.replicas).unwrap();
-        let number = usize::try_from(self.sim.dice.below(replicas)).unwrap();
-        let Some(replica) = self.sim.replica(number) else {
+    async fn ask(&mut self, want: &Want) -> bool {
+        let Some(replica) = self.sim.any_replica() else {
             return false;
         };
         let watch = match self.accepted.filter(|_| self.sequence > 0) {
             Some(id) => {
                 let organization = &self.sim.principal.organization;
                 let watch = replica.operations.watch(organization, id, self.sequence);
-                self.answer(&replica, watch).await
+                answer(&self.sim, &replica, watch).await
             }
-            None => self.answer(&replica, self.submit(&replica, request)).await,
+            None => answer(&self.sim, &replica, self.submit(&replica, want)).await,
         };
         match watch {
             Some(Ok(watch)) => self.follow(&replica, watch).await,
@@ -81,11 +145,11 @@ impl Life {
         }
     }
 
-    async fn submit(
-        &self,
-        replica: &Replica,
-        request: &LaunchRequest,
-    ) -> Result<Watch, OperationError> {
+    async fn submit(&self, replica: &Replica, want: &Want) -> Result<Watch, OperationError> {
+        let request = match want {
+            Want::Machines(request) => request,
+            Want::Leave(request_id, ids) => return self.leave(replica, request_id, ids).await,
+        };
         let wish = request.wish();
         let print = wish.fingerprint().unwrap();
         let principal = &self.sim.principal;
@@ -94,13 +158,36 @@ impl Life {
         if let Some(watch) = known.await? {
             return Ok(watch);
         }
-        let grant = self.sim.policy.authorize(principal, request.clone());
+        let grant = self
+            .sim
+            .policy
+            .authorize(principal, LaunchRequest::clone(request));
         operations.submit(&grant.unwrap(), print).await
+    }
+
+    async fn leave(
+        &self,
+        replica: &Replica,
+        request_id: &RequestId,
+        ids: &[InstanceId],
+    ) -> Result<Watch, OperationError> {
+        let (operations, principal) = (&replica.operations, &self.sim.principal);
+        let owned = operations.owned(&principal.organization, ids.to_vec());
+        let grant = self
+            .sim
+            .policy
+            .authorize_termination(principal, owned.await?);
+        let grant = grant.unwrap();
+        operations.terminate(&grant, request_id.clone(), None).await
     }
 
     async fn follow(&mut self, replica: &Replica, mut watch: Watch) -> bool {
         if self.accepted.is_none() {
             self.hear(What::Accepted(watch.id()));
+            if let Some(after) = self.cancels_after {
+                let cancel = cancel(Arc::clone(&self.sim), self.number, watch.id(), after);
+                self.sim.tasks.spawn(cancel);
+            }
         }
         if self.accepted.is_some_and(|id| id != watch.id()) {
             self.sim.violated(format!(
@@ -114,10 +201,11 @@ impl Life {
         let patience = self.sim.dice.millis(5_000, 400_000);
         let until = self.sim.elapsed() + patience;
         while self.sim.elapsed() < until {
-            let next = self.answer(replica, watch.next()).await;
+            let next = answer(&self.sim, replica, watch.next()).await;
             match next {
                 Some(Ok(Some(snapshot))) => {
                     self.sequence = snapshot.sequence;
+                    self.last = Some(Arc::clone(&snapshot));
                     self.hear(What::Snapshot(snapshot));
                 }
                 Some(Ok(None)) => {
@@ -130,16 +218,6 @@ impl Life {
             }
         }
         false
-    }
-
-    /// What a replica answers, unless it falls silent or takes too long.
-    async fn answer<T>(&self, replica: &Replica, call: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            done = call => Some(done),
-            () = replica.process.silent() => None,
-            () = self.sim.clock.sleep(PATIENCE) => None,
-        }
     }
 
     fn is_dead(&self, replica: &Replica) -> bool {

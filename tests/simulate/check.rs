@@ -1,11 +1,11 @@
 //! The checker: holds what callers heard, what the journal kept and what the cloud did against each
 //! other. It shares nothing with the code that it judges.
 
-use crate::caller::{What, ends};
+use crate::caller::{self, What, ends};
 use crate::scenario::{self, Event};
-use crate::sim::{Sent, Sim};
+use crate::sim::{Sent, Sim, is_parked};
 use cvm_gateway::domain::ids::OperationId;
-use cvm_gateway::domain::operation::{AttemptResult, Operation, StateName};
+use cvm_gateway::domain::operation::{AttemptResult, Kind, Operation, StateName};
 use cvm_gateway::simulator::{Arrival, Made};
 use cvm_gateway::store::Commit;
 use serde_json::Value;
@@ -26,9 +26,11 @@ pub(crate) fn violations(sim: &Sim) -> Vec<String> {
     let mut wrong = Vec::new();
     for operation in newest.values() {
         wrong.extend(one_launch(operation, &machines));
-        wrong.extend(has_ended(sim, operation));
+        wrong.extend(has_ended(operation));
         wrong.extend(tries_are_bounded(operation));
     }
+    wrong.extend(parked_for_nothing(sim, &commits));
+    wrong.extend(gone_is_gone(&newest, &machines));
     wrong.extend(every_machine_is_known(&newest, &machines));
     wrong.extend(
         arrivals
@@ -83,17 +85,51 @@ fn one_launch(operation: &Operation, machines: &[Made]) -> Vec<String> {
 }
 
 /// I2: it ended, and in a state that fits.
-fn has_ended(sim: &Sim, operation: &Operation) -> Option<String> {
+fn has_ended(operation: &Operation) -> Option<String> {
     let state = operation.state.name();
     if !ends(state) {
         return Some(format!("I2: {} is still {}", operation.id, state.as_str()));
     }
     let why = operation.failure.as_ref();
     let why = why.map_or("", |failure| failure.message.as_str());
-    // A claim whose answer is lost counts like a death, so that only a quiet run parks nothing.
-    let parked = why.starts_with("parked after") && sim.may_park();
-    (state == StateName::NeedsOperator && !parked)
+    (state == StateName::NeedsOperator)
         .then(|| format!("I15: {} waits for a person: {why}", operation.id))
+}
+
+/// I15: a person is called only for what processes died with.
+fn parked_for_nothing(sim: &Sim, commits: &[Arc<Commit>]) -> Option<String> {
+    let parked = commits.iter().map(|commit| &commit.operation);
+    let parked = parked.filter(|operation| is_parked(operation)).count();
+    (parked > 0 && !sim.may_park()).then(|| format!("I15: parked {parked} times without deaths"))
+}
+
+/// I4: what was given back, and what was cancelled before it ran, is gone.
+fn gone_is_gone(newest: &BTreeMap<String, Arc<Operation>>, machines: &[Made]) -> Vec<String> {
+    let over = newest.values().filter(|operation| {
+        let state = operation.state.name();
+        state == StateName::Cancelled
+            || operation.kind == Kind::Termination && state == StateName::Succeeded
+    });
+    let left = over.flat_map(|operation| {
+        let own = operation
+            .instances
+            .iter()
+            .map(|instance| instance.id.as_str());
+        let own: BTreeSet<&str> = own.collect();
+        let tag = operation.id.to_string();
+        let machines = machines.iter().filter(move |made| {
+            let its = own.contains(made.id.as_str()) || made.tags.get(TAG) == Some(&tag);
+            its && made.gone_at.is_none()
+        });
+        machines.map(|made| {
+            let state = operation.state.name().as_str();
+            format!(
+                "I4: {} is {state}, and {} is still there",
+                operation.id, made.id
+            )
+        })
+    });
+    left.collect()
 }
 
 /// I4: who owns a machine knows it.
@@ -228,7 +264,9 @@ fn is_edge(from: StateName, to: StateName) -> bool {
             Cancelled,
             NeedsOperator,
         ],
-        Succeeded | Partial | Failed | Cancelled | NeedsOperator => &[],
+        // A person released it.
+        NeedsOperator => &[Accepted, Reconciling, Launched, Terminating],
+        Succeeded | Partial | Failed | Cancelled => &[],
     };
     next.contains(&to)
 }
@@ -242,9 +280,7 @@ fn callers_heard_the_truth(sim: &Sim, newest: &BTreeMap<String, Arc<Operation>>)
     let mut wishes: BTreeMap<String, [u8; 32]> = BTreeMap::new();
     for heard in sim.all_heard() {
         let caller = heard.caller;
-        let wish = &sim.scenario.callers[caller].wish;
-        let name = wish.request_id.as_str().to_owned();
-        let print = wish.fingerprint().unwrap();
+        let (name, print) = wanted(sim, caller);
         match heard.what {
             What::Accepted(id) => {
                 if *given.entry((name.clone(), print)).or_insert(id) != id {
@@ -275,7 +311,7 @@ fn callers_heard_the_truth(sim: &Sim, newest: &BTreeMap<String, Arc<Operation>>)
             What::Conflict(id) => {
                 let of_another = newest
                     .get(&id.to_string())
-                    .is_none_or(|operation| operation.request_id != wish.request_id);
+                    .is_none_or(|operation| operation.request_id.as_str() != name);
                 if of_another || given.contains_key(&(name.clone(), print)) {
                     wrong.push(format!("I7: {name} was refused for itself"));
                 }
@@ -283,6 +319,18 @@ fn callers_heard_the_truth(sim: &Sim, newest: &BTreeMap<String, Arc<Operation>>)
         }
     }
     wrong
+}
+
+/// The name that a caller gave its wish, and what tells wishes apart.
+fn wanted(sim: &Sim, caller: usize) -> (String, [u8; 32]) {
+    let callers = &sim.scenario.callers;
+    match callers.get(caller) {
+        Some(caller) => {
+            let name = caller.wish.request_id.as_str().to_owned();
+            (name, caller.wish.fingerprint().unwrap())
+        }
+        None => (caller::leaving(caller - callers.len()), [0; 32]),
+    }
 }
 
 /// I12: a launch is sent a bounded number of times without an answer.

@@ -41,6 +41,10 @@ pub(crate) struct Scenario {
 pub(crate) struct Caller {
     pub(crate) start: Duration,
     pub(crate) wish: Wish,
+    /// How long after it was accepted it is no longer wanted.
+    pub(crate) cancels_after: Option<Duration>,
+    /// Whether the machines are given back once they run.
+    pub(crate) gives_back: bool,
 }
 
 /// Chances in a thousand of what happens to a call, and its usual time.
@@ -130,6 +134,8 @@ impl Scenario {
             callers: vec![Caller {
                 start: Duration::ZERO,
                 wish: wish(&dice, request),
+                cancels_after: dice.hits(300).then(|| dice.millis(0, 30_000)),
+                gives_back: dice.hits(500),
             }],
             skews: vec![0],
             journal_skew: 0,
@@ -181,6 +187,8 @@ fn callers(dice: &Dice, count: u64, calm_at: Duration) -> Vec<Caller> {
         callers.push(Caller {
             start,
             wish: wish.clone(),
+            cancels_after: dice.hits(150).then(|| dice.millis(0, MINUTE)),
+            gives_back: dice.hits(200),
         });
         // The same again, at once or later, or another wish under the same name.
         for _ in 0..dice.pick(&[0, 0, 0, 0, 1, 2]) {
@@ -189,7 +197,12 @@ fn callers(dice: &Dice, count: u64, calm_at: Duration) -> Vec<Caller> {
                 wish.spec.instance_name = Some("other".to_owned());
             }
             let start = start + dice.pick(&[Duration::ZERO, dice.millis(0, 2 * MINUTE)]);
-            callers.push(Caller { start, wish });
+            callers.push(Caller {
+                start,
+                wish,
+                cancels_after: dice.hits(50).then(|| dice.millis(0, MINUTE)),
+                gives_back: dice.hits(50),
+            });
         }
     }
     callers

@@ -13,13 +13,13 @@ use cvm_gateway::config::Config;
 use cvm_gateway::domain::ids::{OperationId, OrganizationId, Principal};
 use cvm_gateway::domain::millis::since;
 use cvm_gateway::domain::names::AccountName;
-use cvm_gateway::domain::operation::{AttemptResult, Operation};
+use cvm_gateway::domain::operation::{AttemptResult, Failure, Operation, StateName};
 use cvm_gateway::metrics::Metrics;
 use cvm_gateway::operations::{Operations, Rooms, Settings};
 use cvm_gateway::policy::{Organization, Policy};
 use cvm_gateway::random::Random;
 use cvm_gateway::simulator::{Catalog, SimulatedCloud, Speed};
-use cvm_gateway::store::{Model, Store};
+use cvm_gateway::store::{Model, Release, Store};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -229,12 +229,29 @@ impl Sim {
     fn become_calm(self: &Arc<Self>) {
         self.note(format_args!("calm"));
         self.lock().calm = true;
+        self.tasks.spawn(Arc::clone(self).release_what_is_parked());
         for replica in 0..self.scenario.replicas {
             match self.replica(replica) {
                 Some(replica) => {
                     replica.process.go_on();
                 }
                 None => self.start(replica),
+            }
+        }
+    }
+
+    /// The person who is called when an operation was parked: lets it go on once all is mended.
+    async fn release_what_is_parked(self: Arc<Self>) {
+        loop {
+            self.clock.sleep(Duration::from_secs(10)).await;
+            for operation in self.newest().values().filter(|newest| is_parked(newest)) {
+                self.note(format_args!("a person releases {}", operation.id));
+                self.model.release_by_hand(Release {
+                    operation: operation.id,
+                    principal: "operator".to_owned(),
+                    reason: "it was the weather".to_owned(),
+                    time: self.clock.now(),
+                });
             }
         }
     }
@@ -326,6 +343,13 @@ impl Sim {
         self.start(number);
     }
 
+    /// One of the replicas, if it runs.
+    pub(crate) fn any_replica(&self) -> Option<Replica> {
+        let replicas = u64::try_from(self.scenario.replicas).unwrap();
+        let number = usize::try_from(self.dice.below(replicas)).unwrap();
+        self.replica(number)
+    }
+
     pub(crate) fn replica(&self, number: usize) -> Option<Replica> {
         self.lock().slots.get(number).cloned().flatten()
     }
@@ -333,7 +357,7 @@ impl Sim {
     /// Whether three claims of an operation may have come to nothing.
     pub(crate) fn may_park(&self) -> bool {
         let deaths = self.scenario.events.len() + usize::from(self.scenario.crash_at.is_some());
-        deaths >= 3 || self.scenario.journal.commit_unknown > 0
+        deaths >= 3 || self.scenario.journal.commit_unknown > 0 && self.scenario.replicas > 1
     }
 
     pub(crate) fn is_calm(&self) -> bool {
@@ -436,6 +460,13 @@ impl Sim {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether too many processes died with it.
+pub(crate) fn is_parked(operation: &Operation) -> bool {
+    let parked = |failure: &Failure| failure.message.starts_with("parked after");
+    operation.state.name() == StateName::NeedsOperator
+        && operation.failure.as_ref().is_some_and(parked)
 }
 
 /// What is written goes into a hash.
