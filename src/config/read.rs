@@ -271,6 +271,7 @@ fn operations(table: &mut Section<'_>, quarantine_min: Duration) -> operations::
             attempts_max: table.count("attempts_max", 1..=100),
             send_timeout: table.duration("send_timeout"),
             missing_grace: table.duration("missing_grace"),
+            unseen_grace: table.duration("unseen_grace"),
             launch_timeout: table.duration("launch_timeout"),
             terminate_timeout: table.duration("terminate_timeout"),
         },

@@ -65,6 +65,7 @@ fn the_other_defaults_are_the_defaults() {
                 attempts_max: 5,
                 send_timeout: seconds(120),
                 missing_grace: seconds(60),
+                unseen_grace: seconds(240),
                 launch_timeout: seconds(1800),
                 terminate_timeout: seconds(1800),
             },

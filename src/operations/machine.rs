@@ -39,8 +39,11 @@ pub struct Timings {
     pub attempts_max: u32,
     /// How long after acceptance a launch that certainly did not run is sent again.
     pub send_timeout: Duration,
-    /// How long the cloud may not show a machine before it counts as gone.
+    /// How long the cloud may not show a machine that it has shown before it counts as gone.
     pub missing_grace: Duration,
+    /// The same for a machine that it never showed: how long its making may take, and how long
+    /// until look-ups know it.
+    pub unseen_grace: Duration,
     /// How long machines may take to run.
     pub launch_timeout: Duration,
     /// How long machines that are given back may take to be gone.

@@ -522,6 +522,7 @@ fn config_text(story: &Story, cloud: SocketAddr, journal: &str) -> String {
         ("look_up_interval", "\"150ms\""),
         ("retry_backoff", "\"50ms\""),
         ("missing_grace", "\"4s\""),
+        ("unseen_grace", "\"4s\""),
         ("poll_interval", "\"50ms\""),
         ("lease", "\"3s\""),
         ("journal_retry_interval", "\"100ms\""),

@@ -11,7 +11,7 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 /// In a fast world a machine may be gone before it was seen to go.
-const SOON_GONE: &str = "missing_grace = \"1s\"";
+const SOON_GONE: &str = "missing_grace = \"1s\"\nunseen_grace = \"1s\"";
 
 /// Follows a termination to its end.
 async fn terminate(client: &mut Client, request_id: &str, ids: &[String]) -> Seen {
@@ -179,7 +179,7 @@ async fn any_replica_takes_the_order_to_cancel() {
     let text = config_text(
         &world.folder.0,
         &endpoint,
-        "lease = \"3s\"\nmissing_grace = \"1s\"",
+        "lease = \"3s\"\nmissing_grace = \"1s\"\nunseen_grace = \"1s\"",
     );
     let text = text.replace(&sqlite, &new_database().await);
     let config = || Config::parse("test.toml", &text, &world.folder.0).unwrap();

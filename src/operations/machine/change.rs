@@ -314,9 +314,13 @@ impl Change<'_> {
             return instance.state.as_ref().and_then(ends);
         };
         let left_out = |seen: &Observation| seen.id == instance.id && seen.state.is_none();
+        let grace = match instance.state {
+            Some(_) => self.timings.missing_grace,
+            None => self.timings.unseen_grace,
+        };
         let gone = chaos::wrong!(
             "gone-at-once",
-            since(self.now, missing_since) >= self.timings.missing_grace,
+            since(self.now, missing_since) >= grace,
             true
         );
         (gone && observations.iter().any(left_out)).then_some(End::Failed)

@@ -23,6 +23,7 @@ const TIMINGS: Timings = Timings {
     attempts_max: 5,
     send_timeout: secs(120),
     missing_grace: secs(60),
+    unseen_grace: secs(240),
     launch_timeout: secs(1800),
     terminate_timeout: secs(900),
 };
@@ -564,25 +565,30 @@ fn the_cloud_s_own_words_reach_the_failure() {
 fn a_machine_that_is_not_shown_counts_as_gone_after_the_grace() {
     let never = Walk::new(1).sent(0).after(1, named(1));
     let never = never.after(100, Outcome::Observed(vec![missing(1)]));
-    let never = never.after(59, Outcome::Observed(vec![missing(1)]));
-    assert_eq!(never.state(), StateName::Launched);
+    let never = never.after(239, Outcome::Observed(vec![missing(1)]));
+    assert_eq!(
+        never.state(),
+        StateName::Launched,
+        "it may still be in the making"
+    );
     let never = never.after(1, Outcome::Observed(vec![missing(1)]));
     assert_eq!(never.state(), StateName::Failed);
 
-    let lost = Walk::new(1)
-        .sent(0)
-        .after(1, named(1))
-        .after(
-            100,
-            Outcome::Observed(vec![seen(1, InstanceState::Pending)]),
-        )
-        .after(1, Outcome::Observed(vec![missing(1)]));
+    let lost = || {
+        let pending = Outcome::Observed(vec![seen(1, InstanceState::Pending)]);
+        let walk = Walk::new(1).sent(0).after(1, named(1)).after(100, pending);
+        walk.after(1, Outcome::Observed(vec![missing(1)]))
+    };
     assert_eq!(
-        lost.state(),
+        lost().state(),
         StateName::Launched,
         "the grace begins when it vanishes"
     );
-    let back = lost.after(59, Outcome::Observed(vec![seen(1, InstanceState::Running)]));
+    let gone = lost()
+        .after(59, Outcome::Observed(vec![missing(1)]))
+        .after(1, Outcome::Observed(vec![missing(1)]));
+    assert_eq!(gone.state(), StateName::Failed, "it was there");
+    let back = lost().after(59, Outcome::Observed(vec![seen(1, InstanceState::Running)]));
     assert_eq!(back.state(), StateName::Succeeded);
 }
 

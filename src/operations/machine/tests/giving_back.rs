@@ -238,7 +238,7 @@ fn a_termination_succeeds_once_all_are_gone() {
         StateName::Terminating,
         "it may not be visible yet"
     );
-    let gone = gone.after(60, Outcome::Observed(vec![missing(1), missing(2)]));
+    let gone = gone.after(240, Outcome::Observed(vec![missing(1), missing(2)]));
     assert_eq!(
         gone.state(),
         StateName::Succeeded,
