@@ -43,8 +43,10 @@ mutants: ## Every planted mistake must be caught; MUTANTS="no-tag fresh-token" p
 	MUTANTS="$(MUTANTS)" cargo test --locked --profile proof --features chaos --test mutants -- --nocapture
 
 SEEDS ?= 10000
+# A simulation is millions of small allocations, of which the next one needs as many.
+SMALL := glibc.malloc.tcache_count=2000:glibc.malloc.trim_threshold=1000000000:glibc.malloc.mmap_threshold=1000000000
 simulate: ## Thousands of simulated hours of faults; SEEDS=n so many, SEED=n replays one with its trace
-	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) \
+	GLIBC_TUNABLES=$(SMALL) SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) \
 	cargo test --profile proof --locked --test simulate -- --nocapture --test-threads 1 $(if $(SEED),every_seed)
 
 FAULT ?= all

@@ -17,6 +17,7 @@ mod weather;
 
 use scenario::Scenario;
 use sim::{Report, run};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -63,6 +64,7 @@ fn every_seed_keeps_the_invariants() {
     let (next, busy) = (AtomicU64::new(from), AtomicU64::new(0));
     let failures = Mutex::new(Vec::new());
     let settled = Mutex::new(Duration::ZERO);
+    let ends: Mutex<BTreeMap<&str, u64>> = Mutex::default();
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
@@ -75,6 +77,10 @@ fn every_seed_keeps_the_invariants() {
                     let report = run(Scenario::draw(seed), false);
                     let mut slowest = settled.lock().unwrap();
                     *slowest = report.settled.max(*slowest);
+                    drop(slowest);
+                    for (state, count) in &report.ends {
+                        *ends.lock().unwrap().entry(*state).or_default() += count;
+                    }
                     if !report.violations.is_empty() {
                         failures.lock().unwrap().push(told(seed, &report));
                     }
@@ -85,11 +91,14 @@ fn every_seed_keeps_the_invariants() {
         }
     });
     let failures = failures.into_inner().unwrap();
-    let per_second = seeds * 1000 / busy.into_inner().max(1);
+    // Each thread draws one number more than it lives through.
+    let lived = (next.into_inner() - from).saturating_sub(THREADS);
+    let per_second = lived * 1000 / busy.into_inner().max(1);
     println!(
-        "{seeds} seeds from {from}, {per_second} a second on one core; {} failed; the slowest settled {:?} after its faults",
+        "{lived} seeds from {from}, {per_second} a second on one core; {} failed; the slowest settled {:?} after its faults; {:?}",
         failures.len(),
-        settled.into_inner().unwrap()
+        settled.into_inner().unwrap(),
+        ends.into_inner().unwrap()
     );
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }

@@ -71,6 +71,8 @@ pub(crate) struct Report {
     pub(crate) gates: u64,
     /// How long after the faults the last caller saw its end.
     pub(crate) settled: Duration,
+    /// How many operations ended in which state.
+    pub(crate) ends: BTreeMap<&'static str, u64>,
 }
 
 /// The run's shared things.
@@ -139,8 +141,13 @@ pub(crate) fn run(scenario: Scenario, shown: bool) -> Report {
     for violation in check::violations(&sim) {
         sim.violated(violation);
     }
+    let mut ends = BTreeMap::new();
+    for operation in sim.newest().values() {
+        *ends.entry(operation.state.name().as_str()).or_default() += 1;
+    }
     let state = sim.lock();
     let report = Report {
+        ends,
         violations: state.violations.clone(),
         trace: state.hash.finish(),
         events: state.events,
