@@ -13,6 +13,7 @@ mod dice;
 mod process;
 mod scenario;
 mod sim;
+mod trace;
 mod weather;
 
 use scenario::Scenario;

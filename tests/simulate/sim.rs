@@ -6,6 +6,7 @@ use crate::check;
 use crate::dice::Dice;
 use crate::process::{Process, Reached};
 use crate::scenario::{Event, Scenario, What};
+use crate::trace::Trace;
 use crate::weather;
 use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::limiter::{self, Ask, Block, Limiter};
@@ -22,8 +23,7 @@ use cvm_gateway::simulator::{Catalog, SimulatedCloud, Speed};
 use cvm_gateway::store::{Model, Release, Store};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fmt::{self, Write};
-use std::hash::{DefaultHasher, Hasher};
+use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -97,12 +97,10 @@ struct State {
     journal_down_until: Duration,
     /// Key → the journal's time of the next call that nobody has taken.
     slots_taken: BTreeMap<String, Duration>,
-    hash: DefaultHasher,
-    events: u64,
+    trace: Trace,
     violations: Vec<String>,
     sent: Vec<Sent>,
     heard: Vec<caller::Heard>,
-    shown: bool,
 }
 
 /// A call as it left a replica.
@@ -149,8 +147,8 @@ pub(crate) fn run(scenario: Scenario, shown: bool) -> Report {
     let report = Report {
         ends,
         violations: state.violations.clone(),
-        trace: state.hash.finish(),
-        events: state.events,
+        trace: state.trace.hash(),
+        events: state.trace.events(),
         gates: state.gates,
         settled,
     };
@@ -192,12 +190,10 @@ impl Sim {
                 cloud_down_until: Duration::ZERO,
                 journal_down_until: Duration::ZERO,
                 slots_taken: BTreeMap::new(),
-                hash: DefaultHasher::new(),
-                events: 0,
+                trace: Trace::new(shown),
                 violations: Vec::new(),
                 sent: Vec::new(),
                 heard: Vec::new(),
-                shown,
             }),
             scenario,
             clock,
@@ -227,10 +223,23 @@ impl Sim {
                 callers.len()
             ));
         }
+        // What a person released goes on although its callers have heard of an end.
+        self.clock.timeout(LIVELY, self.all_have_ended()).await;
         let late = self.scenario.network.late + self.scenario.network.repeated > 0;
         let arrived = if late { ARRIVED_LATE } else { ARRIVED };
         self.clock.sleep(arrived).await;
         took
+    }
+
+    async fn all_have_ended(&self) {
+        let ended = |newest: &Arc<Operation>| caller::ends(newest.state.name());
+        while !self
+            .newest()
+            .values()
+            .all(|newest| ended(newest) && !is_parked(newest))
+        {
+            self.clock.sleep(Duration::from_secs(10)).await;
+        }
     }
 
     fn become_calm(self: &Arc<Self>) {
@@ -398,14 +407,8 @@ impl Sim {
 
     /// Adds to the trace.
     pub(crate) fn note(&self, event: fmt::Arguments<'_>) {
-        let at = self.elapsed().as_millis();
-        let mut state = self.lock();
-        // Cannot fail: a hash takes everything.
-        write!(Hashed(&mut state.hash), "{at:>8} {event}").unwrap();
-        state.events += 1;
-        if state.shown {
-            println!("{at:>8} {event}");
-        }
+        let at = self.elapsed();
+        self.lock().trace.note(at, event);
     }
 
     pub(crate) fn violated(&self, what: String) {
@@ -474,16 +477,6 @@ pub(crate) fn is_parked(operation: &Operation) -> bool {
     let parked = |failure: &Failure| failure.message.starts_with("parked after");
     operation.state.name() == StateName::NeedsOperator
         && operation.failure.as_ref().is_some_and(parked)
-}
-
-/// What is written goes into a hash.
-struct Hashed<'a>(&'a mut DefaultHasher);
-
-impl Write for Hashed<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.write(text.as_bytes());
-        Ok(())
-    }
 }
 
 /// Whether an attempt may be on its way: who took the launch over from a slow sender doubts it.
