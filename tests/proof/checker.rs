@@ -42,6 +42,8 @@ struct Machine {
     operation: String,
     /// Of the call that made it.
     launch: String,
+    /// Whether it is gone, or on its way.
+    left: bool,
 }
 
 /// A RunInstances call as the ledger has it.
@@ -127,6 +129,7 @@ impl Ledger {
                     id: string(&entry["instance_id"]),
                     operation: string(&entry["tags"][TAG]),
                     launch: string(&entry["request_id"]),
+                    left: has_left(&entry["states"]),
                 });
             } else if entry["action"] == "RunInstances" {
                 let body: Value = serde_json::from_str(&string(&entry["body"])).unwrap_or_default();
@@ -144,6 +147,11 @@ impl Ledger {
 
     pub(crate) fn machines(&self) -> usize {
         self.machines.len()
+    }
+
+    /// Machines that are gone, or on their way.
+    pub(crate) fn left(&self) -> usize {
+        self.machines.iter().filter(|machine| machine.left).count()
     }
 
     pub(crate) fn launches(&self) -> usize {
@@ -178,7 +186,10 @@ pub(crate) fn judge(known: &[Known], journal: &[Journalled], ledger: &Ledger) ->
     }
     for operation in journal {
         judge_end(operation, &mut found);
-        judge_machines(operation, ledger, &mut found);
+        if operation.document["kind"] != "TERMINATION" {
+            judge_machines(operation, ledger, &mut found);
+        }
+        judge_leaving(operation, ledger, &mut found);
         judge_calls(operation, ledger, &mut found);
     }
     judge_requests(known, journal, &mut found);
@@ -252,6 +263,28 @@ fn judge_machines(operation: &Journalled, ledger: &Ledger, found: &mut Vec<Viola
     if !invented.is_empty() || !right_end {
         let what = format!("{id} is {state} with {named:?}; the cloud has {made:?}");
         found.push(Violation::new(Kind::Differs, what));
+    }
+}
+
+/// What was given back, and what was launched for someone who no longer wanted it, is gone.
+fn judge_leaving(operation: &Journalled, ledger: &Ledger, found: &mut Vec<Violation>) {
+    let (id, state) = (&operation.id, operation.state.as_str());
+    let given_back = operation.document["kind"] == "TERMINATION" && state == "SUCCEEDED";
+    if !given_back && state != "CANCELLED" {
+        return;
+    }
+    let instances = operation.document["instances"].as_array().cloned();
+    let named: BTreeSet<String> = instances
+        .unwrap_or_default()
+        .iter()
+        .map(|instance| string(&instance["id"]))
+        .collect();
+    let own = |machine: &&Machine| machine.operation == *id || named.contains(&machine.id);
+    for machine in ledger.machines.iter().filter(own) {
+        if !machine.left {
+            let what = format!("{id} is {state}, and {} is still there", machine.id);
+            found.push(Violation::new(Kind::Lost, what));
+        }
     }
 }
 
@@ -370,6 +403,13 @@ fn states(snapshot: &pb::Operation) -> Vec<String> {
     names
         .map(|name| name.trim_start_matches("OPERATION_STATE_").to_owned())
         .collect()
+}
+
+/// Whether a machine's history ends it.
+fn has_left(states: &Value) -> bool {
+    let states = states.as_array().cloned().unwrap_or_default();
+    let mut names = states.iter().map(|change| string(&change["state"]));
+    names.any(|name| ["GONE", "TERMINATING", "LAUNCH_FAILED"].contains(&name.as_str()))
 }
 
 /// The operation that a launch's body is tagged with.

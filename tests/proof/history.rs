@@ -11,6 +11,8 @@ pub(crate) struct Wish {
     pub(crate) request_id: String,
     pub(crate) count: u32,
     pub(crate) instance_type: &'static str,
+    /// Machines that it gives back, instead of launching some.
+    pub(crate) back: Vec<String>,
 }
 
 /// What all clients together know of one request_id.

@@ -5,6 +5,7 @@ use crate::history::{History, Wish, is_final};
 use crate::report::{Findings, Kind};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::pb::v1 as pb;
+use cvm_gateway::pb::v1::OperationState;
 use cvm_gateway::pb::v1::cvm_gateway_service_client::CvmGatewayServiceClient;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Response, Status, Streaming};
 
 /// Without a message for so long a client takes its stream for dead: heartbeats come every 100 ms.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
@@ -155,13 +156,15 @@ impl Load {
 impl Inner {
     async fn work(self: Arc<Self>) {
         while !self.enough.is_cancelled() {
-            match self.dice.within(0..10) {
+            match self.dice.within(0..12) {
                 0 => self.repeat_an_old_one().await,
                 1 => self.contradict().await,
                 2 => self.race_twins().await,
                 3 => {
                     self.follow(&self.new_wish(), true).await;
                 }
+                4 => self.call_off().await,
+                5 => self.give_back().await,
                 _ => {
                     self.follow(&self.new_wish(), false).await;
                 }
@@ -180,7 +183,63 @@ impl Inner {
             request_id: format!("{}-{number}", self.name),
             count: u32::try_from(self.dice.within(1..5)).unwrap(),
             instance_type,
+            back: Vec::new(),
         }
+    }
+
+    /// A launch that is no longer wanted a moment after it was accepted.
+    async fn call_off(&self) {
+        let wish = self.new_wish();
+        let patience = self.dice.millis(1..200);
+        let cancel = async {
+            Clock::system().sleep(patience).await;
+            while !self.is_called_off(&wish).await {
+                Clock::system().sleep(RETRY).await;
+            }
+        };
+        tokio::join!(self.follow(&wish, false), cancel);
+    }
+
+    /// Whether a gateway has heard that a launch is no longer wanted, or it has come to its end.
+    async fn is_called_off(&self, wish: &Wish) -> bool {
+        let Some(known) = self.history.get(&wish.request_id) else {
+            return false;
+        };
+        let ended = is_final(known.newest().state());
+        let (false, Some(mut client)) = (ended, self.client().await) else {
+            return ended;
+        };
+        let request = pb::CancelOperationRequest { name: known.name };
+        let clock = Clock::system();
+        let asked = clock.timeout(SILENCE_MAX, client.cancel_operation(request));
+        match asked.await {
+            Some(Ok(_)) => true,
+            Some(Err(status)) if status.code() == Code::FailedPrecondition => true,
+            Some(Err(status)) => {
+                self.refused(wish, status);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Gives the machines of an old launch back, perhaps once more.
+    async fn give_back(&self) {
+        let known = self.some_old_one();
+        let known = known.and_then(|wish| self.history.get(&wish.request_id));
+        let runs = |state| matches!(state, OperationState::Succeeded | OperationState::Partial);
+        if let Some(known) = known.filter(|known| runs(known.newest().state())) {
+            let machines = &known.newest().instances;
+            let machines = machines.iter().map(|machine| machine.instance_id.clone());
+            let wish = Wish {
+                request_id: format!("{}-back", known.wish.request_id),
+                count: u32::try_from(machines.len()).unwrap(),
+                instance_type: "",
+                back: machines.collect(),
+            };
+            self.follow(&wish, false).await;
+        }
+        Clock::system().sleep(RETRY).await;
     }
 
     async fn repeat_an_old_one(&self) {
@@ -249,22 +308,17 @@ impl Inner {
         let Some(mut client) = self.client().await else {
             return Look::Broken;
         };
-        let request = request(wish);
-        let clock = Clock::system();
-        let asked = clock.timeout(SILENCE_MAX, client.run_instances(request));
-        match asked.await {
-            Some(Ok(stream)) => {
-                // It begins anew with the newest snapshot, so only within it the order counts.
-                let mut own = (cursor.0.clone(), 0);
-                let look = self
-                    .read(wish, &mut own, stream.into_inner(), event_of_run)
-                    .await;
-                *cursor = (own.0, own.1.max(cursor.1));
-                look
-            }
-            Some(Err(status)) => self.refused(wish, status),
-            None => Look::Broken,
-        }
+        // It begins anew with the newest snapshot, so only within it the order counts.
+        let mut own = (cursor.0.clone(), 0);
+        let look = if wish.back.is_empty() {
+            let asked = Box::pin(client.run_instances(request(wish)));
+            self.answered(wish, &mut own, asked, event_of_run).await
+        } else {
+            let asked = Box::pin(client.terminate_instances(leaving(wish)));
+            self.answered(wish, &mut own, asked, event_of_leaving).await
+        };
+        *cursor = (own.0, own.1.max(cursor.1));
+        look
     }
 
     async fn watch(&self, wish: &Wish, cursor: &mut (String, u64)) -> Look {
@@ -275,13 +329,20 @@ impl Inner {
             name: cursor.0.clone(),
             after_sequence: cursor.1,
         };
-        let clock = Clock::system();
-        let asked = clock.timeout(SILENCE_MAX, client.watch_operation(request));
-        match asked.await {
-            Some(Ok(stream)) => {
-                self.read(wish, cursor, stream.into_inner(), event_of_watch)
-                    .await
-            }
+        let asked = Box::pin(client.watch_operation(request));
+        self.answered(wish, cursor, asked, event_of_watch).await
+    }
+
+    /// Waits for a stream, and reads it.
+    async fn answered<M>(
+        &self,
+        wish: &Wish,
+        cursor: &mut (String, u64),
+        asked: impl Future<Output = Result<Response<Streaming<M>>, Status>>,
+        event: impl Fn(M) -> Option<pb::Operation>,
+    ) -> Look {
+        match Clock::system().timeout(SILENCE_MAX, asked).await {
+            Some(Ok(stream)) => self.read(wish, cursor, stream.into_inner(), event).await,
             Some(Err(status)) => self.refused(wish, status),
             None => Look::Broken,
         }
@@ -358,10 +419,25 @@ fn event_of_run(message: pb::RunInstancesResponse) -> Option<pb::Operation> {
     }
 }
 
+fn event_of_leaving(message: pb::TerminateInstancesResponse) -> Option<pb::Operation> {
+    match message.event? {
+        pb::terminate_instances_response::Event::Operation(operation) => Some(operation),
+        pb::terminate_instances_response::Event::Heartbeat(_) => None,
+    }
+}
+
 fn event_of_watch(message: pb::WatchOperationResponse) -> Option<pb::Operation> {
     match message.event? {
         pb::watch_operation_response::Event::Operation(operation) => Some(operation),
         pb::watch_operation_response::Event::Heartbeat(_) => None,
+    }
+}
+
+fn leaving(wish: &Wish) -> pb::TerminateInstancesRequest {
+    pb::TerminateInstancesRequest {
+        request_id: wish.request_id.clone(),
+        instance_ids: wish.back.clone(),
+        timeout: None,
     }
 }
 

@@ -167,6 +167,7 @@ impl World {
             u64::try_from(ledger.expired()).unwrap(),
         );
         report.count("machines", u64::try_from(ledger.machines()).unwrap());
+        report.count("  of them left", u64::try_from(ledger.left()).unwrap());
         report.count("calls spoiled", proxy.spoiled());
         let judged = checker::judge(&known, &journal, &ledger);
         let violations: Vec<_> = judged.into_iter().chain(self.findings.take()).collect();
@@ -208,6 +209,7 @@ fn catalog(pace: u32) -> String {
         ("signature_life_s = 300\n", signature_life.as_str()),
         ("[faults]\n", token_memory.as_str()),
         ("RunInstances = 10\n", "RunInstances = 1000\n"),
+        ("TerminateInstances = 10\n", "TerminateInstances = 1000\n"),
         ("DescribeInstances = 40\n", "DescribeInstances = 4000\n"),
         (
             "DescribeInstancesStatus = 40\n",
@@ -223,7 +225,7 @@ fn catalog(pace: u32) -> String {
 /// The real configuration with every wait made short, in proportion: a signature lives for 2 s, so
 /// all that came of an attempt shows after 2 s, and the cloud knows a token for 5 s.
 fn config(cloud: SocketAddr, journal: &str, pace: u32) -> String {
-    let [call, trust, quarantine] = [pace, 2 * pace, 4 * pace];
+    let [call, trust, quarantine, seen] = [pace, 2 * pace, 4 * pace, 2 * pace];
     let lease_ms = 1500 * pace;
     format!(
         r#"
@@ -268,6 +270,8 @@ look_up_interval = "40ms"
 retry_backoff = "10ms"
 attempts_max = 100
 crashes_max = 1000
+missing_grace = "{seen}s"
+unseen_grace = "{quarantine}s"
 poll_interval = "50ms"
 lease = "{lease_ms}ms"
 journal_retry_interval = "50ms"
