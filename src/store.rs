@@ -10,6 +10,7 @@ mod desk;
 mod engine;
 mod error;
 mod group;
+mod leasing;
 mod model;
 mod opening;
 mod orders;

@@ -9,7 +9,7 @@ use crate::store::audit::{self, Entry};
 use crate::store::database::Database;
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
-use crate::store::group::Leasing;
+use crate::store::leasing::Leasing;
 use crate::store::row::{self, bigint};
 use crate::store::{Claimed, sql};
 use sqlx::any::AnyRow;

@@ -7,7 +7,8 @@ use crate::domain::millis;
 use crate::domain::operation::{Lease, Operation, StateName};
 use crate::metrics::Journal;
 use crate::store::error::StoreError;
-use crate::store::group::{Command, Leasing, Reply};
+use crate::store::group::{Command, Reply};
+use crate::store::leasing::Leasing;
 use crate::store::row::{self, Admit, Admitted, Change, bigint};
 use crate::store::writer::Writer;
 use crate::store::{

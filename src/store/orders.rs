@@ -5,7 +5,7 @@ use crate::domain::ids::OperationId;
 use crate::domain::millis;
 use crate::store::database::Database;
 use crate::store::error::StoreError;
-use crate::store::group::Leasing;
+use crate::store::leasing::Leasing;
 use crate::store::{row, sql};
 use sqlx::Row;
 use sqlx::any::AnyRow;

@@ -1,0 +1,195 @@
+//! Work on leases and orders: what a process may step, and what it was told of that.
+
+use crate::chaos;
+use crate::domain::ids::OperationId;
+use crate::domain::millis;
+use crate::domain::operation::Lease;
+use crate::store::care::Release;
+use crate::store::engine::Dialect;
+use crate::store::error::StoreError;
+use crate::store::orders::{Order, Verb};
+use crate::store::{care, row, sql};
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+
+/// What is asked for. Times and durations are in milliseconds.
+pub(in crate::store) enum Leasing {
+    /// Gives `id`, `lease_epoch`, `crashes` and `document`.
+    Claim {
+        owner: String,
+        now: i64,
+        ttl: i64,
+        crashes: RangeInclusive<u32>,
+        limit: i64,
+    },
+    /// Gives what a claim gives, of the one operation.
+    TakeReleased {
+        release: Release,
+        owner: String,
+        now: i64,
+        ttl: i64,
+    },
+    FinishRelease(OperationId),
+    /// Gives the `id`s of those that had crashed.
+    Calm(Vec<Lease>),
+    /// Gives the `id`s that are still the owner's.
+    Renew {
+        owner: String,
+        held: Vec<String>,
+        now: i64,
+        ttl: i64,
+    },
+    /// Gives the `id`s.
+    Release {
+        owner: String,
+        held: HashSet<OperationId>,
+        now: i64,
+        within: i64,
+    },
+    /// Gives the `id`, unless it was ordered before.
+    Order(Order),
+    /// Gives the `id`s of the orders that are taken away.
+    Fulfilled {
+        operation: OperationId,
+        verb: Verb,
+    },
+    /// Only finds out whether the disk takes writes.
+    Probe,
+}
+
+/// Does it, and gives the rows that the wish promises.
+///
+/// # Errors
+/// That of the first statement which fails.
+pub(in crate::store) async fn run(
+    connection: &mut AnyConnection,
+    dialect: &Dialect,
+    leasing: &Leasing,
+) -> Result<Vec<AnyRow>, StoreError> {
+    match leasing {
+        Leasing::Claim {
+            owner,
+            now,
+            ttl,
+            crashes,
+            limit,
+        } => {
+            let claim = sqlx::query(sql::claim(dialect))
+                .bind(now)
+                .bind(i64::from(*crashes.start()))
+                .bind(i64::from(*crashes.end()))
+                .bind(limit)
+                .bind(owner.as_str())
+                .bind(now)
+                .bind(ttl);
+            chaos::around!("store.claim", claim.fetch_all(connection), else Err(sqlx::Error::WorkerCrashed)).map_err(StoreError::from)
+        }
+        Leasing::Renew {
+            owner,
+            held,
+            now,
+            ttl,
+        } => renew(connection, dialect, owner, held, (*now, *ttl)).await,
+        Leasing::TakeReleased {
+            release,
+            owner,
+            now,
+            ttl,
+        } => care::take_released(connection, dialect, (release, owner), (*now, *ttl)).await,
+        Leasing::FinishRelease(id) => {
+            care::finish_release(connection, *id).await?;
+            Ok(Vec::new())
+        }
+        Leasing::Calm(leases) => calm(connection, leases).await,
+        Leasing::Release {
+            owner,
+            held,
+            now,
+            within,
+        } => {
+            let released = release(connection, dialect, (owner, held), (*now, *within));
+            chaos::around!("store.release", released, else Err(sqlx::Error::WorkerCrashed.into()))
+        }
+        Leasing::Order(order) => {
+            let order = sqlx::query(sql::ORDER)
+                .bind(order.operation.to_string())
+                .bind(order.verb.as_str())
+                .bind(order.principal.as_str())
+                .bind(millis::from_time(order.time));
+            Ok(order.fetch_all(connection).await?)
+        }
+        Leasing::Fulfilled { operation, verb } => {
+            let fulfilled = sqlx::query(sql::FULFILLED)
+                .bind(operation.to_string())
+                .bind(verb.as_str());
+            Ok(fulfilled.fetch_all(connection).await?)
+        }
+        Leasing::Probe => Ok(sqlx::query(sql::PROBE).fetch_all(connection).await?),
+    }
+}
+
+/// Prolongs what the owner holds and still has, from a time on, for so long; the rows of those.
+async fn renew(
+    connection: &mut AnyConnection,
+    dialect: &Dialect,
+    owner: &str,
+    held: &[String],
+    (now, ttl): (i64, i64),
+) -> Result<Vec<AnyRow>, StoreError> {
+    let mut renewed = Vec::with_capacity(held.len());
+    for piece in sql::pieces(held) {
+        let mut renew = sqlx::query(sql::renew(dialect, piece.len()))
+            .bind(now)
+            .bind(ttl)
+            .bind(owner);
+        for id in piece {
+            renew = renew.bind(id.as_str());
+        }
+        let rows = renew.fetch_all(&mut *connection);
+        renewed.extend(chaos::around!("store.renew", rows, else Err(sqlx::Error::WorkerCrashed))?);
+    }
+    Ok(renewed)
+}
+
+/// Ends the leases that the owner has, that run out so soon after a time, and whose operations it
+/// does not hold; the rows of those.
+async fn release(
+    connection: &mut AnyConnection,
+    dialect: &Dialect,
+    (owner, held): (&str, &HashSet<OperationId>),
+    (now, within): (i64, i64),
+) -> Result<Vec<AnyRow>, StoreError> {
+    let owned = sqlx::query(sql::owned(dialect))
+        .bind(owner)
+        .bind(now)
+        .bind(within);
+    let mut unheld = Vec::new();
+    for row in owned.fetch_all(&mut *connection).await? {
+        let id = row::id(&row)?;
+        if !held.contains(&id) {
+            unheld.push(id.to_string());
+        }
+    }
+    let mut released = Vec::with_capacity(unheld.len());
+    for piece in sql::pieces(&unheld) {
+        let mut release = sqlx::query(sql::release(piece.len())).bind(owner);
+        for id in piece {
+            release = release.bind(id.as_str());
+        }
+        released.extend(release.fetch_all(&mut *connection).await?);
+    }
+    Ok(released)
+}
+
+async fn calm(connection: &mut AnyConnection, leases: &[Lease]) -> Result<Vec<AnyRow>, StoreError> {
+    let mut calmed = Vec::new();
+    for lease in leases {
+        let calm = sqlx::query(sql::CALM)
+            .bind(lease.operation.to_string())
+            .bind(row::bigint(lease.epoch));
+        calmed.extend(calm.fetch_all(&mut *connection).await?);
+    }
+    Ok(calmed)
+}
