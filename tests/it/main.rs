@@ -13,6 +13,8 @@ mod contract;
 mod desk;
 mod docs;
 mod doors;
+#[path = "../common/http.rs"]
+mod http;
 mod launch;
 mod lifecycle;
 mod limiter;

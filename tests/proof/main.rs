@@ -11,6 +11,8 @@ mod checker;
 mod cutter;
 mod dice;
 mod history;
+#[path = "../common/http.rs"]
+mod http;
 mod kill;
 mod load;
 mod postgres;

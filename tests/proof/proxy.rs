@@ -1,12 +1,13 @@
 //! A meddling proxy between a gateway and its cloud: loses, delays, cuts and doubles by chance.
 
 use crate::dice::Dice;
+use crate::http::{ask, message};
 use cvm_gateway::clock::Clock;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -218,9 +219,7 @@ impl Shared {
     }
 
     async fn ask(&self, request: &[u8]) -> Option<Vec<u8>> {
-        let mut cloud = TcpStream::connect(self.cloud).await.ok()?;
-        cloud.write_all(request).await.ok()?;
-        message(&mut cloud).await
+        ask(self.cloud, request).await
     }
 }
 
@@ -229,24 +228,4 @@ const ERROR: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r
 fn is_launch(request: &[u8]) -> bool {
     let head = String::from_utf8_lossy(request).to_lowercase();
     head.contains("x-tc-action: runinstances\r\n")
-}
-
-/// One HTTP/1.1 message whose body has a length; nothing at the end of the stream.
-async fn message(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    loop {
-        let head_ends = bytes.windows(4).position(|window| window == b"\r\n\r\n");
-        if let Some(head) = head_ends {
-            let text = String::from_utf8_lossy(&bytes[..head]).to_lowercase();
-            let length = text
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-            if bytes.len() >= head + 4 + length.unwrap_or(0) {
-                return Some(bytes);
-            }
-        }
-        if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
-            return None;
-        }
-    }
 }

@@ -1,11 +1,12 @@
 //! A proxy between the gateway and its cloud that spoils one call.
 
+use crate::http::{ask, message};
 use cvm_gateway::clock::Clock;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -114,28 +115,6 @@ impl Shared {
     }
 
     async fn ask(&self, request: &[u8]) -> Vec<u8> {
-        let mut cloud = TcpStream::connect(self.cloud).await.unwrap();
-        cloud.write_all(request).await.unwrap();
-        message(&mut cloud).await.unwrap()
-    }
-}
-
-/// One HTTP/1.1 message whose body has a length; nothing at the end of the stream.
-async fn message(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    loop {
-        let head_ends = bytes.windows(4).position(|window| window == b"\r\n\r\n");
-        if let Some(head) = head_ends {
-            let text = String::from_utf8_lossy(&bytes[..head]).to_lowercase();
-            let length = text
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-            if bytes.len() >= head + 4 + length.unwrap_or(0) {
-                return Some(bytes);
-            }
-        }
-        if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
-            return None;
-        }
+        ask(self.cloud, request).await.unwrap()
     }
 }
