@@ -290,7 +290,8 @@ async fn open_operations() {
     let mut journal = postgres::connect(&url).await;
     let open: i64 = count(&mut journal, "").await;
     let recovered = until(PATIENCE, async || {
-        let held = count(&mut journal, "AND lease_until > 0").await;
+        // Each is claimed anew, under the next epoch.
+        let held = count(&mut journal, "AND lease_epoch > 1").await;
         (held >= open).then(|| killed.elapsed())
     });
     let recovered = recovered.await.expect("not all are taken up");
