@@ -231,6 +231,20 @@ mod tests {
     }
 
     #[test]
+    fn the_page_of_errors_has_a_row_for_each() {
+        let page = include_str!("../../docs/errors.md");
+        for (code, verdict) in VERDICTS.iter() {
+            let row = format!("| `{code}` | `{}` | ", verdict.reason.as_str());
+            let rows = page.lines().filter(|line| line.starts_with(&row));
+            assert_eq!(
+                rows.count(),
+                1,
+                "{row}; run testdata/contract/make_codes.py"
+            );
+        }
+    }
+
+    #[test]
     fn unlisted_codes_have_the_reason_of_their_family_and_prove_nothing() {
         for (code, reason) in [
             (

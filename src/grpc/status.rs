@@ -354,6 +354,18 @@ mod tests {
     }
 
     #[test]
+    fn the_page_of_errors_tells_each_reason_with_its_status() {
+        let page = include_str!("../../docs/errors.md");
+        for reason in Reason::ALL {
+            let begin = format!("| `{}` | `", reason.as_str());
+            let row = page.lines().find_map(|line| line.strip_prefix(&begin));
+            let status = row.and_then(|row| row.split('`').next());
+            let status = status.unwrap_or_else(|| panic!("no row for {}", reason.as_str()));
+            assert_eq!(code_named(status), code(*reason), "{}", reason.as_str());
+        }
+    }
+
+    #[test]
     fn every_blamed_field_is_one_of_the_request() {
         let pool = DescriptorPool::decode(pb::DESCRIPTOR).unwrap();
         let request = pool.get_message_by_name("cvmgateway.v1.RunInstancesRequest");

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes src/cloud/codes.tsv, the verdict on every error code, from cvm-contract.json.
+"""Writes src/cloud/codes.tsv, the verdict on every error code, from cvm-contract.json, and
+docs/errors.md, which tells people what to do about each.
 
 Status, retry class and blamed fields are the contract's. Added here: the gateway's own reason
 (finer than the status) and whether the code proves that the call had no effect. A row `Major.*`
@@ -12,7 +13,10 @@ import pathlib
 
 HERE = pathlib.Path(__file__).resolve().parent
 CONTRACT = HERE / "cvm-contract.json"
-TABLE = HERE.parent.parent / "src" / "cloud" / "codes.tsv"
+ROOT = HERE.parent.parent
+TABLE = ROOT / "src" / "cloud" / "codes.tsv"
+PAGE = ROOT / "docs" / "errors.md"
+HEAD = HERE / "errors-head.md"
 
 RETRIES = {
     "no": "no",
@@ -20,6 +24,15 @@ RETRIES = {
     "backoff": "backoff",
     "same_client_token_only": "token",
     "re_sign_or_refresh_credential_once": "resign",
+}
+
+# What the gateway does after a code, as docs/errors.md says it.
+AFTER = {
+    "no": "fails",
+    "later": "next place, else fails",
+    "backoff": "waits, sends again",
+    "token": "looks, sends again",
+    "resign": "signs anew, once",
 }
 
 # One reason for each of these statuses; the other three need a closer look.
@@ -123,6 +136,21 @@ def main() -> None:
     lines = ["\t".join(("code", "reason", "fields", "retry", "effect"))]
     lines += ["\t".join((code, *row)) for code, row in sorted(rows.items())]
     TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    PAGE.write_text(HEAD.read_text(encoding="utf-8") + page(contract, rows), encoding="utf-8")
+
+
+def page(contract: dict, rows: dict) -> str:
+    """The rows of docs/errors.md: every code, then what holds for those that nobody listed."""
+    meanings = {}
+    for entry in contract["error_codes"] + contract["common_error_codes"]:
+        meanings.setdefault(entry["code"], entry["meaning"])
+    lines = []
+    for code, (reason_of_it, fields, retry, effect_of_it) in sorted(rows.items()):
+        meaning = meanings.get(code, "any other code of this family").replace("|", "\\|")
+        blamed = ", ".join(f"`{field}`" for field in fields.split(",") if field)
+        cells = (f"`{code}`", f"`{reason_of_it}`", AFTER[retry], effect_of_it, blamed, meaning)
+        lines.append("| " + " | ".join(cells).replace("|  |", "| |") + " |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
