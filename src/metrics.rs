@@ -67,6 +67,12 @@ pub struct Cloud {
     pub rate_limited: IntCounterVec,
     /// Calls a second that are permitted now; `account`, `action`.
     pub permitted_rate: GaugeVec,
+    /// Calls that repeat one without an answer; `action`, `paid_by`.
+    pub retries: IntCounterVec,
+    /// Time until a repetition could be paid for, in seconds; `action`.
+    pub retry_wait_seconds: HistogramVec,
+    /// Repetitions that wait because the budget is used up; `account`, `action`.
+    pub retries_waiting: IntGaugeVec,
 }
 
 /// Launches and their polling.
@@ -199,6 +205,22 @@ impl Cloud {
                 "Cloud calls a second that are permitted now.",
                 &["account", "action"],
             )?,
+            retries: make.counters(
+                "cvm_gateway_cloud_retries_total",
+                "Repeated cloud calls, by what they were paid with.",
+                &["action", "paid_by"],
+            )?,
+            retry_wait_seconds: make.histograms(
+                "cvm_gateway_cloud_retry_wait_seconds",
+                "Time until a repeated cloud call could be paid for.",
+                &LATENCY_BUCKETS,
+                &["action"],
+            )?,
+            retries_waiting: make.gauges(
+                "cvm_gateway_cloud_retries_waiting",
+                "Repeated cloud calls that wait because the budget is used up.",
+                &["account", "action"],
+            )?,
         })
     }
 
@@ -212,6 +234,30 @@ impl Cloud {
     /// Counts calls that the cloud refused for their rate.
     pub fn refused_for_rate(&self, action: &str, calls: u64) {
         self.rate_limited.with_label_values(&[action]).inc_by(calls);
+    }
+
+    /// Counts a repetition that was paid for after a wait.
+    pub fn repeats(&self, action: &str, paid_by: &str, waited: Duration) {
+        self.retries.with_label_values(&[action, paid_by]).inc();
+        self.retry_wait_seconds
+            .with_label_values(&[action])
+            .observe(waited.as_secs_f64());
+    }
+
+    /// Shows that nothing was repeated yet.
+    pub fn repeats_none(&self, actions: &[&str]) {
+        for action in actions {
+            for paid_by in ["budget", "probe"] {
+                self.retries.with_label_values(&[action, paid_by]).inc_by(0);
+            }
+        }
+    }
+
+    /// Shows how many repetitions wait for the budget.
+    pub fn repeats_wait(&self, account: &str, action: &str, count: usize) {
+        self.retries_waiting
+            .with_label_values(&[account, action])
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Shows how many calls are permitted in 1,000 seconds.

@@ -75,7 +75,7 @@ pub const POINTS: [&str; 70] = [
 ];
 
 /// The mistakes that can be planted.
-pub const MUTANTS: [&str; 35] = [
+pub const MUTANTS: [&str; 36] = [
     "5xx-is-refusal",
     "attempt-row-skipped",
     "body-kept",
@@ -98,6 +98,7 @@ pub const MUTANTS: [&str; 35] = [
     "other-host",
     "owner-unchecked",
     "request-hash-ignored",
+    "retries-for-nothing",
     "retry-unknown",
     "saved-forgotten",
     "send-before-journal",

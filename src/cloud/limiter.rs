@@ -2,13 +2,16 @@
 //! first, launches by organisation.
 //!
 //! The cloud counts by account, host and action; so does this. A key's calls are spaced evenly,
-//! without bursts, so that no second holds more than its rate.
+//! without bursts, so that no second holds more than its rate. Who repeats a call first waits until
+//! the key's budget for that has its price, and holds up nobody else meanwhile.
 
 mod lane;
 mod pace;
 mod queue;
+mod retries;
 mod stock;
 
+pub use retries::{Fare, Try};
 pub use stock::{Ask, Block};
 
 use super::{CloudError, Target};
@@ -172,6 +175,10 @@ impl Limiter {
         for action in Action::ALL {
             metrics.refused_for_rate(action.as_str(), 0);
         }
+        metrics.repeats_none(&[
+            Action::RunInstances.as_str(),
+            Action::TerminateInstances.as_str(),
+        ]);
         Self(Arc::new(Inner {
             weights: Arc::new(settings.weights.clone()),
             settings,
@@ -186,12 +193,7 @@ impl Limiter {
     /// Waits until the account may call `action` at `host` for `class`. The wait has no end of its
     /// own: drop the future to give it up, and its place is free.
     pub async fn turn(&self, target: &Target, host: &str, action: Action, class: Class) -> Turn {
-        let same = self.0.settings.counted_as.get(&target.account);
-        let key = Key {
-            account: same.unwrap_or(&target.account).clone(),
-            host: host.to_owned(),
-            action,
-        };
+        let key = self.key(target, host, action);
         let call = Call {
             limiter: self.clone(),
             lane: self.lane(&key),
@@ -211,6 +213,15 @@ impl Limiter {
     ) -> Permit {
         let turn = self.turn(target, host, action, class).await;
         turn.permit().await
+    }
+
+    fn key(&self, target: &Target, host: &str, action: Action) -> Key {
+        let same = self.0.settings.counted_as.get(&target.account);
+        Key {
+            account: same.unwrap_or(&target.account).clone(),
+            host: host.to_owned(),
+            action,
+        }
     }
 
     fn lane(&self, key: &Key) -> Arc<Lane> {
@@ -257,6 +268,7 @@ struct Call {
 pub struct Turn {
     call: Call,
     slot: Duration,
+    fare: Option<Fare>,
 }
 
 /// Lets one call through that leaves now. Only a [`Limiter`] makes one.
@@ -265,6 +277,7 @@ pub struct Turn {
 pub struct Permit {
     call: Call,
     slot: Duration,
+    fare: Option<Fare>,
 }
 
 impl Turn {
@@ -274,16 +287,24 @@ impl Turn {
         self.call.key.action
     }
 
+    /// The same turn, paid for.
+    pub fn paid(self, fare: Fare) -> Self {
+        let fare = Some(fare);
+        Self { fare, ..self }
+    }
+
     /// The permission to call now: at once, or, when the turn has passed, at the next one, which
     /// goes to who missed theirs before all others.
     pub async fn permit(self) -> Permit {
-        let turn = if self.has_passed() {
-            self.call.turn(true).await
+        let Self { call, slot, fare } = if self.has_passed() {
+            let Self { call, fare, .. } = self;
+            let next = call.turn(true).await;
+            Self { fare, ..next }
         } else {
             self
         };
-        let Self { call, slot } = turn;
-        Permit { call, slot }
+        let fare = fare.map(Fare::used);
+        Permit { call, slot, fare }
     }
 
     fn has_passed(&self) -> bool {
@@ -297,8 +318,12 @@ impl Permit {
         self.call.turn(false).await.permit().await
     }
 
-    /// Takes note of the call's answer: a refusal for the rate slows the key down.
+    /// Takes note of the call's answer: a refusal for the rate slows the key down, and what
+    /// repetitions may cost depends on it.
     pub fn answered<T>(&self, answer: &Result<T, CloudError>) {
+        if let Some(fare) = &self.fare {
+            fare.answered(answer);
+        }
         let refused = |error: &CloudError| error.reason == Reason::CloudRateLimited;
         if answer.as_ref().is_err_and(refused) {
             let Call { lane, .. } = &self.call;
@@ -334,7 +359,11 @@ impl Call {
         let waited = self.now().saturating_sub(started);
         self.metrics().permitted(action, class, waited);
         self.show_rate();
-        Turn { call: self, slot }
+        Turn {
+            call: self,
+            slot,
+            fare: None,
+        }
     }
 
     /// Has the source give slots to the lane. Dropped half way, another waiter does it.

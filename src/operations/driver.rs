@@ -3,13 +3,14 @@
 use super::Inner;
 use super::care::BRAKED_INTERVAL;
 use super::machine::{self, CallEnd, Outcome, Step};
+use super::turns::News;
 use crate::chaos;
 use crate::cloud::Target;
 use crate::cloud::limiter::{Action, Turn};
 use crate::domain::causes::chain;
 use crate::domain::ids::OperationId;
 use crate::domain::millis::since;
-use crate::domain::operation::{Lease, Operation};
+use crate::domain::operation::{Lease, Operation, State};
 use crate::store::{Save, Saved, StoreError};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,6 +62,8 @@ struct Stepping {
     lease: Lease,
     /// The call that it may make.
     turn: Option<Turn>,
+    /// Whether it waited to repeat a call and may not.
+    held_back: bool,
     next: Next,
 }
 
@@ -125,6 +128,7 @@ impl Stepping {
                 self.next = Next::Due(inner.clock.now() + BRAKED_INTERVAL);
                 return None;
             }
+            Step::Begin | Step::BeginCall if self.is_held_back(operation) => Outcome::HeldBack,
             // Its turn comes first: the attempt is signed as of the time that it is written down
             // with, and would grow old in the queue.
             Step::Begin => {
@@ -177,11 +181,22 @@ impl Stepping {
         }
         turn
     }
+
+    /// Whether it may not repeat its call, and has waited as long as it should.
+    fn is_held_back(&mut self, operation: &Operation) -> bool {
+        let (now, timings) = (self.inner.clock.now(), &self.inner.settings.timings);
+        let waited = matches!(operation.state, State::Terminating(_))
+            || machine::patience(operation, now, timings) <= now;
+        std::mem::take(&mut self.held_back) && waited
+    }
 }
 
 impl Drop for Stepping {
     fn drop(&mut self) {
         let (inner, id) = (&self.inner, self.lease.operation);
+        if !matches!(self.next, Next::Turn(_)) {
+            inner.turns.leave(id);
+        }
         match self.next {
             Next::Turn(action) => {
                 inner.table.end_step(self.lease);
@@ -233,7 +248,10 @@ impl Inner {
             permit = Arc::clone(&self.steps).acquire_owned() => permit,
             () = self.stop.cancelled() => return,
         };
-        let turn = self.turns.take(id);
+        let (turn, held_back) = match self.turns.take(id) {
+            Some(News::Turn(turn)) => (Some(turn), false),
+            news => (None, news.is_some()),
+        };
         // Not in hand: another process has it. Marked: a step is under way and will see to it.
         let Some((lease, operation)) = self.table.begin_step(id) else {
             return;
@@ -242,6 +260,7 @@ impl Inner {
             inner: Arc::clone(self),
             lease,
             turn,
+            held_back,
             next: Next::LetGo,
         };
         let span = tracing::info_span!(
@@ -287,7 +306,7 @@ impl Inner {
     /// The mistake of that name: an attempt is sent that the journal does not know.
     #[cfg(feature = "chaos")]
     async fn save_but_no_attempt(&self, save: Save) -> Vec<Arc<Operation>> {
-        if matches!(save.operation.state, crate::domain::operation::State::Sent) {
+        if matches!(save.operation.state, State::Sent) {
             return vec![Arc::new(save.operation)];
         }
         self.save(vec![save]).await

@@ -74,6 +74,7 @@ impl Inner {
             | Outcome::Found(_)
             | Outcome::LookUpFailed
             | Outcome::Exhausted
+            | Outcome::HeldBack
             | Outcome::Stuck { .. }
             | Outcome::Released { .. }
             | Outcome::Observed(_)

@@ -1,6 +1,7 @@
 //! The launch protocol as one pure table: what to do next, and what an outcome changes.
 
 mod change;
+mod held_back;
 mod termination;
 
 use crate::chaos;
@@ -10,6 +11,7 @@ use crate::domain::operation::{
     Transition,
 };
 use change::Change;
+pub(super) use held_back::{patience, tried};
 use std::time::Duration;
 pub(super) use termination::callable;
 use time::UtcDateTime;
@@ -112,6 +114,8 @@ pub enum Outcome {
     LookUpFailed,
     /// Nothing was launched, and the attempts are used up.
     Exhausted,
+    /// It could not be repeated for now: too much is repeated on its account without an answer.
+    HeldBack,
     /// A program cannot go on; why.
     Stuck { why: String },
     /// A person decided that a program goes on; who and why.
@@ -222,6 +226,8 @@ pub fn apply(
         ) => Ok(change.needs_operator(why)),
         (State::NeedsOperator, Outcome::Released { by, why }) => Ok(change.release(&by, &why)),
         (State::Reconciling(_), Outcome::Exhausted) => Ok(change.exhausted()),
+        (State::Accepted, Outcome::HeldBack) => Ok(change.held_back()),
+        (State::Reconciling(doubt), Outcome::HeldBack) => Ok(change.look_anew(doubt.clone())),
         (State::Launched, Outcome::Observed(observations)) => Ok(change.observe(&observations)),
         (State::Launched, Outcome::TimedOut) => Ok(change.time_out()),
         (
@@ -302,6 +308,7 @@ impl Outcome {
             Self::Found(_) => "Found",
             Self::LookUpFailed => "LookUpFailed",
             Self::Exhausted => "Exhausted",
+            Self::HeldBack => "HeldBack",
             Self::Stuck { .. } => "Stuck",
             Self::Released { .. } => "Released",
             Self::Observed(_) => "Observed",
@@ -343,8 +350,10 @@ fn reconcile(
     now: UtcDateTime,
     timings: &Timings,
 ) -> Step {
+    let proven = doubt.proofs >= PROOFS && doubt.refusal.is_none();
     if doubted_at(operation).is_some_and(|since| now >= since + timings.reconcile_timeout) {
-        return Step::Escalate;
+        // What is proven needs no person: it only could not be sent again for so long.
+        return if proven { Step::GiveUp } else { Step::Escalate };
     }
     let unanswered = tries(operation).filter(|attempt| is_unanswered(attempt));
     let left = count(unanswered.count()) < timings.attempts_max;

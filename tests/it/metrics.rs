@@ -283,6 +283,7 @@ async fn labels_are_from_closed_sets() {
         ),
         ("class", names(&["ok", "refused", "launch", "poll"])),
         ("result", names(&["ok", "failed"])),
+        ("paid_by", names(&["budget", "probe"])),
         ("version", names(&[env!("CARGO_PKG_VERSION")])),
         (
             "state",

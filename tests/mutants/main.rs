@@ -27,7 +27,7 @@ const SAMPLE: [&str; 6] = [
 type Catcher = (&'static str, &'static str);
 
 /// The test that is meant to catch each mistake. When it does not, all are tried.
-const MEANT: [(&str, Catcher); 35] = [
+const MEANT: [(&str, Catcher); 36] = [
     (
         "5xx-is-refusal",
         ("failpoints", "somebody_on_the_way_answers_500"),
@@ -86,6 +86,10 @@ const MEANT: [(&str, Catcher); 35] = [
     ("other-host", ("it", "recovery::")),
     ("owner-unchecked", ("it", "store::")),
     ("request-hash-ignored", ("failpoints", "nothing_goes_wrong")),
+    (
+        "retries-for-nothing",
+        ("cvm_gateway", "cloud::limiter::retries"),
+    ),
     ("retry-unknown", ("failpoints", "an_answer_is_lost")),
     ("saved-forgotten", ("it", "store::")),
     ("send-before-journal", ("failpoints", "nothing_goes_wrong")),

@@ -7,6 +7,7 @@
     reason = "a test may fail by panic, and tells its progress"
 )]
 
+mod brownout;
 mod caller;
 mod check;
 mod dice;
@@ -148,5 +149,36 @@ fn each_step_twice_is_survived() {
         scenario.twice = true;
         let report = run(scenario, false);
         assert!(report.violations.is_empty(), "{}", told(request, &report));
+    }
+}
+
+/// The cloud answers nothing for five minutes: what is repeated is bounded, whatever is silent, and
+/// then everything comes to its end, soon.
+#[test]
+fn a_brownout_is_not_answered_with_a_flood() {
+    for silence in [brownout::Silence::Changes, brownout::Silence::Everything] {
+        let outcome = brownout::run(silence);
+        println!(
+            "{silence:?}: {outcome:?}, {} allowed",
+            outcome.bound(outcome.launches)
+        );
+        assert!(outcome.unanswered <= outcome.bound(outcome.launches));
+        assert!(outcome.repeated > outcome.unanswered);
+        assert!(
+            outcome.unanswered > 50,
+            "the budget was not put to the test"
+        );
+        let terminations = outcome.repeated_terminations;
+        assert!(terminations <= outcome.bound(outcome.terminations));
+        assert!(outcome.most.values().all(|most| *most <= 32));
+        for action in ["RunInstances", "TerminateInstances"] {
+            assert!(outcome.most[action] <= 8);
+        }
+        assert!(outcome.first_success < Duration::from_secs(15));
+        assert!(outcome.settled < Duration::from_secs(300));
+        assert_eq!(
+            outcome.ends.values().sum::<usize>(),
+            outcome.launches + outcome.terminations
+        );
     }
 }

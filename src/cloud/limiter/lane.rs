@@ -3,6 +3,7 @@
 use super::Class;
 use super::pace::Pace;
 use super::queue::{Queue, Ticket, Weights};
+use super::retries::Retries;
 use super::stock::{Block, Shared, Slot, Stock};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,8 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(super) struct Lane {
     state: Mutex<State>,
+    /// What it may spend on repetitions.
+    pub(super) retries: Arc<Retries>,
 }
 
 #[derive(Debug)]
@@ -60,6 +63,7 @@ impl Lane {
                 pace,
                 stock,
             }),
+            retries: Arc::default(),
         }
     }
 
@@ -141,7 +145,8 @@ impl Lane {
     /// Whether it holds nothing that a new one would not know.
     pub(super) fn is_idle(&self, now: Duration) -> bool {
         let state = self.lock();
-        state.bells.is_empty() && state.stock.is_idle(now) && state.pace.is_full(now)
+        let calls = state.bells.is_empty() && state.stock.is_idle(now) && state.pace.is_full(now);
+        calls && self.retries.is_idle()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

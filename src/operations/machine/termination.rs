@@ -53,6 +53,7 @@ pub(super) fn apply(
     match outcome {
         Outcome::CallBegun { epoch } => Ok(change.begin_call(termination, epoch)),
         Outcome::CallEnded(end) => Ok(change.end_call(termination, end)),
+        Outcome::HeldBack => Ok(change.postpone(termination)),
         Outcome::Observed(observations) => Ok(change.observe_leaving(termination, &observations)),
         Outcome::TimedOut => Ok(change.time_out_leaving(termination)),
         Outcome::Begun { .. }
@@ -126,6 +127,13 @@ impl Change<'_> {
         if self.are_given_back(&termination, &[]) {
             return self.finish(termination);
         }
+        self.operation.state = State::Terminating(termination);
+        self.done()
+    }
+
+    /// The machines are looked at anew before the call that could not be made.
+    fn postpone(mut self, mut termination: Termination) -> Operation {
+        termination.call_at = self.now + self.timings.look_up_interval;
         self.operation.state = State::Terminating(termination);
         self.done()
     }

@@ -1,6 +1,7 @@
 //! The transition table, row by row, and random walks through it.
 
 mod giving_back;
+mod held_back;
 mod places;
 
 use super::*;
@@ -660,6 +661,7 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
         )),
         Just(Outcome::LookUpFailed),
         Just(Outcome::Exhausted),
+        Just(Outcome::HeldBack),
         Just(Outcome::Stuck {
             why: "it is".to_owned()
         }),

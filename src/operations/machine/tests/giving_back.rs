@@ -10,7 +10,7 @@ pub(super) fn cancellation() -> Cancellation {
     }
 }
 
-fn cancelled() -> Outcome {
+pub(super) fn cancelled() -> Outcome {
     Outcome::Cancelled(cancellation())
 }
 
@@ -21,7 +21,7 @@ fn all(states: &[(u32, InstanceState)]) -> Outcome {
     Outcome::Observed(seen.collect())
 }
 
-fn both(state: &InstanceState) -> Outcome {
+pub(super) fn both(state: &InstanceState) -> Outcome {
     all(&[(1, state.clone()), (2, state.clone())])
 }
 
@@ -32,7 +32,7 @@ fn done(undone: bool) -> Outcome {
     })
 }
 
-fn launched(on_failure: OnFailure) -> Walk {
+pub(super) fn launched(on_failure: OnFailure) -> Walk {
     let mut walk = Walk::new(2);
     walk.operation.on_failure = on_failure;
     walk.sent(0).after(1, named(2))
