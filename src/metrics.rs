@@ -95,6 +95,8 @@ pub struct Operations {
     pub sweeps: IntCounterVec,
     /// Machines that carry the gateway's tag and that no operation names; `account`, `region`.
     pub orphans: IntGaugeVec,
+    /// Orphans that were given to the operation of their tag; `account`.
+    pub orphans_adopted: IntCounterVec,
     /// Orphans that the cloud took back; `account`.
     pub orphans_deleted: IntCounterVec,
 }
@@ -322,28 +324,35 @@ impl Operations {
                 "Machines with the gateway's tag that no operation names.",
                 &["account", "region"],
             )?,
+            orphans_adopted: make.counters(
+                "cvm_gateway_orphans_adopted_total",
+                "Orphans that were given to the operation that their tag names.",
+                &["account"],
+            )?,
             orphans_deleted: make.counters(
                 "cvm_gateway_orphans_deleted_total",
                 "Orphans that the cloud took back.",
                 &["account"],
             )?,
         };
+        metrics.show_closed_labels();
+        Ok(metrics)
+    }
+
+    /// What has not happened yet is shown as such.
+    fn show_closed_labels(&self) {
         for whole in [true, false] {
-            metrics.swept(whole, 0);
+            self.swept(whole, 0);
         }
         for state in StateName::ALL {
-            metrics.count.with_label_values(&[state.as_str()]).set(0);
+            self.count.with_label_values(&[state.as_str()]).set(0);
         }
         for state in StateName::ALL
             .into_iter()
             .filter(|state| state.is_at_rest())
         {
-            metrics
-                .finished
-                .with_label_values(&[state.as_str()])
-                .inc_by(0);
+            self.finished.with_label_values(&[state.as_str()]).inc_by(0);
         }
-        Ok(metrics)
     }
 
     /// Shows which accounts are stopped; one that no longer is falls to zero by leaving.
@@ -368,6 +377,14 @@ impl Operations {
         self.orphans
             .with_label_values(&[account, region])
             .set(count);
+    }
+
+    /// Counts orphans that were given to their operation.
+    pub fn orphans_adopted(&self, account: &str, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.orphans_adopted
+            .with_label_values(&[account])
+            .inc_by(count);
     }
 
     /// Counts one orphan that the cloud took back.

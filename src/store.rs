@@ -1,6 +1,7 @@
 //! The journal: every operation, durable before anything acts on it, in SQLite or PostgreSQL
 //! behind one struct and one SQL text.
 
+mod adoption;
 mod audit;
 mod budget;
 mod care;
@@ -21,6 +22,7 @@ mod schema;
 mod sql;
 mod writer;
 
+pub use adoption::Adoption;
 pub use budget::{Budgets, Taken};
 pub use care::{Brake, Release};
 pub use changes::Changes;
@@ -357,6 +359,15 @@ impl Store {
         operations: &[OperationId],
     ) -> Result<BTreeMap<OperationId, Option<Operation>>, StoreError> {
         either!(self, engine => engine.known(operations).await)
+    }
+
+    /// Gives an operation that has come to its end machines that nobody has; those that it was
+    /// given. None when it is open, waits for a person, is unknown, or is of another place.
+    ///
+    /// # Errors
+    /// What writing may tell.
+    pub async fn adopt(&self, adoption: &Adoption) -> Result<Vec<InstanceId>, StoreError> {
+        either!(self, engine => engine.adopt(adoption).await)
     }
 
     /// Makes an order durable; one that is there already stays as it is.

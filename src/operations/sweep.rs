@@ -1,6 +1,6 @@
 //! Looks for machines that carry the gateway's tag and that no operation names: in every place, the
 //! cloud first and the journal after it, so that nothing is missed in the journal that was launched
-//! before the cloud was asked.
+//! before the cloud was asked. What it finds it tells, and gives to the operation of the tag.
 
 mod judge;
 
@@ -9,9 +9,10 @@ use super::driver::target;
 use crate::cloud::limiter::{Action, Class};
 use crate::cloud::{CloudError, Effect, Retry, Tagged, Target, body};
 use crate::domain::causes::chain;
+use crate::domain::ids::OperationId;
 use crate::domain::instance::InstanceId;
 use crate::domain::millis::since;
-use crate::store::StoreError;
+use crate::store::{Adoption, StoreError};
 use judge::{Orphan, Why, named, orphans};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -151,11 +152,46 @@ impl Inner {
         self.metrics.operations.swept(true, 1);
         let sightings = memory.sightings.entry(place.clone()).or_default();
         let confirmed = self.confirm(place, orphans, started, sightings);
-        let late = confirmed.iter().filter(|orphan| orphan.why == Why::Late);
-        if self.settings.sweep.delete {
-            for orphan in late {
-                self.give_back(place, &orphan.machine, &mut memory.deletions)
-                    .await;
+        let delete = self.settings.sweep.delete;
+        let leaves = |orphan: &Orphan| delete && orphan.why == Why::Late;
+        let (leaving, staying): (Vec<_>, Vec<_>) = confirmed.into_iter().partition(leaves);
+        self.adopt(place, staying).await;
+        for orphan in leaving {
+            self.give_back(place, &orphan.machine, &mut memory.deletions)
+                .await;
+        }
+    }
+
+    /// Writes orphans down as machines of the operations that their tags name, as far as those have
+    /// come to their end: then their organisations have them, and can give them back.
+    async fn adopt(&self, place: &Target, orphans: Vec<Orphan>) {
+        let mut heirs: BTreeMap<OperationId, Vec<InstanceId>> = BTreeMap::new();
+        for orphan in orphans {
+            if let Some(heir) = orphan.heir {
+                heirs.entry(heir).or_default().push(orphan.machine.id);
+            }
+        }
+        for (operation, instances) in heirs {
+            let adoption = Adoption {
+                operation,
+                account: place.account.clone(),
+                region: place.region.clone(),
+                instances,
+                time: self.clock.now(),
+            };
+            let adopted = match self.store.adopt(&adoption).await {
+                Ok(adopted) => adopted,
+                Err(error) => {
+                    let error = chain(&error, ": ");
+                    tracing::warn!(error, %operation, "orphans could not be adopted; the next sweep tries again");
+                    return;
+                }
+            };
+            let metrics = &self.metrics.operations;
+            metrics.orphans_adopted(place.account.as_str(), adopted.len());
+            for id in adopted {
+                tracing::warn!(account = %place.account, region = %place.region, instance = %id, %operation,
+                    "orphan {id} is a machine of operation {operation} from now on");
             }
         }
     }

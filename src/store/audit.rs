@@ -7,6 +7,7 @@ use crate::store::care::Release;
 use crate::store::error::StoreError;
 use crate::store::sql;
 use sqlx::AnyConnection;
+use time::UtcDateTime;
 
 /// A new row of `audit`.
 pub(in crate::store) struct Entry {
@@ -60,6 +61,20 @@ impl Entry {
             time: millis::from_time(release.time),
             principal: release.principal.clone(),
             ..Self::of(operation, "RELEASE", detail.to_string())
+        }
+    }
+
+    /// That an operation was given machines that were found by their tag, by the gateway itself.
+    pub(in crate::store) fn adopted(
+        operation: &Operation,
+        instances: &[&str],
+        time: UtcDateTime,
+    ) -> Self {
+        let detail = serde_json::json!({ "instances": instances });
+        Self {
+            time: millis::from_time(time),
+            principal: "cvm-gateway".to_owned(),
+            ..Self::of(operation, "ADOPT", detail.to_string())
         }
     }
 

@@ -1,14 +1,15 @@
-//! Work on leases and orders: what a process may step, and what it was told of that.
+//! Work on leases and orders: what a process may step, and what it was told or found beside that.
 
 use crate::chaos;
 use crate::domain::ids::OperationId;
 use crate::domain::millis;
 use crate::domain::operation::Lease;
+use crate::store::adoption::Adoption;
 use crate::store::care::Release;
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
 use crate::store::orders::{Order, Verb};
-use crate::store::{care, row, sql};
+use crate::store::{adoption, care, row, sql};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use std::collections::HashSet;
@@ -55,6 +56,8 @@ pub(in crate::store) enum Leasing {
         operation: OperationId,
         verb: Verb,
     },
+    /// Gives the new rows of `instances`.
+    Adopt(Adoption),
     /// Only finds out whether the disk takes writes.
     Probe,
 }
@@ -126,6 +129,7 @@ pub(in crate::store) async fn run(
                 .bind(verb.as_str());
             Ok(fulfilled.fetch_all(connection).await?)
         }
+        Leasing::Adopt(adoption) => adoption::run(connection, adoption).await,
         Leasing::Probe => Ok(sqlx::query(sql::PROBE).fetch_all(connection).await?),
     }
 }

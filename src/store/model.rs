@@ -50,6 +50,7 @@ pub enum Call {
     Counts,
     Owners,
     Known,
+    Adopt,
     Order,
     Orders,
     Fulfilled,

@@ -10,6 +10,7 @@ use crate::store::database::Database;
 use crate::store::error::StoreError;
 use crate::store::{row, sql};
 use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
 use std::collections::BTreeMap;
 
 /// Operations that are read at once when a table is filled.
@@ -100,14 +101,15 @@ impl Database {
     }
 }
 
-/// Writes the rows of machines that have none.
+/// Writes the rows of machines that have none, and gives those.
 ///
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn write(
     connection: &mut AnyConnection,
     named: &[&Named],
-) -> Result<(), StoreError> {
+) -> Result<Vec<AnyRow>, StoreError> {
+    let mut written = Vec::new();
     for piece in sql::pieces(named) {
         let mut query = sqlx::query(sql::name(piece.len()));
         for named in piece {
@@ -119,9 +121,9 @@ pub(in crate::store) async fn write(
                 .bind(named.region.as_str())
                 .bind(named.time);
         }
-        query.execute(&mut *connection).await?;
+        written.extend(query.fetch_all(&mut *connection).await?);
     }
-    Ok(())
+    Ok(written)
 }
 
 /// Writes the rows of the operations that are older than the table, once in a journal's life. An

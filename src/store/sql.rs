@@ -149,12 +149,13 @@ pub(in crate::store) fn attempt(rows: usize) -> AssertSqlSafe<String> {
     ))
 }
 
-/// Writes whose machines are; one that has an owner keeps it.
+/// Writes whose machines are, and gives the new rows; one that has an owner keeps it.
 pub(in crate::store) fn name(rows: usize) -> AssertSqlSafe<String> {
     numbered(&format!(
         "INSERT INTO instances \
          (instance_id, operation_id, organization, account, region, create_time) VALUES {} \
-         ON CONFLICT (instance_id) DO NOTHING",
+         ON CONFLICT (instance_id) DO NOTHING \
+         RETURNING instance_id, operation_id AS id, organization, account, region",
         repeated("(?, ?, ?, ?, ?, ?)", rows)
     ))
 }

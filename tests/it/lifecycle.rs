@@ -14,7 +14,7 @@ use tonic_types::StatusExt;
 const SOON_GONE: &str = "missing_grace = \"1s\"\nunseen_grace = \"1s\"";
 
 /// Follows a termination to its end.
-async fn terminate(client: &mut Client, request_id: &str, ids: &[String]) -> Seen {
+pub(crate) async fn terminate(client: &mut Client, request_id: &str, ids: &[String]) -> Seen {
     let mut seen = Seen {
         snapshots: Vec::new(),
         heartbeats: 0,

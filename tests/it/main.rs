@@ -21,6 +21,7 @@ mod limiter;
 mod log;
 mod metrics;
 mod notify;
+mod orphans;
 mod parking;
 mod polling;
 mod postgres;

@@ -13,8 +13,8 @@ use cvm_gateway::domain::operation::{
 };
 use cvm_gateway::metrics::Metrics;
 use cvm_gateway::store::{
-    Admission, Claimed, Model, NewOperation, Order, Owner, Release, Save, Saved, SealedBody,
-    Settings, Store, StoreError, Verb,
+    Admission, Adoption, Claimed, Model, NewOperation, Order, Owner, Release, Save, Saved,
+    SealedBody, Settings, Store, StoreError, Verb,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::collections::HashSet;
@@ -71,6 +71,7 @@ contract_of_the_model! {
     journals_attempts
     purges_the_body_at_the_end
     knows_whose_a_machine_is
+    adopts_what_nobody_has
     claims_what_nobody_steps
     counts_crashes
     keeps_orders_until_they_are_fulfilled
@@ -93,6 +94,7 @@ contract! {
     journals_attempts
     purges_the_body_at_the_end
     knows_whose_a_machine_is
+    adopts_what_nobody_has
     claims_what_nobody_steps
     keeps_orders_until_they_are_fulfilled
     counts_crashes
@@ -325,6 +327,60 @@ async fn knows_whose_a_machine_is(journal: Journal) {
         panic!("the unknown one is left out");
     };
     assert_eq!((*id, &operation.state), (launches[1].id, &State::Succeeded));
+}
+
+async fn adopts_what_nobody_has(journal: Journal) {
+    let store = journal.open().await;
+    let ids = ["ins-1", "ins-2", "ins-3"].map(|id| InstanceId::parse(id).unwrap());
+    let launch = operation("acme", "r-1");
+    let lease = admit(&store, &launch).await;
+    let adoption = |operation: &Operation, instances: &[InstanceId]| Adoption {
+        operation: operation.id,
+        account: operation.account.clone(),
+        region: operation.region.clone(),
+        instances: instances.to_vec(),
+        time: NOW + HOUR,
+    };
+    let wanted = adoption(&launch, &ids);
+    let open = store.adopt(&wanted).await.unwrap();
+    assert_eq!(open, [], "it learns of its machines itself");
+
+    let mut launched = next(&launch, State::Launched);
+    launched.instances = vec![Instance::named(ids[0].clone())];
+    save(&store, lease, &launched).await;
+    save(&store, lease, &next(&launched, State::Succeeded)).await;
+    let elsewhere = Adoption {
+        region: Region::parse("ap-tokyo").unwrap(),
+        ..wanted.clone()
+    };
+    assert_eq!(store.adopt(&elsewhere).await.unwrap(), []);
+    let unknown = adoption(&operation("acme", "r-2"), &ids);
+    assert_eq!(store.adopt(&unknown).await.unwrap(), []);
+
+    let mut adopted = store.adopt(&wanted).await.unwrap();
+    adopted.sort();
+    assert_eq!(adopted, ids[1..]);
+    assert_eq!(store.adopt(&wanted).await.unwrap(), [], "once");
+    let owners = store.owners(&ids).await.unwrap();
+    assert_eq!(owners.len(), 3);
+    for owner in owners {
+        assert_eq!(
+            (owner.operation, owner.organization.as_str()),
+            (launch.id, "acme")
+        );
+        assert_eq!(
+            (owner.account, owner.region),
+            (launch.account.clone(), launch.region.clone())
+        );
+    }
+    if journal.model.is_none() {
+        let audit = journal.audit().await;
+        assert_eq!(audit.len(), 2, "{audit:?}");
+        assert!(
+            audit[1].starts_with("ADOPT cvm-gateway main - {\"instances\":[\"ins-"),
+            "{audit:?}"
+        );
+    }
 }
 
 async fn keeps_orders_until_they_are_fulfilled(journal: Journal) {

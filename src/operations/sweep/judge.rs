@@ -18,6 +18,8 @@ pub(super) type Known = BTreeMap<OperationId, Option<Operation>>;
 pub(super) struct Orphan {
     pub(super) machine: Tagged,
     pub(super) why: Why,
+    /// The operation that it can be given to.
+    pub(super) heir: Option<OperationId>,
 }
 
 /// Why nobody has a machine.
@@ -48,6 +50,14 @@ pub(super) fn named(machine: &Tagged) -> Option<OperationId> {
     OperationId::parse(&machine.value).ok()
 }
 
+/// The operation that an orphan can be given to: the one that its tag names, once that has come to
+/// its end. One that is open, or that a person may let go on, learns of its machines itself.
+fn heir_of(target: &Target, operation: &Operation) -> Option<OperationId> {
+    let here = operation.account == target.account && operation.region == target.region;
+    let over = operation.state.name().is_final();
+    (here && over && operation.kind == Kind::Launch).then_some(operation.id)
+}
+
 /// The orphans among machines that are in nobody's name. What an open operation may still take up
 /// is none, nor what is being destroyed.
 pub(super) fn orphans(target: &Target, machines: Vec<Tagged>, known: &Known) -> Vec<Orphan> {
@@ -65,7 +75,9 @@ pub(super) fn orphans(target: &Target, machines: Vec<Tagged>, known: &Known) -> 
             Some(Some(operation)) => judge(target, &machine, operation, siblings.unwrap_or(1)),
         };
         let why = why.filter(|_| !is_leaving(&machine.state))?;
-        Some(Orphan { machine, why })
+        let heir = found.and_then(Option::as_ref);
+        let heir = heir.and_then(|operation| heir_of(target, operation));
+        Some(Orphan { machine, why, heir })
     });
     judged.collect()
 }

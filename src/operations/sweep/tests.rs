@@ -115,6 +115,7 @@ struct World {
     clock: Clock,
     metrics: Metrics,
     operations: Operations,
+    store: Store,
     /// A launch of one machine that failed.
     failed: Operation,
 }
@@ -151,7 +152,7 @@ impl World {
         let limits = config.cloud_limits;
         let cloud = Arc::new(Listing::default());
         let rooms = Rooms {
-            store,
+            store: store.clone(),
             cloud: Arc::<Listing>::clone(&cloud),
             limiter: Limiter::new(limits, None, clock.clone(), metrics.cloud.clone()),
             clock: clock.clone(),
@@ -164,6 +165,7 @@ impl World {
             clock,
             metrics,
             operations,
+            store,
             failed,
         }
     }
@@ -191,6 +193,20 @@ impl World {
     fn orphans(&self) -> i64 {
         let orphans = &self.metrics.operations.orphans;
         orphans.with_label_values(&["main", "ap-shanghai"]).get()
+    }
+
+    fn adopted(&self) -> u64 {
+        let adopted = &self.metrics.operations.orphans_adopted;
+        adopted.with_label_values(&["main"]).get()
+    }
+
+    /// How many of the machines somebody has.
+    async fn owned(&self, ids: &[&str]) -> usize {
+        let ids: Vec<_> = ids
+            .iter()
+            .map(|id| InstanceId::parse(id).unwrap())
+            .collect();
+        self.store.owners(&ids).await.unwrap().len()
     }
 
     fn lists(&self) -> usize {
@@ -228,13 +244,42 @@ async fn an_orphan_is_seen_twice_and_a_failed_list_is_no_sighting() {
 async fn a_late_machine_is_given_back_and_copies_are_not() {
     let world = World::new().await;
     let id = world.failed.id.to_string();
-    world.show(&[("ins-1", &id), ("ins-2", &id)]);
-    world.pass(250).await;
-    assert_eq!((world.orphans(), world.given_back()), (2, vec![]));
     world.show(&[("ins-1", &id)]);
-    world.pass(310).await;
-    assert_eq!(world.given_back(), ["ins-1"]);
+    world.pass(250).await;
+    assert_eq!(
+        (world.orphans(), world.given_back()),
+        (1, vec!["ins-1".to_owned()])
+    );
     world.pass(900).await;
     assert_eq!(world.given_back(), ["ins-1"], "one within an hour");
+    assert_eq!(
+        world.owned(&["ins-1"]).await,
+        0,
+        "what is given back is not adopted"
+    );
+    world.show(&[("ins-2", &id), ("ins-3", &id)]);
+    world.pass(3700).await;
+    assert_eq!(world.given_back(), ["ins-1"]);
+    world.operations.stopped().await;
+}
+
+#[tokio::test]
+async fn what_names_an_operation_that_is_over_is_adopted_once_it_is_sure() {
+    let world = World::new().await;
+    let id = world.failed.id.to_string();
+    let all = ["ins-1", "ins-2", "ins-3"];
+    world.show(&[(all[0], &id), (all[1], &id), (all[2], "by-hand")]);
+    world.pass(130).await;
+    assert_eq!(world.owned(&all).await, 0, "seen once");
+    world.pass(120).await;
+    assert_eq!((world.orphans(), world.adopted()), (3, 2));
+    assert_eq!(world.owned(&all).await, 2);
+    world.pass(310).await;
+    assert_eq!(
+        (world.orphans(), world.adopted()),
+        (1, 2),
+        "it is told once"
+    );
+    assert!(world.given_back().is_empty());
     world.operations.stopped().await;
 }

@@ -1,11 +1,13 @@
-//! What a person must see to, as the model keeps it.
+//! What a person must see to, and whose machines are that were found, as the model keeps it.
 
 use super::{Call, Model, Tables, later};
 use crate::domain::ids::OperationId;
+use crate::domain::instance::InstanceId;
 use crate::domain::operation::{Lease, Operation, StateName};
-use crate::store::Claimed;
 use crate::store::care::{Brake, Release};
 use crate::store::error::StoreError;
+use crate::store::{Adoption, Claimed};
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 use time::UtcDateTime;
 
@@ -52,7 +54,32 @@ impl Model {
     }
 }
 
+impl Model {
+    pub(in crate::store) async fn adopt(
+        &self,
+        adoption: &Adoption,
+    ) -> Result<Vec<InstanceId>, StoreError> {
+        self.run(Call::Adopt, |tables, _| Ok(tables.adopt(adoption)))
+            .await
+    }
+}
+
 impl Tables {
+    fn adopt(&mut self, adoption: &Adoption) -> Vec<InstanceId> {
+        let row = self.operations.get(&adoption.operation);
+        let Some(row) = row.filter(|row| adoption.suits(&row.operation)) else {
+            return Vec::new();
+        };
+        let mut adopted = Vec::new();
+        for named in adoption.named(&row.operation) {
+            if let Entry::Vacant(vacant) = self.instances.entry(named.instance.clone()) {
+                vacant.insert(named.owner());
+                adopted.push(named.instance);
+            }
+        }
+        adopted
+    }
+
     fn take_released(
         &mut self,
         id: OperationId,
