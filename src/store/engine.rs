@@ -275,6 +275,23 @@ impl Target {
         }
     }
 
+    /// Sets for how long the connection waits for what others hold. A SQLite file is ours alone.
+    ///
+    /// # Errors
+    /// As for every statement.
+    pub(in crate::store) async fn wait_for_locks(
+        &self,
+        connection: &mut AnyConnection,
+        wait: Duration,
+    ) -> Result<(), StoreError> {
+        if !self.is_sqlite() {
+            let wait = wait.as_millis();
+            let set = format!("SET lock_timeout = {wait}");
+            connection.execute(AssertSqlSafe(set)).await?;
+        }
+        Ok(())
+    }
+
     /// Refuses an engine that loses or corrupts what it was given.
     ///
     /// # Errors

@@ -9,6 +9,11 @@ use crate::store::{Settings, owners, schema, sql};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Connection};
 use std::fs::File;
+use std::time::Duration;
+
+/// How long a gateway waits for another one that brings the tables up to date. On a big journal that
+/// may take minutes; who does it and stops for good loses its locks with its connection.
+const MIGRATION_WAIT: Duration = Duration::from_secs(600);
 
 /// What an open journal consists of.
 pub(in crate::store) struct Opened {
@@ -74,7 +79,7 @@ async fn prepare(
 
 /// Checks the database and brings it up to date. What an earlier process left in SQLite's log may be
 /// in the system's memory only, when its flush failed: it is written once more, into the database,
-/// before anything acts on it.
+/// before anything acts on it. Gateways that start at once wait for the one that makes the tables.
 async fn bring_up(
     target: &Target,
     settings: &Settings,
@@ -84,10 +89,14 @@ async fn bring_up(
     if target.is_sqlite() {
         engine::truncate_log(connection, settings.busy_timeout).await?;
     }
+    target.wait_for_locks(connection, MIGRATION_WAIT).await?;
     chaos::around!("store.migrate", schema::migrate(connection), else Err(StoreError::Closed))?;
     let mut transaction = connection.begin_with(target.dialect().begin).await?;
     owners::fill(&mut transaction).await?;
     transaction.commit().await?;
+    target
+        .wait_for_locks(connection, settings.busy_timeout)
+        .await?;
     if target.is_sqlite() {
         sqlx::query(sql::END_LEASES).execute(connection).await?;
     }

@@ -872,6 +872,39 @@ async fn applies_every_migration_to_its_samples(journal: Journal) {
     assert_eq!(owners.len(), instances.len(), "old journals are filled");
 }
 
+/// The first of them makes the tables, and is held up for longer than anything else may wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn gateways_that_start_at_once_on_an_empty_database_all_open() {
+    let journal = Journal::postgres().await;
+    let mut other = journal.connect().await;
+    let held_up = "BEGIN; CREATE TABLE operations (id TEXT)";
+    sqlx::raw_sql(held_up).execute(&mut other).await.unwrap();
+    let held_for = Duration::from_secs(4);
+    let clock = Clock::system();
+    let began = clock.elapsed();
+    let open = || async {
+        let settings = Settings {
+            busy_timeout: Duration::from_secs(1),
+            ..journal.settings()
+        };
+        let metrics = Metrics::new("test").unwrap();
+        let elapsed = clock.clone();
+        let elapsed = Arc::new(move || elapsed.elapsed());
+        let store = Store::open(&settings, metrics.journal, elapsed).await;
+        assert!(clock.elapsed() - began >= held_for, "it did not wait");
+        store.unwrap()
+    };
+    let go_on = async {
+        clock.sleep(held_for).await;
+        sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    };
+    let (first, second, third, fourth, ()) = tokio::join!(open(), open(), open(), open(), go_on);
+    for store in [first, second, third, fourth] {
+        store.ping().await.unwrap();
+        store.close().await;
+    }
+}
+
 #[tokio::test]
 async fn a_file_is_open_in_one_process_only() {
     let journal = Journal::sqlite();
@@ -1079,18 +1112,22 @@ impl Journal {
         self.try_open().await.unwrap()
     }
 
-    async fn try_open(&self) -> Result<Store, StoreError> {
-        if let Some(model) = &self.model {
-            return Ok(Store::of_model(model.reopened()));
-        }
-        let settings = Settings {
+    fn settings(&self) -> Settings {
+        Settings {
             url: self.url.clone().into(),
             pool_size: 2,
             queue: 100,
             batch: 128,
             busy_timeout: Duration::from_secs(5),
             reserve_bytes: 0,
-        };
+        }
+    }
+
+    async fn try_open(&self) -> Result<Store, StoreError> {
+        if let Some(model) = &self.model {
+            return Ok(Store::of_model(model.reopened()));
+        }
+        let settings = self.settings();
         assert!(!format!("{settings:?}").contains(&self.url));
         let clock = Clock::system();
         let metrics = Metrics::new("test").unwrap();
