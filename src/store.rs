@@ -29,7 +29,7 @@ pub use changes::Changes;
 pub use desk::{Asked, Desk, Filter, Record};
 pub use error::{Cause, StoreError};
 pub use model::{Call, Commit, Model, Moment, Now, Weather};
-pub use orders::{Order, Verb};
+pub use orders::Order;
 pub use owners::Owner;
 
 use crate::domain::decision::Decision;
@@ -386,12 +386,12 @@ impl Store {
         either!(self, engine => engine.orders(limit).await)
     }
 
-    /// Takes an order away, and all orders to cancel what has come to an end.
+    /// Takes the order for an operation away, and all orders for what has come to an end.
     ///
     /// # Errors
     /// What writing may tell.
-    pub async fn fulfilled(&self, operation: OperationId, verb: Verb) -> Result<(), StoreError> {
-        either!(self, engine => engine.fulfilled(operation, verb).await)
+    pub async fn fulfilled(&self, operation: OperationId) -> Result<(), StoreError> {
+        either!(self, engine => engine.fulfilled(operation).await)
     }
 
     /// The accounts on which nothing new is launched.

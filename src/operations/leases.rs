@@ -6,7 +6,7 @@ use crate::chaos;
 use crate::domain::causes::chain;
 use crate::domain::millis::since;
 use crate::domain::operation::{Cancellation, Lease};
-use crate::store::{Claimed, Order, StoreError, Verb};
+use crate::store::{Claimed, Order, StoreError};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use time::UtcDateTime;
@@ -59,22 +59,19 @@ impl Inner {
         self.release_all().await
     }
 
-    /// Takes in what was ordered for operations in hand, perhaps at another replica.
+    /// Takes in which operations in hand are not wanted any more, as perhaps another replica was told.
     async fn take_orders(&self) -> Result<(), StoreError> {
         for order in self.store.orders(ORDERS).await? {
-            match order.verb {
-                Verb::Cancel => self.take_order_to_cancel(order).await?,
-                Verb::Release => {} // the commands that give them see to them
-            }
+            self.take_order(order).await?;
         }
         Ok(())
     }
 
-    async fn take_order_to_cancel(&self, order: Order) -> Result<(), StoreError> {
+    async fn take_order(&self, order: Order) -> Result<(), StoreError> {
         let id = order.operation;
         match self.table.get(id) {
             Some((_, operation)) if operation.cancellation.is_some() => {
-                self.store.fulfilled(id, order.verb).await?;
+                self.store.fulfilled(id).await?;
             }
             Some(_) => {
                 let cancellation = Cancellation {

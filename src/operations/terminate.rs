@@ -15,7 +15,7 @@ use crate::domain::operation::{
 };
 use crate::domain::reason::Reason;
 use crate::policy::TerminationGrant;
-use crate::store::{Order, SealedBody, Verb};
+use crate::store::{Order, SealedBody};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use time::UtcDateTime;
@@ -101,7 +101,6 @@ impl Operations {
         };
         let order = Order {
             operation: id,
-            verb: Verb::Cancel,
             principal: cancellation.principal.clone(),
             time: cancellation.time,
         };

@@ -8,7 +8,7 @@ use crate::store::adoption::Adoption;
 use crate::store::care::Release;
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
-use crate::store::orders::{Order, Verb};
+use crate::store::orders::Order;
 use crate::store::{adoption, care, row, sql};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
@@ -52,10 +52,7 @@ pub(in crate::store) enum Leasing {
     /// Gives the `id`, unless it was ordered before.
     Order(Order),
     /// Gives the `id`s of the orders that are taken away.
-    Fulfilled {
-        operation: OperationId,
-        verb: Verb,
-    },
+    Fulfilled(OperationId),
     /// Gives the new rows of `instances`.
     Adopt(Adoption),
     /// Only finds out whether the disk takes writes.
@@ -118,15 +115,12 @@ pub(in crate::store) async fn run(
         Leasing::Order(order) => {
             let order = sqlx::query(sql::ORDER)
                 .bind(order.operation.to_string())
-                .bind(order.verb.as_str())
                 .bind(order.principal.as_str())
                 .bind(millis::from_time(order.time));
             Ok(order.fetch_all(connection).await?)
         }
-        Leasing::Fulfilled { operation, verb } => {
-            let fulfilled = sqlx::query(sql::FULFILLED)
-                .bind(operation.to_string())
-                .bind(verb.as_str());
+        Leasing::Fulfilled(operation) => {
+            let fulfilled = sqlx::query(sql::FULFILLED).bind(operation.to_string());
             Ok(fulfilled.fetch_all(connection).await?)
         }
         Leasing::Adopt(adoption) => adoption::run(connection, adoption).await,

@@ -10,7 +10,7 @@ use crate::domain::millis;
 use crate::domain::operation::{Attempt, Lease, Operation, StateName};
 use crate::store::care::{Brake, Release};
 use crate::store::error::StoreError;
-use crate::store::orders::{Order, Verb};
+use crate::store::orders::Order;
 use crate::store::owners::Owner;
 use crate::store::{Admission, Claimed, NewOperation, Save, Saved, SealedBody};
 use futures_util::future::BoxFuture;
@@ -93,7 +93,7 @@ struct Tables {
     requests: BTreeMap<(OrganizationId, RequestId), OperationId>,
     attempts: BTreeMap<(OperationId, u32), Attempt>,
     instances: BTreeMap<InstanceId, Owner>,
-    orders: BTreeMap<(OperationId, Verb), Order>,
+    orders: BTreeMap<OperationId, Order>,
     brakes: BTreeMap<OperationId, Brake>,
     releases: BTreeMap<OperationId, Release>,
     commits: Vec<Arc<Commit>>,
@@ -368,8 +368,10 @@ impl Model {
 
     pub(in crate::store) async fn order(&self, order: &Order) -> Result<(), StoreError> {
         self.run(Call::Order, |tables, _| {
-            let key = (order.operation, order.verb);
-            tables.orders.entry(key).or_insert_with(|| order.clone());
+            tables
+                .orders
+                .entry(order.operation)
+                .or_insert_with(|| order.clone());
             Ok(())
         })
         .await
@@ -388,17 +390,15 @@ impl Model {
     pub(in crate::store) async fn fulfilled(
         &self,
         operation: OperationId,
-        verb: Verb,
     ) -> Result<(), StoreError> {
         self.run(Call::Fulfilled, |tables, _| {
             let Tables {
                 orders, operations, ..
             } = tables;
-            orders.retain(|(id, ordered), _| {
+            orders.retain(|id, _| {
                 let row = operations.get(id);
                 let over = row.is_some_and(|row| row.operation.state.name().is_at_rest());
-                let this = *id == operation && *ordered == verb;
-                !(this || over && *ordered == Verb::Cancel)
+                *id != operation && !over
             });
             Ok(())
         })

@@ -53,15 +53,16 @@ pub(in crate::store) const TAKE_CHORE: &str = "DELETE FROM chores WHERE name = $
 pub(in crate::store) const PAGE: &str =
     "SELECT id, document FROM operations WHERE id > $1 ORDER BY id LIMIT $2";
 
+/// Every order is one to cancel. The verb is a constant that the table and earlier versions want.
 pub(in crate::store) const ORDER: &str = "INSERT INTO orders (operation_id, verb, principal, time) \
-     VALUES ($1, $2, $3, $4) ON CONFLICT (operation_id, verb) DO NOTHING RETURNING operation_id AS id";
+     VALUES ($1, 'CANCEL', $2, $3) ON CONFLICT (operation_id, verb) DO NOTHING RETURNING operation_id AS id";
 
-pub(in crate::store) const ORDERS: &str = "SELECT operation_id AS id, verb, principal, time FROM orders \
-     ORDER BY time, operation_id LIMIT $1";
+pub(in crate::store) const ORDERS: &str = "SELECT operation_id AS id, principal, time FROM orders \
+     WHERE verb = 'CANCEL' ORDER BY time, operation_id LIMIT $1";
 
 /// Also takes away the orders to cancel what has come to an end by itself.
 pub(in crate::store) const FULFILLED: &str = concat!(
-    "DELETE FROM orders WHERE (operation_id = $1 AND verb = $2) OR (verb = 'CANCEL' AND operation_id \
+    "DELETE FROM orders WHERE verb = 'CANCEL' AND (operation_id = $1 OR operation_id \
      IN (SELECT id FROM operations WHERE state IN ",
     at_rest!(),
     ")) RETURNING operation_id AS id"
