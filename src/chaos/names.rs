@@ -75,7 +75,7 @@ pub const POINTS: [&str; 70] = [
 ];
 
 /// The mistakes that can be planted.
-pub const MUTANTS: [&str; 36] = [
+pub const MUTANTS: [&str; 38] = [
     "5xx-is-refusal",
     "attempt-row-skipped",
     "body-kept",
@@ -91,6 +91,7 @@ pub const MUTANTS: [&str; 36] = [
     "give-up-early",
     "gone-at-once",
     "lease-ignored",
+    "look-up-by-name",
     "look-up-by-zone",
     "more-than-asked",
     "no-quarantine",
@@ -107,6 +108,7 @@ pub const MUTANTS: [&str; 36] = [
     "stale-attempt",
     "stream-before-journal",
     "stream-repeats",
+    "sweep-order-swapped",
     "synchronous-normal",
     "timeout-is-not-sent",
     "token-shared",

@@ -59,6 +59,12 @@ pub fn by_tag(key: &str, value: &str, offset: usize) -> Vec<u8> {
         (name, value),
         ("zone".to_owned(), "ap-shanghai-2")
     );
+    // As all are named for whom nobody chose a name.
+    let (name, value) = chaos::wrong!(
+        "look-up-by-name",
+        (name, value),
+        ("instance-name".to_owned(), "未命名")
+    );
     body(&json!({
         "Filters": [{ "Name": name, "Values": [value] }],
         "Offset": offset,

@@ -6,6 +6,7 @@ mod judge;
 
 use super::Inner;
 use super::driver::target;
+use crate::chaos;
 use crate::cloud::limiter::{Action, Class};
 use crate::cloud::{CloudError, Effect, Retry, Tagged, Target, body};
 use crate::domain::causes::chain;
@@ -221,7 +222,25 @@ impl Inner {
         let operations: BTreeSet<_> = machines.iter().filter_map(named).collect();
         let operations: Vec<_> = operations.into_iter().collect();
         let known = self.store.known(&operations).await?;
+        let machines = chaos::wrong!(
+            "sweep-order-swapped",
+            machines,
+            self.listed_again(place, &owned).await
+        );
         Ok(orphans(place, machines, &known))
+    }
+
+    /// The mistake of that name: what is judged was listed after the journal was read.
+    #[cfg(feature = "chaos")]
+    async fn listed_again(&self, place: &Target, owned: &BTreeSet<InstanceId>) -> Vec<Tagged> {
+        let (action, key) = (Action::DescribeInstances, body::operation_tag_key());
+        let Some(permit) = self.permit(place, action, Class::Sweep).await else {
+            return Vec::new();
+        };
+        let list = self.cloud.list_tagged(permit, place, &key).await;
+        let mut machines = list.unwrap_or_default();
+        machines.retain(|machine| !owned.contains(&machine.id));
+        machines
     }
 
     /// The orphans that were seen long enough ago for the first time, each logged once.

@@ -7,6 +7,7 @@ use crate::cloud::limiter::{Limiter, Permit};
 use crate::cloud::{Accepted, Cloud, Fault};
 use crate::config::Config;
 use crate::domain::decision::Decision;
+use crate::domain::ids::{OperationId, RequestId};
 use crate::domain::instance::{InstanceDetail, InstanceState};
 use crate::domain::operation::{Operation, State};
 use crate::metrics::Metrics;
@@ -34,6 +35,44 @@ struct Listing {
     lists: AtomicUsize,
     failing: Mutex<bool>,
     given_back: Mutex<Vec<InstanceId>>,
+    /// Where a launch is written down each time before the list is answered, and like which.
+    launching: Mutex<Option<(Store, Operation)>>,
+}
+
+impl Listing {
+    /// Somebody launches a machine just now, as the protocol wants it: the journal first.
+    async fn launch(&self, store: &Store, like: &Operation) {
+        let id = OperationId::generate(like.create_time);
+        let operation = Operation {
+            id,
+            request_id: RequestId::parse(&id.to_string()).unwrap(),
+            state: State::Accepted,
+            ..like.clone()
+        };
+        store.admit(admission(operation)).await.unwrap();
+        let machine = Tagged {
+            id: InstanceId::parse(&format!("ins-{}", self.lists.load(Ordering::SeqCst))).unwrap(),
+            state: InstanceState::Pending,
+            value: id.to_string(),
+            created: Some(like.create_time),
+        };
+        self.machines.lock().unwrap().push(machine);
+    }
+}
+
+fn admission(operation: Operation) -> NewOperation {
+    NewOperation {
+        now: operation.create_time,
+        operation,
+        request_hash: [0; 32],
+        bodies: vec![SealedBody::new(Vec::new())],
+        decision: Decision {
+            policy: "test".to_owned(),
+            rule: "test".to_owned(),
+        },
+        owner: "test".to_owned(),
+        lease: Duration::from_secs(30),
+    }
 }
 
 fn unasked<T>() -> Result<T, CloudError> {
@@ -103,6 +142,10 @@ impl Cloud for Listing {
     ) -> Result<Vec<Tagged>, CloudError> {
         assert_eq!(key, "cvm-gateway:operation");
         self.lists.fetch_add(1, Ordering::SeqCst);
+        let launching = self.launching.lock().unwrap().clone();
+        if let Some((store, like)) = launching {
+            self.launch(&store, &like).await;
+        }
         if *self.failing.lock().unwrap() {
             return Err(Fault::MalformedAnswer.error("incomplete"));
         }
@@ -135,19 +178,7 @@ impl World {
         let clock = Clock::manual(failed.create_time);
         let now = clock.clone();
         let store = Store::of_model(Model::new(Arc::new(move || now.now())));
-        let new = NewOperation {
-            operation: failed.clone(),
-            request_hash: [0; 32],
-            bodies: vec![SealedBody::new(Vec::new())],
-            decision: Decision {
-                policy: "test".to_owned(),
-                rule: "test".to_owned(),
-            },
-            owner: "test".to_owned(),
-            now: clock.now(),
-            lease: Duration::from_secs(30),
-        };
-        store.admit(new).await.unwrap();
+        store.admit(admission(failed.clone())).await.unwrap();
         let metrics = Metrics::new("test").unwrap();
         let limits = config.cloud_limits;
         let cloud = Arc::new(Listing::default());
@@ -237,6 +268,21 @@ async fn an_orphan_is_seen_twice_and_a_failed_list_is_no_sighting() {
     world.pass(110).await;
     assert_eq!((world.lists(), world.orphans()), (4, 0));
     assert!(world.given_back().is_empty(), "its operation is unknown");
+    world.operations.stopped().await;
+}
+
+/// Whoever reads the journal first takes what is launched meanwhile for nobody's.
+#[tokio::test]
+async fn the_cloud_is_listed_before_the_journal_is_read() {
+    let world = World::new().await;
+    let inner = &world.operations.0;
+    *world.cloud.launching.lock().unwrap() = Some((inner.store.clone(), world.failed.clone()));
+    let place = target(&world.failed);
+    for machines in 1..=2 {
+        let orphans = inner.orphans(&place).await.unwrap().unwrap();
+        assert_eq!(orphans, []);
+        assert_eq!(world.cloud.machines.lock().unwrap().len(), machines);
+    }
     world.operations.stopped().await;
 }
 
