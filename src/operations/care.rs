@@ -2,6 +2,7 @@
 
 use super::machine::Outcome;
 use super::{Inner, OperationError};
+use crate::chaos;
 use crate::domain::names::AccountName;
 use crate::domain::operation::{Operation, State};
 use crate::store::{Release, StoreError};
@@ -59,10 +60,8 @@ impl Inner {
 
     async fn release(&self, release: &Release) -> Result<(), StoreError> {
         let (now, lease) = (self.clock.now(), self.settings.lease);
-        let taken = self
-            .store
-            .take_released(release, &self.owner, now, lease)
-            .await;
+        let taken = self.store.take_released(release, &self.owner, now, lease);
+        let taken = chaos::around!("release.take", taken, else Err(StoreError::Busy));
         let Some(claimed) = self.heard(taken)? else {
             return Ok(());
         };
@@ -84,7 +83,8 @@ impl Inner {
             operation = %id, by = release.principal, reason = release.reason,
             "operation {id} goes on, as a person released it"
         );
-        self.store.finish_release(id).await?;
+        let finished = self.store.finish_release(id);
+        chaos::around!("release.finish", finished, else Err(StoreError::Busy))?;
         self.read_brakes().await?;
         self.due.push(now, id);
         Ok(())

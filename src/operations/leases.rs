@@ -52,7 +52,7 @@ impl Inner {
 
     async fn keep(&self) -> Result<(), StoreError> {
         chaos::around!("lease.renew", self.renew(), else Err(StoreError::Busy))?;
-        self.read_brakes().await?;
+        chaos::around!("lease.brakes", self.read_brakes(), else Err(StoreError::Busy))?;
         self.give_back_unheard().await?;
         chaos::around!("lease.claim", self.claim_all(), else Err(StoreError::Busy))?;
         chaos::around!("lease.orders", self.take_orders(), else Err(StoreError::Busy))?;
@@ -71,14 +71,15 @@ impl Inner {
         let id = order.operation;
         match self.table.get(id) {
             Some((_, operation)) if operation.cancellation.is_some() => {
-                self.store.fulfilled(id).await?;
+                let fulfilled = self.store.fulfilled(id);
+                chaos::around!("cancel.fulfilled", fulfilled, else Err(StoreError::Busy))?;
             }
             Some(_) => {
                 let cancellation = Cancellation {
                     principal: order.principal,
                     time: order.time,
                 };
-                self.take_cancellation(id, cancellation);
+                chaos::at!("cancel.take", self.take_cancellation(id, cancellation), else ());
             }
             None => {} // another replica has it in hand, or it has come to an end
         }
@@ -143,7 +144,8 @@ impl Inner {
             return Ok(());
         }
         let (held, old) = (self.table.ids(), self.settings.lease * 5 / 6);
-        let released = self.store.release(&self.owner, &held, now, old).await?;
+        let released = self.store.release(&self.owner, &held, now, old);
+        let released = chaos::around!("lease.give_back", released, else Err(StoreError::Busy))?;
         if released > 0 {
             tracing::warn!(released, "gave leases back that the journal never told of");
         }
@@ -252,7 +254,9 @@ impl Inner {
         if self.table.crashes(lease) == 0 {
             return;
         }
-        match self.store.calm(&[lease]).await {
+        let leases = [lease];
+        let calmed = self.store.calm(&leases);
+        match chaos::around!("lease.calm", calmed, else Err(StoreError::Busy)) {
             Ok(()) => self.table.clear(lease),
             Err(error) => self.told_of(Err(error)),
         }

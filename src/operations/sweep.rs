@@ -203,8 +203,14 @@ impl Inner {
         let permit = self.permit(place, action, Class::Sweep).await?;
         let key = body::operation_tag_key();
         let list = self.cloud.list_tagged(permit, place, &key);
-        Some(match self.stop.run_until_cancelled(list).await? {
-            Ok(machines) => self.unnamed(place, machines).await.map_err(Into::into),
+        let listed = self.stop.run_until_cancelled(list);
+        let listed = chaos::around!("sweep.list", listed, else Some(Err(crate::cloud::Fault::Timeout.error("planted"))));
+        Some(match listed? {
+            Ok(machines) => {
+                let unnamed = self.unnamed(place, machines);
+                chaos::around!("sweep.judge", unnamed, else Err(StoreError::Busy))
+                    .map_err(Into::into)
+            }
             Err(error) => Err(error.into()),
         })
     }

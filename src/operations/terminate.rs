@@ -104,7 +104,8 @@ impl Operations {
             principal: cancellation.principal.clone(),
             time: cancellation.time,
         };
-        self.0.store.order(&order).await?;
+        let ordered = self.0.store.order(&order);
+        chaos::around!("cancel.order", ordered, else Err(crate::store::StoreError::Busy))?;
         self.0.take_cancellation(id, cancellation);
         Ok(operation)
     }

@@ -1,6 +1,7 @@
 //! How often the cloud may be called, shared between the gateways of one PostgreSQL journal: each
 //! takes slots, and nobody else gets those.
 
+use crate::chaos;
 use crate::store::error::StoreError;
 use sqlx::{AnyPool, Row};
 use std::fmt;
@@ -70,8 +71,8 @@ impl Budgets {
             .bind(length)
             .bind(interval)
             .bind(AHEAD_MAX)
-            .fetch_one(&self.0)
-            .await?;
+            .fetch_one(&self.0);
+        let row = chaos::around!("store.budget", row, else Err(sqlx::Error::PoolTimedOut))?;
         let next: i64 = row.try_get("next_slot")?;
         let now: i64 = row.try_get("now")?;
         let since_epoch = |millis| Duration::from_millis(u64::try_from(millis).unwrap_or(0));

@@ -207,7 +207,8 @@ async fn admit(
         .iter()
         .filter(|row| inserted.contains(&row.operation.id));
     let entries: Vec<_> = new.map(|row| &row.audit).collect();
-    audit::write(connection, &entries).await?;
+    let written = audit::write(connection, &entries);
+    chaos::around!("store.audit", written, else Err(sqlx::Error::WorkerCrashed.into()))?;
     let mut admitted = Vec::with_capacity(rows.len());
     for row in rows {
         admitted.push(if inserted.contains(&row.operation.id) {
@@ -292,7 +293,8 @@ async fn save_distinct(
         .filter(|(change, _)| updated.contains(&change.id))
         .flat_map(|(change, _)| &change.named)
         .collect();
-    owners::write(connection, &named).await?;
+    let written = owners::write(connection, &named);
+    chaos::around!("store.owners", written, else Err(sqlx::Error::WorkerCrashed.into()))?;
     let updated_now = || {
         let changes = changes.iter().map(|(change, _)| *change);
         changes.filter(|change| updated.contains(&change.id))
@@ -304,7 +306,8 @@ async fn save_distinct(
     for change in updated_now() {
         if let Some((account, reason)) = &change.brake {
             let time = change.update_time;
-            care::write_brake(connection, (change.id, account), reason, time).await?;
+            let written = care::write_brake(connection, (change.id, account), reason, time);
+            chaos::around!("store.brake", written, else Err(sqlx::Error::WorkerCrashed.into()))?;
         }
     }
     for (change, saved) in changes {

@@ -1,6 +1,7 @@
 //! Every point × crash before, crash after, error, lost, delay × what the cloud remembers × engine.
 
 use crate::meddler::Mischief;
+use crate::stories::{cancelling, failing, releasing, returning};
 use crate::world::{Engine, Memory, Story, play};
 use cvm_gateway::chaos::{Action, POINTS};
 use cvm_gateway::clock::Clock;
@@ -30,19 +31,11 @@ const MEMORIES: [(Memory, &str); 3] = [
 ];
 const ENGINES: [(Engine, &str); 2] = [(Engine::Sqlite, "sqlite"), (Engine::Postgres, "postgres")];
 
-/// Points that no story leads to: of giving machines back, for a machine whose launch failed is gone
-/// by itself; and of following what another process steps.
-const NO_STORY: [&str; 6] = [
-    "cloud.terminate",
-    "driver.begin_call",
-    "driver.doubt_call",
-    "driver.end_call",
-    "terminate.call",
-    "watch.refresh",
-];
-
 /// Points that only one engine has.
 const SQLITE_ONLY: [&str; 1] = ["store.scrub"];
+const POSTGRES_ONLY: [&str; 1] = ["store.budget"];
+/// Points that need a second launch, and so a cloud that forgets.
+const FORGETTING_ONLY: [&str; 1] = ["store.brake"];
 
 impl Cell {
     fn all() -> Vec<Self> {
@@ -66,8 +59,12 @@ impl Cell {
     }
 
     fn exists(&self) -> bool {
-        let engine = self.engine == Engine::Sqlite || !SQLITE_ONLY.contains(&self.point);
-        engine && !NO_STORY.contains(&self.point)
+        let other_engine = match self.engine {
+            Engine::Sqlite => POSTGRES_ONLY,
+            Engine::Postgres => SQLITE_ONLY,
+        };
+        let forgets = self.memory == Memory::Nothing || !FORGETTING_ONLY.contains(&self.point);
+        forgets && !other_engine.contains(&self.point)
     }
 
     /// As `CELL` spells it.
@@ -80,13 +77,25 @@ impl Cell {
 
     /// The story that leads to its point.
     fn story(&self) -> Story {
-        let fault = format!("{}:{}", self.point, self.action.as_str());
         let story = Story {
             engine: self.engine,
             memory: self.memory,
-            faults: vec![fault.clone()],
+            faults: vec![self.fault()],
             ..Story::default()
         };
+        match self.point.split_once('.').unwrap().0 {
+            "cloud" | "driver" | "terminate" => self.of_calls(story),
+            "cancel" | "lease" | "release" => self.of_leases(story),
+            "store" => self.of_store(story),
+            _ => self.of_doors(story),
+        }
+    }
+
+    fn fault(&self) -> String {
+        format!("{}:{}", self.point, self.action.as_str())
+    }
+
+    fn of_calls(&self, story: Story) -> Story {
         match self.point {
             // An answer is lost, and looked for.
             "driver.look_up" | "driver.found" | "cloud.find_by_tag" => Story {
@@ -94,18 +103,8 @@ impl Cell {
                 ..story
             },
             // The process before died while it sent.
-            "driver.doubt" | "lease.hold" | "store.claim" => Story {
-                faults: vec!["driver.call:crash-after".to_owned(), fault],
-                ..story
-            },
-            // A write went through, but who asked for it was not told.
-            "store.saved" => Story {
-                faults: vec![format!("driver.save:lost,{fault}")],
-                ..story
-            },
-            // What was asked for cannot be had now, although it was before.
-            "submit.find" | "grpc.attach" => Story {
-                faults: vec![format!("grpc.submit:error,{fault}")],
+            "driver.doubt" => Story {
+                faults: vec!["driver.call:crash-after".to_owned(), self.fault()],
                 ..story
             },
             "driver.give_up" => Story {
@@ -121,14 +120,84 @@ impl Cell {
                 end: OperationState::NeedsOperator,
                 ..story
             },
-            // A stream broke, so that a client goes on from its cursor.
-            "operations.get" => Story {
-                faults: vec![format!("grpc.stream:lost,{fault}")],
+            // A step ends it, not a poll.
+            "driver.rest" => Story {
+                script: vec![Mischief::Refuse("LimitExceeded.InstanceQuota")],
+                end: OperationState::Failed,
+                ..story
+            },
+            // Not a call that went wrong, but a gateway without its key.
+            "cloud.sign" if matches!(self.action, Action::Error | Action::Lost) => Story {
+                alone: true,
+                end: OperationState::Failed,
+                ..story
+            },
+            "driver.begin_call" | "driver.end_call" | "terminate.call" | "cloud.terminate" => {
+                self.giving_back(story)
+            }
+            // The process before died while it gave machines back.
+            "driver.doubt_call" => Story {
+                faults: vec!["terminate.call:crash-after".to_owned(), self.fault()],
+                ..self.giving_back(story)
+            },
+            _ => story,
+        }
+    }
+
+    fn of_leases(&self, story: Story) -> Story {
+        match self.point {
+            // The process before died while it sent.
+            "lease.hold" => Story {
+                faults: vec!["driver.call:crash-after".to_owned(), self.fault()],
+                ..story
+            },
+            // The process before died in the middle of a step.
+            "lease.calm" => Story {
+                faults: vec!["poll.save:crash-before".to_owned(), self.fault()],
+                ..story
+            },
+            // The journal gave a lease, or a replay, and nobody was told; the leases are renewed
+            // before the end.
+            "lease.give_back" => Story {
+                faults: vec![format!("submit.admit:lost,{}", self.fault())],
+                lags: (2.0, 0.1),
+                ..story
+            },
+            "lease.last" | "lease.release" => Story {
+                stopped: true,
+                ..story
+            },
+            "cancel.order" => cancelling(story),
+            // What was ordered is still to be seen to when the leases are renewed next.
+            "cancel.fulfilled" => Story {
+                setting: Some(("missing_grace", "\"3s\"")),
+                ..cancelling(story)
+            },
+            // The process before died when it had written the order down.
+            "cancel.take" => Story {
+                faults: vec!["cancel.order:crash-after".to_owned(), self.fault()],
+                ..cancelling(story)
+            },
+            "release.take" | "release.finish" => releasing(story),
+            _ => story,
+        }
+    }
+
+    fn of_store(&self, story: Story) -> Story {
+        match self.point {
+            // The process before died while it sent.
+            "store.claim" => Story {
+                faults: vec!["driver.call:crash-after".to_owned(), self.fault()],
+                ..story
+            },
+            // A write went through, but who asked for it was not told.
+            "store.saved" => Story {
+                faults: vec![format!("driver.save:lost,{}", self.fault())],
                 ..story
             },
             // The connection was given up.
             "store.acquire" => Story {
-                faults: vec![format!("store.commit:error,{fault}")],
+                faults: vec![format!("store.commit:error,{}", self.fault())],
                 ..story
             },
             // Something is in hand for long enough.
@@ -136,17 +205,66 @@ impl Cell {
                 script: vec![Mischief::HoldAnswer],
                 ..story
             },
-            // A step ends it, not a poll.
-            "driver.rest" => Story {
-                script: vec![Mischief::Refuse("LimitExceeded.InstanceQuota")],
-                end: OperationState::Failed,
-                ..story
-            },
-            "lease.last" | "lease.release" | "store.release" | "gateway.drain" => Story {
+            "store.release" => Story {
                 stopped: true,
                 ..story
             },
+            // A request arrives twice.
+            "store.brake" => Story {
+                script: vec![Mischief::RepeatAndLose],
+                lags: (0.0, 0.0),
+                end: OperationState::NeedsOperator,
+                ..story
+            },
             _ => story,
+        }
+    }
+
+    /// Of what clients meet, and of what runs beside them.
+    fn of_doors(&self, story: Story) -> Story {
+        match self.point {
+            // What was asked for cannot be had now, although it was before.
+            "submit.find" | "grpc.attach" => Story {
+                faults: vec![format!("grpc.submit:error,{}", self.fault())],
+                ..story
+            },
+            // A stream broke behind its first snapshot, for at most four pass the point before one
+            // does for the second time; so that a client goes on from its cursor.
+            "operations.get" => Story {
+                faults: vec![format!("grpc.stream:error:5,{}", self.fault())],
+                lags: (0.7, 0.1),
+                ..story
+            },
+            "gateway.drain" => Story {
+                stopped: true,
+                ..story
+            },
+            "sweep.list" | "sweep.judge" => Story {
+                sweeping: true,
+                ..story
+            },
+            // Another process steps it; or nobody does, for a step ended by a defect.
+            "watch.refresh" => match self.engine {
+                Engine::Sqlite => Story {
+                    faults: vec![format!("driver.begin:error,{}", self.fault())],
+                    ..story
+                },
+                Engine::Postgres => Story {
+                    twin: true,
+                    ..story
+                },
+            },
+            _ => story,
+        }
+    }
+
+    /// Machines are given back. The cloud's memory has no part in it, so each stands for another
+    /// reason: the caller asks for it, cancels the launch, or wants all or nothing and one fails.
+    fn giving_back(&self, story: Story) -> Story {
+        match self.memory {
+            Memory::Forever => returning(story),
+            Memory::Minute => cancelling(story),
+            Memory::Nothing => failing(story),
         }
     }
 

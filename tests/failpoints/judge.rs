@@ -1,10 +1,14 @@
 //! The judge: compares what the clients saw, the journal read by plain SQL, and the simulator's ledger.
 
-use crate::world::{History, Story, Wish, is_final};
+use crate::clients::{History, Wish, is_final};
+use crate::world::{Story, Want};
+use cvm_gateway::pb::v1::OperationState;
 use serde_json::Value;
 use sqlx::{AnyConnection, Connection, Row};
 use std::collections::BTreeSet;
 
+/// Calls to give one machine back: one for each of two faults, and one that works.
+const TERMINATIONS_MAX: usize = 3;
 /// The tag that every launch carries.
 const TAG: &str = "cvm-gateway:operation";
 
@@ -33,7 +37,11 @@ pub(crate) async fn judge(
     let entries: Vec<Value> = lines.collect::<Result<_, _>>().unwrap();
     let mut found = Vec::new();
     for wish in story.wishes() {
-        found.extend(judge_wish(story, wish, &operations, history));
+        found.extend(judge_wish(wish.request_id, story.end, &operations, history));
+        if story.want == Want::GiveBack {
+            let end = OperationState::Succeeded;
+            found.extend(judge_wish(wish.back_id, end, &operations, history));
+        }
     }
     let tries = |wish: &Wish| {
         history
@@ -43,10 +51,14 @@ pub(crate) async fn judge(
     if story.wishes().map(tries).max() < Some(story.attempts_min) {
         found.push(format!("no launch was tried {} times", story.attempts_min));
     }
-    for operation in &operations {
+    let launches = operations
+        .iter()
+        .filter(|operation| operation.document["kind"] != "TERMINATION");
+    for operation in launches {
         found.extend(judge_operation(operation, &entries));
     }
     found.extend(judge_calls(&operations, &attempts, &entries));
+    found.extend(judge_given_back(story, &entries));
     found
 }
 
@@ -73,12 +85,11 @@ async fn read(journal: &str) -> (Vec<Journalled>, Attempts) {
 
 /// Each request became one operation, which came to the end that its clients know.
 fn judge_wish(
-    story: &Story,
-    wish: &Wish,
+    id: &str,
+    end: OperationState,
     operations: &[Journalled],
     history: &History,
 ) -> Vec<String> {
-    let id = wish.request_id;
     let of_wish = operations
         .iter()
         .filter(|operation| operation.request_id == id);
@@ -90,7 +101,7 @@ fn judge_wish(
         return vec![format!("{id}: no client was ever told of it")];
     };
     let mut found = Vec::new();
-    if !is_final(newest.state()) || newest.state() != story.end {
+    if !is_final(newest.state()) || newest.state() != end {
         found.push(format!("{id} ended as {:?}: {newest:?}", newest.state()));
     }
     let state = newest.state().as_str_name();
@@ -180,6 +191,35 @@ fn judge_calls(operations: &[Journalled], attempts: &Attempts, entries: &[Value]
         let before = sent[..index].iter().find(|(other, _, _)| other == id);
         if before.is_some_and(|(_, before, bytes)| (before, bytes) != (token, body)) {
             found.push(format!("{id} was sent with other bytes or another token"));
+        }
+    }
+    found
+}
+
+/// What was to be given back is gone, by one call that was carried out and few that were not; nothing
+/// else was.
+fn judge_given_back(story: &Story, entries: &[Value]) -> Vec<String> {
+    let mut found = Vec::new();
+    for machine in entries.iter().filter(|entry| entry["kind"] == "machine") {
+        let id = machine["instance_id"].as_str().unwrap();
+        let states = machine["states"].as_array().unwrap();
+        let states: Vec<_> = states.iter().map(|change| &change["state"]).collect();
+        let calls = entries.iter().filter(|entry| {
+            let names = |body: &str| body.contains(id);
+            entry["action"] == "TerminateInstances" && entry["body"].as_str().is_some_and(names)
+        });
+        let done = calls.clone().filter(|call| call["verdict"] == "OK").count();
+        // What failed to launch ends by itself.
+        let ran = states.iter().all(|state| **state != "LAUNCH_FAILED");
+        let wanted = story.gives_back() && ran;
+        if wanted && states.last().is_none_or(|state| **state != "GONE") {
+            found.push(format!("LEFT: {id} was not given back: {states:?}"));
+        }
+        if done != usize::from(wanted) {
+            found.push(format!("GIVEN BACK: {id} by {done} calls"));
+        }
+        if calls.count() > TERMINATIONS_MAX {
+            found.push(format!("{id} was asked to go too often"));
         }
     }
     found

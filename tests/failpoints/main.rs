@@ -9,6 +9,7 @@
 )]
 
 mod cells;
+mod clients;
 mod judge;
 mod meddler;
 mod names;
@@ -16,5 +17,6 @@ mod names;
 #[path = "../it/postgres.rs"]
 mod postgres;
 mod process;
+mod settings;
 mod stories;
 mod world;

@@ -3,6 +3,7 @@
 use cvm_gateway::clock::Clock;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,6 +29,9 @@ pub(crate) enum Mischief {
     Refuse(&'static str),
 }
 
+/// Calls of one action that break, until it is set.
+pub(crate) type Deafness = (&'static str, Arc<AtomicBool>);
+
 /// A running proxy. What it has taken arrives, also when its sender is dead by then.
 #[derive(Debug)]
 pub(crate) struct Meddler {
@@ -41,19 +45,22 @@ struct Shared {
     script: Vec<Mischief>,
     /// What is left of the script for each operation.
     left: Mutex<HashMap<String, VecDeque<Mischief>>>,
-    /// While it is set, every look-up breaks.
-    deaf: bool,
+    deaf_to: Option<Deafness>,
 }
 
 impl Meddler {
     /// Does to the launches of each operation what the script says; those behind its end pass.
-    pub(crate) async fn start(cloud: SocketAddr, script: &[Mischief], deaf: bool) -> Self {
+    pub(crate) async fn start(
+        cloud: SocketAddr,
+        script: &[Mischief],
+        deaf_to: Option<Deafness>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let shared = Arc::new(Shared {
             cloud,
             script: script.to_vec(),
             left: Mutex::default(),
-            deaf,
+            deaf_to,
         });
         let address = listener.local_addr().unwrap();
         let accept = TaskTracker::new().spawn(async move {
@@ -88,7 +95,7 @@ impl Shared {
 
     async fn treat(&self, request: &[u8]) -> Option<Vec<u8>> {
         let head = String::from_utf8_lossy(request).to_lowercase();
-        if self.deaf && head.contains("x-tc-action: describeinstances\r\n") {
+        if self.is_deaf_to(&head) {
             return None;
         }
         let launch = head.contains("x-tc-action: runinstances\r\n");
@@ -116,6 +123,13 @@ impl Shared {
                 Some(answer("200 OK", &body))
             }
         }
+    }
+
+    fn is_deaf_to(&self, head: &str) -> bool {
+        let breaks = |(action, until): &Deafness| {
+            !until.load(Ordering::Acquire) && head.contains(&format!("x-tc-action: {action}\r\n"))
+        };
+        self.deaf_to.as_ref().is_some_and(breaks)
     }
 
     /// What happens to this launch, if anything is left to happen to its operation.

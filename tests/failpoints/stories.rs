@@ -2,7 +2,7 @@
 //! story by itself, so that a planted mistake is caught by name.
 
 use crate::meddler::Mischief;
-use crate::world::{Engine, Memory, Story, play};
+use crate::world::{Engine, Memory, Story, Want, play};
 use cvm_gateway::pb::v1::OperationState;
 
 async fn holds(story: Story) {
@@ -206,8 +206,115 @@ async fn the_machines_are_shown_late() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_launch_fails_and_is_given_back() {
     holds(Story {
-        doomed: true,
+        doomed: 1.0,
         end: OperationState::Failed,
+        ..Story::default()
+    })
+    .await;
+}
+
+/// The callers give back what they launched. A machine counts as gone a second after it was shown
+/// last, for in a fast world none is seen to go.
+pub(crate) fn returning(story: Story) -> Story {
+    Story {
+        setting: Some(("missing_grace", "\"1s\"")),
+        want: Want::GiveBack,
+        ..story
+    }
+}
+
+/// The callers cancel what was launched already.
+pub(crate) fn cancelling(story: Story) -> Story {
+    Story {
+        setting: Some(("missing_grace", "\"1s\"")),
+        want: Want::Cancel,
+        end: OperationState::Cancelled,
+        ..story
+    }
+}
+
+/// One of two machines fails, and the caller wants all or nothing.
+pub(crate) fn failing(story: Story) -> Story {
+    Story {
+        setting: Some(("missing_grace", "\"1s\"")),
+        doomed: 0.5,
+        alone: true,
+        end: OperationState::Failed,
+        ..story
+    }
+}
+
+/// A launch is in doubt and cannot be looked up, until a person has seen to it.
+pub(crate) fn releasing(story: Story) -> Story {
+    Story {
+        script: vec![Mischief::LoseAnswer],
+        setting: Some(("reconcile_timeout", "\"1s\"")),
+        deaf: true,
+        alone: true,
+        want: Want::Release,
+        ..story
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_give_their_machines_back() {
+    holds(returning(Story::default())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_is_cancelled_and_given_back() {
+    holds(cancelling(Story::default())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_beside_a_failed_machine_is_given_back() {
+    holds(failing(Story::default())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_dies_when_it_has_given_back() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        holds(Story {
+            engine,
+            faults: vec!["terminate.call:crash-after".to_owned()],
+            ..returning(Story::default())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_to_cancel_outlives_the_process_that_took_it() {
+    holds(Story {
+        faults: vec!["cancel.order:crash-after".to_owned()],
+        ..cancelling(Story::default())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_releases_what_could_not_be_looked_up() {
+    holds(releasing(Story {
+        memory: Memory::Nothing,
+        ..Story::default()
+    }))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_follows_what_another_gateway_steps() {
+    holds(Story {
+        engine: Engine::Postgres,
+        twin: true,
+        ..Story::default()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_for_orphans_takes_nothing_that_is_somebody_s() {
+    holds(Story {
+        sweeping: true,
         ..Story::default()
     })
     .await;

@@ -1,29 +1,27 @@
 //! One story: a fake cloud, a journal, a gateway that comes and goes, and clients that do not give up.
 
+use crate::clients::{History, WISHES, Wish, follow_all};
 use crate::judge;
 use crate::meddler::{Meddler, Mischief};
 use crate::postgres;
 use crate::process::{Doors, Process};
+use crate::settings::{catalog, config_text};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::pb::v1 as pb;
 use cvm_gateway::pb::v1::cvm_gateway_service_client::CvmGatewayServiceClient;
-use cvm_gateway::simulator::{Catalog, EMBEDDED, Settings, Simulator, Speed};
-use std::net::SocketAddr;
+use cvm_gateway::simulator::{Catalog, Settings, Simulator, Speed};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
-use tonic::{Code, Status};
 
 /// How many times faster than the real cloud machines start: in 10 to 200 ms.
 const SPEED: f64 = 1000.0;
 /// How long a story may take, also on a machine that is busy with other tests.
-const STORY_MAX: Duration = Duration::from_secs(90);
-/// How long a stream may say nothing at all; heartbeats come every 200 ms.
-const SILENCE_MAX: Duration = Duration::from_secs(5);
+pub(crate) const STORY_MAX: Duration = Duration::from_secs(90);
 /// How often a gateway may come to its end by itself in one story.
 const ENDS_MAX: usize = 4;
 
@@ -42,6 +40,19 @@ pub(crate) enum Memory {
     Nothing,
 }
 
+/// What is wanted beside the launches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// That the machines stay.
+    Keep,
+    /// Nothing any more, as soon as there are machines. Until the gateway was told, it sees none run.
+    Cancel,
+    /// That the gateway gives them back, once they run.
+    GiveBack,
+    /// That what waits for a person goes on; until then no look-up is answered.
+    Release,
+}
+
 /// What happens.
 #[derive(Clone, Debug)]
 pub(crate) struct Story {
@@ -57,10 +68,17 @@ pub(crate) struct Story {
     pub(crate) setting: Option<(&'static str, &'static str)>,
     /// How often some launch must have been tried.
     pub(crate) attempts_min: u32,
-    /// Every machine fails, and is to be given back.
-    pub(crate) doomed: bool,
+    /// How often a machine fails; those that run are given back, if there are any.
+    pub(crate) doomed: f64,
     /// Every look-up breaks.
     pub(crate) deaf: bool,
+    pub(crate) want: Want,
+    /// There is one wish, not two.
+    pub(crate) alone: bool,
+    /// A second gateway is on the same journal, and serves half of the clients.
+    pub(crate) twin: bool,
+    /// Machines that nobody knows of are looked for all the time.
+    pub(crate) sweeping: bool,
     /// Whether the process is asked to end while the first launch is under way.
     pub(crate) stopped: bool,
     /// The end that every launch must come to.
@@ -77,8 +95,12 @@ impl Default for Story {
             lags: (0.1, 0.1),
             setting: None,
             attempts_min: 1,
-            doomed: false,
+            doomed: 0.0,
             deaf: false,
+            want: Want::Keep,
+            alone: false,
+            twin: false,
+            sweeping: false,
             stopped: false,
             end: pb::OperationState::Succeeded,
         }
@@ -89,7 +111,21 @@ impl Story {
     /// What is wished for: once a launch is for a person to look at, its account takes no second one.
     pub(crate) fn wishes(&self) -> impl Iterator<Item = &'static Wish> + Clone {
         let stops = self.end == pb::OperationState::NeedsOperator;
-        WISHES.iter().take(if stops { 1 } else { WISHES.len() })
+        let alone = self.alone || stops;
+        WISHES.iter().take(if alone { 1 } else { WISHES.len() })
+    }
+
+    /// Whether all machines that run are to be given back.
+    pub(crate) fn gives_back(&self) -> bool {
+        self.doomed > 0.0 || matches!(self.want, Want::Cancel | Want::GiveBack)
+    }
+
+    /// The calls that break until a person, or the caller, has decided.
+    fn deaf_to(&self) -> Option<&'static str> {
+        match self.want {
+            Want::Cancel => Some("describeinstancesstatus"),
+            Want::Keep | Want::GiveBack | Want::Release => self.deaf.then_some("describeinstances"),
+        }
     }
 }
 
@@ -100,83 +136,6 @@ pub(crate) struct Told {
     pub(crate) violations: Vec<String>,
     /// The points whose fault happened.
     pub(crate) planted: Vec<String>,
-}
-
-/// What every client of one request_id saw together.
-#[derive(Clone, Debug)]
-pub(crate) struct Wish {
-    pub(crate) request_id: &'static str,
-    pub(crate) count: i64,
-}
-
-const WISHES: [Wish; 2] = [
-    Wish {
-        request_id: "first",
-        count: 2,
-    },
-    Wish {
-        request_id: "second",
-        count: 1,
-    },
-];
-
-/// The clients' log.
-#[derive(Debug, Default)]
-pub(crate) struct History {
-    snapshots: Mutex<Vec<pb::Operation>>,
-    violations: Mutex<Vec<String>>,
-}
-
-impl History {
-    fn violate(&self, what: String) {
-        self.violations.lock().unwrap().push(what);
-    }
-
-    /// A stream that was at `cursor` showed `operation`; whether it went on.
-    fn saw(&self, wish: &Wish, cursor: u64, operation: pb::Operation) -> bool {
-        let id = wish.request_id;
-        if operation.sequence <= cursor {
-            self.violate(format!("{id}: {} came after {cursor}", operation.sequence));
-            return false;
-        }
-        if operation.request_id != id || i64::from(operation.instance_count) != wish.count {
-            self.violate(format!("{wish:?} was answered with {operation:?}"));
-        }
-        let mut snapshots = self.snapshots.lock().unwrap();
-        let ours = snapshots.iter().filter(|known| known.request_id == id);
-        for known in ours {
-            if known.name != operation.name {
-                self.violate(format!("{id} is {} and {}", known.name, operation.name));
-            }
-            let (older, newer) = if known.sequence <= operation.sequence {
-                (known, &operation)
-            } else {
-                (&operation, known)
-            };
-            if !newer.transitions.starts_with(&older.transitions) {
-                self.violate(format!(
-                    "{id}: the past changed between {older:?} and {newer:?}"
-                ));
-            }
-        }
-        snapshots.push(operation);
-        true
-    }
-
-    /// The newest snapshot of a request.
-    pub(crate) fn newest(&self, request_id: &str) -> Option<pb::Operation> {
-        let snapshots = self.snapshots.lock().unwrap();
-        let ours = snapshots
-            .iter()
-            .filter(|known| known.request_id == request_id);
-        ours.max_by_key(|known| known.sequence).cloned()
-    }
-
-    /// Whether a launch was begun that has not come to its end.
-    fn is_under_way(&self) -> bool {
-        let sent = |known: &pb::Operation| known.state() == pb::OperationState::Sent;
-        self.snapshots.lock().unwrap().iter().any(sent)
-    }
 }
 
 /// A folder that is removed with everything in it.
@@ -198,7 +157,10 @@ pub(crate) async fn play(story: &Story) -> Told {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let simulator = Simulator::start(settings, listener, Clock::system()).unwrap();
-    let meddler = Meddler::start(simulator.addr(), &story.script, story.deaf).await;
+    let history = Arc::new(History::default());
+    let until = Arc::clone(&history.all_decided);
+    let deaf_to = story.deaf_to().map(|action| (action, until));
+    let meddler = Meddler::start(simulator.addr(), &story.script, deaf_to).await;
     let name = uuid::Uuid::new_v4().to_string();
     let folder = Folder(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name));
     std::fs::create_dir_all(&folder.0).unwrap();
@@ -209,9 +171,12 @@ pub(crate) async fn play(story: &Story) -> Told {
     let config = folder.0.join("gateway.toml");
     std::fs::write(&config, config_text(story, meddler.address(), &journal)).unwrap();
 
-    let history = Arc::new(History::default());
-    let (doors, clients) = follow_all(&history, story);
-    let mut told = supervise(story, &config, &history, doors, clients).await;
+    let (doors, clients) = follow_all(&history, story, &config);
+    let gateways = doors.iter().map(|doors| {
+        let (doors, clients) = (doors.clone(), clients.clone());
+        Box::pin(supervise(story, &config, &history, doors, clients))
+    });
+    let mut told = both(gateways.collect()).await;
     let (_, ledger) = get(&simulator.addr().to_string(), "/_ledger").await;
     told.violations
         .append(&mut history.violations.lock().unwrap());
@@ -221,24 +186,16 @@ pub(crate) async fn play(story: &Story) -> Told {
     told
 }
 
-/// Two clients for each wish, and one that asks for something else under the same request_id.
-fn follow_all(
-    history: &Arc<History>,
-    story: &Story,
-) -> (watch::Sender<Option<Doors>>, TaskTracker) {
-    let (doors, open) = watch::channel(None);
-    let clients = TaskTracker::new();
-    for wish in story.wishes().chain(story.wishes()) {
-        let client = Client {
-            wish: wish.clone(),
-            doomed: story.doomed,
-            history: Arc::clone(history),
-            doors: open.clone(),
-        };
-        clients.spawn(client.follow());
-    }
-    clients.close();
-    (doors, clients)
+/// Lives through one gateway, or two at the same time.
+async fn both(mut gateways: Vec<impl Future<Output = Told> + Unpin>) -> Told {
+    let twin = gateways.pop();
+    let Some(first) = gateways.pop() else {
+        return twin.unwrap().await;
+    };
+    let (mut told, twin) = tokio::join!(first, twin.unwrap());
+    told.violations.extend(twin.violations);
+    told.planted.extend(twin.planted);
+    told
 }
 
 /// Keeps a gateway running until all clients know the end, then ends it in order.
@@ -282,9 +239,10 @@ async fn supervise(
         if let Some(open) = open.filter(|_| clients.is_empty()) {
             look_around(&open).await;
         }
+        // A port that was closed may be another story's next.
+        doors.send_replace(None);
         let ended = process.terminate().await;
         told.planted.extend(process.planted());
-        doors.send_replace(None);
         let in_order = ended.is_some_and(|status| status.code() == Some(0));
         if clients.is_empty() && in_order {
             return told;
@@ -315,168 +273,6 @@ async fn look_around(doors: &Doors) {
     }
 }
 
-/// Asks and follows, again and again, until the end is known.
-struct Client {
-    wish: Wish,
-    doomed: bool,
-    history: Arc<History>,
-    doors: watch::Receiver<Option<Doors>>,
-}
-
-impl Client {
-    async fn follow(mut self) {
-        let mut tries = 0;
-        while !self.has_ended() {
-            tries += 1;
-            let asked = Clock::system()
-                .timeout(STORY_MAX, Box::pin(self.try_once(tries)))
-                .await;
-            if asked.is_none() {
-                return;
-            }
-            Clock::system().sleep(Duration::from_millis(50)).await;
-        }
-        self.ask_for_another().await;
-    }
-
-    fn has_ended(&self) -> bool {
-        let newest = self.history.newest(self.wish.request_id);
-        newest.is_some_and(|newest| is_final(newest.state()))
-    }
-
-    /// Every second time as one who knows the operation, from its cursor.
-    async fn try_once(&mut self, tries: u32) {
-        let Ok(open) = self
-            .doors
-            .wait_for(Option::is_some)
-            .await
-            .map(|open| open.clone())
-        else {
-            return;
-        };
-        let url = format!("http://{}", open.unwrap().grpc);
-        let Ok(mut client) = CvmGatewayServiceClient::connect(url).await else {
-            return;
-        };
-        let known = self.history.newest(self.wish.request_id);
-        let ended = match known.filter(|_| tries.is_multiple_of(2)) {
-            Some(known) => {
-                let request = pb::WatchOperationRequest {
-                    name: known.name,
-                    after_sequence: known.sequence,
-                };
-                let stream = client.watch_operation(request).await;
-                self.read(stream, known.sequence, |message| match message.event? {
-                    pb::watch_operation_response::Event::Operation(operation) => Some(operation),
-                    pb::watch_operation_response::Event::Heartbeat(_) => None,
-                })
-                .await
-            }
-            None => {
-                let stream = client.run_instances(self.request(self.wish.count)).await;
-                self.read(stream, 0, |message| match message.event? {
-                    pb::run_instances_response::Event::Operation(operation) => Some(operation),
-                    pb::run_instances_response::Event::Heartbeat(_) => None,
-                })
-                .await
-            }
-        };
-        if let Err(status) = ended
-            && !self.has_ended()
-            && !is_to_be_repeated(&status)
-        {
-            self.history.violate(format!("{:?}: {status:?}", self.wish));
-        }
-    }
-
-    async fn read<M>(
-        &self,
-        stream: Result<tonic::Response<tonic::Streaming<M>>, Status>,
-        mut cursor: u64,
-        event: impl Fn(M) -> Option<pb::Operation>,
-    ) -> Result<(), Status> {
-        let mut stream = stream?.into_inner();
-        loop {
-            let message = Clock::system().timeout(SILENCE_MAX, stream.message()).await;
-            let Some(Some(message)) = message.transpose()? else {
-                return Ok(());
-            };
-            if let Some(operation) = event(message) {
-                let sequence = operation.sequence;
-                if !self.history.saw(&self.wish, cursor, operation) {
-                    return Ok(());
-                }
-                cursor = sequence;
-            }
-        }
-    }
-
-    /// The same request_id for something else is refused, whatever happened.
-    async fn ask_for_another(&mut self) {
-        let Some(open) = self.doors.borrow().clone() else {
-            return;
-        };
-        let url = format!("http://{}", open.grpc);
-        if let Ok(mut client) = CvmGatewayServiceClient::connect(url).await {
-            let request = self.request(self.wish.count + 1);
-            match client.run_instances(request).await {
-                Ok(_) => self
-                    .history
-                    .violate(format!("{:?}: another was taken", self.wish)),
-                Err(status) if status.code() == Code::AlreadyExists => {}
-                Err(status) if is_to_be_repeated(&status) => {}
-                Err(status) => self.history.violate(format!("{:?}: {status:?}", self.wish)),
-            }
-        }
-    }
-
-    fn request(&self, count: i64) -> pb::RunInstancesRequest {
-        let mut request = pb::RunInstancesRequest {
-            request_id: self.wish.request_id.to_owned(),
-            region: "ap-shanghai".to_owned(),
-            spec: Some(pb::InstanceSpec {
-                placement: Some(pb::Placement {
-                    zone: "ap-shanghai-2".to_owned(),
-                    ..pb::Placement::default()
-                }),
-                image_id: Some("img-pmqg1cw7".to_owned()),
-                instance_type: Some("S5.SMALL1".to_owned()),
-                instance_count: Some(count),
-                ..pb::InstanceSpec::default()
-            }),
-            ..pb::RunInstancesRequest::default()
-        };
-        if self.doomed {
-            request.set_on_failure(pb::FailurePolicy::TerminateAll);
-        }
-        request
-    }
-}
-
-/// Whether the gateway, or what is left of its connection, told that this may be asked again.
-fn is_to_be_repeated(status: &Status) -> bool {
-    let codes = [
-        Code::Unavailable,
-        Code::ResourceExhausted,
-        Code::Cancelled,
-        Code::DeadlineExceeded,
-    ];
-    // Without details it is a connection that broke.
-    codes.contains(&status.code()) || status.details().is_empty()
-}
-
-/// Whether nothing comes after it.
-pub(crate) fn is_final(state: pb::OperationState) -> bool {
-    let final_states = [
-        pb::OperationState::Succeeded,
-        pb::OperationState::Partial,
-        pb::OperationState::Failed,
-        pb::OperationState::Cancelled,
-        pb::OperationState::NeedsOperator,
-    ];
-    final_states.contains(&state)
-}
-
 /// GETs a path; the head and the body of the answer, empty when nobody serves.
 async fn get(address: &str, path: &str) -> (String, String) {
     let mut answer = Vec::new();
@@ -489,84 +285,4 @@ async fn get(address: &str, path: &str) -> (String, String) {
     let answer = String::from_utf8(answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
     (head.to_owned(), body.to_owned())
-}
-
-/// The cloud of the story: the built-in one with its faults.
-fn catalog(story: &Story) -> String {
-    let memory = match story.memory {
-        Memory::Forever => "",
-        Memory::Minute => "token_memory_s = 1.0",
-        Memory::Nothing => "token_memory_s = 0.0",
-    };
-    let (instance, tag) = story.lags;
-    let doomed = if story.doomed { 1.0 } else { 0.0 };
-    let faults = format!(
-        "[faults]\n{memory}\ninstance_lag_s = [{instance:?}, {instance:?}]\n\
-         tag_lag_s = [{tag:?}, {tag:?}]\nlaunch_failed_p = {doomed:?}\n"
-    );
-    assert!(EMBEDDED.contains("[faults]\n"));
-    EMBEDDED.replacen("[faults]\n", &faults, 1)
-}
-
-/// The real configuration with every wait made short: a minute is a second, or less.
-fn config_text(story: &Story, cloud: SocketAddr, journal: &str) -> String {
-    let window = match story.memory {
-        Memory::Forever => "10s",
-        Memory::Minute => "800ms",
-        Memory::Nothing => "0s",
-    };
-    let mut operations = vec![
-        ("attempt_life", "\"2s\""),
-        ("quarantine", "\"3s\""),
-        ("first_look_up", "\"50ms\""),
-        ("look_up_interval", "\"150ms\""),
-        ("retry_backoff", "\"50ms\""),
-        ("missing_grace", "\"4s\""),
-        ("unseen_grace", "\"4s\""),
-        ("poll_interval", "\"50ms\""),
-        ("lease", "\"3s\""),
-        ("journal_retry_interval", "\"100ms\""),
-    ];
-    operations.retain(|(key, _)| story.setting.is_none_or(|(other, _)| other != *key));
-    operations.extend(story.setting);
-    let operations = operations
-        .iter()
-        .map(|(key, value)| format!("{key} = {value}"));
-    let operations = operations.collect::<Vec<_>>().join("\n");
-    format!(
-        r#"
-[grpc]
-listen = "127.0.0.1:0"
-heartbeat_interval = "200ms"
-drain_timeout = "5s"
-
-[admin]
-listen = "127.0.0.1:0"
-
-[journal]
-url = "{journal}"
-
-[cloud]
-connect_timeout = "1s"
-run_instances_timeout = "1500ms"
-read_timeout = "1500ms"
-
-[cloud.endpoint]
-override = "http://{cloud}"
-
-[organizations.development]
-default_account = "main"
-
-[organizations.development.accounts.main]
-secret_id = "AKIDfakeForLoopbackTestsOnly0000001"
-secret_key = "fakeSecretKeyLoopbackTestsOnly001"
-
-[operations]
-token_trust_window = "{window}"
-{operations}
-
-[log]
-format = "json"
-"#
-    )
 }

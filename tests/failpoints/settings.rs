@@ -1,0 +1,91 @@
+//! The cloud and the configuration of a story: every wait is short, in proportion.
+
+use crate::world::{Memory, Story};
+use cvm_gateway::simulator::EMBEDDED;
+use std::net::SocketAddr;
+
+/// The cloud of the story: the built-in one with its faults.
+pub(crate) fn catalog(story: &Story) -> String {
+    let memory = match story.memory {
+        Memory::Forever => "",
+        Memory::Minute => "token_memory_s = 1.0",
+        Memory::Nothing => "token_memory_s = 0.0",
+    };
+    let (instance, tag) = story.lags;
+    let doomed = story.doomed;
+    let faults = format!(
+        "[faults]\n{memory}\ninstance_lag_s = [{instance:?}, {instance:?}]\n\
+         tag_lag_s = [{tag:?}, {tag:?}]\nlaunch_failed_p = {doomed:?}\n"
+    );
+    assert!(EMBEDDED.contains("[faults]\n"));
+    EMBEDDED.replacen("[faults]\n", &faults, 1)
+}
+
+/// The real configuration with every wait made short: a minute is a second, or less.
+pub(crate) fn config_text(story: &Story, cloud: SocketAddr, journal: &str) -> String {
+    let window = match story.memory {
+        Memory::Forever => "10s",
+        Memory::Minute => "800ms",
+        Memory::Nothing => "0s",
+    };
+    let mut operations = vec![
+        ("attempt_life", "\"2s\""),
+        ("quarantine", "\"3s\""),
+        ("first_look_up", "\"50ms\""),
+        ("look_up_interval", "\"150ms\""),
+        ("retry_backoff", "\"50ms\""),
+        ("missing_grace", "\"4s\""),
+        ("unseen_grace", "\"4s\""),
+        ("poll_interval", "\"50ms\""),
+        ("lease", "\"3s\""),
+        ("journal_retry_interval", "\"100ms\""),
+    ];
+    operations.retain(|(key, _)| story.setting.is_none_or(|(other, _)| other != *key));
+    operations.extend(story.setting);
+    let operations = operations
+        .iter()
+        .map(|(key, value)| format!("{key} = {value}"));
+    let operations = operations.collect::<Vec<_>>().join("\n");
+    let sweep = if story.sweeping { "200ms" } else { "0s" };
+    format!(
+        r#"
+[grpc]
+listen = "127.0.0.1:0"
+heartbeat_interval = "200ms"
+drain_timeout = "5s"
+
+[admin]
+listen = "127.0.0.1:0"
+
+[journal]
+url = "{journal}"
+
+[cloud]
+connect_timeout = "1s"
+run_instances_timeout = "1500ms"
+read_timeout = "1500ms"
+
+[cloud.endpoint]
+override = "http://{cloud}"
+
+[organizations.development]
+default_account = "main"
+
+[organizations.development.accounts.main]
+secret_id = "AKIDfakeForLoopbackTestsOnly0000001"
+secret_key = "fakeSecretKeyLoopbackTestsOnly001"
+
+[operations]
+token_trust_window = "{window}"
+{operations}
+
+[operations.sweep]
+interval = "{sweep}"
+grace = "100ms"
+delete = true
+
+[log]
+format = "json"
+"#
+    )
+}
