@@ -79,7 +79,7 @@ impl Inner {
                     principal: order.principal,
                     time: order.time,
                 };
-                chaos::at!("cancel.take", self.take_cancellation(id, cancellation), else ());
+                chaos::at!("cancel.take", self.take_cancellation(id, cancellation), else return Err(StoreError::Busy));
             }
             None => {} // another replica has it in hand, or it has come to an end
         }
@@ -172,13 +172,37 @@ impl Inner {
             .await;
         let claimed = self.heard(claimed)?;
         let count = u32::try_from(claimed.len()).unwrap_or(CLAIM);
-        for claimed in claimed {
-            self.take_up(claimed, now);
-        }
+        self.take_up(claimed, now).await?;
         Ok(count)
     }
 
-    fn take_up(&self, claimed: Claimed, now: UtcDateTime) {
+    /// Takes operations in hand. What was ordered while nobody had them comes before the first step,
+    /// or a launch could succeed whose caller was told that it is cancelled.
+    async fn take_up(&self, claimed: Vec<Claimed>, now: UtcDateTime) -> Result<(), StoreError> {
+        if claimed.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<_> = claimed
+            .iter()
+            .map(|claimed| claimed.lease.operation)
+            .collect();
+        for claimed in claimed {
+            self.hold(claimed);
+        }
+        let taken = self.take_orders().await;
+        // If they cannot be read now, the next renewal does it.
+        let later = if taken.is_ok() {
+            Duration::ZERO
+        } else {
+            self.settings.lease / 2
+        };
+        for id in ids {
+            self.due.push(now + later, id);
+        }
+        taken
+    }
+
+    fn hold(&self, claimed: Claimed) {
         let Claimed {
             lease,
             operation,
@@ -191,7 +215,6 @@ impl Inner {
         self.polled.remove(operation.id);
         chaos::at!("lease.hold", self.table.hold(lease, Arc::new(operation)), else ());
         self.table.suspect(lease, crashes);
-        self.due.push(now, lease.operation);
     }
 
     /// Crashes up to which operations are stepped side by side. One more could be the last, so that
@@ -224,7 +247,8 @@ impl Inner {
         if claimed.crashes >= self.settings.crashes_max {
             self.park(claimed).await;
         } else {
-            self.take_up(claimed, now);
+            let taken = self.take_up(vec![claimed], now).await;
+            self.told_of(taken);
         }
         true
     }

@@ -157,6 +157,9 @@ impl Inner {
         let details = self.details(target, ended).await;
         let (mut saves, mut unanswered) = (Vec::new(), BTreeSet::new());
         for (lease, operation) in &held {
+            if self.has_news(operation.id) {
+                continue; // cancelled meanwhile: what was seen must not end it as if it were not
+            }
             let mut seen = observations(operation, &states, &details);
             if seen.len() < machine::awaited(operation).count() {
                 unanswered.insert(operation.id);
