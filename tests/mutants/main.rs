@@ -49,7 +49,10 @@ const MEANT: [(&str, Catcher); 38] = [
         "doubt-overruled",
         ("failpoints", "a_refusal_follows_a_doubt"),
     ),
-    ("epoch-unchecked", ("it", "store::")),
+    (
+        "epoch-unchecked",
+        ("it", "saves_only_under_the_current_lease"),
+    ),
     (
         "every-code-is-refusal",
         ("failpoints", "an_internal_error_comes_back"),
@@ -71,7 +74,7 @@ const MEANT: [(&str, Catcher); 38] = [
         "gone-at-once",
         ("failpoints", "the_machines_are_shown_late"),
     ),
-    ("lease-ignored", ("it", "store::")),
+    ("lease-ignored", ("it", "claims_what_nobody_steps")),
     ("look-up-by-name", ("failpoints", "an_answer_is_lost")),
     ("look-up-by-zone", ("failpoints", "an_answer_is_lost")),
     (
@@ -86,17 +89,26 @@ const MEANT: [(&str, Catcher); 38] = [
         ("failpoints", "the_tags_come_late_and_no_token_is_known"),
     ),
     ("no-tag", ("failpoints", "an_answer_is_lost")),
-    ("other-host", ("it", "recovery::")),
-    ("owner-unchecked", ("it", "store::")),
+    (
+        "other-host",
+        ("it", "an_operation_is_not_gone_on_with_at_another_host"),
+    ),
+    ("owner-unchecked", ("it", "renews_what_is_held")),
     ("request-hash-ignored", ("failpoints", "nothing_goes_wrong")),
     (
         "retries-for-nothing",
         ("cvm_gateway", "cloud::limiter::retries"),
     ),
     ("retry-unknown", ("failpoints", "an_answer_is_lost")),
-    ("saved-forgotten", ("it", "store::")),
+    (
+        "saved-forgotten",
+        ("it", "a_lost_answer_to_a_commit_changes_nothing"),
+    ),
     ("send-before-journal", ("failpoints", "nothing_goes_wrong")),
-    ("sequence-unchecked", ("it", "store::")),
+    (
+        "sequence-unchecked",
+        ("it", "saves_only_under_the_current_lease"),
+    ),
     (
         "sign-with-now",
         (
