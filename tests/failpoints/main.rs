@@ -10,6 +10,8 @@
 
 mod cells;
 mod clients;
+#[path = "../common/http.rs"]
+mod http;
 mod judge;
 mod meddler;
 mod names;

@@ -1,12 +1,13 @@
 //! A proxy between the gateway and its cloud that spoils the launches by a script.
 
+use crate::http::{ask, message};
 use cvm_gateway::clock::Clock;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
@@ -144,9 +145,7 @@ impl Shared {
     }
 
     async fn ask(&self, request: &[u8]) -> Option<Vec<u8>> {
-        let mut cloud = TcpStream::connect(self.cloud).await.ok()?;
-        cloud.write_all(request).await.ok()?;
-        message(&mut cloud).await
+        ask(self.cloud, request).await
     }
 }
 
@@ -154,24 +153,4 @@ fn answer(status: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\n");
     format!("{head}content-length: {length}\r\n\r\n{body}").into_bytes()
-}
-
-/// One HTTP/1.1 message whose body has a length; nothing at the end of the stream.
-async fn message(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    loop {
-        let head_ends = bytes.windows(4).position(|window| window == b"\r\n\r\n");
-        if let Some(head) = head_ends {
-            let text = String::from_utf8_lossy(&bytes[..head]).to_lowercase();
-            let length = text
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-            if bytes.len() >= head + 4 + length.unwrap_or(0) {
-                return Some(bytes);
-            }
-        }
-        if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
-            return None;
-        }
-    }
 }

@@ -151,6 +151,9 @@ const MEANT: [(&str, Catcher); 38] = [
 /// The unit tests.
 const LIBRARY: &str = "cvm_gateway";
 
+/// How many seconds a catcher may take with a mistake planted: the slowest needs five minutes.
+const LONGEST: &str = "900";
+
 /// All catchers, cheapest first.
 const CATCHERS: [Catcher; 8] = [
     ("failpoints", "stories::"),
@@ -204,7 +207,10 @@ fn build() -> Programs {
 
 /// The tests of a catcher that fail while the mistake is planted.
 fn caught(programs: &Programs, mutant: &str, (program, filter): Catcher) -> Vec<String> {
-    let mut command = Command::new(programs.get(program).unwrap());
+    // A mistake may make a test wait for ever: that is caught, too.
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", LONGEST]);
+    command.arg(programs.get(program).unwrap());
     if !filter.is_empty() {
         command.arg(filter);
     }
