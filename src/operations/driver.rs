@@ -195,7 +195,7 @@ impl Drop for Stepping {
     fn drop(&mut self) {
         let (inner, id) = (&self.inner, self.lease.operation);
         if !matches!(self.next, Next::Turn(_)) {
-            inner.turns.leave(id);
+            inner.turns.leave(self.lease);
         }
         match self.next {
             Next::Turn(action) => {
@@ -203,7 +203,7 @@ impl Drop for Stepping {
                 if inner.has_news(id) {
                     inner.due.push(inner.clock.now(), id);
                 } else {
-                    inner.queue(id, action);
+                    inner.queue(self.lease, action);
                 }
             }
             Next::Due(at) => {

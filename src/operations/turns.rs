@@ -8,14 +8,21 @@ use crate::cloud::Target;
 use crate::cloud::limiter::{Action, Class, Permit, Turn};
 use crate::domain::ids::OperationId;
 use crate::domain::millis::since;
-use crate::domain::operation::Operation;
+use crate::domain::operation::{Lease, Operation};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 /// The operations that wait for a turn, and those whose wait is over and who have not been stepped.
 #[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<BTreeMap<OperationId, Wait>>);
+pub(super) struct Turns(Mutex<BTreeMap<OperationId, Waiting>>);
+
+/// A wait, and the epoch of the lease that it is under: a step of an older one may still end.
+#[derive(Debug)]
+struct Waiting {
+    epoch: u64,
+    wait: Wait,
+}
 
 #[derive(Debug)]
 enum Wait {
@@ -36,47 +43,69 @@ impl Turns {
     /// How the operation's wait ended, if it did.
     pub(super) fn take(&self, id: OperationId) -> Option<News> {
         let mut turns = self.lock();
-        match turns.remove(&id)? {
+        let over = |waiting: &mut Waiting| matches!(waiting.wait, Wait::Over(_));
+        match turns
+            .extract_if(id..=id, |_, waiting| over(waiting))
+            .next()?
+            .1
+            .wait
+        {
             Wait::Over(news) => Some(news),
-            waits @ Wait::For(..) => {
-                turns.insert(id, waits);
-                None
-            }
+            Wait::For(..) => None,
         }
     }
 
     /// Begins a wait for `action`, in place of one for another; none when it waits already, or its
     /// wait has just ended.
-    fn wait(&self, id: OperationId, action: Action) -> Option<CancellationToken> {
+    fn wait(&self, lease: Lease, action: Action) -> Option<CancellationToken> {
         let mut turns = self.lock();
-        match turns.get(&id) {
+        match turns.get(&lease.operation).map(|waiting| &waiting.wait) {
             Some(Wait::For(other, token)) if *other != action => token.cancel(),
             Some(Wait::For(..) | Wait::Over(_)) => return None,
             None => {}
         }
         let token = CancellationToken::new();
-        turns.insert(id, Wait::For(action, token.clone()));
+        let waiting = Waiting {
+            epoch: lease.epoch,
+            wait: Wait::For(action, token.clone()),
+        };
+        turns.insert(lease.operation, waiting);
         Some(token)
     }
 
     /// Ends the wait of that token; whether it still was one.
-    fn end(&self, id: OperationId, token: &CancellationToken, news: News) -> bool {
+    fn end(&self, lease: Lease, token: &CancellationToken, news: News) -> bool {
         let mut turns = self.lock();
         let wanted = !token.is_cancelled();
         if wanted {
-            turns.insert(id, Wait::Over(news));
+            let waiting = Waiting {
+                epoch: lease.epoch,
+                wait: Wait::Over(news),
+            };
+            turns.insert(lease.operation, waiting);
         }
         wanted
     }
 
-    /// The operation has no use for a turn any more.
-    pub(super) fn leave(&self, id: OperationId) {
-        if let Some(Wait::For(_, token)) = self.lock().remove(&id) {
+    /// Who has that lease has no use for a turn any more.
+    pub(super) fn leave(&self, lease: Lease) {
+        let mut turns = self.lock();
+        let id = lease.operation;
+        let own = |waiting: &mut Waiting| waiting.epoch <= lease.epoch;
+        let left = turns.extract_if(id..=id, |_, waiting| own(waiting)).next();
+        if let Some((
+            _,
+            Waiting {
+                wait: Wait::For(_, token),
+                ..
+            },
+        )) = left
+        {
             token.cancel();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<OperationId, Wait>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<OperationId, Waiting>> {
         // Every change is a single call on the map, so a panic elsewhere cannot leave it half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,12 +114,13 @@ impl Turns {
 impl Inner {
     /// Steps the operation again when it is its turn to call `action`. Whatever happens to it
     /// meanwhile: the turn is a hint, and the step looks at what the operation is by then.
-    pub(super) fn queue(self: &Arc<Self>, id: OperationId, action: Action) {
+    pub(super) fn queue(self: &Arc<Self>, stepped: Lease, action: Action) {
+        let id = stepped.operation;
         let Some((lease, operation)) = self.table.get(id) else {
-            self.turns.leave(id);
+            self.turns.leave(stepped);
             return; // another process owns it
         };
-        let Some(token) = self.turns.wait(id, action) else {
+        let Some(token) = self.turns.wait(lease, action) else {
             return;
         };
         let class = match action {
@@ -105,10 +135,10 @@ impl Inner {
             let news = tokio::select! {
                 biased;
                 () = token.cancelled() => return,
-                () = inner.stop.cancelled() => return inner.turns.leave(id), // the next process goes on
+                () = inner.stop.cancelled() => return inner.turns.leave(lease), // the next process goes on
                 news = inner.turn(&operation, action, class) => news,
             };
-            if inner.turns.end(id, &token, news) {
+            if inner.turns.end(lease, &token, news) {
                 inner.due.push(inner.clock.now(), id);
             }
         });
@@ -144,5 +174,29 @@ impl Inner {
         let host = self.cloud.host(target);
         let permit = self.limiter.permit(target, &host, action, class);
         self.stop.run_until_cancelled(permit).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::UtcDateTime;
+
+    #[test]
+    fn a_step_under_an_older_lease_ends_no_wait_of_a_newer_one() {
+        let turns = Turns::default();
+        let operation = OperationId::generate(UtcDateTime::UNIX_EPOCH);
+        let [old, new] = [1, 2].map(|epoch| Lease { operation, epoch });
+        let token = turns.wait(new, Action::DescribeInstances).unwrap();
+        turns.leave(old);
+        assert!(!token.is_cancelled());
+        assert!(turns.end(new, &token, News::HeldBack));
+        turns.leave(old);
+        assert!(matches!(turns.take(operation), Some(News::HeldBack)));
+        assert!(turns.take(operation).is_none());
+
+        let token = turns.wait(old, Action::DescribeInstances).unwrap();
+        turns.leave(new);
+        assert!(token.is_cancelled(), "what is older is nobody's");
     }
 }

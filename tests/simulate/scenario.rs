@@ -98,7 +98,7 @@ impl Scenario {
         let replicas = 1 + usize::try_from(dice.below(3)).unwrap();
         let calm_at = dice.millis(MINUTE, 5 * MINUTE);
         let (faults, token_trust_window, repeats) = cloud_faults(&dice);
-        let count = 3 + dice.below(7);
+        let count = 3 + dice.below(6);
         let skew = |dice: &Dice| i64::try_from(dice.below(60_000)).unwrap() - 30_000;
         Self {
             seed,

@@ -167,7 +167,7 @@ impl Sim {
         };
         let journal_clock = clock.skewed(time::Duration::milliseconds(scenario.journal_skew));
         let settings = cvm_gateway::simulator::Settings {
-            catalog: Catalog::parse(&scenario.catalog).unwrap(),
+            catalog: catalog(&scenario.catalog),
             speed: Speed::REAL,
             seed: scenario.seed,
         };
@@ -470,6 +470,15 @@ impl Sim {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The catalogue of that text, read once: many seeds have the same.
+fn catalog(text: &str) -> Catalog {
+    static READ: Mutex<BTreeMap<String, Catalog>> = Mutex::new(BTreeMap::new());
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    let catalog = read.entry(text.to_owned());
+    let catalog = catalog.or_insert_with(|| Catalog::parse(text).unwrap());
+    catalog.clone()
 }
 
 /// Whether too many processes died with it.
