@@ -2,6 +2,7 @@
 
 pub mod auth;
 mod follow;
+mod instances;
 pub mod observe;
 mod spec;
 mod status;
@@ -164,9 +165,13 @@ impl CvmGatewayService for Service {
 
     async fn list_instances(
         &self,
-        _request: Request<pb::ListInstancesRequest>,
+        request: Request<pb::ListInstancesRequest>,
     ) -> Result<Response<pb::ListInstancesResponse>, Status> {
-        Err(status::not_implemented("ListInstances"))
+        let principal = self.auth.authenticate(&request);
+        let message = request.into_inner();
+        let page = instances::page(&message, &principal.organization)?;
+        let machines = self.operations.instances(&page).await?;
+        Ok(Response::new(instances::answer(&message, &page, &machines)))
     }
 }
 

@@ -3,6 +3,7 @@
 mod capacity;
 mod care;
 mod driver;
+mod instances;
 mod launch;
 mod leases;
 pub mod machine;
@@ -15,6 +16,8 @@ mod turns;
 mod waiters;
 mod watch;
 
+pub use crate::store::LaunchedPage;
+pub use instances::LaunchedInstance;
 pub use sweep::SweepSettings;
 pub use watch::Watch;
 

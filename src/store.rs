@@ -11,6 +11,7 @@ mod desk;
 mod engine;
 mod error;
 mod group;
+mod launched;
 mod leasing;
 mod model;
 mod opening;
@@ -28,6 +29,7 @@ pub use care::{Brake, Release};
 pub use changes::Changes;
 pub use desk::{Asked, Desk, Filter, Record};
 pub use error::{Cause, StoreError};
+pub use launched::{Launched, LaunchedPage};
 pub use model::{Call, Commit, Model, Moment, Now, Weather};
 pub use orders::Order;
 pub use owners::Owner;
@@ -347,6 +349,14 @@ impl Store {
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
     pub async fn owners(&self, machines: &[InstanceId]) -> Result<Vec<Owner>, StoreError> {
         either!(self, engine => engine.owners(machines).await)
+    }
+
+    /// A page of the machines that an organisation launched, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn launched(&self, page: &LaunchedPage) -> Result<Vec<Launched>, StoreError> {
+        either!(self, engine => engine.launched(page).await)
     }
 
     /// Those of the operations that are in the journal, whoever's they are; none for one that this

@@ -193,11 +193,7 @@ pub(super) fn operation_id(name: &str) -> Result<OperationId, Unserved> {
 
 /// The page that a message asks for.
 pub(super) fn page(message: &pb::ListOperationsRequest) -> Result<Page, Unserved> {
-    let size = match u32::try_from(message.page_size) {
-        Ok(0) => PAGE_SIZE_DEFAULT,
-        Ok(size) => size.min(PAGE_SIZE_MAX),
-        Err(_negative) => return Err(invalid("page_size", "must not be negative")),
-    };
+    let size = page_size(message.page_size)?;
     let states = states(&message.states)?;
     let before = match message.page_token.as_str() {
         "" => None,
@@ -208,6 +204,15 @@ pub(super) fn page(message: &pb::ListOperationsRequest) -> Result<Page, Unserved
         before,
         size,
     })
+}
+
+/// How many rows of a page are asked for.
+pub(super) fn page_size(asked: i32) -> Result<u32, Unserved> {
+    match u32::try_from(asked) {
+        Ok(0) => Ok(PAGE_SIZE_DEFAULT),
+        Ok(size) => Ok(size.min(PAGE_SIZE_MAX)),
+        Err(_negative) => Err(invalid("page_size", "must not be negative")),
+    }
 }
 
 /// How many of these operations fit into one answer; the first always does.
@@ -310,7 +315,7 @@ pub(super) fn field(parameter: &str) -> Option<String> {
     }))
 }
 
-fn instance(instance: &Instance) -> pb::Instance {
+pub(super) fn instance(instance: &Instance) -> pb::Instance {
     let state = instance.state.as_ref();
     pb::Instance {
         instance_id: instance.id.to_string(),
@@ -354,7 +359,7 @@ fn state_number(state: StateName) -> pb::OperationState {
     pb::OperationState::from_str_name(&name).unwrap_or_default()
 }
 
-fn reason_number(reason: Reason) -> pb::ErrorReason {
+pub(super) fn reason_number(reason: Reason) -> pb::ErrorReason {
     let name = format!("ERROR_REASON_{}", reason.as_str());
     pb::ErrorReason::from_str_name(&name).unwrap_or_default()
 }
@@ -369,7 +374,7 @@ fn valid<T, E: std::fmt::Display>(
         .ok()
 }
 
-fn invalid(field: &str, message: &str) -> Unserved {
+pub(super) fn invalid(field: &str, message: &str) -> Unserved {
     let mut violations = Violations::default();
     violations.add(field, message);
     Unserved::Invalid(violations)

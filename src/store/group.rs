@@ -6,6 +6,7 @@ use crate::domain::millis;
 use crate::domain::operation::Attempt;
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
+use crate::store::launched;
 use crate::store::leasing::{self, Leasing};
 use crate::store::row::{Admit, Admitted, Change};
 use crate::store::{Saved, audit, care, changes, owners, row, sql};
@@ -209,6 +210,12 @@ async fn admit(
     let entries: Vec<_> = new.map(|row| &row.audit).collect();
     let written = audit::write(connection, &entries);
     chaos::around!("store.audit", written, else Err(sqlx::Error::WorkerCrashed.into()))?;
+    for new in rows
+        .iter()
+        .filter(|row| inserted.contains(&row.operation.id))
+    {
+        launched::leave(connection, &new.operation).await?;
+    }
     let mut admitted = Vec::with_capacity(rows.len());
     for row in rows {
         admitted.push(if inserted.contains(&row.operation.id) {

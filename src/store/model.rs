@@ -10,6 +10,7 @@ use crate::domain::millis;
 use crate::domain::operation::{Attempt, Lease, Operation, StateName};
 use crate::store::care::{Brake, Release};
 use crate::store::error::StoreError;
+use crate::store::launched::{Launched, LaunchedPage};
 use crate::store::orders::Order;
 use crate::store::owners::Owner;
 use crate::store::{Admission, Claimed, NewOperation, Save, Saved, SealedBody};
@@ -50,6 +51,7 @@ pub enum Call {
     Counts,
     Owners,
     Known,
+    Launched,
     Adopt,
     Order,
     Orders,
@@ -92,7 +94,7 @@ struct Tables {
     operations: BTreeMap<OperationId, Row>,
     requests: BTreeMap<(OrganizationId, RequestId), OperationId>,
     attempts: BTreeMap<(OperationId, u32), Attempt>,
-    instances: BTreeMap<InstanceId, Owner>,
+    instances: BTreeMap<InstanceId, Launched>,
     orders: BTreeMap<OperationId, Order>,
     brakes: BTreeMap<OperationId, Brake>,
     releases: BTreeMap<OperationId, Release>,
@@ -346,8 +348,22 @@ impl Model {
         machines: &[InstanceId],
     ) -> Result<Vec<Owner>, StoreError> {
         self.run(Call::Owners, |tables, _| {
-            let owners = machines.iter().filter_map(|id| tables.instances.get(id));
-            Ok(owners.cloned().collect())
+            let launched = machines.iter().filter_map(|id| tables.instances.get(id));
+            Ok(launched.map(|launched| launched.owner.clone()).collect())
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn launched(
+        &self,
+        page: &LaunchedPage,
+    ) -> Result<Vec<Launched>, StoreError> {
+        self.run(Call::Launched, |tables, _| {
+            let machines = tables.instances.values();
+            let mut listed: Vec<_> = machines.filter(|machine| page.wants(machine)).collect();
+            listed.sort_by_key(|machine| (machine.create_time, &machine.owner.instance));
+            let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+            Ok(listed.into_iter().rev().take(limit).cloned().collect())
         })
         .await
     }

@@ -8,10 +8,12 @@ use crate::domain::names::{AccountName, Region};
 use crate::domain::operation::{Kind, Operation};
 use crate::store::database::Database;
 use crate::store::error::StoreError;
+use crate::store::launched::Launched;
 use crate::store::{row, sql};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use std::collections::BTreeMap;
+use time::UtcDateTime;
 
 /// Operations that are read at once when a table is filled.
 const PAGE: i64 = 500;
@@ -39,13 +41,18 @@ pub(in crate::store) struct Named {
 
 impl Named {
     /// As it is read.
-    pub(in crate::store) fn owner(&self) -> Owner {
-        Owner {
+    pub(in crate::store) fn launched(&self) -> Launched {
+        let owner = Owner {
             instance: self.instance.clone(),
             operation: self.operation,
             organization: self.organization.clone(),
             account: self.account.clone(),
             region: self.region.clone(),
+        };
+        Launched {
+            owner,
+            create_time: millis::to_time(self.time).unwrap_or(UtcDateTime::UNIX_EPOCH),
+            termination: None,
         }
     }
 

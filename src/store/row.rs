@@ -7,6 +7,7 @@ use crate::domain::names::{AccountName, Region};
 use crate::domain::operation::{Attempt, AttemptResult, Lease, Operation, StateName};
 use crate::store::audit::Entry;
 use crate::store::error::{Cause, StoreError};
+use crate::store::launched::Launched;
 use crate::store::owners::{Named, Owner};
 use crate::store::{Claimed, NewOperation, Save, SealedBody, care};
 use base64::Engine;
@@ -186,6 +187,25 @@ pub(in crate::store) fn owner(row: &AnyRow) -> Result<Owner, StoreError> {
             .map_err(damaged("organization"))?,
         account: AccountName::parse(&text("account")?).map_err(damaged("account"))?,
         region: Region::parse(&text("region")?).map_err(damaged("region"))?,
+    })
+}
+
+/// A machine of a row, whose operation is `id`.
+pub(in crate::store) fn launched(row: &AnyRow) -> Result<Launched, StoreError> {
+    let owner = owner(row)?;
+    let damaged = |column, source: Cause| StoreError::Corrupt {
+        table: INSTANCES,
+        column,
+        id: owner.instance.to_string(),
+        source,
+    };
+    let termination: Option<String> = row.try_get("termination_id")?;
+    let termination = termination.map(|id| OperationId::parse(&id)).transpose();
+    Ok(Launched {
+        create_time: millis::to_time(row.try_get("create_time")?)
+            .ok_or_else(|| damaged("create_time", Arc::new(Unreadable::Time)))?,
+        termination: termination.map_err(|error| damaged("termination_id", Arc::new(error)))?,
+        owner,
     })
 }
 

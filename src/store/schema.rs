@@ -6,7 +6,7 @@ use sqlx::{AnyConnection, SqlStr};
 use std::sync::Arc;
 
 /// Every migration, oldest first; a released one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 8] = [
+const MIGRATIONS: [(i64, &str, &str); 9] = [
     (
         1,
         "operations",
@@ -43,10 +43,15 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
         "brakes",
         include_str!("../../migrations/0008_brakes.sql"),
     ),
+    (
+        9,
+        "terminations",
+        include_str!("../../migrations/0009_terminations.sql"),
+    ),
 ];
 
 /// The version of the tables: the number of the last migration.
-pub(in crate::store) const LATEST: i64 = 8;
+pub(in crate::store) const LATEST: i64 = 9;
 
 /// Brings the tables up to date.
 ///

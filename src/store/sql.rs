@@ -170,6 +170,21 @@ pub(in crate::store) fn owners(rows: usize) -> AssertSqlSafe<String> {
     ))
 }
 
+/// A page of what an organisation launched. Empty text wants every account, every region.
+pub(in crate::store) const LAUNCHED: &str = "SELECT instance_id, operation_id AS id, organization, \
+     account, region, create_time, termination_id FROM instances WHERE organization = $1 \
+     AND ($2 = '' OR account = $2) AND ($3 = '' OR region = $3) \
+     AND (create_time < $4 OR (create_time = $4 AND instance_id < $5)) \
+     ORDER BY create_time DESC, instance_id DESC LIMIT $6";
+
+/// Machines that an operation is to give back.
+pub(in crate::store) fn leave(rows: usize) -> AssertSqlSafe<String> {
+    numbered(&format!(
+        "UPDATE instances SET termination_id = ? WHERE organization = ? AND instance_id IN ({})",
+        repeated("?", rows)
+    ))
+}
+
 /// Operations by their ids.
 pub(in crate::store) fn known(rows: usize) -> AssertSqlSafe<String> {
     numbered(&format!(

@@ -275,3 +275,58 @@ async fn bad_terminations_are_refused_with_field_and_rule() {
     }
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_launched_is_listed_as_it_was_last_seen() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway(SOON_GONE).await;
+    let mut client = client(&gateway).await;
+    let first = run(&mut client, wish("first", 2)).await;
+    let mut doomed = wish("doomed", 1);
+    doomed.spec.as_mut().unwrap().instance_type = Some("LAUNCHFAIL.SMALL1".to_owned());
+    run(&mut client, doomed).await.end.unwrap_err();
+    let leaves = ids(first.last())[..1].to_vec();
+    terminate(&mut client, "leaves", &leaves).await.end.unwrap();
+
+    let mut pages = Vec::new();
+    let mut request = pb::ListInstancesRequest {
+        page_size: 2,
+        region: Some("ap-shanghai".to_owned()),
+        ..pb::ListInstancesRequest::default()
+    };
+    loop {
+        let page = client.list_instances(request.clone()).await.unwrap();
+        let page = page.into_inner();
+        pages.push(page.instances);
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    let sizes: Vec<_> = pages.iter().map(Vec::len).collect();
+    assert_eq!(sizes, [2, 1]);
+    let machines = pages.concat();
+    assert_eq!(machines[0].failure_reason(), pb::ErrorReason::LaunchFailed);
+    for machine in &machines[1..] {
+        let seen = machine.instance.as_ref().unwrap();
+        let left = leaves.contains(&seen.instance_id);
+        let state = if left { "TERMINATING" } else { "RUNNING" };
+        assert_eq!(seen.instance_state, state);
+        assert_eq!(machine.operation, first.last().name);
+        assert_eq!(machine.account, "main");
+        assert!(!seen.private_ip_addresses.is_empty());
+        assert!(machine.observe_time.is_some());
+    }
+
+    request.region = Some("ap-beijing".to_owned());
+    let other = client.list_instances(request.clone()).await.unwrap_err();
+    assert_eq!(
+        other.code(),
+        Code::InvalidArgument,
+        "the token is another's"
+    );
+    request.page_token = String::new();
+    let none = client.list_instances(request).await.unwrap();
+    assert_eq!(none.into_inner(), pb::ListInstancesResponse::default());
+    gateway.stop().await;
+}

@@ -13,8 +13,8 @@ use cvm_gateway::domain::operation::{
 };
 use cvm_gateway::metrics::Metrics;
 use cvm_gateway::store::{
-    Admission, Adoption, Claimed, Model, NewOperation, Order, Owner, Release, Save, Saved,
-    SealedBody, Settings, Store, StoreError,
+    Admission, Adoption, Claimed, Launched, LaunchedPage, Model, NewOperation, Order, Owner,
+    Release, Save, Saved, SealedBody, Settings, Store, StoreError,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::collections::HashSet;
@@ -72,6 +72,7 @@ contract_of_the_model! {
     purges_the_body_at_the_end
     knows_whose_a_machine_is
     adopts_what_nobody_has
+    lists_what_was_launched
     claims_what_nobody_steps
     counts_crashes
     keeps_orders_until_they_are_fulfilled
@@ -95,6 +96,7 @@ contract! {
     purges_the_body_at_the_end
     knows_whose_a_machine_is
     adopts_what_nobody_has
+    lists_what_was_launched
     claims_what_nobody_steps
     keeps_orders_until_they_are_fulfilled
     counts_crashes
@@ -327,6 +329,66 @@ async fn knows_whose_a_machine_is(journal: Journal) {
         panic!("the unknown one is left out");
     };
     assert_eq!((*id, &operation.state), (launches[1].id, &State::Succeeded));
+}
+
+async fn lists_what_was_launched(journal: Journal) {
+    let store = journal.open().await;
+    let id = |text: &str| InstanceId::parse(text).unwrap();
+    let mut launches = Vec::new();
+    for (organization, region, machines) in [
+        ("acme", "ap-shanghai", ["ins-1", "ins-2"]),
+        ("acme", "ap-beijing", ["ins-3", "ins-4"]),
+        ("globex", "ap-shanghai", ["ins-5", "ins-6"]),
+    ] {
+        let mut accepted = operation(organization, region);
+        accepted.region = Region::parse(region).unwrap();
+        let lease = admit(&store, &accepted).await;
+        let mut launched = next(&accepted, State::Launched);
+        launched.update_time = NOW + Duration::from_secs(launches.len().try_into().unwrap());
+        launched.instances = machines.map(|text| Instance::named(id(text))).into();
+        save(&store, lease, &launched).await;
+        launches.push(accepted.id);
+    }
+    let mut page = LaunchedPage {
+        organization: OrganizationId::parse("acme").unwrap(),
+        account: None,
+        region: None,
+        after: None,
+        limit: 3,
+    };
+    let listed = async |page: &LaunchedPage| {
+        let listed = store.launched(page).await.unwrap();
+        let id = |machine: &Launched| machine.owner.instance.to_string();
+        (listed.iter().map(id).collect::<Vec<_>>(), listed)
+    };
+    let (ids, machines) = listed(&page).await;
+    assert_eq!(ids, ["ins-4", "ins-3", "ins-2"]);
+    assert_eq!(machines[0].owner.operation, launches[1]);
+    assert_eq!(machines[2].termination, None);
+    page.after = Some((machines[2].create_time, id("ins-2")));
+    assert_eq!(listed(&page).await.0, ["ins-1"]);
+    page.after = None;
+    page.region = Some(Region::parse("ap-beijing").unwrap());
+    assert_eq!(listed(&page).await.0, ["ins-4", "ins-3"]);
+    page.account = Some(AccountName::parse("other").unwrap());
+    assert_eq!(listed(&page).await.0, Vec::<String>::new());
+
+    // Who is to give a machine back is written with that wish.
+    let mut leaving = operation("acme", "leaving");
+    leaving.kind = Kind::Termination;
+    leaving.instances = ["ins-3", "ins-5"]
+        .map(|text| Instance::named(id(text)))
+        .into();
+    admit(&store, &leaving).await;
+    page.account = None;
+    let terminations: Vec<_> = listed(&page).await.1;
+    let terminations = terminations.iter().map(|machine| machine.termination);
+    assert_eq!(terminations.collect::<Vec<_>>(), [None, Some(leaving.id)]);
+    page.organization = OrganizationId::parse("globex").unwrap();
+    page.region = None;
+    let (ids, machines) = listed(&page).await;
+    assert_eq!(ids, ["ins-6", "ins-5"]);
+    assert_eq!(machines[1].termination, None, "another organisation's");
 }
 
 async fn adopts_what_nobody_has(journal: Journal) {

@@ -73,7 +73,7 @@ impl Tables {
         let mut adopted = Vec::new();
         for named in adoption.named(&row.operation) {
             if let Entry::Vacant(vacant) = self.instances.entry(named.instance.clone()) {
-                vacant.insert(named.owner());
+                vacant.insert(named.launched());
                 adopted.push(named.instance);
             }
         }

@@ -5,6 +5,7 @@ use crate::domain::millis;
 use crate::domain::operation::{Lease, Operation, StateName};
 use crate::store::care::{self, Brake};
 use crate::store::error::StoreError;
+use crate::store::launched::{self, Launched};
 use crate::store::owners::Named;
 use crate::store::{Admission, Claimed, FIRST_EPOCH, NewOperation, Save, Saved};
 use std::ops::RangeInclusive;
@@ -41,6 +42,14 @@ impl Tables {
         }
         self.requests.insert(key, lease.operation);
         let operation = Arc::new(new.operation);
+        for id in launched::given_back(&operation) {
+            let machine = self.instances.get_mut(id);
+            let own =
+                |machine: &&mut Launched| machine.owner.organization == operation.organization;
+            if let Some(machine) = machine.filter(own) {
+                machine.termination = Some(operation.id);
+            }
+        }
         self.commits.push(Arc::new(Commit {
             at: now,
             epoch: FIRST_EPOCH,
@@ -100,8 +109,8 @@ impl Tables {
             self.brakes.entry(operation.id).or_insert(brake);
         }
         for named in Named::all(&operation) {
-            let owner = named.owner();
-            self.instances.entry(named.instance).or_insert(owner);
+            let launched = named.launched();
+            self.instances.entry(named.instance).or_insert(launched);
         }
         Saved::Done
     }
