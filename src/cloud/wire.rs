@@ -2,7 +2,7 @@
 
 mod tagged;
 
-pub use tagged::{TaggedPage, TaggedPages, by_tag_key, tagged_page};
+pub use tagged::{TaggedPages, by_tag_key, tagged_page};
 
 use super::{Accepted, CloudError, Fault, IDS_PER_CALL_MAX, codes};
 use crate::chaos;
@@ -20,9 +20,9 @@ const CODE_BYTES_MAX: usize = 128;
 
 /// One page of instances, and how many there are in all.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct Page<T> {
     /// The instances of this page.
-    pub instances: Vec<InstanceDetail>,
+    pub instances: Vec<T>,
     /// How many instances match, over all pages.
     pub total: usize,
 }
@@ -174,26 +174,33 @@ pub fn describe_instances(
 ///
 /// # Errors
 /// The cloud's refusal, or [`Fault::MalformedAnswer`].
-pub fn describe_page(answer: &[u8]) -> Result<Answer<Page>, CloudError> {
+pub fn describe_page(answer: &[u8]) -> Result<Answer<Page<InstanceDetail>>, CloudError> {
+    page(answer, Instance::read, |instance| &instance.id)
+}
+
+/// Reads one page of instances, each once.
+fn page<R: DeserializeOwned, T>(
+    answer: &[u8],
+    read: impl Fn(R) -> Result<T, &'static str>,
+    id: impl Fn(&T) -> &InstanceId,
+) -> Result<Answer<Page<T>>, CloudError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Fields {
+    struct Fields<R> {
         total_count: Option<usize>,
-        instance_set: Option<Vec<Instance>>,
+        instance_set: Option<Vec<R>>,
     }
-    let Answer { value, request_id } = open::<Fields>(answer)?;
+    let Answer { value, request_id } = open::<Fields<R>>(answer)?;
     let malformed = |problem| malformed(problem, Some(request_id.clone()));
     let total = value
         .total_count
         .ok_or("has no TotalCount")
         .map_err(malformed)?;
-    let instances = value
-        .instance_set
-        .unwrap_or_default()
-        .into_iter()
-        .map(Instance::read)
+    let instances = value.instance_set.unwrap_or_default().into_iter();
+    let instances = instances
+        .map(read)
         .collect::<Result<Vec<_>, _>>()
-        .and_then(|instances| once_each(instances, |instance| &instance.id))
+        .and_then(|instances| once_each(instances, id))
         .map_err(malformed)?;
     Ok(Answer {
         value: Page { instances, total },

@@ -1,6 +1,6 @@
 //! Lists of tagged instances: what is asked, what is read, and when the pages are complete.
 
-use super::{Answer, IDS_PER_CALL_MAX, body, instance_id, malformed, once_each, open, state, text};
+use super::{Answer, IDS_PER_CALL_MAX, Page, body, instance_id, page, state, text};
 use crate::cloud::{CloudError, Fault, Tagged};
 use crate::domain::instance::InstanceId;
 use serde::Deserialize;
@@ -14,15 +14,6 @@ const PAGES_MAX: usize = 2000;
 /// How often the pages are gone over before they count as incomplete: those that are launched
 /// meanwhile shift the others.
 const PASSES_MAX: usize = 3;
-
-/// One page of tagged instances, and how many there are in all.
-#[derive(Debug, PartialEq, Eq)]
-pub struct TaggedPage {
-    /// The instances of this page.
-    pub instances: Vec<Tagged>,
-    /// How many instances match, over all pages.
-    pub total: usize,
-}
 
 /// The pages that have come so far.
 #[derive(Debug, Default)]
@@ -46,7 +37,7 @@ impl TaggedPages {
     /// # Errors
     /// [`Fault::MalformedAnswer`] when the pages hold less than they announce, and
     /// [`Fault::AnswerTooLarge`] when they have no end.
-    pub fn take(&mut self, page: TaggedPage) -> Result<bool, CloudError> {
+    pub fn take(&mut self, page: Page<Tagged>) -> Result<bool, CloudError> {
         self.pages += 1;
         self.offset += page.instances.len();
         let last = page.instances.is_empty() || self.offset >= page.total;
@@ -108,29 +99,9 @@ struct Tag {
 ///
 /// # Errors
 /// The cloud's refusal, or [`Fault::MalformedAnswer`].
-pub fn tagged_page(answer: &[u8], key: &str) -> Result<Answer<TaggedPage>, CloudError> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Fields {
-        total_count: Option<usize>,
-        instance_set: Option<Vec<Instance>>,
-    }
-    let Answer { value, request_id } = open::<Fields>(answer)?;
-    let malformed = |problem| malformed(problem, Some(request_id.clone()));
-    let total = value
-        .total_count
-        .ok_or("has no TotalCount")
-        .map_err(malformed)?;
-    let instances = value.instance_set.unwrap_or_default().into_iter();
-    let instances = instances
-        .map(|instance| instance.read(key))
-        .collect::<Result<Vec<_>, _>>()
-        .and_then(|instances| once_each(instances, |instance| &instance.id))
-        .map_err(malformed)?;
-    Ok(Answer {
-        value: TaggedPage { instances, total },
-        request_id,
-    })
+pub fn tagged_page(answer: &[u8], key: &str) -> Result<Answer<Page<Tagged>>, CloudError> {
+    let read = |instance: Instance| instance.read(key);
+    page(answer, read, |instance| &instance.id)
 }
 
 impl Instance {
@@ -154,14 +125,14 @@ mod tests {
     use crate::domain::instance::InstanceState;
     use time::macros::utc_datetime;
 
-    fn page(numbers: std::ops::Range<usize>, total: usize) -> TaggedPage {
+    fn page(numbers: std::ops::Range<usize>, total: usize) -> Page<Tagged> {
         let instance = |number| Tagged {
             id: InstanceId::parse(&format!("ins-{number}")).unwrap(),
             state: InstanceState::Running,
             value: String::new(),
             created: None,
         };
-        TaggedPage {
+        Page {
             instances: numbers.map(instance).collect(),
             total,
         }
