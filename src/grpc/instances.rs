@@ -7,8 +7,6 @@ use crate::domain::millis;
 use crate::domain::names::{AccountName, Region};
 use crate::operations::{LaunchedInstance, LaunchedPage};
 use crate::pb::v1 as pb;
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use time::UtcDateTime;
 
 /// The page that a message asks for.
@@ -73,17 +71,14 @@ fn instance(machine: &LaunchedInstance) -> pb::LaunchedInstance {
 /// Where the page after this machine begins. It is bound to the filter, which must not change.
 fn page_token(time: UtcDateTime, id: &InstanceId, message: &pb::ListInstancesRequest) -> String {
     let time = millis::from_time(time);
-    BASE64_URL_SAFE_NO_PAD.encode(format!("{time} {id} {}", filter(message)))
+    wire::sealed_token(&format!("{time} {id} {}", filter(message)))
 }
 
 fn open_token(
     token: &str,
     message: &pb::ListInstancesRequest,
 ) -> Result<(UtcDateTime, InstanceId), Unserved> {
-    let text = BASE64_URL_SAFE_NO_PAD.decode(token).ok();
-    let text = text
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .unwrap_or_default();
+    let text = wire::token_text(token);
     let mut parts = text.splitn(3, ' ');
     let mut part = || parts.next().unwrap_or_default();
     let (time, id) = (part().parse().ok(), InstanceId::parse(part()));

@@ -227,14 +227,23 @@ pub(super) fn fitting(operations: &[pb::Operation]) -> usize {
 
 /// Where the page after `last` begins. It is bound to the filter, which must not change.
 pub(super) fn page_token(last: OperationId, states: &[i32]) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(format!("{last} {states:?}"))
+    sealed_token(&format!("{last} {states:?}"))
+}
+
+/// A page token that says so much, in a form that callers do not look into.
+pub(super) fn sealed_token(text: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(text)
+}
+
+/// What a page token says; nothing when it is none.
+pub(super) fn token_text(token: &str) -> String {
+    let text = BASE64_URL_SAFE_NO_PAD.decode(token).ok();
+    text.and_then(|bytes| String::from_utf8(bytes).ok())
+        .unwrap_or_default()
 }
 
 fn open_token(token: &str, states: &[i32]) -> Result<OperationId, Unserved> {
-    let text = BASE64_URL_SAFE_NO_PAD.decode(token).ok();
-    let text = text
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .unwrap_or_default();
+    let text = token_text(token);
     let (id, filter) = text.split_once(' ').unwrap_or_default();
     match OperationId::parse(id) {
         Ok(id) if filter == format!("{states:?}") => Ok(id),
