@@ -2,6 +2,7 @@
 //! What is repeated meanwhile is bounded, and afterwards everything comes to its end.
 
 use crate::caller::ends as is_end;
+use crate::scenario::machines;
 use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::limiter::Limiter;
 use cvm_gateway::config::Config;
@@ -11,7 +12,6 @@ use cvm_gateway::domain::names::{AccountName, Region};
 use cvm_gateway::domain::operation::{AttemptResult, OnFailure, Operation, State, StateName};
 use cvm_gateway::domain::request::{LaunchRequest, Wish};
 use cvm_gateway::domain::rules::Limits;
-use cvm_gateway::domain::spec::{InstanceSpec, Placement};
 use cvm_gateway::metrics::Metrics;
 use cvm_gateway::operations::{Operations, Rooms, Watch};
 use cvm_gateway::policy::{Organization, Policy};
@@ -224,16 +224,7 @@ fn wish(number: u64) -> Wish {
         request_id: RequestId::parse(&format!("r-{number}")).unwrap(),
         account: None,
         region: Region::parse("ap-shanghai").unwrap(),
-        spec: InstanceSpec {
-            placement: Some(Placement {
-                zone: "ap-shanghai-2".to_owned(),
-                ..Placement::default()
-            }),
-            image_id: Some("img-pmqg1cw7".to_owned()),
-            instance_type: Some("S5.SMALL1".to_owned()),
-            instance_count: Some(1),
-            ..InstanceSpec::default()
-        },
+        spec: machines("S5.SMALL1", 1),
         alternatives: Vec::new(),
         on_failure: OnFailure::Keep,
     }

@@ -229,17 +229,10 @@ fn wish(dice: &Dice, number: u64) -> Wish {
         account: None,
         region: Region::parse("ap-shanghai").unwrap(),
         spec: InstanceSpec {
-            placement: Some(Placement {
-                zone: "ap-shanghai-2".to_owned(),
-                ..Placement::default()
-            }),
-            image_id: Some("img-pmqg1cw7".to_owned()),
-            instance_type: Some(kind.to_owned()),
-            instance_count: Some(count),
             min_count: (count > 1 && dice.hits(300)).then_some(1),
             instance_name: Some(format!("web-{number}")),
             dry_run: dice.hits(30).then_some(true),
-            ..InstanceSpec::default()
+            ..machines(kind, count)
         },
         alternatives: match dice.below(4) {
             0 => vec![elsewhere("ap-shanghai-4"), elsewhere("ap-shanghai-5")],
@@ -251,6 +244,20 @@ fn wish(dice: &Dice, number: u64) -> Wish {
             OnFailure::TerminateFailed,
             OnFailure::TerminateAll,
         ]),
+    }
+}
+
+/// So many machines of a model, and nothing else about them.
+pub(crate) fn machines(instance_type: &str, count: i64) -> InstanceSpec {
+    InstanceSpec {
+        placement: Some(Placement {
+            zone: "ap-shanghai-2".to_owned(),
+            ..Placement::default()
+        }),
+        image_id: Some("img-pmqg1cw7".to_owned()),
+        instance_type: Some(instance_type.to_owned()),
+        instance_count: Some(count),
+        ..InstanceSpec::default()
     }
 }
 
