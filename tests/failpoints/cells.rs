@@ -167,17 +167,11 @@ impl Cell {
                 stopped: true,
                 ..story
             },
-            "cancel.order" => cancelling(story),
-            // What was ordered is still to be seen to when the leases are renewed next: the machines
-            // are shown late.
-            "cancel.fulfilled" => Story {
-                lags: (2.0, 0.1),
-                ..cancelling(story)
-            },
+            // What was ordered is still to be seen to when the leases are renewed next.
+            "cancel.order" | "cancel.fulfilled" => cancelling(story),
             // The process before died when it had written the order down, and before it could see
             // the machines run.
             "cancel.take" => Story {
-                lags: (2.0, 0.1),
                 faults: vec!["cancel.order:crash-after".to_owned(), self.fault()],
                 ..cancelling(story)
             },

@@ -18,6 +18,9 @@ use tonic::{Code, Status};
 
 /// How long a gateway may say nothing at all; heartbeats come every 200 ms.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// Before an order is repeated whose answer was lost, so that a gateway that begins can find the
+/// first one in its journal.
+const ORDER_PAUSE: Duration = Duration::from_millis(500);
 
 type Grpc = CvmGatewayServiceClient<Channel>;
 
@@ -52,6 +55,8 @@ pub(crate) struct History {
     decided: Mutex<BTreeSet<&'static str>>,
     /// Set when all of them are.
     pub(crate) all_decided: Arc<AtomicBool>,
+    /// Held by the client that cancels.
+    cancelling: tokio::sync::Mutex<()>,
 }
 
 impl History {
@@ -310,6 +315,10 @@ impl Client {
         if self.want != Want::Cancel || self.history.is_decided(id) {
             return;
         }
+        let _turn = self.history.cancelling.lock().await;
+        if self.history.is_decided(id) {
+            return;
+        }
         let Some(open) = self.doors.borrow().clone() else {
             return;
         };
@@ -319,7 +328,9 @@ impl Client {
             let request = pb::CancelOperationRequest { name };
             match answered(client.cancel_operation(request)).await {
                 Ok(_) => self.history.decide(id, self.wishes),
-                Err(status) if is_to_be_repeated(&status) => {}
+                Err(status) if is_to_be_repeated(&status) => {
+                    Clock::system().sleep(ORDER_PAUSE).await;
+                }
                 Err(status) => self.history.violate(format!("{id}: {status:?}")),
             }
         }

@@ -223,9 +223,11 @@ pub(crate) fn returning(story: Story) -> Story {
     }
 }
 
-/// The callers cancel what was launched already.
+/// The callers cancel what was launched already. The machines are shown late, so that there is time
+/// to repeat the order.
 pub(crate) fn cancelling(story: Story) -> Story {
     Story {
+        lags: (2.0, 0.1),
         setting: Some(("missing_grace", "\"1s\"")),
         want: Want::Cancel,
         end: OperationState::Cancelled,
