@@ -4,6 +4,7 @@
 //! (`wire`) and hands it to the fake cloud (`world`), which asks `validate` whether it is sound.
 //! What the cloud sells is in `catalog`; what happened is in `ledger`.
 
+mod action;
 mod auth;
 mod catalog;
 mod cloud;
@@ -17,6 +18,7 @@ pub use catalog::{Catalog, CatalogError, EMBEDDED};
 pub use cloud::{Answer, Arrival, Made, Network, Passage, SimulatedCloud};
 
 use crate::clock::Clock;
+use action::Action;
 use auth::Received;
 use axum::Router;
 use axum::body::Body;
@@ -25,7 +27,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use http::{HeaderMap, Method, Request, header, request};
 use ledger::{Attempt, Ledger};
-use serde::Serialize;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -34,7 +35,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use wire::{Refusal, decode};
+use wire::Refusal;
 use world::{Call, World};
 
 /// The largest body (contract §1: 10 MB for TC3 POST).
@@ -261,83 +262,7 @@ fn answer(
         request_id,
     };
     let parameters = parameters.as_ref().map_err(Refusal::clone)?;
-    dispatch(&mut record.world, &call, action, parameters)
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Action {
-    RunInstances,
-    DescribeInstances,
-    DescribeInstancesStatus,
-    TerminateInstances,
-    DescribeZones,
-    DescribeRegions,
-}
-
-impl Action {
-    const ALL: [Self; 6] = [
-        Self::RunInstances,
-        Self::DescribeInstances,
-        Self::DescribeInstancesStatus,
-        Self::TerminateInstances,
-        Self::DescribeZones,
-        Self::DescribeRegions,
-    ];
-
-    fn parse(name: &str) -> Result<Self, Refusal> {
-        let known = Self::ALL.into_iter().find(|action| action.as_str() == name);
-        known.ok_or_else(|| {
-            let message = format!("The action `{name}` does not exist.");
-            Refusal::new("InvalidAction", message)
-        })
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::RunInstances => "RunInstances",
-            Self::DescribeInstances => "DescribeInstances",
-            Self::DescribeInstancesStatus => "DescribeInstancesStatus",
-            Self::TerminateInstances => "TerminateInstances",
-            Self::DescribeZones => "DescribeZones",
-            Self::DescribeRegions => "DescribeRegions",
-        }
-    }
-
-    fn has_region(self) -> bool {
-        !matches!(self, Self::DescribeRegions)
-    }
-}
-
-fn dispatch(
-    world: &mut World,
-    call: &Call<'_>,
-    action: Action,
-    parameters: &Value,
-) -> Result<Value, Refusal> {
-    match action {
-        Action::RunInstances => answered(world.run_instances(call, &decode(parameters)?)?),
-        Action::DescribeInstances => {
-            answered(world.describe_instances(call, &decode(parameters)?)?)
-        }
-        Action::DescribeInstancesStatus => {
-            answered(world.describe_instances_status(call, &decode(parameters)?)?)
-        }
-        Action::TerminateInstances => {
-            answered(world.terminate_instances(call, &decode(parameters)?)?)
-        }
-        Action::DescribeZones => {
-            let wire::Nothing {} = decode(parameters)?;
-            answered(world.describe_zones(call)?)
-        }
-        Action::DescribeRegions => {
-            let wire::Nothing {} = decode(parameters)?;
-            answered(world.describe_regions())
-        }
-    }
-}
-
-fn answered(answer: impl Serialize) -> Result<Value, Refusal> {
-    serde_json::to_value(answer).map_err(|error| Refusal::new("InternalError", error.to_string()))
+    action.carry_out(&mut record.world, &call, parameters)
 }
 
 fn region<'h>(catalog: &Catalog, headers: &'h HeaderMap) -> Result<&'h str, Refusal> {

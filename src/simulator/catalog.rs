@@ -2,8 +2,10 @@
 
 mod faults;
 pub(super) mod misbehaviour;
+pub(super) mod prices;
 
 use misbehaviour::Faults;
+use prices::{Money, Prices};
 use secrecy::SecretString;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +26,8 @@ pub struct Catalog {
     pub(super) account: Account,
     #[serde(default)]
     pub(super) faults: Faults,
+    #[serde(default)]
+    pub(super) prices: Prices,
     pub(super) keys: Vec<KeyPair>,
     pub(super) regions: Vec<Region>,
     #[serde(default)]
@@ -46,7 +50,16 @@ pub struct Catalog {
 pub(super) struct Limits {
     pub(super) hourly_per_zone: u32,
     pub(super) prepaid_per_zone: u32,
+    /// Cores, not machines: so the API counts them.
     pub(super) spot_per_zone: u32,
+    /// Prepaid machines of one request.
+    #[serde(default = "default_prepaid_once")]
+    pub(super) prepaid_once: u32,
+    /// Custom images.
+    #[serde(default = "default_images")]
+    pub(super) images: u32,
+    #[serde(default = "default_placement_groups")]
+    pub(super) placement_groups: u32,
 }
 
 /// Address pools that belong to no VPC.
@@ -63,6 +76,8 @@ pub(super) struct Networks {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Account {
+    #[serde(default = "default_app_id")]
+    pub(super) app_id: u64,
     pub(super) projects: BTreeSet<i64>,
     /// The first is what a request that names none gets.
     pub(super) security_groups: Vec<String>,
@@ -112,6 +127,8 @@ pub(super) struct Disk {
     pub(super) max_gib: i64,
     #[serde(default)]
     pub(super) sold_out: bool,
+    /// List price of a GiB for an hour, when the class has one of its own.
+    pub(super) price: Option<Money>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -152,6 +169,8 @@ pub(super) struct InstanceType {
     /// The zones that sell it; none listed means all.
     #[serde(default)]
     pub(super) zones: BTreeSet<String>,
+    /// List price per hour, when it is not that of its cores and memory.
+    pub(super) price: Option<Money>,
     /// Market price per hour of a spot machine; without one there are none.
     pub(super) spot_price: Option<f64>,
     pub(super) gpu: Option<Gpu>,
@@ -315,6 +334,12 @@ impl Region {
 }
 
 impl InstanceType {
+    /// `S5` of `S5.SMALL1`.
+    pub(super) fn family(&self) -> &str {
+        let parts = self.name.split_once('.');
+        parts.map_or(&self.name, |(family, _)| family)
+    }
+
     /// Machines that `zone` can hold; `None` when it does not sell this type.
     pub(super) fn stock(&self, zone: &str) -> Option<u32> {
         let sold = self.zones.is_empty() || self.zones.contains(zone);
@@ -368,6 +393,23 @@ fn default_signature_life_s() -> u32 {
 
 fn default_image_size_gib() -> i64 {
     20
+}
+
+/// As many as one request may ask for.
+fn default_prepaid_once() -> u32 {
+    500
+}
+
+fn default_images() -> u32 {
+    10
+}
+
+fn default_placement_groups() -> u32 {
+    10
+}
+
+fn default_app_id() -> u64 {
+    1_250_000_000
 }
 
 #[cfg(test)]

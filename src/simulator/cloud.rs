@@ -1,9 +1,10 @@
 //! The fake cloud without HTTP and without signatures, behind a network that loses, delays and
 //! repeats: for simulations. Bodies and answers are the very bytes that HTTP would carry.
 
+use super::action::Action;
 use super::wire::{self, Refusal};
 use super::world::{Call, World};
-use super::{Action, Settings, auth, dispatch, enveloped};
+use super::{Settings, auth, enveloped};
 use crate::clock::Clock;
 use crate::cloud::limiter::Permit;
 use crate::cloud::wire as client;
@@ -278,12 +279,7 @@ impl Record {
         };
         let parameters =
             wire::parameters(&http::Method::POST, &http::Uri::default(), &letter.body)?;
-        dispatch(
-            &mut self.world,
-            &call,
-            Action::parse(letter.action)?,
-            &parameters,
-        )
+        Action::parse(letter.action)?.carry_out(&mut self.world, &call, &parameters)
     }
 }
 

@@ -2,12 +2,15 @@
 
 mod disks;
 mod guest;
+mod inquiry;
 mod model;
 mod network;
 
 use super::catalog::{Catalog, Host, Image, PlacementGroup, Region, Zone};
 use super::wire::{ActionTimer, Placement, Refusal, RunInstances, answer};
+pub(super) use inquiry::{Wish, inquiry};
 use model::Model;
+pub(super) use model::is_type_name;
 use network::Network;
 use time::UtcDateTime;
 use time::macros::format_description;
@@ -100,10 +103,7 @@ pub(super) fn order<'c>(
     request: &RunInstances,
 ) -> Result<Order<'c>, Refusal> {
     refuse_what_the_account_lacks(request)?;
-    let placement = request
-        .placement
-        .as_ref()
-        .ok_or_else(|| missing("Placement"))?;
+    let placement = spelled_out(request)?;
     let image = model::image(catalog, request)?;
     let zone = zone(region, placement)?;
     let project_id = project(catalog, placement)?;
@@ -195,6 +195,12 @@ fn refuse_what_the_account_lacks(request: &RunInstances) -> Result<(), Refusal> 
             "`DedicatedResourcePackTenancy` needs `DedicatedResourcePackIds`.",
         )),
     }
+}
+
+/// Placement: only a launch template could stand for it, and there is none.
+fn spelled_out(request: &RunInstances) -> Result<&Placement, Refusal> {
+    let placement = request.placement.as_ref();
+    placement.ok_or_else(|| missing("Placement"))
 }
 
 fn zone<'c>(region: &'c Region, placement: &Placement) -> Result<&'c Zone, Refusal> {

@@ -3,6 +3,9 @@
 pub(super) mod answer;
 mod decode;
 mod form;
+mod offers;
+
+pub(super) use offers::{Filtered, InquiryPriceRunInstances};
 
 use axum::extract::Query;
 use http::{Method, Uri};
@@ -330,6 +333,11 @@ mod tests {
         decode::<DescribeInstancesStatus>(&sample(&contract, "DescribeInstancesStatusRequest"))
             .unwrap();
         decode::<TerminateInstances>(&sample(&contract, "TerminateInstancesRequest")).unwrap();
+        decode::<InquiryPriceRunInstances>(&sample(&contract, "InquiryPriceRunInstancesRequest"))
+            .unwrap();
+        for action in ["DescribeZoneInstanceConfigInfos", "DescribeAccountQuota"] {
+            decode::<Filtered>(&sample(&contract, &format!("{action}Request"))).unwrap();
+        }
     }
 
     #[test]

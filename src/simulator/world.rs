@@ -4,6 +4,7 @@ mod capacity;
 mod faults;
 mod life;
 mod machine;
+mod offers;
 mod query;
 
 pub(super) use life::timestamp;
@@ -269,40 +270,6 @@ impl World {
             self.terminate(call, index);
         }
         Ok(answer::Nothing {})
-    }
-
-    pub(super) fn describe_zones(&self, call: &Call<'_>) -> Result<answer::Zones, Refusal> {
-        let zones = region(&self.catalog, call)?
-            .zones
-            .iter()
-            .map(|zone| answer::Zone {
-                zone: zone.id.clone(),
-                zone_name: zone.name.clone(),
-                zone_id: zone.number.to_string(),
-                zone_state: if zone.available {
-                    "AVAILABLE"
-                } else {
-                    "UNAVAILABLE"
-                },
-            });
-        let zone_set: Vec<_> = zones.collect();
-        Ok(answer::Zones {
-            total_count: zone_set.len(),
-            zone_set,
-        })
-    }
-
-    pub(super) fn describe_regions(&self) -> answer::Regions {
-        let regions = self.catalog.regions.iter().map(|region| answer::Region {
-            region: region.id.clone(),
-            region_name: region.name.clone(),
-            region_state: "AVAILABLE",
-        });
-        let region_set: Vec<_> = regions.collect();
-        answer::Regions {
-            total_count: region_set.len(),
-            region_set,
-        }
     }
 
     /// Every machine ever made with its history up to `now`, for the ledger.

@@ -135,6 +135,21 @@ def zones_and_regions(cloud):
     assert "ap-shanghai" in {region.Region for region in regions.RegionSet}
 
 
+def price_stock_and_quota(cloud):
+    price = cloud("InquiryPriceRunInstances", LAUNCH).Price
+    equal(price.InstancePrice.ChargeUnit, "HOUR")
+    assert price.InstancePrice.UnitPrice > 0 and price.BandwidthPrice.UnitPrice > 0, price
+    filters = [
+        {"Name": "zone", "Values": ["ap-shanghai-2"]},
+        {"Name": "instance-type", "Values": ["S5.MEDIUM4"]},
+        {"Name": "instance-charge-type", "Values": ["POSTPAID_BY_HOUR"]},
+    ]
+    offers = cloud("DescribeZoneInstanceConfigInfos", {"Filters": filters}).InstanceTypeQuotaSet
+    equal([(offer.Cpu, offer.Memory, offer.Status) for offer in offers], [(2, 4, "SELL")])
+    quota = cloud("DescribeAccountQuota", {"Filters": filters[:1]}).AccountQuotaOverview.AccountQuota
+    equal([zone.TotalQuota for zone in quota.PostPaidQuotaSet], [10000])
+
+
 def one_launch(cloud):
     """The nested parameters of a launch, in whatever form and signature the client uses."""
     equal(len(cloud("RunInstances", {**LAUNCH, "InstanceCount": 1}).InstanceIdSet), 1)
@@ -173,6 +188,7 @@ def cases(endpoint):
     yield "a launch fails with its reason", lambda: a_launch_that_fails(cloud)
     yield "a dry run launches nothing", lambda: dry_run(cloud)
     yield "zones and regions", lambda: zones_and_regions(cloud)
+    yield "price, stock and quota", lambda: price_stock_and_quota(cloud)
     yield "a temporary key with its token", lambda: one_launch(Cloud(endpoint, TEMPORARY))
     yield "a launch by GET", lambda: one_launch(Cloud(endpoint, method="GET"))
     yield "a launch with an unsigned payload", lambda: one_launch(Cloud(endpoint, unsigned=True))

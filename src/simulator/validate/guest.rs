@@ -31,11 +31,7 @@ pub(super) fn check(
     request: &RunInstances,
     count: u32,
 ) -> Result<(), Refusal> {
-    let name = request.instance_name.as_deref().unwrap_or_default();
-    if name.chars().count() > INSTANCE_NAME_MAX {
-        let message = "The specified InstanceName exceeds the maximum length of 128 characters.";
-        return Err(Refusal::new("InvalidInstanceName.TooLong", message));
-    }
+    instance_name(request)?;
     host_names(image, request, count)?;
     if let Some(login) = &request.login_settings {
         self::login(catalog, image, login)?;
@@ -43,6 +39,24 @@ pub(super) fn check(
     user_data(image, request)?;
     metadata(request)?;
     cam_role(catalog, request)
+}
+
+pub(super) fn instance_name(request: &RunInstances) -> Result<(), Refusal> {
+    let name = request.instance_name.as_deref().unwrap_or_default();
+    if name.chars().count() > INSTANCE_NAME_MAX {
+        let message = "The specified InstanceName exceeds the maximum length of 128 characters.";
+        return Err(Refusal::new("InvalidInstanceName.TooLong", message));
+    }
+    Ok(())
+}
+
+/// Of a login, the password alone.
+pub(super) fn password_of(image: &Image, request: &RunInstances) -> Result<(), Refusal> {
+    let login = request.login_settings.as_ref();
+    match login.and_then(|login| login.password.as_ref()) {
+        Some(password) => self::password(password.expose_secret(), image.windows),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn key_ids(request: &RunInstances) -> Option<Vec<String>> {

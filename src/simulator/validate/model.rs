@@ -122,7 +122,7 @@ fn host_model(name: &str) -> Result<Model<'static>, Refusal> {
     })
 }
 
-fn is_type_name(name: &str) -> bool {
+pub(in crate::simulator) fn is_type_name(name: &str) -> bool {
     let part =
         |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     name.split_once('.')

@@ -276,7 +276,7 @@ fn security_groups(catalog: &Catalog, ids: Option<&[String]>) -> Result<Vec<Stri
     }
 }
 
-fn internet(request: &RunInstances) -> Result<answer::InternetAccessible, Refusal> {
+pub(super) fn internet(request: &RunInstances) -> Result<answer::InternetAccessible, Refusal> {
     let asked = request.internet_accessible.clone().unwrap_or_default();
     refuse_unknown_lines(&asked)?;
     let bandwidth = asked.internet_max_bandwidth_out.unwrap_or(0);

@@ -1,5 +1,13 @@
 //! The API's own answer bodies, with explicit nulls where the API sends them.
 
+mod offers;
+
+pub(crate) use offers::{
+    AccountQuota, AccountQuotaAnswer, AccountQuotaOverview, Externals, GroupQuota, ImageQuota,
+    InstanceTypeQuota, InstanceTypeQuotas, ItemPrice, LocalDiskType, PrePaidQuota, Price,
+    PriceAnswer, ZoneQuota,
+};
+
 use serde::{Deserialize, Serialize};
 
 /// RunInstances; a dry run answers no ids.

@@ -1,6 +1,6 @@
 //! What runs out: quotas, stock, room on hosts and in placement groups, addresses.
 
-use crate::simulator::catalog::{Catalog, Cidr, Limits};
+use crate::simulator::catalog::{Catalog, Cidr, InstanceType, Limits, Zone};
 use crate::simulator::validate::{Billing, Order};
 use crate::simulator::wire::Refusal;
 use std::collections::{BTreeSet, HashMap};
@@ -14,7 +14,7 @@ pub(super) struct Capacity {
     limits: Limits,
     /// (zone, instance type) → machines.
     sold: HashMap<(String, String), u32>,
-    /// (zone, charge type) → machines.
+    /// (zone, charge type) → machines, cores of spot ones.
     alive: HashMap<(String, &'static str), u32>,
     /// Dedicated host → cores and GiB taken.
     hosts: HashMap<String, (i64, i64)>,
@@ -35,6 +35,8 @@ pub(super) struct Seat {
     zone: String,
     instance_type: String,
     charge_type: &'static str,
+    /// What it counts in the quota of its billing.
+    quota: u32,
     group: Option<String>,
     cpu: i64,
     memory_gib: i64,
@@ -88,7 +90,9 @@ impl Capacity {
         });
         let wants_public = order.network.internet.public_ip_assigned;
         let public = wants_public.then(|| self.public.take_any()).flatten();
+        let spot = order.billing == Billing::Spot;
         let seat = Seat {
+            quota: if spot { cores(order.model.cpu) } else { 1 },
             private_address: private.unwrap_or_default().into(),
             public_address: public.map(Ipv4Addr::from),
             host: self.free_hosts(order).next().map(str::to_owned),
@@ -100,7 +104,7 @@ impl Capacity {
             cpu: order.model.cpu,
             memory_gib: order.model.memory_gib,
         };
-        self.count(&seat, |number| number + 1, 1);
+        self.count(&seat, u32::saturating_add, 1);
         seat
     }
 
@@ -111,21 +115,21 @@ impl Capacity {
         if let Some(address) = seat.public_address {
             self.public.taken.remove(&address.into());
         }
-        self.count(seat, |number| number.saturating_sub(1), -1);
+        self.count(seat, u32::saturating_sub, -1);
     }
 
-    fn count(&mut self, seat: &Seat, change: impl Fn(u32) -> u32, sign: i64) {
+    fn count(&mut self, seat: &Seat, change: fn(u32, u32) -> u32, sign: i64) {
         let kind = (seat.zone.clone(), seat.instance_type.clone());
         let billing = (seat.zone.clone(), seat.charge_type);
-        for number in [
-            self.sold.entry(kind).or_default(),
-            self.alive.entry(billing).or_default(),
+        for (number, by) in [
+            (self.sold.entry(kind).or_default(), 1),
+            (self.alive.entry(billing).or_default(), seat.quota),
         ] {
-            *number = change(*number);
+            *number = change(*number, by);
         }
         if let Some(group) = &seat.group {
             let number = self.groups.entry(group.clone()).or_default();
-            *number = change(*number);
+            *number = change(*number, 1);
         }
         if let Some(host) = &seat.host {
             let (cpu, memory_gib) = self.hosts.entry(host.clone()).or_default();
@@ -141,16 +145,36 @@ impl Capacity {
             Billing::Spot => (self.limits.spot_per_zone, "LimitExceeded.UserSpotQuota"),
             Billing::DedicatedHost => return Ok(()), // the host is paid, not its machines
         };
-        let key = (order.zone.id.clone(), order.billing.as_str());
-        let left = limit.saturating_sub(self.alive.get(&key).copied().unwrap_or(0));
-        if order.count <= left {
+        let charge_type = order.billing.as_str();
+        let left = limit.saturating_sub(self.used(order.zone, charge_type));
+        let (wanted, most) = match order.billing {
+            Billing::Spot => (order.count.saturating_mul(cores(order.model.cpu)), left),
+            Billing::Prepaid { .. } => (order.count, left.min(self.limits.prepaid_once)),
+            Billing::Hourly | Billing::DedicatedHost => (order.count, left),
+        };
+        if wanted <= most {
             return Ok(());
         }
-        let message = format!(
-            "The quota of `{}` in `{}` has {left} of {limit} instances left.",
-            key.1, key.0
-        );
+        let zone = &order.zone.id;
+        let message =
+            format!("The quota of `{charge_type}` in `{zone}` has {most} of {limit} left.");
         Err(Refusal::new(code, message))
+    }
+
+    /// What the machines of a zone use of the quota of their billing.
+    pub(super) fn used(&self, zone: &Zone, charge_type: &'static str) -> u32 {
+        let key = (zone.id.clone(), charge_type);
+        self.alive.get(&key).copied().unwrap_or(0)
+    }
+
+    /// How many machines of this kind are left in the zone.
+    pub(super) fn left(&self, zone: &Zone, kind: &InstanceType) -> u32 {
+        if zone.sold_out {
+            return 0;
+        }
+        let key = (zone.id.clone(), kind.name.clone());
+        let stock = kind.stock(&zone.id).unwrap_or(0);
+        stock.saturating_sub(self.sold.get(&key).copied().unwrap_or(0))
     }
 
     fn check_stock(&self, order: &Order<'_>) -> Result<u32, Refusal> {
@@ -164,9 +188,7 @@ impl Capacity {
         let Some(kind) = order.model.kind else {
             return Ok(order.count); // a dedicated host has room, not stock
         };
-        let key = (order.zone.id.clone(), kind.name.clone());
-        let stock = kind.stock(&order.zone.id).unwrap_or(0);
-        let left = stock.saturating_sub(self.sold.get(&key).copied().unwrap_or(0));
+        let left = self.left(order.zone, kind);
         let granted = order.count.min(left);
         if granted >= order.min_count.unwrap_or(order.count) {
             return Ok(granted);
@@ -179,8 +201,8 @@ impl Capacity {
             (None, _, _) => "ResourceInsufficient.SpecifiedInstanceType",
         };
         let message = format!(
-            "`{}` has {left} of {} instances left of the type `{}`.",
-            key.0, stock, key.1
+            "`{}` has {left} instances left of the type `{}`.",
+            order.zone.id, kind.name
         );
         Err(Refusal::new(code, message))
     }
@@ -259,6 +281,10 @@ impl Capacity {
         }
         Ok(())
     }
+}
+
+fn cores(cpu: i64) -> u32 {
+    u32::try_from(cpu).unwrap_or(u32::MAX)
 }
 
 fn subnet_id<'o>(order: &'o Order<'_>) -> &'o str {

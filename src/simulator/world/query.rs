@@ -8,8 +8,18 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use time::UtcDateTime;
 use time::macros::format_description;
 
-const FILTERS_MAX: usize = 10;
-const FILTER_VALUES_MAX: usize = 5;
+/// How many filters an action takes, and of how many values each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) filters: usize,
+    pub(super) values: usize,
+}
+
+/// Of DescribeInstances and most others.
+pub(super) const INSTANCES: Bounds = Bounds {
+    filters: 10,
+    values: 5,
+};
 const LIMIT_DEFAULT: i64 = 20;
 const LIMIT_MAX: i64 = 100;
 
@@ -38,20 +48,40 @@ impl Page {
 
 /// Refuses filters that the API does not have or whose values cannot be right.
 pub(super) fn check(region: &Region, filters: &[Filter]) -> Result<(), Refusal> {
-    if filters.len() > FILTERS_MAX
-        || filters
-            .iter()
-            .any(|filter| filter.values.len() > FILTER_VALUES_MAX)
-    {
-        let message = format!("At most {FILTERS_MAX} filters of {FILTER_VALUES_MAX} values.");
-        return Err(Refusal::new("InvalidFilterValue.LimitExceeded", message));
-    }
+    bounded(filters, INSTANCES)?;
     for filter in filters {
         for value in &filter.values {
             check_value(region, &filter.name, value)?;
         }
     }
     Ok(())
+}
+
+/// Refuses more filters or values than an action takes.
+pub(super) fn bounded(filters: &[Filter], most: Bounds) -> Result<(), Refusal> {
+    let long = |filter: &Filter| filter.values.len() > most.values;
+    if filters.len() > most.filters || filters.iter().any(long) {
+        let message = format!(
+            "At most {} filters of {} values.",
+            most.filters, most.values
+        );
+        return Err(Refusal::new("InvalidFilterValue.LimitExceeded", message));
+    }
+    Ok(())
+}
+
+/// Refuses a filter whose value is not sound.
+pub(super) fn refuse_unless(
+    sound: bool,
+    code: &'static str,
+    name: &str,
+    value: &str,
+) -> Result<(), Refusal> {
+    if sound {
+        return Ok(());
+    }
+    let message = format!("The filter `{name}` does not take the value `{value}`.");
+    Err(Refusal::new(code, message))
 }
 
 fn check_value(region: &Region, name: &str, value: &str) -> Result<(), Refusal> {
@@ -96,11 +126,7 @@ fn check_value(region: &Region, name: &str, value: &str) -> Result<(), Refusal> 
             "InvalidFilter",
         ),
     };
-    if sound {
-        return Ok(());
-    }
-    let message = format!("The filter `{name}` does not take the value `{value}`.");
-    Err(Refusal::new(code, message))
+    refuse_unless(sound, code, name, value)
 }
 
 /// Filters must all match; a filter matches with any of its values.

@@ -831,7 +831,7 @@ fn an_instance_has_exactly_the_members_of_the_contract() {
 }
 
 /// Members that the contract always returns are there, others are known to it.
-fn check_members(contract: &Value, object: &str, shown: &Value) {
+pub(super) fn check_members(contract: &Value, object: &str, shown: &Value) {
     let members = contract["objects"][object]["members"].as_array().unwrap();
     let shown = shown.as_object().unwrap();
     for member in members {
