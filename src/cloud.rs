@@ -11,6 +11,8 @@ pub mod wire;
 
 use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use crate::domain::names::{AccountName, Region};
+use crate::domain::operation::Failure;
+use crate::domain::outlook::{Offer, Price, Quota};
 use crate::domain::reason::Reason;
 use async_trait::async_trait;
 use limiter::Permit;
@@ -21,6 +23,8 @@ pub const IDS_PER_CALL_MAX: usize = 100;
 
 /// The calls that the gateway makes. Implemented over HTTP, and by the simulated world. Each takes
 /// its [`Permit`], which it tells the answer to, by [`Permit::answered`].
+///
+/// [`PRICED_MAX`]: crate::domain::outlook::PRICED_MAX
 #[async_trait]
 pub trait Cloud: Send + Sync + std::fmt::Debug {
     /// The host that calls for `target` go to. What one host does not know, another may.
@@ -82,6 +86,48 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
         target: &Target,
         key: &str,
     ) -> Result<Vec<Tagged>, CloudError>;
+
+    /// What the launch `body` would cost, if at most [`PRICED_MAX`] instances of it were launched.
+    /// Like the two below, only a cloud that plans are made for need answer.
+    async fn price(
+        &self,
+        permit: Permit,
+        target: &Target,
+        body: &[u8],
+    ) -> Result<Price, CloudError> {
+        drop(permit);
+        Err(unasked(target, body))
+    }
+
+    /// Whether there is stock in `places`, zones with models, for instances of `charge_type`; none
+    /// means what the cloud takes for it. A place that the cloud does not know is left out.
+    async fn offers(
+        &self,
+        permit: Permit,
+        target: &Target,
+        places: &[(String, String)],
+        charge_type: Option<&str>,
+    ) -> Result<Vec<Offer>, CloudError> {
+        drop(permit);
+        Err(unasked(target, (places, charge_type)))
+    }
+
+    /// The account's quotas in `zone` that instances of `charge_type` count against.
+    async fn quotas(
+        &self,
+        permit: Permit,
+        target: &Target,
+        zone: &str,
+        charge_type: Option<&str>,
+    ) -> Result<Vec<Quota>, CloudError> {
+        drop(permit);
+        Err(unasked(target, (zone, charge_type)))
+    }
+}
+
+fn unasked<T>(target: &Target, _question: T) -> CloudError {
+    let region = &target.region;
+    Fault::InvalidCall.error(format!("this cloud answers no questions about {region}"))
 }
 
 /// An instance that carries a tag that was asked for.
@@ -187,6 +233,19 @@ impl CloudError {
     #[must_use]
     pub fn is_about_a_state(&self) -> bool {
         self.code.starts_with("UnsupportedOperation.InstanceState")
+    }
+}
+
+impl From<CloudError> for Failure {
+    fn from(error: CloudError) -> Self {
+        let ours = Fault::ALL.iter().any(|fault| fault.as_str() == error.code);
+        Self {
+            reason: error.reason,
+            message: error.message,
+            cloud_code: if ours { String::new() } else { error.code },
+            cloud_request_id: error.request_id.unwrap_or_default(),
+            parameters: error.fields,
+        }
     }
 }
 

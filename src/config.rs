@@ -12,6 +12,7 @@ pub use problem::{ConfigError, Place, Problem};
 use crate::cloud;
 use crate::cloud::credentials::Credentials;
 use crate::domain::ids::{OrganizationId, Principal};
+use crate::domain::plan::PlanKey;
 use crate::domain::rules::Limits;
 use crate::operations;
 use crate::policy::{Organization, Policy};
@@ -48,6 +49,10 @@ pub struct Config {
     pub limits: Limits,
     /// The launch protocol.
     pub operations: operations::Settings,
+    /// What plans are sealed with; none: with what nobody else has.
+    pub plan_key: Option<PlanKey>,
+    /// How long a plan can be carried out.
+    pub plan_life: Duration,
     /// Who may launch in which account.
     pub policy: Policy,
     /// The keys of those accounts.

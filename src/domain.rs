@@ -7,6 +7,8 @@ pub mod instance;
 pub mod millis;
 pub mod names;
 pub mod operation;
+pub mod outlook;
+pub mod plan;
 pub mod reason;
 pub mod request;
 pub mod rules;

@@ -8,9 +8,10 @@ use crate::cloud::client::{CallRecord, HttpCloud, Observer};
 use crate::cloud::limiter::{self, Limiter};
 use crate::config::Config;
 use crate::domain::causes::chain;
-use crate::grpc::Service;
+use crate::domain::plan::PlanKey;
 use crate::grpc::auth::Auth;
 use crate::grpc::observe::ObserveLayer;
+use crate::grpc::{Plans, Service};
 use crate::metrics::{self, Metrics};
 use crate::operations::{self, Operations};
 use crate::pb;
@@ -111,6 +112,7 @@ impl Gateway {
             policy: Arc::new(config.policy),
             limits: Arc::new(config.limits),
             operations: operations.clone(),
+            plans: plans(config.plan_key, config.plan_life),
             clock: clock.clone(),
             metrics: metrics.grpc.clone(),
             heartbeat_interval: config.grpc.heartbeat_interval,
@@ -256,6 +258,15 @@ fn cloud_observer(metrics: &Metrics) -> Observer {
             call.elapsed,
         );
     })
+}
+
+/// Without a key that gateways share, with one of this process alone.
+fn plans(key: Option<PlanKey>, life: Duration) -> Plans {
+    let unshared = || PlanKey::from(Random::system().bytes::<32>());
+    Plans {
+        key: key.unwrap_or_else(unshared),
+        life,
+    }
 }
 
 /// The slots that all gateways of the journal share.

@@ -4,6 +4,7 @@ pub mod auth;
 mod follow;
 mod instances;
 pub mod observe;
+mod plan;
 mod spec;
 mod status;
 mod wire;
@@ -20,6 +21,7 @@ use crate::pb::v1::cvm_gateway_service_server::CvmGatewayService;
 use crate::policy::Policy;
 use auth::Auth;
 use follow::{Event, Follow, Messages, follow};
+pub use plan::Plans;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Request, Response, Status};
@@ -31,6 +33,7 @@ pub struct Service {
     pub policy: Arc<Policy>,
     pub limits: Arc<Limits>,
     pub operations: Operations,
+    pub plans: Plans,
     pub clock: Clock,
     pub metrics: metrics::Grpc,
     /// How long a stream may be silent.
@@ -48,14 +51,13 @@ impl CvmGatewayService for Service {
         request: Request<pb::RunInstancesRequest>,
     ) -> Result<Response<Self::RunInstancesStream>, Status> {
         let principal = self.auth.authenticate(&request);
-        let wish = chaos::at!(
-            "grpc.parse",
-            wire::wish(request.into_inner(), &self.limits)?
-        );
+        let mut message = request.into_inner();
+        let plan = message.plan.take();
+        let wish = chaos::at!("grpc.parse", wire::wish(message, &self.limits)?);
         observe::request(&wish.request_id);
         let request_id = wish.request_id.clone();
         let fingerprint = wish.fingerprint().map_err(OperationError::from)?;
-        let watch = match chaos::around!("grpc.submit", self.submit(&principal, wish, fingerprint), else Err(OperationError::Stopping.into()))
+        let watch = match chaos::around!("grpc.submit", self.submit(&principal, wish, fingerprint, plan.as_deref()), else Err(OperationError::Stopping.into()))
         {
             Ok(watch) => watch,
             // What was accepted once is answered, whatever the rules have become since.
@@ -128,9 +130,29 @@ impl CvmGatewayService for Service {
 
     async fn plan_run_instances(
         &self,
-        _request: Request<pb::PlanRunInstancesRequest>,
+        request: Request<pb::PlanRunInstancesRequest>,
     ) -> Result<Response<pb::PlanRunInstancesResponse>, Status> {
-        Err(status::not_implemented("PlanRunInstances"))
+        let principal = self.auth.authenticate(&request);
+        let message = request.into_inner();
+        let asked = message.request.as_ref();
+        let spec = asked
+            .and_then(|asked| asked.spec.clone())
+            .unwrap_or_default();
+        let spec = plan::without_secrets(spec);
+        let wish = plan::wish(message.request, &self.limits)?;
+        observe::request(&wish.request_id);
+        let request = LaunchRequest::parse(wish, &self.limits);
+        let request = request.map_err(|violations| violations.within("request"))?;
+        let grant = match self.policy.authorize(&principal, request) {
+            Ok(grant) => grant,
+            Err(denial) => return Ok(Response::new(plan::denied(denial, spec))),
+        };
+        let outlook = self.operations.outlook(&grant, message.cloud_dry_run).await;
+        let outlook = outlook.map_err(OperationError::from)?;
+        let passes = outlook.dry_run.as_ref().is_none_or(Result::is_ok);
+        let sealed = passes.then(|| self.plans.seal(&grant, self.clock.now()));
+        let sealed = sealed.transpose().map_err(OperationError::from)?;
+        Ok(Response::new(plan::allowed(&grant, spec, &outlook, sealed)))
     }
 
     async fn cancel_operation(
@@ -181,9 +203,13 @@ impl Service {
         principal: &Principal,
         wish: Wish,
         fingerprint: [u8; 32],
+        plan: Option<&[u8]>,
     ) -> Result<Watch, Status> {
         let request = LaunchRequest::parse(wish, &self.limits)?;
         let grant = chaos::at!("grpc.policy", self.policy.authorize(principal, request)?);
+        if let Some(plan) = plan {
+            self.plans.check(plan, &grant, self.clock.now())?;
+        }
         Ok(self.operations.submit(&grant, fingerprint).await?)
     }
 

@@ -8,6 +8,7 @@ mod launch;
 mod leases;
 pub mod machine;
 mod newest;
+mod plan;
 mod poller;
 mod sweep;
 mod table;
@@ -18,6 +19,7 @@ mod watch;
 
 pub use crate::store::LaunchedPage;
 pub use instances::LaunchedInstance;
+pub use plan::{Outlook, PlaceOutlook};
 pub use sweep::SweepSettings;
 pub use watch::Watch;
 

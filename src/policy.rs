@@ -5,6 +5,7 @@ use crate::domain::ids::{OrganizationId, Principal};
 use crate::domain::instance::OwnedInstances;
 use crate::domain::names::AccountName;
 use crate::domain::request::{LaunchRequest, Wish};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// An organisation and the accounts that it may launch with.
@@ -168,6 +169,24 @@ impl Grant {
     #[must_use]
     pub fn account(&self) -> &AccountName {
         &self.account
+    }
+
+    /// SHA-256 over everything that tells this launch from another: who launches, under which
+    /// request_id, on which account, and what would be sent.
+    ///
+    /// # Errors
+    /// When the specification cannot be serialised.
+    pub fn digest(&self) -> Result<[u8; 32], serde_json::Error> {
+        let wish = self.wish();
+        let text = serde_json::to_vec(&(
+            self.principal.organization.as_str(),
+            wish.request_id.as_str(),
+            self.account.as_str(),
+            wish.region.as_str(),
+            wish.on_failure,
+            wish.specs(),
+        ))?;
+        Ok(Sha256::digest(text).into())
     }
 
     /// What was allowed.

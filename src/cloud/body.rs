@@ -56,6 +56,18 @@ pub fn run_instances(
     serde_json::to_vec(&body)
 }
 
+/// The body that asks the cloud's own DryRun about the launch `body`: without its token, which is
+/// for a launch, and with its tag, by which one is found that the cloud makes all the same.
+#[must_use]
+pub fn dry_run(body: &[u8]) -> Vec<u8> {
+    let mut body: Value = serde_json::from_slice(body).unwrap_or_default();
+    if let Value::Object(members) = &mut body {
+        members.remove("ClientToken");
+        members.insert("DryRun".to_owned(), json!(true));
+    }
+    body.to_string().into_bytes()
+}
+
 /// `text` without the secrets of `body`, which the cloud may quote, and cut to a fair length.
 #[must_use]
 pub fn hide_secrets(text: &str, body: &[u8]) -> String {

@@ -1,6 +1,9 @@
 //! The cloud over HTTP: builds, signs, sends once, and judges what comes back.
 
+mod record;
 mod transport;
+
+pub use record::{CallClass, CallRecord, Observer};
 
 use super::credentials::Credentials;
 use super::endpoint::Endpoint;
@@ -11,15 +14,13 @@ use super::{Accepted, Cloud, CloudError, Fault, IDS_PER_CALL_MAX, SettingsError,
 use crate::chaos;
 use crate::clock::Clock;
 use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
-use crate::domain::names::AccountName;
-use crate::domain::reason::Reason;
+use crate::domain::outlook::{Offer, Price, Quota};
 use async_trait::async_trait;
 use reqwest::header::{self, HeaderValue};
 use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 use time::UtcDateTime;
 use transport::{http_client, lost, read_body};
@@ -54,102 +55,6 @@ pub struct Settings {
     /// PEM certificates to trust beside the system's.
     pub ca_pem: Option<Vec<u8>>,
 }
-
-/// One finished call, for the metrics.
-#[derive(Clone, Debug)]
-pub struct CallRecord {
-    /// The cloud's action, e.g. `RunInstances`.
-    pub action: &'static str,
-    /// In whose name.
-    pub account: AccountName,
-    /// How it ended.
-    pub class: CallClass,
-    /// How long it took, from signing to the last byte.
-    pub elapsed: Duration,
-}
-
-/// How a call ended, coarsely.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CallClass {
-    /// Answered.
-    Ok,
-    /// Refused for what was asked, or for the account's state.
-    Refused,
-    /// Refused for its rate.
-    Throttled,
-    /// Refused for the gateway's credential, or there is none.
-    Auth,
-    /// Not sent, or cut.
-    Transport,
-    /// No whole answer in time.
-    Timeout,
-    /// An answer that is none.
-    Malformed,
-    /// The cloud failed.
-    Internal,
-}
-
-impl CallClass {
-    /// The class as a metric label.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Refused => "refused",
-            Self::Throttled => "throttled",
-            Self::Auth => "auth",
-            Self::Transport => "transport",
-            Self::Timeout => "timeout",
-            Self::Malformed => "malformed",
-            Self::Internal => "internal",
-        }
-    }
-
-    fn of(error: &CloudError) -> Self {
-        let fault = Fault::ALL
-            .into_iter()
-            .find(|fault| fault.as_str() == error.code);
-        match fault {
-            Some(Fault::NoCredential) => Self::Auth,
-            Some(Fault::InvalidCall | Fault::ConnectFailed | Fault::ConnectionLost) => {
-                Self::Transport
-            }
-            Some(Fault::Timeout) => Self::Timeout,
-            Some(Fault::HttpStatus) => Self::Internal,
-            Some(Fault::AnswerTooLarge | Fault::MalformedAnswer) => Self::Malformed,
-            None => match error.reason {
-                Reason::CloudRateLimited => Self::Throttled,
-                Reason::GatewayCredential => Self::Auth,
-                Reason::CloudInternal | Reason::CloudUnavailable => Self::Internal,
-                Reason::DryRunPassed => Self::Ok,
-                Reason::InvalidParameter
-                | Reason::ResourceNotFound
-                | Reason::QuotaExceeded
-                | Reason::Capacity
-                | Reason::InsufficientBalance
-                | Reason::PreconditionFailed
-                | Reason::MarketPrice
-                | Reason::CloudPermissionDenied
-                | Reason::ConflictingOperation
-                | Reason::GatewayDefect
-                | Reason::OperationNotFound
-                | Reason::RequestIdReused
-                | Reason::Unauthenticated
-                | Reason::PolicyDenied
-                | Reason::Overloaded
-                | Reason::GatewayUnavailable
-                | Reason::LaunchFailed
-                | Reason::LaunchTimeout
-                | Reason::Cancelled
-                | Reason::NeedsOperator
-                | Reason::NotImplemented => Self::Refused,
-            },
-        }
-    }
-}
-
-/// Is told of every call as it ends.
-pub type Observer = Arc<dyn Fn(CallRecord) + Send + Sync>;
 
 /// The CVM API over HTTP, with one connection pool for all accounts.
 pub struct HttpCloud {
@@ -438,6 +343,44 @@ impl Cloud for HttpCloud {
             }
             permit = permit.another().await;
         }
+    }
+
+    async fn price(
+        &self,
+        permit: Permit,
+        target: &Target,
+        body: &[u8],
+    ) -> Result<Price, CloudError> {
+        let (body, count) = wire::inquiry(body);
+        let currency = self.settings.endpoint.currency();
+        let call = self.read_call(Action::InquiryPriceRunInstances, target, &body);
+        let read = |answer: &[u8]| wire::price(answer, currency, count);
+        self.call(&permit, call, read).await
+    }
+
+    async fn offers(
+        &self,
+        permit: Permit,
+        target: &Target,
+        places: &[(String, String)],
+        charge_type: Option<&str>,
+    ) -> Result<Vec<Offer>, CloudError> {
+        let body = wire::offers_in(places, charge_type);
+        let call = self.read_call(Action::DescribeZoneInstanceConfigInfos, target, &body);
+        self.call(&permit, call, wire::offers).await
+    }
+
+    async fn quotas(
+        &self,
+        permit: Permit,
+        target: &Target,
+        zone: &str,
+        charge_type: Option<&str>,
+    ) -> Result<Vec<Quota>, CloudError> {
+        let body = wire::quotas_in(zone);
+        let call = self.read_call(Action::DescribeAccountQuota, target, &body);
+        let read = |answer: &[u8]| wire::quotas(answer, charge_type);
+        self.call(&permit, call, read).await
     }
 }
 

@@ -63,6 +63,15 @@ impl Endpoint {
         }
     }
 
+    /// What the prices of the site are in: its mainland one says yuan, its international one dollars.
+    #[must_use]
+    pub fn currency(&self) -> &'static str {
+        match &self.0 {
+            Rule::Domain { domain, .. } if domain.starts_with("intl.") => "USD",
+            Rule::Domain { .. } | Rule::Fixed(_) => "CNY",
+        }
+    }
+
     /// The host for calls about `region`. Finance regions are reached at their own host only.
     #[must_use]
     pub fn address(&self, region: &Region) -> Address {

@@ -43,8 +43,11 @@ pub struct Settings {
     pub run_instances_per_second: u32,
     /// `TerminateInstances`.
     pub terminate_instances_per_second: u32,
-    /// `DescribeInstances`, and as much again for `DescribeInstancesStatus`.
+    /// `DescribeInstances`, as much again for `DescribeInstancesStatus` and for
+    /// `DescribeZoneInstanceConfigInfos`, and half as much for `DescribeAccountQuota`.
     pub describe_per_second: u32,
+    /// `InquiryPriceRunInstances`.
+    pub inquiry_price_per_second: u32,
     /// What an organisation's launches count against those of others that wait for the same
     /// account; 1 for one that is not here.
     pub weights: BTreeMap<OrganizationId, u32>,
@@ -59,15 +62,21 @@ pub enum Action {
     TerminateInstances,
     DescribeInstances,
     DescribeInstancesStatus,
+    InquiryPriceRunInstances,
+    DescribeZoneInstanceConfigInfos,
+    DescribeAccountQuota,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 7] = [
         Self::RunInstances,
         Self::TerminateInstances,
         Self::DescribeInstances,
         Self::DescribeInstancesStatus,
+        Self::InquiryPriceRunInstances,
+        Self::DescribeZoneInstanceConfigInfos,
+        Self::DescribeAccountQuota,
     ];
 
     /// The cloud's name of it.
@@ -78,6 +87,9 @@ impl Action {
             Self::TerminateInstances => "TerminateInstances",
             Self::DescribeInstances => "DescribeInstances",
             Self::DescribeInstancesStatus => "DescribeInstancesStatus",
+            Self::InquiryPriceRunInstances => "InquiryPriceRunInstances",
+            Self::DescribeZoneInstanceConfigInfos => "DescribeZoneInstanceConfigInfos",
+            Self::DescribeAccountQuota => "DescribeAccountQuota",
         }
     }
 }
@@ -248,7 +260,12 @@ impl Settings {
         match action {
             Action::RunInstances => self.run_instances_per_second,
             Action::TerminateInstances => self.terminate_instances_per_second,
-            Action::DescribeInstances | Action::DescribeInstancesStatus => self.describe_per_second,
+            Action::DescribeInstances
+            | Action::DescribeInstancesStatus
+            | Action::DescribeZoneInstanceConfigInfos => self.describe_per_second,
+            // The cloud allows half as many of these as of the other reads.
+            Action::DescribeAccountQuota => self.describe_per_second / 2,
+            Action::InquiryPriceRunInstances => self.inquiry_price_per_second,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The cloud's JSON: what we ask, and what we take for an answer.
 
+mod outlook;
 mod tagged;
 
+pub use outlook::{inquiry, offers, offers_in, price, quotas, quotas_in};
 pub use tagged::{TaggedPages, by_tag_key, tagged_page};
 
 use super::{Accepted, CloudError, Fault, IDS_PER_CALL_MAX, codes};

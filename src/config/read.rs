@@ -9,6 +9,7 @@ use crate::cloud::credentials::{Credential, Credentials};
 use crate::cloud::endpoint::{DOMAINS, Endpoint};
 use crate::domain::ids::{OrganizationId, Principal};
 use crate::domain::names::{AccountName, Region};
+use crate::domain::plan::PlanKey;
 use crate::domain::rules::Limits;
 use crate::operations;
 use crate::operations::machine::Timings;
@@ -90,6 +91,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     };
     let mut operations = root.table("operations", |table| operations(table, quarantine_min));
     operations.sweep.places = places(&accounts.keys, regions);
+    let (plan_key, plan_life) = root.table("plans", |table| plans(table, folder));
     let log = root.table("log", log);
     let (journal, cloud) = (journal?, cloud?);
     let summary = Summary {
@@ -109,6 +111,8 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
             regions: regions.iter().map(Region::to_string).collect(),
         },
         operations,
+        plan_key,
+        plan_life,
         policy: Policy::new(organizations),
         credentials: Credentials::new(accounts.keys),
         log: log?,
@@ -216,6 +220,7 @@ fn cloud_limits(table: &mut Section<'_>, accounts: &Accounts) -> cloud::limiter:
         run_instances_per_second: rate("run_instances_per_second"),
         terminate_instances_per_second: rate("terminate_instances_per_second"),
         describe_per_second: rate("describe_per_second"),
+        inquiry_price_per_second: rate("inquiry_price_per_second"),
         weights: accounts.weights.clone(),
         counted_as: accounts.counted_as(),
     }
@@ -308,6 +313,16 @@ fn places(keys: &Keys, regions: &[Region]) -> BTreeSet<Target> {
         regions.iter().map(place)
     };
     keys.keys().flat_map(of).collect()
+}
+
+fn plans(table: &mut Section<'_>, folder: &Path) -> (Option<PlanKey>, Duration) {
+    let key = table.if_set("key_file", |path| {
+        let key = secret_file(folder, path)?;
+        let key = PlanKey::new(key.expose_secret().as_bytes());
+        key.map_err(|rule| format!("{path} {rule}"))
+    });
+    let life = table.duration_within("life", Duration::from_secs(1)..=DAY);
+    (key, life)
 }
 
 fn size(count: u32) -> usize {

@@ -134,8 +134,9 @@ fn accounts_that_the_cloud_counts_as_one_share_their_limits() {
         limits.run_instances_per_second,
         limits.terminate_instances_per_second,
         limits.describe_per_second,
+        limits.inquiry_price_per_second,
     );
-    assert_eq!(rates, (8, 8, 32));
+    assert_eq!(rates, (8, 8, 32, 8));
     let account =
         |name: &str, more: &str| format!("accounts.{name} = {{ secret_key = \"k\", {more} }}\n");
     let text = [

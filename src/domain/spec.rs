@@ -3,6 +3,9 @@
 use crate::domain::secret::{self, Secret};
 use serde::Serialize;
 
+/// How a launch is billed that names nothing else (`RunInstances`, `InstanceChargeType`).
+pub const CHARGE_TYPE: &str = "POSTPAID_BY_HOUR";
+
 /// The parameters of RunInstances that a caller may set. What is unset is not sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]

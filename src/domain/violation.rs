@@ -19,6 +19,15 @@ pub struct Violations(pub Vec<Violation>);
 const VIOLATIONS_MAX: usize = 20;
 
 impl Violations {
+    /// The same, of a request that is the field `outer` of another one.
+    #[must_use]
+    pub fn within(mut self, outer: &str) -> Self {
+        for violation in &mut self.0 {
+            violation.field = format!("{outer}.{}", violation.field);
+        }
+        self
+    }
+
     /// Adds one, unless there are many already.
     pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
         if self.0.len() < VIOLATIONS_MAX {

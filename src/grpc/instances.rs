@@ -1,10 +1,11 @@
 //! ListInstances on the wire.
 
-use super::wire::{self, Unserved, invalid};
+use super::wire::{self, invalid};
 use crate::domain::ids::{Malformed, OrganizationId};
 use crate::domain::instance::InstanceId;
 use crate::domain::millis;
 use crate::domain::names::{AccountName, Region};
+use crate::domain::violation::Violations;
 use crate::operations::{LaunchedInstance, LaunchedPage};
 use crate::pb::v1 as pb;
 use time::UtcDateTime;
@@ -13,7 +14,7 @@ use time::UtcDateTime;
 pub(super) fn page(
     message: &pb::ListInstancesRequest,
     organization: &OrganizationId,
-) -> Result<LaunchedPage, Unserved> {
+) -> Result<LaunchedPage, Violations> {
     let account = parsed("account", message.account.as_deref(), AccountName::parse)?;
     let region = parsed("region", message.region.as_deref(), Region::parse)?;
     Ok(LaunchedPage {
@@ -32,7 +33,7 @@ fn parsed<T>(
     field: &str,
     text: Option<&str>,
     parse: impl Fn(&str) -> Result<T, Malformed>,
-) -> Result<Option<T>, Unserved> {
+) -> Result<Option<T>, Violations> {
     let parsed = text.map(parse).transpose();
     parsed.map_err(|malformed| invalid(field, &malformed.to_string()))
 }
@@ -77,7 +78,7 @@ fn page_token(time: UtcDateTime, id: &InstanceId, message: &pb::ListInstancesReq
 fn open_token(
     token: &str,
     message: &pb::ListInstancesRequest,
-) -> Result<(UtcDateTime, InstanceId), Unserved> {
+) -> Result<(UtcDateTime, InstanceId), Violations> {
     let text = wire::token_text(token);
     let mut parts = text.splitn(3, ' ');
     let mut part = || parts.next().unwrap_or_default();

@@ -1,9 +1,10 @@
 //! Every refusal as a gRPC status with typed details: the only place that knows gRPC codes.
 
-use super::wire::{self, Unserved};
+use super::wire;
 use crate::domain::causes::chain;
 use crate::domain::ids::OperationId;
 use crate::domain::operation::{Failure, Operation};
+use crate::domain::plan::PlanError;
 use crate::domain::reason::Reason;
 use crate::domain::violation::Violations;
 use crate::operations::OperationError;
@@ -95,12 +96,6 @@ pub(super) fn resumable(error: &OperationError, id: OperationId, sequence: u64) 
     Status::with_error_details(code(reason), message, details)
 }
 
-/// What a method of a later version is answered.
-pub(super) fn not_implemented(what: &str) -> Status {
-    let message = format!("{what} is designed but not offered by this version of the gateway");
-    plain(Reason::NotImplemented, message)
-}
-
 /// What a caller is told when the gateway takes too long.
 pub(super) fn no_answer_within(limit: Duration) -> Status {
     let message = format!(
@@ -160,12 +155,15 @@ impl From<Violations> for Status {
     }
 }
 
-impl From<Unserved> for Status {
-    fn from(unserved: Unserved) -> Self {
-        match unserved {
-            Unserved::Invalid(violations) => violations.into(),
-            Unserved::NotImplemented(what) => not_implemented(what),
+impl From<PlanError> for Status {
+    fn from(error: PlanError) -> Self {
+        if error == PlanError::Malformed {
+            return wire::invalid("plan", &error.to_string()).into();
         }
+        let reason = Reason::PreconditionFailed;
+        let mut details = details(reason);
+        details.add_precondition_failure_violation("PLAN", "plan", error.to_string());
+        Self::with_error_details(code(reason), error.to_string(), details)
     }
 }
 

@@ -44,15 +44,6 @@ const NOT_OF_CALLERS: [&str; 8] = [
     "service",
 ];
 
-/// A request that cannot be served.
-#[derive(Debug)]
-pub(super) enum Unserved {
-    /// It breaks rules.
-    Invalid(Violations),
-    /// It asks for what this version does not offer yet.
-    NotImplemented(&'static str),
-}
-
 /// What page is asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Page {
@@ -64,7 +55,7 @@ pub(super) struct Page {
 
 /// The wish that a message carries. One that is not well formed is also judged by the rules, so that
 /// the caller learns of everything at once.
-pub(super) fn wish(message: pb::RunInstancesRequest, limits: &Limits) -> Result<Wish, Unserved> {
+pub(super) fn wish(message: pb::RunInstancesRequest, limits: &Limits) -> Result<Wish, Violations> {
     let pb::RunInstancesRequest {
         request_id,
         account,
@@ -72,11 +63,8 @@ pub(super) fn wish(message: pb::RunInstancesRequest, limits: &Limits) -> Result<
         spec,
         alternatives,
         on_failure,
-        plan,
+        plan: _, // judged by who knows what is allowed
     } = message;
-    if plan.is_some() {
-        return Err(Unserved::NotImplemented("plan"));
-    }
     let out = RefCell::new(Violations::default());
     let request_id = valid("request_id", RequestId::parse(&request_id), &out);
     let region = valid("region", Region::parse(&region), &out);
@@ -90,7 +78,7 @@ pub(super) fn wish(message: pb::RunInstancesRequest, limits: &Limits) -> Result<
         At::new("spec", &out).root(spec.map(|spec| instance_spec(spec, &At::new("spec", &out))));
     let mut violations = out.into_inner();
     let (Some(region), Some(spec)) = (region, spec) else {
-        return Err(Unserved::Invalid(violations));
+        return Err(violations);
     };
     match (request_id, account) {
         (Some(request_id), Some(account)) if violations.0.is_empty() => Ok(Wish {
@@ -104,7 +92,7 @@ pub(super) fn wish(message: pb::RunInstancesRequest, limits: &Limits) -> Result<
         (_, _) => {
             violations.append(rules::check(&spec, &region, limits));
             rules::check_alternatives(&spec, &alternatives, &region, &mut violations);
-            Err(Unserved::Invalid(violations))
+            Err(violations)
         }
     }
 }
@@ -149,7 +137,7 @@ pub(super) struct TerminationWish {
 /// The wish that a message carries; its instances sorted, each once.
 pub(super) fn termination(
     message: &pb::TerminateInstancesRequest,
-) -> Result<TerminationWish, Unserved> {
+) -> Result<TerminationWish, Violations> {
     let out = RefCell::new(Violations::default());
     let request_id = valid("request_id", RequestId::parse(&message.request_id), &out);
     let count = message.instance_ids.len();
@@ -172,7 +160,7 @@ pub(super) fn termination(
             instances: instances.into_iter().collect(),
             timeout: timeout.flatten(),
         }),
-        Some(_) | None => Err(Unserved::Invalid(out.into_inner())),
+        Some(_) | None => Err(out.into_inner()),
     }
 }
 
@@ -187,12 +175,12 @@ fn positive(duration: &prost_types::Duration, out: &RefCell<Violations>) -> Opti
 }
 
 /// The operation that a resource name names.
-pub(super) fn operation_id(name: &str) -> Result<OperationId, Unserved> {
+pub(super) fn operation_id(name: &str) -> Result<OperationId, Violations> {
     OperationId::parse_name(name).map_err(|malformed| invalid("name", &malformed.to_string()))
 }
 
 /// The page that a message asks for.
-pub(super) fn page(message: &pb::ListOperationsRequest) -> Result<Page, Unserved> {
+pub(super) fn page(message: &pb::ListOperationsRequest) -> Result<Page, Violations> {
     let size = page_size(message.page_size)?;
     let states = states(&message.states)?;
     let before = match message.page_token.as_str() {
@@ -207,7 +195,7 @@ pub(super) fn page(message: &pb::ListOperationsRequest) -> Result<Page, Unserved
 }
 
 /// How many rows of a page are asked for.
-pub(super) fn page_size(asked: i32) -> Result<u32, Unserved> {
+pub(super) fn page_size(asked: i32) -> Result<u32, Violations> {
     match u32::try_from(asked) {
         Ok(0) => Ok(PAGE_SIZE_DEFAULT),
         Ok(size) => Ok(size.min(PAGE_SIZE_MAX)),
@@ -242,7 +230,7 @@ pub(super) fn token_text(token: &str) -> String {
         .unwrap_or_default()
 }
 
-fn open_token(token: &str, states: &[i32]) -> Result<OperationId, Unserved> {
+fn open_token(token: &str, states: &[i32]) -> Result<OperationId, Violations> {
     let text = token_text(token);
     let (id, filter) = text.split_once(' ').unwrap_or_default();
     match OperationId::parse(id) {
@@ -255,7 +243,7 @@ fn open_token(token: &str, states: &[i32]) -> Result<OperationId, Unserved> {
 }
 
 /// The states of a filter.
-fn states(numbers: &[i32]) -> Result<Vec<StateName>, Unserved> {
+fn states(numbers: &[i32]) -> Result<Vec<StateName>, Violations> {
     let mut states = Vec::new();
     for number in numbers {
         match pb::OperationState::try_from(*number) {
@@ -341,7 +329,7 @@ pub(super) fn instance(instance: &Instance) -> pb::Instance {
     }
 }
 
-fn failure(failure: &Failure) -> pb::Failure {
+pub(super) fn failure(failure: &Failure) -> pb::Failure {
     pb::Failure {
         reason: reason_number(failure.reason).into(),
         message: failure.message.clone(),
@@ -383,10 +371,10 @@ fn valid<T, E: std::fmt::Display>(
         .ok()
 }
 
-pub(super) fn invalid(field: &str, message: &str) -> Unserved {
+pub(super) fn invalid(field: &str, message: &str) -> Violations {
     let mut violations = Violations::default();
     violations.add(field, message);
-    Unserved::Invalid(violations)
+    violations
 }
 
 fn snake_case(name: &str) -> String {

@@ -182,7 +182,7 @@ fn judge(operation: &Operation, error: CloudError) -> Outcome {
             cloud_request_id: error.request_id.unwrap_or_default(),
         };
     }
-    let code = error.code;
+    let code = error.code.clone();
     let retry = match error.retry {
         Retry::Backoff => true,
         // A new signature helps once, or not at all.
@@ -192,24 +192,17 @@ fn judge(operation: &Operation, error: CloudError) -> Outcome {
         }
         Retry::No | Retry::Later | Retry::Token => chaos::wrong!("retry-unknown", false, true),
     };
-    let (result, cloud_code) = match chaos::wrong!("retry-unknown", error.effect, Effect::NotSent) {
-        Effect::NotSent => (AttemptResult::NotSent(code), String::new()),
-        Effect::Definite => (AttemptResult::Refused(code.clone()), code),
+    let result = match chaos::wrong!("retry-unknown", error.effect, Effect::NotSent) {
+        Effect::NotSent => AttemptResult::NotSent(code),
+        Effect::Definite => AttemptResult::Refused(code),
         Effect::Ambiguous => {
             let why = format!("{code}: {}", error.message);
             return Outcome::Ambiguous { why };
         }
     };
-    let failure = Failure {
-        reason: error.reason,
-        message: error.message,
-        cloud_code,
-        cloud_request_id: error.request_id.unwrap_or_default(),
-        parameters: error.fields,
-    };
     Outcome::NotRun {
         result,
-        failure,
+        failure: error.into(),
         retry,
     }
 }

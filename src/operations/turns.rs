@@ -128,7 +128,11 @@ impl Inner {
             _ if self.table.crashes(lease) > self.unsuspected() => Class::Reconcile,
             Action::RunInstances => Class::Launch(operation.organization.clone()),
             Action::TerminateInstances => Class::Terminate,
-            Action::DescribeInstances | Action::DescribeInstancesStatus => Class::Reconcile,
+            Action::DescribeInstances
+            | Action::DescribeInstancesStatus
+            | Action::InquiryPriceRunInstances
+            | Action::DescribeZoneInstanceConfigInfos
+            | Action::DescribeAccountQuota => Class::Reconcile,
         };
         let inner = Arc::clone(self);
         self.tasks.spawn(async move {
@@ -151,7 +155,11 @@ impl Inner {
         let host = self.cloud.host(&target);
         let turn = self.limiter.turn(&target, &host, action, class);
         match action {
-            Action::DescribeInstances | Action::DescribeInstancesStatus => News::Turn(turn.await),
+            Action::DescribeInstances
+            | Action::DescribeInstancesStatus
+            | Action::InquiryPriceRunInstances
+            | Action::DescribeZoneInstanceConfigInfos
+            | Action::DescribeAccountQuota => News::Turn(turn.await),
             Action::RunInstances | Action::TerminateInstances => {
                 let (now, tried) = (self.clock.now(), machine::tried(operation));
                 let patience = machine::patience(operation, now, &self.settings.timings);

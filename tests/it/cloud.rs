@@ -66,6 +66,7 @@ impl Client {
             run_instances_per_second: 1000,
             terminate_instances_per_second: 1000,
             describe_per_second: 1000,
+            inquiry_price_per_second: 1000,
             weights: BTreeMap::new(),
             counted_as: BTreeMap::new(),
         };

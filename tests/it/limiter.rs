@@ -255,6 +255,7 @@ async fn limiter(url: &str, clock: &Clock) -> (Limiter, Store) {
         run_instances_per_second: 8,
         terminate_instances_per_second: 8,
         describe_per_second: 32,
+        inquiry_price_per_second: 8,
         weights: BTreeMap::new(),
         counted_as: BTreeMap::new(),
     };

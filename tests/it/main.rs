@@ -23,6 +23,7 @@ mod metrics;
 mod notify;
 mod orphans;
 mod parking;
+mod plan;
 mod polling;
 mod postgres;
 mod python_sdk;

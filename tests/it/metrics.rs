@@ -3,6 +3,7 @@
 use crate::refusals::raw;
 use crate::world::{Client, World, client, get, read, run, wish};
 use cvm_gateway::clock::Clock;
+use cvm_gateway::cloud::limiter::Action;
 use cvm_gateway::gateway::Gateway;
 use cvm_gateway::pb;
 use cvm_gateway::pb::v1 as messages;
@@ -272,15 +273,7 @@ async fn labels_are_from_closed_sets() {
         ),
         ("grpc_code", (0..=16).map(code_name).collect()),
         ("account", names(&["main"])),
-        (
-            "action",
-            names(&[
-                "RunInstances",
-                "DescribeInstances",
-                "TerminateInstances",
-                "DescribeInstancesStatus",
-            ]),
-        ),
+        ("action", names(&Action::ALL.map(Action::as_str))),
         ("class", names(&["ok", "refused", "launch", "poll"])),
         ("result", names(&["ok", "failed"])),
         ("paid_by", names(&["budget", "probe"])),

@@ -301,6 +301,7 @@ fn limiter(clock: &Clock) -> Limiter {
         run_instances_per_second: RATE,
         terminate_instances_per_second: RATE,
         describe_per_second: 32,
+        inquiry_price_per_second: 8,
         weights: BTreeMap::new(),
         counted_as: BTreeMap::new(),
     };

@@ -1,0 +1,103 @@
+//! How calls ended, for who counts them.
+
+use crate::cloud::{CloudError, Fault};
+use crate::domain::names::AccountName;
+use crate::domain::reason::Reason;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One finished call, for the metrics.
+#[derive(Clone, Debug)]
+pub struct CallRecord {
+    /// The cloud's action, e.g. `RunInstances`.
+    pub action: &'static str,
+    /// In whose name.
+    pub account: AccountName,
+    /// How it ended.
+    pub class: CallClass,
+    /// How long it took, from signing to the last byte.
+    pub elapsed: Duration,
+}
+
+/// How a call ended, coarsely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallClass {
+    /// Answered.
+    Ok,
+    /// Refused for what was asked, or for the account's state.
+    Refused,
+    /// Refused for its rate.
+    Throttled,
+    /// Refused for the gateway's credential, or there is none.
+    Auth,
+    /// Not sent, or cut.
+    Transport,
+    /// No whole answer in time.
+    Timeout,
+    /// An answer that is none.
+    Malformed,
+    /// The cloud failed.
+    Internal,
+}
+
+impl CallClass {
+    /// The class as a metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+            Self::Throttled => "throttled",
+            Self::Auth => "auth",
+            Self::Transport => "transport",
+            Self::Timeout => "timeout",
+            Self::Malformed => "malformed",
+            Self::Internal => "internal",
+        }
+    }
+
+    pub(super) fn of(error: &CloudError) -> Self {
+        let fault = Fault::ALL
+            .into_iter()
+            .find(|fault| fault.as_str() == error.code);
+        match fault {
+            Some(Fault::NoCredential) => Self::Auth,
+            Some(Fault::InvalidCall | Fault::ConnectFailed | Fault::ConnectionLost) => {
+                Self::Transport
+            }
+            Some(Fault::Timeout) => Self::Timeout,
+            Some(Fault::HttpStatus) => Self::Internal,
+            Some(Fault::AnswerTooLarge | Fault::MalformedAnswer) => Self::Malformed,
+            None => match error.reason {
+                Reason::CloudRateLimited => Self::Throttled,
+                Reason::GatewayCredential => Self::Auth,
+                Reason::CloudInternal | Reason::CloudUnavailable => Self::Internal,
+                Reason::DryRunPassed => Self::Ok,
+                Reason::InvalidParameter
+                | Reason::ResourceNotFound
+                | Reason::QuotaExceeded
+                | Reason::Capacity
+                | Reason::InsufficientBalance
+                | Reason::PreconditionFailed
+                | Reason::MarketPrice
+                | Reason::CloudPermissionDenied
+                | Reason::ConflictingOperation
+                | Reason::GatewayDefect
+                | Reason::OperationNotFound
+                | Reason::RequestIdReused
+                | Reason::Unauthenticated
+                | Reason::PolicyDenied
+                | Reason::Overloaded
+                | Reason::GatewayUnavailable
+                | Reason::LaunchFailed
+                | Reason::LaunchTimeout
+                | Reason::Cancelled
+                | Reason::NeedsOperator
+                | Reason::NotImplemented => Self::Refused,
+            },
+        }
+    }
+}
+
+/// Is told of every call as it ends.
+pub type Observer = Arc<dyn Fn(CallRecord) + Send + Sync>;

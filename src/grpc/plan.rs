@@ -1,0 +1,221 @@
+//! PlanRunInstances on the wire, and the seal of its plans.
+
+use super::wire;
+use crate::domain::operation::Failure;
+use crate::domain::outlook::{Offer, Price, Quota};
+use crate::domain::plan::{PlanError, PlanKey};
+use crate::domain::request::Wish;
+use crate::domain::rules::Limits;
+use crate::domain::spec::CHARGE_TYPE;
+use crate::domain::violation::Violations;
+use crate::operations::{Outlook, PlaceOutlook};
+use crate::pb::v1 as pb;
+use crate::policy::{Denial, Grant};
+use std::time::Duration;
+use time::UtcDateTime;
+
+/// How plans are sealed.
+#[derive(Clone, Debug)]
+pub struct Plans {
+    /// Gateways that share it carry out each other's plans.
+    pub key: PlanKey,
+    /// How long a plan can be carried out.
+    pub life: Duration,
+}
+
+/// A plan, and until when it can be carried out.
+pub(super) struct Sealed {
+    plan: Vec<u8>,
+    expires: UtcDateTime,
+}
+
+impl Plans {
+    pub(super) fn seal(
+        &self,
+        grant: &Grant,
+        now: UtcDateTime,
+    ) -> Result<Sealed, serde_json::Error> {
+        let launch = grant.digest()?;
+        let expires = (now + self.life).truncate_to_second();
+        Ok(Sealed {
+            plan: self.key.seal(&launch, expires),
+            expires,
+        })
+    }
+
+    /// Whether `plan` is for what `grant` would launch now.
+    pub(super) fn check(
+        &self,
+        plan: &[u8],
+        grant: &Grant,
+        now: UtcDateTime,
+    ) -> Result<(), PlanError> {
+        // What cannot be written down was never planned.
+        let launch = grant.digest().map_err(|_unplanned| PlanError::Another)?;
+        self.key.open(plan, &launch, now)
+    }
+}
+
+/// The wish that is to be planned.
+pub(super) fn wish(
+    request: Option<pb::RunInstancesRequest>,
+    limits: &Limits,
+) -> Result<Wish, Violations> {
+    let Some(request) = request else {
+        return Err(wire::invalid("request", "is required: the launch to plan"));
+    };
+    if request.plan.is_some() {
+        let rule = "must not be set: a plan is what comes of this call";
+        return Err(wire::invalid("request.plan", rule));
+    }
+    wire::wish(request, limits).map_err(|violations| violations.within("request"))
+}
+
+/// The specification as far as it may be shown.
+pub(super) fn without_secrets(mut spec: pb::InstanceSpec) -> pb::InstanceSpec {
+    spec.user_data = None;
+    if let Some(login) = &mut spec.login_settings {
+        login.password = None;
+    }
+    for item in spec.metadata.iter_mut().flat_map(|m| m.items.iter_mut()) {
+        item.value.clear();
+    }
+    spec
+}
+
+/// What is answered to a launch that policy forbids.
+pub(super) fn denied(denial: Denial, spec: pb::InstanceSpec) -> pb::PlanRunInstancesResponse {
+    pb::PlanRunInstancesResponse {
+        allowed: false,
+        decisions: vec![pb::PolicyDecision {
+            rule_id: denial.rule.to_owned(),
+            permits: false,
+            reason: denial.message,
+        }],
+        effective_spec: Some(spec),
+        ..pb::PlanRunInstancesResponse::default()
+    }
+}
+
+/// What is answered to a launch that policy allows.
+pub(super) fn allowed(
+    grant: &Grant,
+    spec: pb::InstanceSpec,
+    outlook: &Outlook,
+    sealed: Option<Sealed>,
+) -> pb::PlanRunInstancesResponse {
+    let (plan, expires) = sealed.map(|sealed| (sealed.plan, sealed.expires)).unzip();
+    let refused = outlook
+        .dry_run
+        .as_ref()
+        .and_then(|said| said.as_ref().err());
+    pb::PlanRunInstancesResponse {
+        allowed: true,
+        decisions: vec![pb::PolicyDecision {
+            rule_id: grant.decision().rule,
+            permits: true,
+            reason: format!(
+                "{} is an account of the caller's organisation",
+                grant.account()
+            ),
+        }],
+        changes: Vec::new(),
+        effective_spec: Some(spec),
+        places: outlook.places.iter().map(place).collect(),
+        quotas: quotas(grant, outlook),
+        quota_failure: outlook.quotas.as_ref().err().map(wire::failure),
+        cloud_dry_run_failure: refused.map(wire::failure),
+        plan: plan.unwrap_or_default(),
+        expire_time: expires.map(wire::timestamp),
+    }
+}
+
+fn place(outlook: &PlaceOutlook) -> pb::PlannedPlace {
+    let (price, price_failure) = sides(Some(&outlook.price));
+    let (offer, stock_failure) = sides(outlook.offer.as_ref());
+    let of_offer = |text: fn(&Offer) -> &String| offer.map(text).cloned().unwrap_or_default();
+    pb::PlannedPlace {
+        zone: outlook.place.zone.clone(),
+        instance_type: outlook.place.instance_type.clone(),
+        price: price.map(money),
+        price_failure,
+        in_stock: offer.map(|offer| offer.on_sale),
+        stock_category: of_offer(|offer| &offer.stock),
+        sold_out_reason: of_offer(|offer| &offer.sold_out_reason),
+        stock_failure,
+    }
+}
+
+fn sides<T>(answer: Option<&Result<T, Failure>>) -> (Option<&T>, Option<pb::Failure>) {
+    match answer {
+        Some(Ok(value)) => (Some(value), None),
+        Some(Err(failure)) => (None, Some(wire::failure(failure))),
+        None => (None, None),
+    }
+}
+
+fn money(price: &Price) -> pb::Price {
+    let text = |amount: Option<_>| amount.map_or_else(String::new, |amount| format!("{amount}"));
+    pb::Price {
+        currency: price.currency.to_owned(),
+        per_hour: text(price.per_hour),
+        upfront: text(price.upfront),
+        per_gb: text(price.per_gb),
+        instance_count: i32::try_from(price.instance_count).unwrap_or(i32::MAX),
+    }
+}
+
+fn quotas(grant: &Grant, outlook: &Outlook) -> Vec<pb::QuotaHeadroom> {
+    let spec = &grant.wish().spec;
+    let charge_type = spec.instance_charge_type.as_deref().unwrap_or(CHARGE_TYPE);
+    let cpus = outlook
+        .places
+        .first()
+        .and_then(|place| place.offer.as_ref());
+    let cpus = cpus.and_then(|offer| Some(i64::from(offer.as_ref().ok()?.cpu)));
+    let each = if charge_type == "SPOTPAID" {
+        cpus.unwrap_or(0)
+    } else {
+        1
+    };
+    let requested = spec.instance_count.unwrap_or(1).saturating_mul(each);
+    let headroom = |quota: &Quota| pb::QuotaHeadroom {
+        limit_name: format!("account/{charge_type}"),
+        limit: i64::try_from(quota.total).unwrap_or(i64::MAX),
+        used: i64::try_from(quota.used).unwrap_or(i64::MAX),
+        requested,
+        zone: quota.zone.clone(),
+    };
+    outlook.quotas.iter().flatten().map(headroom).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_left_out() {
+        let item = |key: &str, value: &str| pb::MetadataItem {
+            key: key.to_owned(),
+            value: value.to_owned(),
+        };
+        let spec = without_secrets(pb::InstanceSpec {
+            user_data: Some("c2VjcmV0".to_owned()),
+            login_settings: Some(pb::LoginSettings {
+                password: Some("hunter22".to_owned()),
+                key_ids: vec!["skey-1".to_owned()],
+                keep_image_login: None,
+            }),
+            metadata: Some(pb::Metadata {
+                items: vec![item("role", "hunter22")],
+            }),
+            host_name: Some("web".to_owned()),
+            ..pb::InstanceSpec::default()
+        });
+        assert_eq!(spec.user_data, None);
+        let login = spec.login_settings.unwrap();
+        assert_eq!((login.password, login.key_ids.len()), (None, 1));
+        assert_eq!(spec.metadata.unwrap().items, [item("role", "")]);
+        assert_eq!(spec.host_name.as_deref(), Some("web"));
+    }
+}
