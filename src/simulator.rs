@@ -8,6 +8,8 @@ mod action;
 mod auth;
 mod catalog;
 mod cloud;
+mod door;
+mod gzip;
 mod ledger;
 mod names;
 mod validate;
@@ -19,19 +21,20 @@ pub use cloud::{Answer, Arrival, Made, Network, Passage, SimulatedCloud};
 
 use crate::clock::Clock;
 use action::Action;
-use auth::Received;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use http::{HeaderMap, Method, Request, header, request};
+use door::{Letter, Received};
+use http::{HeaderMap, HeaderValue, Method, Request, header};
 use ledger::{Attempt, Ledger};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use time::UtcDateTime;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,8 +43,6 @@ use world::{Call, World};
 
 /// The largest body (contract §1: 10 MB for TC3 POST).
 const BODY_MAX: usize = 10_000_000;
-/// Queries of GET that the cloud takes, in bytes.
-const QUERY_MAX: usize = 32 * 1024;
 /// How long a stop waits for open calls.
 const STOP_MAX: Duration = Duration::from_secs(5);
 const VERSION: &str = "2017-03-12";
@@ -180,55 +181,56 @@ impl Face {
 async fn call(State(face): State<Arc<Face>>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, BODY_MAX).await.ok();
-    let short = parts
-        .uri
-        .query()
-        .is_none_or(|query| query.len() <= QUERY_MAX);
-    let whole = body.is_some() && short;
-    let body = body.unwrap_or_default();
-    let parameters = wire::parameters(&parts.method, &parts.uri, &body);
-    let mut record = face.lock();
-    let request_id = record.world.next_request_id();
-    let outcome = if whole {
-        let received = Received {
-            method: &parts.method,
-            query: parts.uri.query().unwrap_or_default(),
-            headers: &parts.headers,
-            body: &body,
+    let letter = Letter::open(Received {
+        method: &parts.method,
+        query: parts.uri.query().unwrap_or_default(),
+        headers: &parts.headers,
+        body: body.as_deref().unwrap_or_default(),
+    });
+    let whole = body.is_some() && letter.fits();
+    let answer = face.answer(&letter, whole);
+    respond(&parts.headers, answer)
+}
+
+impl Face {
+    /// The bytes of the answer; the call is in the ledger by then.
+    fn answer(&self, letter: &Letter<'_>, whole: bool) -> String {
+        let parameters = letter.parameters();
+        let mut record = self.lock();
+        let request_id = record.world.next_request_id();
+        let outcome = if whole {
+            answer(self, &mut record, letter, &parameters, &request_id)
+        } else {
+            let message = "The request is too large or was cut off.";
+            Err(Refusal::new("RequestSizeLimitExceeded", message))
         };
-        answer(&face, &mut record, &received, &parameters, &request_id)
-    } else {
-        let message = "The request is too large or was cut off.";
-        Err(Refusal::new("RequestSizeLimitExceeded", message))
-    };
-    let verdict = outcome.as_ref().err().map_or("OK", |refusal| refusal.code);
-    let parameters = parameters.ok();
-    let at = world::timestamp(face.clock.now());
-    let attempt = attempt(
-        at,
-        request_id.clone(),
-        verdict,
-        &parts,
-        &body,
-        parameters.as_ref(),
-    );
-    tracing::debug!(
-        request_id,
-        verdict,
-        action = attempt.action,
-        "simulated call"
-    );
-    if !record.ledger.is_full() {
-        record.ledger.push(attempt);
+        let verdict = outcome.as_ref().err().map_or("OK", |refusal| refusal.code);
+        let attempt = attempt(
+            self.clock.now(),
+            &request_id,
+            verdict,
+            letter,
+            parameters.ok(),
+        );
+        tracing::debug!(
+            request_id,
+            verdict,
+            action = attempt.action,
+            "simulated call"
+        );
+        if !record.ledger.is_full() {
+            record.ledger.push(attempt);
+        }
+        drop(record);
+        enveloped(outcome, request_id)
     }
-    envelope(outcome, request_id)
 }
 
 /// Authentication, then the rate limit, then the parameters, then the cloud itself.
 fn answer(
     face: &Face,
     record: &mut Record,
-    received: &Received<'_>,
+    letter: &Letter<'_>,
     parameters: &Result<Value, Refusal>,
     request_id: &str,
 ) -> Result<Value, Refusal> {
@@ -236,22 +238,22 @@ fn answer(
         let message = "The simulator's ledger is full; restart it.";
         return Err(Refusal::new("ServiceUnavailable", message));
     }
-    if ![Method::GET, Method::POST].contains(received.method) {
+    if ![Method::GET, Method::POST].contains(letter.received.method) {
         let message = "Only GET and POST requests are supported.";
         return Err(Refusal::new("UnsupportedProtocol", message));
     }
     let now = face.clock.now();
-    let key = auth::verify(&face.catalog, received, now)?;
-    let name = common(received.headers, "X-TC-Action")?;
+    let key = auth::verify(&face.catalog, letter, now)?;
+    let name = letter.required("Action")?;
     let action = Action::parse(name)?;
-    let version = common(received.headers, "X-TC-Version")?;
+    let version = letter.required("Version")?;
     if version != VERSION {
         let message = format!("The version `{version}` does not exist.");
         return Err(Refusal::new("NoSuchVersion", message));
     }
     record.world.admit(now, &key.secret_id, name)?;
     let region = if action.has_region() {
-        region(&face.catalog, received.headers)?
+        region(&face.catalog, letter)?
     } else {
         ""
     };
@@ -265,8 +267,8 @@ fn answer(
     action.carry_out(&mut record.world, &call, parameters)
 }
 
-fn region<'h>(catalog: &Catalog, headers: &'h HeaderMap) -> Result<&'h str, Refusal> {
-    let region = common(headers, "X-TC-Region")?;
+fn region<'l>(catalog: &Catalog, letter: &'l Letter<'_>) -> Result<&'l str, Refusal> {
+    let region = letter.required("Region")?;
     if catalog.region(region).is_none() {
         let message = format!("The region `{region}` is not supported.");
         return Err(Refusal::new("UnsupportedRegion", message));
@@ -274,50 +276,53 @@ fn region<'h>(catalog: &Catalog, headers: &'h HeaderMap) -> Result<&'h str, Refu
     Ok(region)
 }
 
-/// A common parameter, which TC3 sends as a header.
-fn common<'h>(headers: &'h HeaderMap, name: &str) -> Result<&'h str, Refusal> {
-    let value = headers.get(name).and_then(|value| value.to_str().ok());
-    value.ok_or_else(|| validate::missing(name.trim_start_matches("X-TC-")))
-}
-
 fn attempt(
-    at: String,
-    request_id: String,
+    at: UtcDateTime,
+    request_id: &str,
     verdict: &'static str,
-    parts: &request::Parts,
-    body: &[u8],
-    parameters: Option<&Value>,
+    letter: &Letter<'_>,
+    parameters: Option<Value>,
 ) -> Attempt {
-    let header = |name: &str| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
+    let common = |name: &str| letter.common(name).map(str::to_owned);
+    let received = &letter.received;
+    let parameters = parameters.as_ref();
     let token = parameters.and_then(|parameters| parameters.get("ClientToken"));
-    let text = match parts.method {
+    let text = match *received.method {
         Method::GET => parameters.map(Value::to_string).unwrap_or_default(),
-        _ => String::from_utf8_lossy(body).into_owned(),
+        _ => String::from_utf8_lossy(received.body).into_owned(),
     };
+    let unsigned = received.header("x-tc-content-sha256") == Some(auth::UNSIGNED_PAYLOAD);
     Attempt {
         kind: ledger::Kind::Attempt,
-        at,
-        request_id,
+        at: world::timestamp(at),
+        request_id: request_id.to_owned(),
         verdict,
-        action: header("x-tc-action"),
-        region: header("x-tc-region"),
-        key_id: auth::claimed_key_id(&parts.headers),
-        signed_at: header("x-tc-timestamp"),
-        host: header("host"),
-        unsigned_payload: header("x-tc-content-sha256").as_deref() == Some(auth::UNSIGNED_PAYLOAD),
+        action: common("Action"),
+        region: common("Region"),
+        key_id: letter.claimed_key_id(),
+        signed_at: common("Timestamp"),
+        host: received.header("host").map(str::to_owned),
+        unsigned_payload: unsigned,
         client_token: token.and_then(Value::as_str).map(str::to_owned),
-        body_sha256: auth::sha256_hex(body),
+        body_sha256: auth::sha256_hex(received.body),
         body: ledger::keepable(&text, parameters),
     }
 }
 
-/// `{"Response":{…,"RequestId":…}}`. The content type must be exactly this: with a charset behind it
-/// the Python SDK takes refusals for successes (contract §5).
-fn envelope(outcome: Result<Value, Refusal>, request_id: String) -> Response {
-    let body = enveloped(outcome, request_id);
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+/// The content type must be exactly this: with a charset behind it the Python SDK takes refusals for
+/// successes (contract §5).
+fn respond(asked: &HeaderMap, answer: String) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    match gzip::compressed(asked, answer.as_bytes()) {
+        None => ([(header::CONTENT_TYPE, json)], answer).into_response(),
+        Some(packed) => {
+            let encoding = (header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            ([(header::CONTENT_TYPE, json), encoding], packed).into_response()
+        }
+    }
 }
 
+/// `{"Response":{…,"RequestId":…}}`.
 fn enveloped(outcome: Result<Value, Refusal>, request_id: String) -> String {
     let mut response = outcome.unwrap_or_else(
         |Refusal { code, message }| json!({"Error": {"Code": code, "Message": message}}),

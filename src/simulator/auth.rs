@@ -1,6 +1,11 @@
-//! Verifies TC3-HMAC-SHA256 signatures over the bytes as they came. Shares no code with the signer in `cloud`.
+//! Proves who signed a request: TC3-HMAC-SHA256 here, the older signatures in `v1`. Both over the bytes
+//! as they came; shares no code with the signer in `cloud`.
+
+mod v1;
 
 use super::catalog::{Catalog, KeyPair};
+use super::door::{Letter, Received, Scheme};
+use super::validate::missing;
 use super::wire::Refusal;
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, Method, header};
@@ -10,19 +15,10 @@ use subtle::ConstantTimeEq;
 use time::UtcDateTime;
 
 const ALGORITHM: &str = "TC3-HMAC-SHA256";
-const SERVICE: &str = "cvm";
+/// What the scope of a signature may name besides the first label of the host, as SDKs do.
+const SERVICES: [&str; 1] = ["cvm"];
 /// The value of X-TC-Content-SHA256 that leaves the body out of the signature.
 pub(super) const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
-
-/// What is signed of a request, as received.
-#[derive(Debug)]
-pub(super) struct Received<'a> {
-    pub(super) method: &'a Method,
-    /// The raw query, empty when there is none.
-    pub(super) query: &'a str,
-    pub(super) headers: &'a HeaderMap,
-    pub(super) body: &'a [u8],
-}
 
 /// The Authorization header, taken apart.
 #[derive(Debug)]
@@ -34,42 +30,65 @@ struct Authorization<'a> {
     signature: &'a str,
 }
 
+/// The key that signed a request.
+type Secret<'a> = &'a KeyPair;
+
 /// Proves that the request was signed at about `now` by a key of the catalogue.
 ///
 /// # Errors
 /// The API's `AuthFailure.…` and `MissingParameter` refusals.
 pub(super) fn verify<'a>(
     catalog: &'a Catalog,
-    received: &Received<'_>,
+    letter: &Letter<'_>,
     now: UtcDateTime,
-) -> Result<&'a KeyPair, Refusal> {
-    let header = received.header("authorization").ok_or_else(|| {
-        let message = "The request is missing a required parameter `Authorization`.";
-        Refusal::new("MissingParameter", message)
-    })?;
+) -> Result<Secret<'a>, Refusal> {
+    match letter.scheme {
+        Scheme::Tc3 => verify_tc3(catalog, letter, now),
+        Scheme::V1 => v1::verify(catalog, letter, now),
+    }
+}
+
+fn verify_tc3<'a>(
+    catalog: &'a Catalog,
+    letter: &Letter<'_>,
+    now: UtcDateTime,
+) -> Result<Secret<'a>, Refusal> {
+    let header = letter.received.header("authorization");
+    let header = header.ok_or_else(|| missing("Authorization"))?;
     let authorization = Authorization::parse(header).ok_or_else(|| {
         let message = "The `Authorization` header is not a TC3-HMAC-SHA256 authorization.";
         Refusal::new("AuthFailure.InvalidAuthorization", message)
     })?;
-    let signed_at = received.signed_at()?;
+    let signed_at = timestamp(letter.required("Timestamp")?)?;
     check_age(signed_at, now, catalog.signature_life())?;
-    let key = catalog.key(authorization.secret_id).ok_or_else(|| {
+    let key = key(catalog, authorization.secret_id)?;
+    if !authorization.is_genuine(&letter.received, signed_at, key) {
+        return Err(unproven());
+    }
+    check_token(key, letter)?;
+    Ok(key)
+}
+
+fn key<'a>(catalog: &'a Catalog, secret_id: &str) -> Result<Secret<'a>, Refusal> {
+    catalog.key(secret_id).ok_or_else(|| {
         let message = "The SecretId is not found, please ensure that your SecretId is correct.";
         Refusal::new("AuthFailure.SecretIdNotFound", message)
-    })?;
-    let expected = authorization.expected(received, signed_at, key);
-    let genuine = expected.is_some_and(|expected| {
-        expected
-            .as_bytes()
-            .ct_eq(authorization.signature.as_bytes())
-            .into()
-    });
-    if !genuine {
-        let message = "The provided credentials could not be validated. Please check your signature is correct.";
-        return Err(Refusal::new("AuthFailure.SignatureFailure", message));
-    }
-    check_token(key, received)?;
-    Ok(key)
+    })
+}
+
+fn unproven() -> Refusal {
+    let message =
+        "The provided credentials could not be validated. Please check your signature is correct.";
+    Refusal::new("AuthFailure.SignatureFailure", message)
+}
+
+fn timestamp(text: &str) -> Result<UtcDateTime, Refusal> {
+    let seconds = text.parse().ok();
+    let signed_at = seconds.and_then(|seconds| UtcDateTime::from_unix_timestamp(seconds).ok());
+    signed_at.ok_or_else(|| {
+        let message = "The value type of parameter `Timestamp` is not valid.";
+        Refusal::new("InvalidParameter", message)
+    })
 }
 
 /// Refuses a signature that is `life` off: five minutes in the real cloud.
@@ -84,7 +103,7 @@ pub(super) fn check_age(
     if (now - signed_at).abs() > life {
         let seconds = life.whole_seconds();
         let message = format!(
-            "The provided signature has expired: `X-TC-Timestamp` is more than {seconds} seconds off."
+            "The provided signature has expired: `Timestamp` is more than {seconds} seconds off."
         );
         return Err(Refusal::new("AuthFailure.SignatureExpire", message));
     }
@@ -98,11 +117,11 @@ pub(super) fn claimed_key_id(headers: &HeaderMap) -> Option<String> {
 }
 
 /// A permanent key's token is not looked at: the contract's clients send one beside such a key.
-fn check_token(key: &KeyPair, received: &Received<'_>) -> Result<(), Refusal> {
+fn check_token(key: &KeyPair, letter: &Letter<'_>) -> Result<(), Refusal> {
     let Some(token) = &key.token else {
         return Ok(());
     };
-    let sent = received.header("x-tc-token").unwrap_or_default();
+    let sent = letter.common("Token").unwrap_or_default();
     if token
         .expose_secret()
         .as_bytes()
@@ -115,43 +134,34 @@ fn check_token(key: &KeyPair, received: &Received<'_>) -> Result<(), Refusal> {
     Err(Refusal::new("AuthFailure.TokenFailure", message))
 }
 
-impl Received<'_> {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+fn payload_hash(received: &Received<'_>) -> String {
+    let unsigned = received.header("x-tc-content-sha256") == Some(UNSIGNED_PAYLOAD);
+    match (unsigned, received.method) {
+        (true, _) => sha256_hex(UNSIGNED_PAYLOAD.as_bytes()),
+        (false, &Method::GET) => sha256_hex(b""),
+        (false, _) => sha256_hex(received.body),
     }
+}
 
-    fn signed_at(&self) -> Result<UtcDateTime, Refusal> {
-        let header = self.header("x-tc-timestamp").ok_or_else(|| {
-            let message = "The request is missing a required parameter `Timestamp`.";
-            Refusal::new("MissingParameter", message)
-        })?;
-        let seconds = header.parse().ok();
-        let signed_at = seconds.and_then(|seconds| UtcDateTime::from_unix_timestamp(seconds).ok());
-        signed_at.ok_or_else(|| {
-            let message = "The value type of parameter `Timestamp` is not valid.";
-            Refusal::new("InvalidParameter", message)
-        })
+/// Part one of the signature; `None` when a signed header is not there.
+fn canonical(received: &Received<'_>, host: &str, signed_headers: &str) -> Option<String> {
+    let mut headers = String::new();
+    for name in signed_headers.split(';') {
+        let value = match name {
+            "host" => host,
+            name => received.header(name)?,
+        };
+        let value = value.trim().to_lowercase();
+        headers.push_str(&format!("{name}:{value}\n"));
     }
-
-    fn payload_hash(&self) -> String {
-        if self.header("x-tc-content-sha256") == Some(UNSIGNED_PAYLOAD) {
-            return sha256_hex(UNSIGNED_PAYLOAD.as_bytes());
-        }
-        sha256_hex(self.body)
-    }
-
-    /// Part one of the signature; `None` when a signed header is not there.
-    fn canonical(&self, signed_headers: &str) -> Option<String> {
-        let mut headers = String::new();
-        for name in signed_headers.split(';') {
-            let value = self.header(name)?.trim().to_lowercase();
-            headers.push_str(&format!("{name}:{value}\n"));
-        }
-        let (method, query, payload) = (self.method, self.query, self.payload_hash());
-        Some(format!(
-            "{method}\n/\n{query}\n{headers}\n{signed_headers}\n{payload}"
-        ))
-    }
+    let (method, payload) = (received.method, payload_hash(received));
+    let query = match *method {
+        Method::GET => received.query,
+        _ => "",
+    };
+    Some(format!(
+        "{method}\n/\n{query}\n{headers}\n{signed_headers}\n{payload}"
+    ))
 }
 
 impl<'a> Authorization<'a> {
@@ -175,20 +185,28 @@ impl<'a> Authorization<'a> {
         })
     }
 
-    /// The signature that this request should carry; `None` when its scope or headers cannot be right.
-    fn expected(&self, received: &Received<'_>, at: UtcDateTime, key: &KeyPair) -> Option<String> {
+    fn is_genuine(&self, received: &Received<'_>, at: UtcDateTime, key: &KeyPair) -> bool {
         let date = at.date().to_string();
-        if self.date != date || self.service != SERVICE {
-            return None;
+        let service = self.service;
+        let served = SERVICES.contains(&service) || received.host_label() == Some(service);
+        if self.date != date || !served {
+            return false;
         }
-        let canonical = sha256_hex(received.canonical(self.signed_headers)?.as_bytes());
-        let timestamp = at.unix_timestamp();
-        let text = format!("{ALGORITHM}\n{timestamp}\n{date}/{SERVICE}/tc3_request\n{canonical}");
         let secret = format!("TC3{}", key.secret_key.expose_secret());
         let key = hmac_sha256(secret.as_bytes(), &date);
-        let key = hmac_sha256(&key, SERVICE);
+        let key = hmac_sha256(&key, service);
         let key = hmac_sha256(&key, "tc3_request");
-        Some(hex::encode(hmac_sha256(&key, &text)))
+        let timestamp = at.unix_timestamp();
+        received.hosts().into_iter().any(|host| {
+            let Some(canonical) = canonical(received, host, self.signed_headers) else {
+                return false;
+            };
+            let canonical = sha256_hex(canonical.as_bytes());
+            let text =
+                format!("{ALGORITHM}\n{timestamp}\n{date}/{service}/tc3_request\n{canonical}");
+            let expected = hex::encode(hmac_sha256(&key, &text));
+            expected.as_bytes().ct_eq(self.signature.as_bytes()).into()
+        })
     }
 }
 
@@ -225,13 +243,13 @@ mod tests {
         }
 
         fn verify_at(&self, catalog: &Catalog, now: UtcDateTime) -> Result<(), &'static str> {
-            let received = Received {
+            let letter = Letter::open(Received {
                 method: &self.method,
                 query: &self.query,
                 headers: &self.headers,
                 body: &self.body,
-            };
-            verify(catalog, &received, now)
+            });
+            verify(catalog, &letter, now)
                 .map(|_| ())
                 .map_err(|refusal| refusal.code)
         }
@@ -239,6 +257,34 @@ mod tests {
         fn set(mut self, name: &'static str, value: &str) -> Self {
             self.headers.insert(name, value.parse().unwrap());
             self
+        }
+
+        /// Signed anew, with this service in its scope.
+        fn signed(self, service: &str) -> Self {
+            let received = Received {
+                method: &self.method,
+                query: &self.query,
+                headers: &self.headers,
+                body: &self.body,
+            };
+            let host = received.header("host").unwrap();
+            let canonical = canonical(&received, host, "content-type;host").unwrap();
+            let canonical = sha256_hex(canonical.as_bytes());
+            let (date, timestamp) = (self.at.date().to_string(), self.at.unix_timestamp());
+            let scope = format!("{date}/{service}/tc3_request");
+            let text = format!("{ALGORITHM}\n{timestamp}\n{scope}\n{canonical}");
+            let catalog = Catalog::embedded();
+            let (id, secret) = (&catalog.keys[0].secret_id, &catalog.keys[0].secret_key);
+            let steps = [date.as_str(), service, "tc3_request", &text];
+            let secret = format!("TC3{}", secret.expose_secret()).into_bytes();
+            let signature = steps
+                .iter()
+                .fold(secret, |key, step| hmac_sha256(&key, step));
+            let signature = hex::encode(signature);
+            let header = format!(
+                "{ALGORITHM} Credential={id}/{scope}, SignedHeaders=content-type;host, Signature={signature}"
+            );
+            self.set("authorization", &header)
         }
 
         fn without(mut self, name: &str) -> Self {
@@ -278,21 +324,26 @@ mod tests {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/contract/captures");
         let files = std::fs::read_dir(folder).unwrap();
         let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-        names
-            .filter(|name| name.contains("tc3"))
-            .map(|name| capture(&name))
-            .collect()
+        names.map(|name| capture(&name)).collect()
     }
 
     #[test]
-    fn every_tc3_capture_of_official_clients_verifies() {
+    fn every_capture_of_official_clients_verifies() {
         let catalog = Catalog::embedded();
         let captures = captures();
-        let posts = captures
-            .iter()
-            .filter(|sample| sample.method == Method::POST)
-            .count();
-        assert_eq!((captures.len(), posts), (88, 81));
+        let of = |scheme: &str, method: Method| {
+            let named = captures
+                .iter()
+                .filter(|sample| sample.name.contains(scheme));
+            named.filter(|sample| sample.method == method).count()
+        };
+        let counted = [
+            of("tc3", Method::POST),
+            of("tc3", Method::GET),
+            of("hmacsha256", Method::POST),
+            of("hmacsha1", Method::GET),
+        ];
+        assert_eq!((captures.len(), counted), (102, [81, 7, 7, 7]));
         for sample in &captures {
             assert_eq!(sample.verify(&catalog), Ok(()), "{}", sample.name);
         }
@@ -328,6 +379,134 @@ mod tests {
             };
             assert_eq!(sample.verify(&catalog), Ok(()), "{}", sample.name);
         }
+    }
+
+    /// A vector of the first version, with some parameters changed after it was signed.
+    fn vector(vector: &Value, change: impl FnOnce(&mut Vec<(String, String)>)) -> Sample {
+        let params = vector["params"].as_object().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let mut pairs: Vec<_> = params
+            .map(|(name, value)| (name.clone(), text(value)))
+            .collect();
+        pairs.push(("Signature".to_owned(), text(&vector["signature"])));
+        change(&mut pairs);
+        let seconds = text(&vector["params"]["Timestamp"]).parse().unwrap();
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        let form = form.extend_pairs(pairs).finish();
+        let by_query = vector["method"] == "GET";
+        let kind = ("content-type", "application/x-www-form-urlencoded");
+        let headers = [("host", text(&vector["host"])), (kind.0, kind.1.to_owned())];
+        let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        Sample {
+            name: text(&vector["name"]),
+            method: text(&vector["method"]).parse().unwrap(),
+            query: if by_query {
+                form.clone()
+            } else {
+                String::new()
+            },
+            headers: HeaderMap::from_iter(headers),
+            body: if by_query {
+                Vec::new()
+            } else {
+                form.into_bytes()
+            },
+            at: UtcDateTime::from_unix_timestamp(seconds).unwrap(),
+        }
+    }
+
+    fn v1_vectors() -> Vec<(Value, Catalog)> {
+        let contract = testdata("cvm-contract.json");
+        let vectors = contract["test_vectors"]["v1"].as_array().unwrap().iter();
+        let keyed = vectors.map(|vector| {
+            let mut catalog = Catalog::embedded();
+            catalog.keys = vec![KeyPair {
+                secret_id: vector["params"]["SecretId"].as_str().unwrap().to_owned(),
+                secret_key: vector["secret_key"].as_str().unwrap().into(),
+                token: None,
+            }];
+            (vector.clone(), catalog)
+        });
+        keyed.collect()
+    }
+
+    #[test]
+    fn every_v1_vector_of_the_contract_verifies() {
+        let vectors = v1_vectors();
+        assert_eq!(vectors.len(), 5);
+        for (row, catalog) in vectors {
+            let sample = vector(&row, |_| ());
+            assert_eq!(sample.verify(&catalog), Ok(()), "{}", sample.name);
+        }
+    }
+
+    #[test]
+    fn a_changed_request_of_the_first_version_is_refused() {
+        let set = |name: &'static str, value: &'static str| {
+            move |pairs: &mut Vec<(String, String)>| {
+                pairs.retain(|(pair, _)| pair != name);
+                pairs.push((name.to_owned(), value.to_owned()));
+            }
+        };
+        let rows = [
+            ("Limit", "21", "AuthFailure.SignatureFailure"),
+            ("Offset.0", "1", "AuthFailure.SignatureFailure"),
+            ("Nonce", "11887", "AuthFailure.SignatureFailure"),
+            ("Nonce", "0", "InvalidParameterValue"),
+            ("Nonce", "-1", "InvalidParameterValue"),
+            (
+                "SignatureMethod",
+                "HmacSHA256",
+                "AuthFailure.SignatureFailure",
+            ),
+            ("SignatureMethod", "HmacMD5", "InvalidParameterValue"),
+            ("Signature", "", "AuthFailure.SignatureFailure"),
+            ("SecretId", "AKIDunknown", "AuthFailure.SecretIdNotFound"),
+            ("Timestamp", "1465185467", "AuthFailure.SignatureExpire"),
+            ("Timestamp", "now", "InvalidParameter"),
+        ];
+        let (row, catalog) = v1_vectors().remove(0);
+        for (name, value, code) in rows {
+            let sample = vector(&row, set(name, value));
+            assert_eq!(sample.verify(&catalog), Err(code), "{name}={value}");
+        }
+        for name in ["Nonce", "SecretId", "Timestamp"] {
+            let without = |pairs: &mut Vec<_>| pairs.retain(|(pair, _)| pair != name);
+            let sample = vector(&row, without);
+            assert_eq!(sample.verify(&catalog), Err("MissingParameter"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_temporary_key_needs_its_token_in_the_first_version_too() {
+        let (row, mut catalog) = v1_vectors().remove(0);
+        catalog.keys[0].token = Some("token".into());
+        let sample = vector(&row, |_| ());
+        assert_eq!(sample.verify(&catalog), Err("AuthFailure.TokenFailure"));
+    }
+
+    #[test]
+    fn a_scope_names_the_service_or_the_first_label_of_the_host() {
+        let host = |host: &str| capture("python-sdk__tc3-post__ex2.json").set("host", host);
+        let at = host("cvm.localhost:8080");
+        let cases = [
+            ("cvm.localhost:8080", "cvm"),
+            ("localhost:8080", "localhost"),
+            ("127.0.0.1:8080", "127"),
+        ];
+        for (name, service) in cases {
+            let signed = host(name).signed(service);
+            assert_eq!(
+                signed.verify(&Catalog::embedded()),
+                Ok(()),
+                "{name} {service}"
+            );
+        }
+        let strange = at.signed("cbs-or-so");
+        assert_eq!(
+            strange.verify(&Catalog::embedded()),
+            Err("AuthFailure.SignatureFailure")
+        );
     }
 
     #[test]

@@ -277,8 +277,7 @@ impl Record {
             region: letter.target.region.as_str(),
             request_id,
         };
-        let parameters =
-            wire::parameters(&http::Method::POST, &http::Uri::default(), &letter.body)?;
+        let parameters = wire::json(&letter.body)?;
         Action::parse(letter.action)?.carry_out(&mut self.world, &call, &parameters)
     }
 }

@@ -7,8 +7,6 @@ mod offers;
 
 pub(super) use offers::{Filtered, InquiryPriceRunInstances};
 
-use axum::extract::Query;
-use http::{Method, Uri};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -27,20 +25,25 @@ impl Refusal {
     }
 }
 
-/// The parameters of a call: the JSON of a POST, or the flattened form of a GET.
+/// The parameters of a call, as JSON.
 ///
 /// # Errors
-/// `InvalidParameter` when they cannot be read at all.
-pub(super) fn parameters(method: &Method, uri: &Uri, body: &[u8]) -> Result<Value, Refusal> {
-    let parameters = if *method == Method::GET {
-        Query::try_from_uri(uri)
-            .ok()
-            .and_then(|Query(pairs)| form::nest(pairs))
-    } else {
-        serde_json::from_slice(body).ok()
-    };
+/// `InvalidParameter` when they are none.
+pub(super) fn json(body: &[u8]) -> Result<Value, Refusal> {
+    let parameters = serde_json::from_slice(body).ok();
     parameters
         .ok_or_else(|| Refusal::new("InvalidParameter", "The request body is not valid JSON."))
+}
+
+/// The parameters of a call, from their flattened form.
+///
+/// # Errors
+/// `InvalidParameter` when a name is nested too deep.
+pub(super) fn flattened(pairs: Vec<(String, String)>) -> Result<Value, Refusal> {
+    form::nest(pairs).ok_or_else(|| {
+        let message = "The name of a parameter is nested too deep.";
+        Refusal::new("InvalidParameter", message)
+    })
 }
 
 /// Decodes the parameters of an action.

@@ -1,11 +1,14 @@
 //! The simulator over real HTTP, spoken to with a signer of its own.
 
+mod doors;
+
 use cvm_gateway::clock::Clock;
 use cvm_gateway::simulator::{Catalog, Settings, Simulator, Speed};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
+use time::UtcDateTime;
 use time::macros::utc_datetime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -60,6 +63,13 @@ struct Answer {
 }
 
 impl Answer {
+    fn read(answer: &[u8]) -> Self {
+        let answer = String::from_utf8(answer.to_vec()).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let (head, body) = (head.to_lowercase(), body.to_owned());
+        Self { head, body }
+    }
+
     fn response(&self) -> Value {
         serde_json::from_str::<Value>(&self.body).unwrap()["Response"].take()
     }
@@ -76,7 +86,11 @@ impl Answer {
 
 impl Cloud {
     async fn start() -> Self {
-        let clock = Clock::manual(utc_datetime!(2026-11-23 12:00));
+        Self::at(utc_datetime!(2026-11-23 12:00)).await
+    }
+
+    async fn at(now: UtcDateTime) -> Self {
+        let clock = Clock::manual(now);
         let settings = Settings {
             catalog: Catalog::embedded(),
             speed: Speed::REAL,
@@ -92,6 +106,11 @@ impl Cloud {
     }
 
     async fn send(&self, request: &Request<'_>) -> Answer {
+        Answer::read(&self.send_raw(request).await)
+    }
+
+    /// The bytes that are answered.
+    async fn send_raw(&self, request: &Request<'_>) -> Vec<u8> {
         let host = self.simulator.addr().to_string();
         let at = self.clock.now();
         let (timestamp, date) = (at.unix_timestamp(), at.date());
@@ -136,7 +155,7 @@ impl Cloud {
         let lines = head
             .split_inclusive('\n')
             .filter(|line| !line.starts_with(without));
-        self.raw(&format!("{}\r\n{body}", lines.collect::<String>()))
+        self.exchange(&format!("{}\r\n{body}", lines.collect::<String>()))
             .await
     }
 
@@ -149,13 +168,15 @@ impl Cloud {
     }
 
     async fn raw(&self, request: &str) -> Answer {
+        Answer::read(&self.exchange(request).await)
+    }
+
+    async fn exchange(&self, request: &str) -> Vec<u8> {
         let mut stream = TcpStream::connect(self.simulator.addr()).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let (head, body) = (head.to_lowercase(), body.to_owned());
-        Answer { head, body }
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        answer
     }
 
     async fn ledger(&self) -> Vec<Value> {

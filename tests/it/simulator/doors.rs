@@ -1,0 +1,273 @@
+//! Every way into the simulator: the requests of official clients as they were captured, and what no capture has.
+
+use super::{Answer, Cloud, Request, launch};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::read::GzDecoder;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use std::io::Read;
+use std::time::Duration;
+use time::UtcDateTime;
+use time::macros::utc_datetime;
+
+const NOW: UtcDateTime = utc_datetime!(2026-11-23 12:00);
+
+/// A captured request, as it was on the wire.
+struct Capture {
+    raw: Vec<u8>,
+    at: UtcDateTime,
+    action: String,
+}
+
+fn folder() -> String {
+    format!("{}/testdata/contract/captures", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn capture(name: &str) -> Capture {
+    let text = std::fs::read_to_string(format!("{}/{name}.json", folder())).unwrap();
+    let capture: Value = serde_json::from_str(&text).unwrap();
+    let raw = capture["request"]["raw_base64"].as_str().unwrap();
+    let at = capture["timestamp"].as_i64().unwrap();
+    Capture {
+        raw: STANDARD.decode(raw).unwrap(),
+        at: UtcDateTime::from_unix_timestamp(at).unwrap(),
+        action: capture["action"].as_str().unwrap().to_owned(),
+    }
+}
+
+impl Cloud {
+    /// Bytes that keep their connection open.
+    async fn replay(&self, raw: &[u8]) -> Answer {
+        let answer = crate::http::ask(self.simulator.addr(), raw).await.unwrap();
+        let (head, body) = split(&answer);
+        let body = String::from_utf8(body).unwrap();
+        Answer { head, body }
+    }
+
+    /// One call with a V1 signature over the parameters in the order given.
+    async fn signed_v1(&self, method: &str, host: &str, pairs: &[(&str, &str)]) -> Answer {
+        let timestamp = self.clock.now().unix_timestamp().to_string();
+        let common = [
+            ("Version", "2017-03-12"),
+            ("Region", "ap-shanghai"),
+            ("Timestamp", &timestamp),
+            ("Nonce", "11886"),
+            ("SecretId", super::KEY.0),
+            ("SignatureMethod", "HmacSHA256"),
+        ];
+        let mut all: Vec<_> = pairs.iter().copied().chain(common).collect();
+        all.sort_unstable();
+        let raw: Vec<_> = all.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let mut mac = Hmac::<Sha256>::new_from_slice(super::KEY.1.as_bytes()).unwrap();
+        mac.update(format!("{method}{host}/?{}", raw.join("&")).as_bytes());
+        let signature = STANDARD.encode(mac.finalize().into_bytes());
+        let form = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(all)
+            .append_pair("Signature", &signature)
+            .finish();
+        let head = |target: &str| {
+            format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n")
+        };
+        let request = if method == "GET" {
+            format!("{}\r\n", head(&format!("/?{form}")))
+        } else {
+            let kind = "application/x-www-form-urlencoded";
+            let length = form.len();
+            format!(
+                "{}Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{form}",
+                head("/")
+            )
+        };
+        self.raw(&request).await
+    }
+}
+
+fn split(answer: &[u8]) -> (String, Vec<u8>) {
+    let head = answer
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .unwrap();
+    let text = String::from_utf8(answer[..head].to_vec()).unwrap();
+    (text.to_lowercase(), answer[head + 4..].to_vec())
+}
+
+#[tokio::test]
+async fn every_captured_request_passes_as_it_was_on_the_wire() {
+    let files = std::fs::read_dir(folder()).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut passed = 0;
+    for name in names {
+        let capture = capture(name.trim_end_matches(".json"));
+        let cloud = Cloud::at(capture.at).await;
+        let answer = cloud.replay(&capture.raw).await;
+        assert_eq!(answer.verdict(), "OK", "{name}: {}", answer.body);
+        assert_eq!(
+            cloud.ledger().await[0]["action"],
+            capture.action.as_str(),
+            "{name}"
+        );
+        passed += 1;
+    }
+    assert_eq!(passed, 102);
+}
+
+/// What DescribeInstances shows of the machines that a captured request makes, without what tells the time.
+async fn machines_of(name: &str) -> Vec<Value> {
+    let capture = capture(name);
+    let cloud = Cloud::at(capture.at).await;
+    let answer = cloud.replay(&capture.raw).await;
+    assert_eq!(answer.verdict(), "OK", "{name}: {}", answer.body);
+    cloud.clock.advance(Duration::from_secs(180));
+    let found = cloud.call("DescribeInstances", json!({})).await.response();
+    let mut machines = found["InstanceSet"].as_array().unwrap().clone();
+    for machine in &mut machines {
+        for time in ["CreatedTime", "ExpiredTime"] {
+            machine.as_object_mut().unwrap().remove(time).unwrap();
+        }
+    }
+    machines
+}
+
+#[tokio::test]
+async fn the_five_examples_make_the_same_machines_however_they_are_signed() {
+    for (example, count) in [("ex1", 1), ("ex2", 1), ("ex3", 1), ("ex4", 2), ("ex5", 1)] {
+        let expected = machines_of(&format!("python-sdk__tc3-post__{example}")).await;
+        assert_eq!(expected.len(), count, "{example}");
+        for variant in ["hmacsha1-get", "hmacsha256-post", "tc3-get"] {
+            let machines = machines_of(&format!("python-sdk__{variant}__{example}")).await;
+            assert_eq!(machines, expected, "{example} as {variant}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_signature_of_the_first_version_launches_and_keeps_its_secrets() {
+    let cloud = Cloud::start().await;
+    let launch = [
+        ("Action", "RunInstances"),
+        ("Placement.Zone", "ap-shanghai-2"),
+        ("ImageId", "img-pmqg1cw7"),
+        ("InstanceCount", "2"),
+        ("EnhancedService.MonitorService.Enabled", "TRUE"),
+        ("LoginSettings.Password", "Canary@Test+123 /?&="),
+    ];
+    let hosts = [
+        "cvm.tencentcloudapi.com",
+        "127.0.0.1:18080",
+        "http://127.0.0.1:18080",
+    ];
+    for method in ["GET", "POST"] {
+        for host in hosts {
+            let answer = cloud.signed_v1(method, host, &launch[..5]).await;
+            assert_eq!(answer.verdict(), "OK", "{method} {host}: {}", answer.body);
+        }
+        let answer = cloud.signed_v1(method, hosts[0], &launch).await;
+        assert_eq!(
+            answer.verdict(),
+            "InvalidPassword",
+            "the blank is not allowed"
+        );
+    }
+    let ledger = cloud.get("/_ledger").await.body;
+    assert!(!ledger.contains("Canary"), "{ledger}");
+    let line = cloud.ledger().await[0].clone();
+    let told = ["action", "region", "key_id", "signed_at"].map(|column| line[column].clone());
+    assert_eq!(
+        told,
+        ["RunInstances", "ap-shanghai", super::KEY.0, "1795435200"]
+    );
+    assert_eq!(
+        line["body"],
+        json!(
+            r#"{"EnhancedService":{"MonitorService":{"Enabled":"TRUE"}},"ImageId":"img-pmqg1cw7","InstanceCount":"2","Placement":{"Zone":"ap-shanghai-2"}}"#
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_form_may_be_long_but_not_endless() {
+    let cloud = Cloud::start().await;
+    let long = |length: usize| "n".repeat(length);
+    for (method, length, verdict) in [
+        ("GET", 30_000, "InvalidInstanceName.TooLong"),
+        ("GET", 33_000, "RequestSizeLimitExceeded"),
+        ("POST", 900_000, "InvalidInstanceName.TooLong"),
+        ("POST", 1_000_000, "RequestSizeLimitExceeded"),
+    ] {
+        let name = long(length);
+        let pairs = [
+            ("Action", "RunInstances"),
+            ("Placement.Zone", "ap-shanghai-2"),
+            ("ImageId", "img-pmqg1cw7"),
+            ("InstanceName", name.as_str()),
+        ];
+        let answer = cloud
+            .signed_v1(method, "cvm.tencentcloudapi.com", &pairs)
+            .await;
+        assert_eq!(answer.verdict(), verdict, "{method} {length}");
+    }
+}
+
+/// A proxy gets the whole URL; the official clients sign the same as without.
+#[tokio::test]
+async fn a_request_line_may_hold_the_whole_url() {
+    let capture = capture("python-sdk__tc3-post__ex2");
+    let cloud = Cloud::at(capture.at).await;
+    let text = String::from_utf8(capture.raw).unwrap();
+    let absolute = text.replacen("POST / ", "POST http://127.0.0.1:18080/ ", 1);
+    assert_ne!(absolute, text);
+    assert_eq!(cloud.replay(absolute.as_bytes()).await.verdict(), "OK");
+    let bare = text.replacen("POST / ", "POST http://127.0.0.1:18080 ", 1);
+    assert_eq!(cloud.replay(bare.as_bytes()).await.verdict(), "OK");
+}
+
+#[tokio::test]
+async fn long_answers_are_compressed_for_who_asks() {
+    let cloud = Cloud::start().await;
+    cloud
+        .call("RunInstances", launch(&json!({"InstanceCount": 5})))
+        .await;
+    let plain = cloud.call("DescribeInstances", json!({})).await;
+    assert!(!plain.head.contains("content-encoding"), "{}", plain.head);
+    let request = Request {
+        extra: "Accept-Encoding: gzip, deflate\r\n",
+        ..Request::new("DescribeInstances", &json!({}))
+    };
+    let (head, body) = split(&cloud.send_raw(&request).await);
+    assert!(
+        head.contains("\r\ncontent-type: application/json\r\n"),
+        "{head}"
+    );
+    assert!(head.contains("\r\ncontent-encoding: gzip\r\n"), "{head}");
+    let mut unpacked = String::new();
+    GzDecoder::new(body.as_slice())
+        .read_to_string(&mut unpacked)
+        .unwrap();
+    let packed: Value = serde_json::from_str(&unpacked).unwrap();
+    assert_eq!(
+        packed["Response"]["InstanceSet"],
+        plain.response()["InstanceSet"]
+    );
+    assert!(
+        body.len() * 4 < unpacked.len(),
+        "{} of {}",
+        body.len(),
+        unpacked.len()
+    );
+}
+
+/// With TC3 a form is as good as JSON.
+#[tokio::test]
+async fn a_form_may_be_signed_with_tc3() {
+    let cloud = Cloud::at(NOW).await;
+    let request = Request {
+        content_type: "application/x-www-form-urlencoded",
+        body: "Placement.Zone=ap-shanghai-2&ImageId=img-pmqg1cw7&InstanceName=a+b%2Fc".to_owned(),
+        ..Request::new("RunInstances", &json!({}))
+    };
+    assert_eq!(cloud.send(&request).await.verdict(), "OK");
+    let found = cloud.call("DescribeInstances", json!({})).await.response();
+    assert_eq!(found["InstanceSet"][0]["InstanceName"], "a b/c");
+}
