@@ -5,6 +5,7 @@ mod error;
 mod launch;
 mod log;
 mod operations;
+mod plan;
 mod serve;
 
 use crate::clock::Clock;
@@ -54,6 +55,7 @@ fn run(command: Command) -> Result<Exit, CliError> {
         Command::Simulate(simulate) => within(serve::simulate(simulate, clock)),
         Command::Demo(demo) => within(launch::demo(&demo, clock)),
         Command::Run(run) => within(launch::run(*run, clock)),
+        Command::Plan(plan) => within(plan::plan(*plan, clock)),
         Command::Watch(watch) => within(launch::watch(watch, clock)),
         Command::Operations(command) => within(operations::run(command, clock)),
         Command::Config(ConfigCommand::Check { config }) => check(&config),

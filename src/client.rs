@@ -2,12 +2,14 @@
 
 mod failure;
 mod json;
+mod plan;
 mod progress;
 mod table;
 
 use failure::Asked;
 pub use failure::Refusal;
-pub use json::{JsonError, read_request};
+pub use json::{JsonError, read_request, write_plan, write_request};
+pub use plan::overview;
 pub use progress::{Format, Progress};
 pub use table::{align, table};
 
@@ -16,8 +18,9 @@ use crate::pb::v1::cvm_gateway_service_client::CvmGatewayServiceClient;
 use crate::pb::v1::run_instances_response::Event as RunEvent;
 use crate::pb::v1::watch_operation_response::Event as WatchEvent;
 use crate::pb::v1::{
-    GetOperationRequest, Heartbeat, Operation, OperationState, RunInstancesRequest,
-    RunInstancesResponse, WatchOperationRequest, WatchOperationResponse,
+    GetOperationRequest, Heartbeat, Operation, OperationState, PlanRunInstancesRequest,
+    PlanRunInstancesResponse, RunInstancesRequest, RunInstancesResponse, WatchOperationRequest,
+    WatchOperationResponse,
 };
 use crate::terminal::Exit;
 use prost_types::Timestamp;
@@ -151,6 +154,19 @@ impl Client {
     ) -> Result<Operation, ClientError> {
         let cursor = Cursor::Launch(Box::new(request));
         self.follow(cursor, progress).await
+    }
+
+    /// Says what a launch would do.
+    ///
+    /// # Errors
+    /// [`ClientError`], but not when policy forbids the launch.
+    pub async fn plan(
+        &mut self,
+        request: PlanRunInstancesRequest,
+    ) -> Result<PlanRunInstancesResponse, ClientError> {
+        let planned = self.service.plan_run_instances(request).await;
+        let planned = planned.map_err(|status| refused(&status, Asked::Launch))?;
+        Ok(planned.into_inner())
     }
 
     /// Follows the operation `name` to its end, from the first snapshot after `after_sequence`.

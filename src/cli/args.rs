@@ -1,5 +1,9 @@
 //! The arguments of each command, and the pages of help that explain them.
 
+mod plan;
+
+pub(super) use plan::PlanArgs;
+
 use crate::client::Format;
 use crate::domain::ids::{OperationId, OrganizationId};
 use crate::domain::names::AccountName;
@@ -32,6 +36,7 @@ pub(super) enum Command {
     Simulate(SimulateArgs),
     Demo(DemoArgs),
     Run(Box<RunArgs>),
+    Plan(Box<PlanArgs>),
     Watch(WatchArgs),
     /// Lists, shows, releases and exports operations, in the journal itself
     #[command(subcommand)]

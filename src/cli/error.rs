@@ -40,6 +40,14 @@ pub(super) enum CliError {
     Catalog { path: PathBuf, source: CatalogError },
     #[error("the request in {} cannot be used", file_or_stdin(path))]
     Request { path: PathBuf, source: JsonError },
+    #[error("cannot write the plan to {}; name a file that is not there yet", path.display())]
+    Save {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot write the message as JSON")]
+    Json(#[source] JsonError),
     #[error("cannot listen on {address}; name another with --listen")]
     Listen {
         address: SocketAddr,
@@ -82,13 +90,13 @@ impl CliError {
             Self::Demo(error) => of_demo(error),
             Self::Journal(error) => of_journal(error),
             Self::NoOperation(_) | Self::NotWaiting { .. } => Exit::Data,
-            Self::Folder(_) => Exit::CannotCreate,
+            Self::Folder(_) | Self::Save { .. } => Exit::CannotCreate,
             Self::Catalog { .. } | Self::Request { .. } => Exit::Data,
             Self::Listen { source, .. } => of_port(source),
             Self::Exposed(_) => Exit::Usage,
             Self::Output(_) => Exit::Io,
             Self::Runtime(_) | Self::Signals(_) => Exit::Os,
-            Self::Log { .. } => Exit::Software,
+            Self::Log { .. } | Self::Json(_) => Exit::Software,
         }
     }
 }

@@ -18,17 +18,7 @@ const REQUEST_BYTES_MAX: u64 = 16 << 20;
 
 /// Launches, and follows to the end.
 pub(super) async fn run(args: RunArgs, clock: Clock) -> Result<Exit, CliError> {
-    let mut request = match (&args.file, args.wish) {
-        (Some(path), _) => from_file(path)?,
-        (None, Some(wish)) => from_options(wish),
-        (None, None) => RunInstancesRequest::default(),
-    };
-    if let Some(request_id) = args.request_id {
-        request.request_id = request_id;
-    }
-    if request.request_id.is_empty() {
-        request.request_id = Uuid::new_v4().to_string();
-    }
+    let request = asked(args.file.as_deref(), args.wish, args.request_id)?;
     let format = args.output.format();
     let mut client = Client::connect(&args.server, clock.clone()).await?;
     if format == Format::Text {
@@ -69,6 +59,26 @@ pub(super) async fn demo(args: &DemoArgs, clock: Clock) -> Result<Exit, CliError
     };
     demo::run(demo, clock).await?;
     Ok(Exit::Ok)
+}
+
+/// The request that the options or the file describe, with an id of its own if they name none.
+pub(super) fn asked(
+    file: Option<&Path>,
+    wish: Option<WishArgs>,
+    request_id: Option<String>,
+) -> Result<RunInstancesRequest, CliError> {
+    let mut request = match (file, wish) {
+        (Some(path), _) => from_file(path)?,
+        (None, Some(wish)) => from_options(wish),
+        (None, None) => RunInstancesRequest::default(),
+    };
+    if let Some(request_id) = request_id {
+        request.request_id = request_id;
+    }
+    if request.request_id.is_empty() {
+        request.request_id = Uuid::new_v4().to_string();
+    }
+    Ok(request)
 }
 
 fn conclude(operation: &Operation, format: Format) -> Result<Exit, CliError> {

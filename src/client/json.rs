@@ -3,7 +3,7 @@
 use crate::client::Event;
 use crate::pb::DESCRIPTOR;
 use crate::pb::v1::watch_operation_response::Event as WatchEvent;
-use crate::pb::v1::{RunInstancesRequest, WatchOperationResponse};
+use crate::pb::v1::{PlanRunInstancesResponse, RunInstancesRequest, WatchOperationResponse};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 use serde::de::DeserializeSeed;
@@ -34,6 +34,22 @@ pub fn read_request(text: &str) -> Result<RunInstancesRequest, JsonError> {
     message.transcode_to().map_err(defect)
 }
 
+/// Writes a `RunInstancesRequest`, for [`read_request`].
+///
+/// # Errors
+/// [`JsonError::Descriptor`].
+pub fn write_request(request: &RunInstancesRequest) -> Result<String, JsonError> {
+    write("RunInstancesRequest", &request.encode_to_vec())
+}
+
+/// Writes a plan in one line.
+///
+/// # Errors
+/// [`JsonError::Descriptor`].
+pub fn write_plan(plan: &PlanRunInstancesResponse) -> Result<String, JsonError> {
+    write("PlanRunInstancesResponse", &plan.encode_to_vec())
+}
+
 /// Writes an event in one line, as the message of the stream that it came with.
 pub(super) fn write_event(event: &Event) -> Result<String, JsonError> {
     let event = match event {
@@ -42,8 +58,11 @@ pub(super) fn write_event(event: &Event) -> Result<String, JsonError> {
     };
     // A RunInstancesResponse has the same fields.
     let bytes = WatchOperationResponse { event: Some(event) }.encode_to_vec();
-    let message = DynamicMessage::decode(descriptor("WatchOperationResponse")?, bytes.as_slice());
-    let message = message.map_err(defect)?;
+    write("WatchOperationResponse", &bytes)
+}
+
+fn write(message: &str, bytes: &[u8]) -> Result<String, JsonError> {
+    let message = DynamicMessage::decode(descriptor(message)?, bytes).map_err(defect)?;
     serde_json::to_string(&message).map_err(defect)
 }
 
@@ -76,6 +95,18 @@ mod tests {
             (spec.image_id.as_deref(), spec.instance_count),
             (Some("img-1"), Some(3))
         );
+    }
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let request = RunInstancesRequest {
+            request_id: "r".to_owned(),
+            plan: Some(vec![1, 255]),
+            ..RunInstancesRequest::default()
+        };
+        let text = write_request(&request).unwrap();
+        assert_eq!(text, r#"{"requestId":"r","plan":"Af8="}"#);
+        assert_eq!(read_request(&text).unwrap(), request);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Reads whole files up to a limit, and makes new ones.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -32,10 +32,11 @@ pub fn fresh_folder(name: &str) -> io::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Makes a file that must not be there yet.
+/// Makes a file that must not be there yet, which only its owner may read.
 ///
 /// # Errors
 /// When it cannot be made, or is there.
 pub fn create_file(path: &Path) -> io::Result<File> {
-    File::create_new(path)
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path)
 }

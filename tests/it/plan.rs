@@ -5,7 +5,9 @@ use crate::world::{Client, World, client, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::pb::v1 as pb;
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
+use tokio::process::Command;
 use tonic::{Code, Status};
 
 async fn plan(
@@ -246,4 +248,53 @@ async fn gateways_with_one_key_carry_out_each_other_s_plans() {
         assert_eq!(launched.err().map(|status| status.code()), code, "{extra}");
         second.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_shows_and_keeps_a_plan_that_run_carries_out() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    let server = format!("http://{}", gateway.grpc_addr());
+    let kept = world.folder.0.join("plan.json");
+    let kept = kept.to_str().unwrap();
+    let program = async |arguments: &[&str]| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_cvm-gateway"));
+        let output = program.args(arguments).args(["--server", &server]);
+        output.output().await.unwrap()
+    };
+    let wish = [
+        ["--region", "ap-shanghai"],
+        ["--zone", "ap-shanghai-2"],
+        ["--image", "img-pmqg1cw7"],
+        ["--type", "S5.SMALL1"],
+        ["--save", kept],
+    ];
+    let planned = program(&[&["plan", "--dry-run"], wish.as_flattened()].concat()).await;
+    let (shown, noted) = (text(&planned.stdout), text(&planned.stderr));
+    assert_eq!(planned.status.code(), Some(0), "{shown}{noted}");
+    for part in [
+        "allowed by account-of-own-organization",
+        "ap-shanghai-2  S5.SMALL1",
+        "an hour",
+    ] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    assert!(noted.contains("cvm-gateway run --file"), "{noted}");
+    let mode = std::fs::metadata(kept).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(world.machines().await.is_empty());
+
+    let again = program(&["plan", "--file", kept, "--save", kept]).await;
+    assert_eq!(again.status.code(), Some(73), "{}", text(&again.stderr));
+    let ran = program(&["run", "--file", kept]).await;
+    assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
+    assert_eq!(world.machines().await.len(), 1);
+    let as_json = program(&["plan", "--file", kept, "--output", "json"]).await;
+    let json: Value = serde_json::from_slice(&as_json.stdout).unwrap();
+    assert_eq!(json["allowed"], true);
+    gateway.stop().await;
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
 }
