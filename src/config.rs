@@ -6,7 +6,7 @@ mod problem;
 mod read;
 mod section;
 
-pub use file::{create_file, fresh_folder, read_text};
+pub use file::{create_file, fresh_folder, read_text, write_text};
 pub use problem::{ConfigError, Place, Problem};
 
 use crate::cloud;

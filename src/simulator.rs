@@ -12,12 +12,14 @@ mod door;
 mod gzip;
 mod ledger;
 mod names;
+mod tls;
 mod validate;
 mod wire;
 mod world;
 
 pub use catalog::{Catalog, CatalogError, EMBEDDED};
 pub use cloud::{Answer, Arrival, Made, Network, Passage, SimulatedCloud};
+pub use tls::{Identity, TlsError};
 
 use crate::clock::Clock;
 use action::Action;
@@ -26,6 +28,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
+use axum::serve::Listener;
 use door::{Letter, Received};
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use ledger::{Attempt, Ledger};
@@ -35,6 +38,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use time::UtcDateTime;
+use tls::Doors;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -117,25 +121,39 @@ impl Simulator {
     /// # Errors
     /// When the listener has no address.
     pub fn start(settings: Settings, listener: TcpListener, clock: Clock) -> std::io::Result<Self> {
-        let addr = listener.local_addr()?;
-        let catalog = Arc::new(settings.catalog);
-        let world = World::new(Arc::clone(&catalog), settings.seed, settings.speed.0);
-        let state = Mutex::new(Record {
-            world,
-            ledger: Ledger::default(),
-        });
-        let router = Router::new()
-            .route("/", any(call))
-            .route("/_ledger", get(ledger))
-            .route("/_health", get(|| async { "ok\n" }))
-            .with_state(Arc::new(Face {
-                catalog,
-                clock,
-                state,
-            }));
-        let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let stopped = stopping.clone().cancelled_owned();
-        tasks.spawn(async move {
+        let simulator = Self::at(&listener)?;
+        simulator.serve(listener, router(settings, clock));
+        Ok(simulator)
+    }
+
+    /// As [`Simulator::start`], for clients that speak TLS; plain HTTP is answered on the same port.
+    ///
+    /// # Errors
+    /// When the listener has no address.
+    pub fn start_tls(
+        settings: Settings,
+        listener: TcpListener,
+        clock: Clock,
+        identity: Identity,
+    ) -> std::io::Result<Self> {
+        let simulator = Self::at(&listener)?;
+        let stopping = simulator.stopping.clone();
+        let doors = Doors::open(listener, identity, stopping, &simulator.tasks)?;
+        simulator.serve(doors, router(settings, clock));
+        Ok(simulator)
+    }
+
+    fn at(listener: &TcpListener) -> std::io::Result<Self> {
+        Ok(Self {
+            addr: listener.local_addr()?,
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    fn serve<L: Listener<Addr: std::fmt::Debug>>(&self, listener: L, router: Router) {
+        let stopped = self.stopping.clone().cancelled_owned();
+        self.tasks.spawn(async move {
             let served = axum::serve(listener, router)
                 .with_graceful_shutdown(stopped)
                 .await;
@@ -143,13 +161,8 @@ impl Simulator {
                 tracing::error!(%error, "the simulator stopped serving");
             }
         });
-        tasks.close();
-        tracing::info!(%addr, "the simulator serves the CVM API");
-        Ok(Self {
-            addr,
-            stopping,
-            tasks,
-        })
+        self.tasks.close();
+        tracing::info!(addr = %self.addr, "the simulator serves the CVM API");
     }
 
     /// Where it listens.
@@ -169,6 +182,24 @@ impl Simulator {
             tracing::warn!("calls to the simulator were still open when it stopped");
         }
     }
+}
+
+fn router(settings: Settings, clock: Clock) -> Router {
+    let catalog = Arc::new(settings.catalog);
+    let world = World::new(Arc::clone(&catalog), settings.seed, settings.speed.0);
+    let state = Mutex::new(Record {
+        world,
+        ledger: Ledger::default(),
+    });
+    Router::new()
+        .route("/", any(call))
+        .route("/_ledger", get(ledger))
+        .route("/_health", get(|| async { "ok\n" }))
+        .with_state(Arc::new(Face {
+            catalog,
+            clock,
+            state,
+        }))
 }
 
 impl Face {

@@ -83,6 +83,7 @@ Examples:
   cvm-gateway simulate --print-catalog > my.toml   change what it sells, then:
   cvm-gateway simulate --catalog my.toml
   curl -s http://127.0.0.1:8080/_ledger            every call and machine so far
+  cvm-gateway simulate --tls                       https as well; clients trust it by the file that it writes
 
 To let a gateway call it, its configuration says:
   [cloud.endpoint]
@@ -94,8 +95,8 @@ To let a gateway call it, its configuration says:
   secret_key = \"fakeSecretKeyLoopbackTestsOnly001\"
 
 Exit codes:
-  0 stopped by a signal   64 wrong option   65 wrong catalogue   66 no such catalogue   69 port in use
-  74 cannot write to stdout   77 the port is not allowed")]
+  0 stopped by a signal   64 wrong option   65 wrong catalogue or certificate   66 no such file   69 port in use
+  73 the CA's file cannot be written   74 cannot write to stdout   77 the port is not allowed")]
 pub(super) struct SimulateArgs {
     /// IP address and port; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
@@ -109,6 +110,29 @@ pub(super) struct SimulateArgs {
     /// Where the chances begin: the same seed and the same calls give the same ids and times
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
+    /// Answers https, too, on the same port
+    #[arg(long)]
+    pub(super) tls: bool,
+    /// Where the CA is written that signed the certificate, for clients to trust; new at each start
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls",
+        default_value = "simulator-ca.pem"
+    )]
+    pub(super) tls_ca: PathBuf,
+    /// A certificate chain (PEM) instead of one that is made
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls",
+        requires = "tls_key",
+        conflicts_with = "tls_ca"
+    )]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// The private key (PEM) of that certificate
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(super) tls_key: Option<PathBuf>,
     /// Prints the catalogue in the program, and ends
     #[arg(long)]
     pub(super) print_catalog: bool,

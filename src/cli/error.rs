@@ -4,7 +4,7 @@ use crate::client::{ClientError, JsonError};
 use crate::config::ConfigError;
 use crate::demo::DemoError;
 use crate::gateway::GatewayError;
-use crate::simulator::CatalogError;
+use crate::simulator::{CatalogError, TlsError};
 use crate::store::StoreError;
 use crate::terminal::Exit;
 use std::io::{self, ErrorKind};
@@ -38,6 +38,14 @@ pub(super) enum CliError {
     },
     #[error("the catalogue {} cannot be used", path.display())]
     Catalog { path: PathBuf, source: CatalogError },
+    #[error("no TLS")]
+    Tls(#[from] TlsError),
+    #[error("cannot write the CA to {}; name another file with --tls-ca", path.display())]
+    Authority {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("the request in {} cannot be used", file_or_stdin(path))]
     Request { path: PathBuf, source: JsonError },
     #[error("cannot write the plan to {}; name a file that is not there yet", path.display())]
@@ -90,7 +98,9 @@ impl CliError {
             Self::Demo(error) => of_demo(error),
             Self::Journal(error) => of_journal(error),
             Self::NoOperation(_) | Self::NotWaiting { .. } => Exit::Data,
-            Self::Folder(_) | Self::Save { .. } => Exit::CannotCreate,
+            Self::Folder(_) | Self::Save { .. } | Self::Authority { .. } => Exit::CannotCreate,
+            Self::Tls(TlsError::Make(_)) => Exit::Os,
+            Self::Tls(_) => Exit::Data,
             Self::Catalog { .. } | Self::Request { .. } => Exit::Data,
             Self::Listen { source, .. } => of_port(source),
             Self::Exposed(_) => Exit::Usage,

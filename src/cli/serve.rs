@@ -4,16 +4,20 @@ use super::args::SimulateArgs;
 use super::error::CliError;
 use super::log;
 use crate::clock::Clock;
-use crate::config::{Config, Log, LogFormat, read_text};
+use crate::config::{Config, Log, LogFormat, read_text, write_text};
 use crate::gateway::Gateway;
-use crate::simulator::{Catalog, EMBEDDED, Settings, Simulator};
+use crate::simulator::{Catalog, EMBEDDED, Identity, Settings, Simulator};
 use crate::terminal::{self, Exit};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A catalogue of every type in every zone is some hundred kilobytes.
 const CATALOG_BYTES_MAX: u64 = 16 << 20;
+
+/// Certificates and keys are some kilobytes.
+const PEM_BYTES_MAX: u64 = 1 << 20;
 
 /// SIGTERM and SIGINT, from the moment that this is made.
 struct Signals {
@@ -84,12 +88,52 @@ pub(super) async fn simulate(args: SimulateArgs, clock: Clock) -> Result<Exit, C
     };
     let mut signals = Signals::listen()?;
     let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
-    let simulator = Simulator::start(settings, listener, clock).map_err(failed)?;
-    terminal::print(format!("CVM API at http://{}", simulator.addr()))?;
+    let simulator = if args.tls {
+        let identity = identity(&args, &settings.catalog, &clock)?;
+        Simulator::start_tls(settings, listener, clock, identity).map_err(failed)?
+    } else {
+        Simulator::start(settings, listener, clock).map_err(failed)?
+    };
+    terminal::print(format!("CVM API at {}", addresses(&args, simulator.addr())))?;
     signals.next().await;
     tokio::select! {
         () = simulator.stop() => Ok(Exit::Ok),
         () = signals.next() => Ok(Exit::Interrupted),
+    }
+}
+
+/// The certificate that was given, or a new one whose CA is written for clients to trust.
+fn identity(args: &SimulateArgs, catalog: &Catalog, clock: &Clock) -> Result<Identity, CliError> {
+    if let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) {
+        let read = |path: &Path| {
+            read_text(path, PEM_BYTES_MAX).map_err(|source| CliError::Input {
+                path: path.to_owned(),
+                source,
+            })
+        };
+        return Ok(Identity::given(&read(certificate)?, &read(key)?)?);
+    }
+    let addresses = [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::from(Ipv6Addr::LOCALHOST),
+        args.listen.ip(),
+    ];
+    let (identity, authority) = Identity::own(clock.now(), &addresses, catalog.region_names())?;
+    write_text(&args.tls_ca, &authority).map_err(|source| CliError::Authority {
+        path: args.tls_ca.clone(),
+        source,
+    })?;
+    Ok(identity)
+}
+
+fn addresses(args: &SimulateArgs, addr: SocketAddr) -> String {
+    match (args.tls, &args.tls_cert) {
+        (false, _) => format!("http://{addr}"),
+        (true, Some(_)) => format!("https://{addr} and http://{addr}"),
+        (true, None) => {
+            let authority = args.tls_ca.display();
+            format!("https://{addr} and http://{addr}; its CA is in {authority}")
+        }
     }
 }
 

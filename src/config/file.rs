@@ -32,6 +32,14 @@ pub fn fresh_folder(name: &str) -> io::Result<PathBuf> {
     Ok(folder)
 }
 
+/// Writes a file, in the place of one that is there.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_text(path: &Path, text: &str) -> io::Result<()> {
+    std::fs::write(path, text)
+}
+
 /// Makes a file that must not be there yet, which only its owner may read.
 ///
 /// # Errors

@@ -280,6 +280,11 @@ impl Catalog {
         Self::parse(EMBEDDED).expect("the embedded catalogue parses")
     }
 
+    /// The names of its regions.
+    pub fn region_names(&self) -> impl Iterator<Item = String> {
+        self.regions.iter().map(|region| region.id.clone())
+    }
+
     pub(super) fn key(&self, secret_id: &str) -> Option<&KeyPair> {
         self.keys.iter().find(|key| key.secret_id == secret_id)
     }

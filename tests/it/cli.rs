@@ -272,6 +272,33 @@ fn what_cannot_be_had_at_the_start_is_named() {
 }
 
 #[test]
+fn a_simulator_with_tls_tells_where_its_ca_is() {
+    let folder = folder("tls");
+    let authority = folder.join("ca.pem");
+    let authority = authority.to_str().unwrap();
+    let simulate = ["simulate", "--listen", "127.0.0.1:0", "--tls"];
+    let command = program(&[&simulate[..], &["--tls-ca", authority]].concat());
+    let find = |line: &str| line.strip_prefix("CVM API at ").map(str::to_owned);
+    let (simulator, said) = Running::start(command, |child| child.stdout.take().unwrap(), find);
+    let (addresses, file) = said.split_once("; its CA is in ").unwrap();
+    let (secure, plain) = addresses.split_once(" and ").unwrap();
+    assert_eq!(secure.strip_prefix("https"), plain.strip_prefix("http"));
+    assert_eq!(file, authority);
+    let certificate = std::fs::read_to_string(file).unwrap();
+    assert!(certificate.starts_with("-----BEGIN CERTIFICATE-----"));
+    assert_eq!(simulator.stop(), Some(0));
+
+    let given = |certificate| [&simulate[..], &["--tls-cert", certificate]].concat();
+    refuses(&given(authority), 64, "--tls-key");
+    let both = [&given(authority)[..], &["--tls-key", authority]].concat();
+    refuses(&both, 65, "no TLS\n  because: the private key is not PEM");
+    let none = [&given("none.pem")[..], &["--tls-key", authority]].concat();
+    refuses(&none, 66, "cannot read none.pem");
+    let nowhere = [&simulate[..], &["--tls-ca", "/no/such/ca.pem"]].concat();
+    refuses(&nowhere, 73, "name another file with --tls-ca");
+}
+
+#[test]
 fn the_printed_catalogue_is_the_one_in_the_program() {
     let output = run(&["simulate", "--print-catalog"]);
     assert_eq!(output.status.code(), Some(0));

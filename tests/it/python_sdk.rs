@@ -1,7 +1,9 @@
 //! The official Python SDK, unmodified, against the simulator.
 
 use cvm_gateway::clock::Clock;
-use cvm_gateway::simulator::{Catalog, Settings, Simulator, Speed};
+use cvm_gateway::simulator::{Catalog, Identity, Settings, Simulator, Speed};
+use std::net::Ipv4Addr;
+use std::path::Path;
 use tokio::net::TcpListener;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -19,12 +21,19 @@ async fn the_official_python_sdk_works_against_the_simulator() {
         seed: 7,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let simulator = Simulator::start(settings, listener, Clock::system()).unwrap();
+    let clock = Clock::system();
+    let local = [Ipv4Addr::LOCALHOST.into()];
+    let (identity, authority) = Identity::own(clock.now(), &local, []).unwrap();
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-sdk-ca.pem");
+    std::fs::write(&file, authority).unwrap();
+    let simulator = Simulator::start_tls(settings, listener, clock, identity).unwrap();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/sdk_check.py");
     let endpoint = simulator.addr().to_string();
     let run = move || {
         let mut command = std::process::Command::new(python);
-        let command = command.args([script, "--endpoint", &endpoint]);
+        let command = command
+            .args([script, "--endpoint", &endpoint, "--ca"])
+            .arg(file);
         command.env("NO_PROXY", "127.0.0.1").output().unwrap()
     };
     let output = tokio::task::spawn_blocking(run).await.unwrap();

@@ -1,6 +1,6 @@
 """Drives a CVM API, such as the simulator, with the official Python SDK.
 
-Usage: sdk_check.py --endpoint 127.0.0.1:18080
+Usage: sdk_check.py --endpoint 127.0.0.1:18080 --ca FILE
 
 Prints one line for each case, `ok <case>` or `FAILED <case>: <why>`, and exits with 1 if any failed.
 """
@@ -48,11 +48,10 @@ LAUNCH = {
 class Cloud:
     """The SDK's client, with requests given as dictionaries."""
 
-    def __init__(self, endpoint, key=(SECRET_ID, SECRET_KEY), region="ap-shanghai", method="POST", unsigned=False):
-        profile = ClientProfile(
-            httpProfile=HttpProfile(protocol="http", endpoint=endpoint, reqMethod=method, reqTimeout=10),
-            language="en-US",
-        )
+    def __init__(self, endpoint, key=(SECRET_ID, SECRET_KEY), region="ap-shanghai", method="POST", ca=None, sign=None, unsigned=False):
+        http = HttpProfile(protocol="https" if ca else "http", endpoint=endpoint, reqMethod=method, reqTimeout=10)
+        http.certification = ca
+        profile = ClientProfile(signMethod=sign, httpProfile=http, language="en-US")
         profile.unsignedPayload = unsigned
         self.client = cvm_client.CvmClient(Credential(*key), region, profile)
 
@@ -182,7 +181,7 @@ def refused(code, act):
         raise AssertionError(f"was accepted instead of {code}")
 
 
-def cases(endpoint):
+def cases(endpoint, ca):
     cloud = Cloud(endpoint)
     yield "three instances launch, run and terminate", lambda: life_of_three(cloud)
     yield "a launch fails with its reason", lambda: a_launch_that_fails(cloud)
@@ -190,6 +189,7 @@ def cases(endpoint):
     yield "zones and regions", lambda: zones_and_regions(cloud)
     yield "price, stock and quota", lambda: price_stock_and_quota(cloud)
     yield "a temporary key with its token", lambda: one_launch(Cloud(endpoint, TEMPORARY))
+    yield "a launch over TLS", lambda: one_launch(Cloud(endpoint, ca=ca))
     yield "a launch by GET", lambda: one_launch(Cloud(endpoint, method="GET"))
     yield "a launch with an unsigned payload", lambda: one_launch(Cloud(endpoint, unsigned=True))
     for code, action, changes in REFUSALS:
@@ -209,8 +209,10 @@ def cases(endpoint):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--endpoint", required=True, metavar="HOST:PORT")
+    parser.add_argument("--ca", required=True, metavar="FILE", help="whom to trust over TLS")
+    arguments = parser.parse_args()
     failed = False
-    for name, case in cases(parser.parse_args().endpoint):
+    for name, case in cases(arguments.endpoint, arguments.ca):
         try:
             case()
             print(f"ok {name}", flush=True)

@@ -3,14 +3,21 @@
 use super::{Answer, Cloud, Request, launch};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use cvm_gateway::clock::Clock;
+use cvm_gateway::simulator::{Catalog, Identity, Settings, Simulator, Speed};
 use flate2::read::GzDecoder;
 use hmac::{Hmac, KeyInit, Mac};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use std::io::Read;
 use std::time::Duration;
 use time::UtcDateTime;
 use time::macros::utc_datetime;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 const NOW: UtcDateTime = utc_datetime!(2026-11-23 12:00);
 
@@ -270,4 +277,79 @@ async fn a_form_may_be_signed_with_tc3() {
     assert_eq!(cloud.send(&request).await.verdict(), "OK");
     let found = cloud.call("DescribeInstances", json!({})).await.response();
     assert_eq!(found["InstanceSet"][0]["InstanceName"], "a b/c");
+}
+
+/// A TLS client that trusts one CA, or a plain one.
+async fn ask_as(
+    addr: std::net::SocketAddr,
+    trusted: Option<(&str, &str)>,
+    request: &str,
+) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(addr).await?;
+    let Some((authority, name)) = trusted else {
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        return Ok(answer);
+    };
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_slice(authority.as_bytes()).unwrap();
+    roots.add(authority).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let mut stream = connector.connect(name, stream).await?;
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+const HEALTH: &str = "GET /_health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn one_port_takes_tls_for_every_host_of_the_cloud_and_plain_http() {
+    let clock = Clock::system();
+    let regions = Catalog::embedded().region_names().collect::<Vec<_>>();
+    let local = [std::net::Ipv4Addr::LOCALHOST.into()];
+    let own = || Identity::own(clock.now(), &local, regions.clone()).unwrap();
+    let ((identity, authority), (_, strange)) = (own(), own());
+    let settings = Settings {
+        catalog: Catalog::embedded(),
+        speed: Speed::REAL,
+        seed: 7,
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let simulator = Simulator::start_tls(settings, listener, clock, identity).unwrap();
+    let addr = simulator.addr();
+    let silent = TcpStream::connect(addr).await.unwrap();
+    let names = [
+        "127.0.0.1",
+        "localhost",
+        "sts.localhost",
+        "cvm.tencentcloudapi.com",
+        "cvm.ap-shanghai.tencentcloudapi.com",
+    ];
+    for name in names {
+        let answer = ask_as(addr, Some((&authority, name)), HEALTH)
+            .await
+            .unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK\r\n"),
+            "{name}: {answer}"
+        );
+    }
+    let plain = ask_as(addr, None, HEALTH).await.unwrap();
+    assert!(plain.starts_with("HTTP/1.1 200 OK\r\n"), "{plain}");
+    for (authority, name) in [(&strange, "localhost"), (&authority, "elsewhere.example")] {
+        let refused = ask_as(addr, Some((authority, name)), HEALTH).await;
+        assert!(refused.is_err(), "{name}: {refused:?}");
+    }
+    drop(silent);
+    simulator.stop().await;
 }
