@@ -53,7 +53,8 @@ impl CvmGatewayService for Service {
         let principal = self.auth.authenticate(&request);
         let mut message = request.into_inner();
         let plan = message.plan.take();
-        let wish = chaos::at!("grpc.parse", wire::wish(message, &self.limits)?);
+        let now = self.clock.now();
+        let wish = chaos::at!("grpc.parse", wire::wish(message, &self.limits, now)?);
         observe::request(&wish.request_id);
         let request_id = wish.request_id.clone();
         let fingerprint = wish.fingerprint().map_err(OperationError::from)?;
@@ -139,9 +140,9 @@ impl CvmGatewayService for Service {
             .and_then(|asked| asked.spec.clone())
             .unwrap_or_default();
         let spec = plan::without_secrets(spec);
-        let wish = plan::wish(message.request, &self.limits)?;
+        let wish = plan::wish(message.request, &self.limits, self.clock.now())?;
         observe::request(&wish.request_id);
-        let request = LaunchRequest::parse(wish, &self.limits);
+        let request = LaunchRequest::parse(wish, &self.limits, self.clock.now());
         let request = request.map_err(|violations| violations.within("request"))?;
         let grant = match self.policy.authorize(&principal, request) {
             Ok(grant) => grant,
@@ -205,7 +206,7 @@ impl Service {
         fingerprint: [u8; 32],
         plan: Option<&[u8]>,
     ) -> Result<Watch, Status> {
-        let request = LaunchRequest::parse(wish, &self.limits)?;
+        let request = LaunchRequest::parse(wish, &self.limits, self.clock.now())?;
         let grant = chaos::at!("grpc.policy", self.policy.authorize(principal, request)?);
         if let Some(plan) = plan {
             self.plans.check(plan, &grant, self.clock.now())?;
@@ -285,3 +286,6 @@ fn watch_operation_response(event: Event) -> pb::WatchOperationResponse {
     };
     pb::WatchOperationResponse { event: Some(event) }
 }
+
+#[cfg(test)]
+mod tests;

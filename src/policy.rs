@@ -204,6 +204,7 @@ mod tests {
     use crate::domain::operation::OnFailure;
     use crate::domain::rules::Limits;
     use crate::domain::spec::{InstanceSpec, LaunchTemplate};
+    use time::UtcDateTime;
 
     fn account(name: &str) -> AccountName {
         AccountName::parse(name).unwrap()
@@ -220,7 +221,10 @@ mod tests {
             organization: OrganizationId::parse(organization).unwrap(),
         };
         let spec = InstanceSpec {
-            launch_template: Some(LaunchTemplate::default()),
+            launch_template: Some(LaunchTemplate {
+                launch_template_id: Some("lt-1a2b3c4d".to_owned()),
+                launch_template_version: None,
+            }),
             ..InstanceSpec::default()
         };
         let wish = Wish {
@@ -231,7 +235,8 @@ mod tests {
             alternatives: Vec::new(),
             on_failure: OnFailure::Keep,
         };
-        let request = LaunchRequest::parse(wish, &Limits::default()).unwrap();
+        let request =
+            LaunchRequest::parse(wish, &Limits::default(), UtcDateTime::UNIX_EPOCH).unwrap();
         let verdict = policy.authorize(&principal, request);
         verdict
             .map(|grant| grant.account().clone())

@@ -10,7 +10,7 @@ use crate::cloud::endpoint::{DOMAINS, Endpoint};
 use crate::domain::ids::{OrganizationId, Principal};
 use crate::domain::names::{AccountName, Region};
 use crate::domain::plan::PlanKey;
-use crate::domain::rules::Limits;
+use crate::domain::rules::{Limits, Required};
 use crate::operations;
 use crate::operations::machine::Timings;
 use crate::policy::{Organization, Policy};
@@ -43,6 +43,11 @@ const CALLS_PER_SECOND_MAX: u32 = 10_000;
 const WEIGHT_MAX: u32 = 1000;
 /// The larger of the two figures that the cloud's pages give.
 const INSTANCE_COUNT_MAX: u32 = 500;
+/// The larger ones of these, too: beyond them the cloud surely refuses.
+const INSTANCE_NAME_MAX: u32 = 128;
+const HOST_NAME_MAX: u32 = 60;
+const PREPAID_MONTHS_MAX: u32 = 60;
+const USER_DATA_BYTES_MAX: u32 = 16 << 10;
 
 /// Why only loopback listeners are allowed.
 const DEVELOPMENT: &str =
@@ -80,9 +85,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         let limits = table.table("limits", |table| cloud_limits(table, &accounts));
         (cloud(table, folder), limits)
     });
-    let instance_count_max = root.table("limits", |limits| {
-        limits.count("instance_count_max", 1..=INSTANCE_COUNT_MAX)
-    });
+    let limits = root.table("limits", |table| limits(table, regions));
     // What a simulator does is known, so its times may be as short as a test needs.
     let endpoint = cloud.as_ref().map(|cloud| &cloud.endpoint);
     let quarantine_min = match endpoint.is_some_and(Endpoint::is_simulator) {
@@ -106,10 +109,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         journal,
         cloud,
         cloud_limits,
-        limits: Limits {
-            instance_count_max,
-            regions: regions.iter().map(Region::to_string).collect(),
-        },
+        limits,
         operations,
         plan_key,
         plan_life,
@@ -118,6 +118,25 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         log: log?,
         summary,
     })
+}
+
+fn limits(table: &mut Section<'_>, regions: &[Region]) -> Limits {
+    let required = |name: &str| {
+        let mut all = Required::ALL.into_iter();
+        all.find(|required| required.name() == name).ok_or_else(|| {
+            let all = Required::ALL.map(Required::name).join(", ");
+            format!("is none of {all}")
+        })
+    };
+    Limits {
+        instance_count_max: table.count("instance_count_max", 1..=INSTANCE_COUNT_MAX),
+        instance_name_max: table.count("instance_name_max", 1..=INSTANCE_NAME_MAX),
+        host_name_max: table.count("host_name_max", 2..=HOST_NAME_MAX),
+        prepaid_months_max: table.count("prepaid_months_max", 1..=PREPAID_MONTHS_MAX),
+        user_data_bytes_max: table.bytes("user_data_bytes_max", 0..=USER_DATA_BYTES_MAX),
+        required: table.texts("required", required),
+        regions: regions.iter().map(Region::to_string).collect(),
+    }
 }
 
 fn grpc(table: &mut Section<'_>) -> Grpc {

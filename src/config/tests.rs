@@ -45,6 +45,18 @@ fn the_defaults_are_the_defaults() {
 }
 
 #[test]
+fn the_default_limits_are_the_defaults() {
+    let limits = parse(LEAST).unwrap().limits;
+    let finance = "ap-shanghai-fsi".to_owned();
+    assert!(limits.regions.contains(&finance), "{limits:?}");
+    let defaults = Limits {
+        regions: limits.regions.clone(),
+        ..Limits::default()
+    };
+    assert_eq!(limits, defaults);
+}
+
+#[test]
 fn the_other_defaults_are_the_defaults() {
     let config = parse(LEAST).unwrap();
     let seconds = Duration::from_secs;
@@ -92,13 +104,6 @@ fn the_other_defaults_are_the_defaults() {
     );
     assert_eq!(config.cloud.run_instances_timeout, seconds(30));
     assert!(config.cloud.proxy.is_none() && config.cloud.ca_pem.is_none());
-    assert_eq!(config.limits.instance_count_max, 100);
-    assert!(
-        config
-            .limits
-            .regions
-            .contains(&"ap-shanghai-fsi".to_owned())
-    );
     let log = Log {
         format: LogFormat::Pretty,
         filter: "info".to_owned(),
@@ -357,6 +362,26 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
     (
         "[limits]\ninstance_count_max = 1000",
         "gw.toml:8:22: limits.instance_count_max: `1000` is not a whole number from 1 to 500",
+    ),
+    (
+        "[limits]\ninstance_name_max = 129",
+        "gw.toml:8:21: limits.instance_name_max: `129` is not a whole number from 1 to 128",
+    ),
+    (
+        "[limits]\nhost_name_max = 1",
+        "gw.toml:8:17: limits.host_name_max: `1` is not a whole number from 2 to 60",
+    ),
+    (
+        "[limits]\nprepaid_months_max = 0",
+        "gw.toml:8:22: limits.prepaid_months_max: `0` is not a whole number from 1 to 60",
+    ),
+    (
+        "[limits]\nuser_data_bytes_max = \"17KiB\"",
+        "gw.toml:8:23: limits.user_data_bytes_max: `17KiB` is not a size; write text like \"16KiB\" or \"1MiB\", at most 16384 bytes",
+    ),
+    (
+        "[limits]\nrequired = [\"image_id\"]",
+        "gw.toml:8:12: limits.required: `image_id`: is none of instance_type, virtual_private_cloud, login_settings",
     ),
     (
         "[operations]\nquarantine = \"1m\"",

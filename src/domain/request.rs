@@ -8,6 +8,7 @@ use crate::domain::spec::InstanceSpec;
 use crate::domain::violation::Violations;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use time::UtcDateTime;
 
 /// What a caller asks for, as it was written down: each value is well formed by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,12 +87,12 @@ impl Wish {
 pub struct LaunchRequest(Wish);
 
 impl LaunchRequest {
-    /// Takes a wish, if it keeps every rule.
+    /// Takes a wish, if it keeps every rule `now`.
     ///
     /// # Errors
     /// The broken rules.
-    pub fn parse(wish: Wish, limits: &Limits) -> Result<Self, Violations> {
-        let mut violations = rules::check(&wish.spec, &wish.region, limits);
+    pub fn parse(wish: Wish, limits: &Limits, now: UtcDateTime) -> Result<Self, Violations> {
+        let mut violations = rules::check(&wish.spec, &wish.region, limits, now);
         rules::check_alternatives(
             &wish.spec,
             &wish.alternatives,

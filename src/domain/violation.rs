@@ -38,10 +38,20 @@ impl Violations {
         }
     }
 
-    /// Adds those of another check.
+    /// Adds those of a later check. What is said of a field, or of what it is part of, is not said
+    /// again: a value that is missing breaks other rules, too.
     pub fn append(&mut self, others: Self) {
+        let told: Vec<String> = self.0.iter().map(|told| told.field.clone()).collect();
+        let is_told = |field: &str| {
+            told.iter().any(|told| {
+                let rest = field.strip_prefix(told.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            })
+        };
         for violation in others.0 {
-            self.add(violation.field, violation.message);
+            if !is_told(&violation.field) {
+                self.add(violation.field, violation.message);
+            }
         }
     }
 
@@ -66,6 +76,31 @@ impl fmt::Display for Violations {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_told_is_not_told_again() {
+        let of = |fields: &[&str]| {
+            let mut violations = Violations::default();
+            for field in fields {
+                violations.add(*field, "is wrong");
+            }
+            violations
+        };
+        let mut violations = of(&["spec.a", "spec.b[0]"]);
+        violations.append(of(&[
+            "spec.a",
+            "spec.a.c",
+            "spec.ab",
+            "spec.b[0].d",
+            "spec.b[1]",
+            "spec.ab",
+        ]));
+        let fields: Vec<_> = violations.0.iter().map(|told| &told.field).collect();
+        assert_eq!(
+            fields,
+            ["spec.a", "spec.b[0]", "spec.ab", "spec.b[1]", "spec.ab"]
+        );
+    }
 
     #[test]
     fn a_thousand_violations_are_told_as_the_first_ones() {

@@ -60,6 +60,7 @@ impl Plans {
 pub(super) fn wish(
     request: Option<pb::RunInstancesRequest>,
     limits: &Limits,
+    now: UtcDateTime,
 ) -> Result<Wish, Violations> {
     let Some(request) = request else {
         return Err(wire::invalid("request", "is required: the launch to plan"));
@@ -68,7 +69,7 @@ pub(super) fn wish(
         let rule = "must not be set: a plan is what comes of this call";
         return Err(wire::invalid("request.plan", rule));
     }
-    wire::wish(request, limits).map_err(|violations| violations.within("request"))
+    wire::wish(request, limits, now).map_err(|violations| violations.within("request"))
 }
 
 /// The specification as far as it may be shown.

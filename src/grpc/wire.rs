@@ -55,7 +55,11 @@ pub(super) struct Page {
 
 /// The wish that a message carries. One that is not well formed is also judged by the rules, so that
 /// the caller learns of everything at once.
-pub(super) fn wish(message: pb::RunInstancesRequest, limits: &Limits) -> Result<Wish, Violations> {
+pub(super) fn wish(
+    message: pb::RunInstancesRequest,
+    limits: &Limits,
+    now: UtcDateTime,
+) -> Result<Wish, Violations> {
     let pb::RunInstancesRequest {
         request_id,
         account,
@@ -90,8 +94,10 @@ pub(super) fn wish(message: pb::RunInstancesRequest, limits: &Limits) -> Result<
             on_failure: on_failure.unwrap_or_default(),
         }),
         (_, _) => {
-            violations.append(rules::check(&spec, &region, limits));
-            rules::check_alternatives(&spec, &alternatives, &region, &mut violations);
+            violations.append(rules::check(&spec, &region, limits, now));
+            let mut others = Violations::default();
+            rules::check_alternatives(&spec, &alternatives, &region, &mut others);
+            violations.append(others);
             Err(violations)
         }
     }

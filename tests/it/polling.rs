@@ -248,7 +248,7 @@ async fn submit(operations: &Operations, number: usize) -> cvm_gateway::operatio
         alternatives: Vec::new(),
         on_failure: OnFailure::Keep,
     };
-    let request = LaunchRequest::parse(wish, &Limits::default()).unwrap();
+    let request = LaunchRequest::parse(wish, &Limits::default(), UtcDateTime::UNIX_EPOCH).unwrap();
     let print = request.wish().fingerprint().unwrap();
     let policy = Policy::new([(organization, owns)].into());
     let grant = policy.authorize(&principal, request).unwrap();

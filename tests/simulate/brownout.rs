@@ -181,7 +181,8 @@ async fn submit_all(clock: &Clock, operations: &Operations) {
                 120_000 + 900 * (number - BEFORE)
             };
             clock.sleep(Duration::from_millis(spread)).await;
-            let request = LaunchRequest::parse(wish(number), &Limits::default()).unwrap();
+            let request =
+                LaunchRequest::parse(wish(number), &Limits::default(), clock.now()).unwrap();
             let print = request.wish().fingerprint().unwrap();
             let grant = policy.authorize(&principal, request).unwrap();
             let launched = end(operations.submit(&grant, print).await.unwrap()).await;

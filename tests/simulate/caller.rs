@@ -43,7 +43,7 @@ enum Want {
 /// Lives a caller's life.
 pub(crate) async fn live(sim: Arc<Sim>, number: usize, caller: scenario::Caller) {
     sim.clock.sleep(caller.start).await;
-    let request = LaunchRequest::parse(caller.wish, &Limits::default()).unwrap();
+    let request = LaunchRequest::parse(caller.wish, &Limits::default(), sim.clock.now()).unwrap();
     let mut life = Life::new(Arc::clone(&sim), number);
     life.cancels_after = caller.cancels_after;
     life.pursue(&Want::Machines(Box::new(request))).await;

@@ -36,7 +36,7 @@ const ROWS: [Row; 8] = [
     },
     Row {
         name: "malformed image",
-        spoil: |spec| spec.image_id = Some("ubuntu".to_owned()),
+        spoil: |spec| spec.image_id = Some("img-1".to_owned()),
         code: Code::InvalidArgument,
         reason: "INVALID_PARAMETER",
         cloud_code: "InvalidImageId.Malformed",
