@@ -9,6 +9,9 @@ const MESSAGES_WITH_SECRETS: [&str; 3] = [
     ".cvmgateway.v1.MetadataItem",
 ];
 
+/// The package of the options in which rules are written.
+const RULES: &str = "buf.validate";
+
 #[expect(
     clippy::disallowed_methods,
     reason = "OUT_DIR is how cargo talks to a build script"
@@ -24,9 +27,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         out.join("descriptor.bin"),
         compiler.encode_file_descriptor_set(),
     )?;
+    let mut files = compiler.file_descriptor_set();
+    // Rules are for callers: the gateway judges by code of its own.
+    files.file.retain(|file| file.package() != RULES);
     tonic_prost_build::configure()
         .codec_path("crate::pb::codec::SmallCodec")
         .skip_debug(MESSAGES_WITH_SECRETS)
-        .compile_fds(compiler.file_descriptor_set())?;
+        .compile_fds(files)?;
     Ok(())
 }

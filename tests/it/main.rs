@@ -27,6 +27,7 @@ mod plan;
 mod polling;
 mod postgres;
 mod python_sdk;
+mod python_validate;
 mod recovery;
 mod refusals;
 mod secrets;
