@@ -16,10 +16,18 @@ pub(super) enum Action {
     DescribeRegions,
     DescribeZoneInstanceConfigInfos,
     DescribeAccountQuota,
+    StartInstances,
+    StopInstances,
+    RebootInstances,
+    DescribeInstancesAttributes,
+    DescribeImages,
+    DescribeInstanceTypeConfigs,
+    DescribeInstanceFamilyConfigs,
+    DescribeKeyPairs,
 }
 
 impl Action {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 17] = [
         Self::RunInstances,
         Self::DescribeInstances,
         Self::DescribeInstancesStatus,
@@ -29,6 +37,14 @@ impl Action {
         Self::DescribeRegions,
         Self::DescribeZoneInstanceConfigInfos,
         Self::DescribeAccountQuota,
+        Self::StartInstances,
+        Self::StopInstances,
+        Self::RebootInstances,
+        Self::DescribeInstancesAttributes,
+        Self::DescribeImages,
+        Self::DescribeInstanceTypeConfigs,
+        Self::DescribeInstanceFamilyConfigs,
+        Self::DescribeKeyPairs,
     ];
 
     /// # Errors
@@ -52,6 +68,14 @@ impl Action {
             Self::DescribeRegions => "DescribeRegions",
             Self::DescribeZoneInstanceConfigInfos => "DescribeZoneInstanceConfigInfos",
             Self::DescribeAccountQuota => "DescribeAccountQuota",
+            Self::StartInstances => "StartInstances",
+            Self::StopInstances => "StopInstances",
+            Self::RebootInstances => "RebootInstances",
+            Self::DescribeInstancesAttributes => "DescribeInstancesAttributes",
+            Self::DescribeImages => "DescribeImages",
+            Self::DescribeInstanceTypeConfigs => "DescribeInstanceTypeConfigs",
+            Self::DescribeInstanceFamilyConfigs => "DescribeInstanceFamilyConfigs",
+            Self::DescribeKeyPairs => "DescribeKeyPairs",
         }
     }
 
@@ -96,6 +120,23 @@ impl Action {
             }
             Self::DescribeAccountQuota => {
                 answered(world.describe_account_quota(call, &decode(parameters)?)?)
+            }
+            Self::StartInstances => answered(world.start_instances(call, &decode(parameters)?)?),
+            Self::StopInstances => answered(world.stop_instances(call, &decode(parameters)?)?),
+            Self::RebootInstances => answered(world.reboot_instances(call, &decode(parameters)?)?),
+            Self::DescribeInstancesAttributes => {
+                answered(world.describe_instances_attributes(call, &decode(parameters)?)?)
+            }
+            Self::DescribeImages => answered(world.describe_images(call, &decode(parameters)?)?),
+            Self::DescribeInstanceTypeConfigs => {
+                answered(world.describe_instance_type_configs(call, &decode(parameters)?)?)
+            }
+            Self::DescribeInstanceFamilyConfigs => {
+                let Nothing {} = decode(parameters)?;
+                answered(world.describe_instance_family_configs(call)?)
+            }
+            Self::DescribeKeyPairs => {
+                answered(world.describe_key_pairs(call, &decode(parameters)?)?)
             }
         }
     }

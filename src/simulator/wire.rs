@@ -3,8 +3,13 @@
 pub(super) mod answer;
 mod decode;
 mod form;
+mod listings;
 mod offers;
 
+pub(super) use listings::{
+    DescribeImages, DescribeInstancesAttributes, DescribeKeyPairs, RebootInstances, StartInstances,
+    StopInstances,
+};
 pub(super) use offers::{Filtered, InquiryPriceRunInstances};
 
 use serde::Deserialize;
@@ -284,7 +289,7 @@ pub(super) struct TerminateInstances {
     release_prepaid_data_disks: Option<bool>,
 }
 
-/// DescribeZones and DescribeRegions take nothing.
+/// Some actions take nothing.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
@@ -338,7 +343,12 @@ mod tests {
         decode::<TerminateInstances>(&sample(&contract, "TerminateInstancesRequest")).unwrap();
         decode::<InquiryPriceRunInstances>(&sample(&contract, "InquiryPriceRunInstancesRequest"))
             .unwrap();
-        for action in ["DescribeZoneInstanceConfigInfos", "DescribeAccountQuota"] {
+        decode::<DescribeImages>(&sample(&contract, "DescribeImagesRequest")).unwrap();
+        for action in [
+            "DescribeZoneInstanceConfigInfos",
+            "DescribeAccountQuota",
+            "DescribeInstanceTypeConfigs",
+        ] {
             decode::<Filtered>(&sample(&contract, &format!("{action}Request"))).unwrap();
         }
     }

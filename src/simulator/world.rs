@@ -3,8 +3,10 @@
 mod capacity;
 mod faults;
 mod life;
+mod listings;
 mod machine;
 mod offers;
+mod power;
 mod query;
 
 pub(super) use life::timestamp;
@@ -30,6 +32,8 @@ const MACHINES_MAX: usize = 1_000_000;
 const IDS_MAX: usize = 100;
 /// The random stream of request ids; machines use the streams 0, 1, 2, …
 const REQUEST_ID_STREAM: u64 = u64::MAX;
+/// The random stream of how long stops, starts and reboots take. Faults have the one between.
+const POWER_STREAM: u64 = u64::MAX - 2;
 
 /// Everything that the fake cloud knows.
 #[derive(Debug)]
@@ -50,6 +54,7 @@ pub(super) struct World {
     /// (key, action) → the second being counted and the calls in it.
     windows: HashMap<(String, String), (i64, u32)>,
     request_ids: ChaCha8Rng,
+    power: ChaCha8Rng,
 }
 
 /// A launch that its ClientToken is answered with again.
@@ -85,6 +90,7 @@ impl World {
             tokens: HashMap::new(),
             windows: HashMap::new(),
             request_ids: random_stream(seed, REQUEST_ID_STREAM),
+            power: random_stream(seed, POWER_STREAM),
         }
     }
 
@@ -150,6 +156,8 @@ impl World {
             });
         }
         let late = self.faults.lateness();
+        let user_data = request.user_data.clone();
+        let user_data = user_data.map(|data| Arc::new(data.into()));
         let births = (0..granted).map(|index| machine::Birth {
             call,
             request,
@@ -158,6 +166,7 @@ impl World {
             count: granted,
             speed: self.speed,
             late,
+            user_data: &user_data,
         });
         let births: Vec<_> = births.collect();
         let ids: Vec<_> = births.iter().map(|birth| self.launch(birth)).collect();
@@ -233,21 +242,7 @@ impl World {
         request: &wire::TerminateInstances,
     ) -> Result<answer::Nothing, Refusal> {
         self.settle(call.now);
-        if request.instance_ids.is_empty() {
-            return Err(validate::missing("InstanceIds"));
-        }
-        let found = self.named(call, Some(&request.instance_ids))?;
-        let known = |id: &String| found.iter().any(|machine| machine.id() == id);
-        let lost: Vec<_> = request
-            .instance_ids
-            .iter()
-            .filter(|id| !known(id))
-            .cloned()
-            .collect();
-        if !lost.is_empty() {
-            let message = format!("The instances {lost:?} do not exist.");
-            return Err(Refusal::new("InvalidInstanceId.NotFound", message));
-        }
+        let found = self.all_named(call, &request.instance_ids)?;
         let billings: BTreeSet<_> = found
             .iter()
             .map(|machine| machine.billing.as_str())
@@ -376,6 +371,21 @@ impl World {
                 self.capacity.release(&machine.seat);
             }
         }
+    }
+
+    /// The machines with these ids, of which each must be there.
+    fn all_named(&self, call: &Call<'_>, ids: &[String]) -> Result<Vec<&Machine>, Refusal> {
+        if ids.is_empty() {
+            return Err(validate::missing("InstanceIds"));
+        }
+        let found = self.named(call, Some(ids))?;
+        let known = |id: &&String| found.iter().any(|machine| machine.id() == id.as_str());
+        let lost: Vec<_> = ids.iter().filter(|id| !known(id)).collect();
+        if lost.is_empty() {
+            return Ok(found);
+        }
+        let message = format!("The instances {lost:?} do not exist.");
+        Err(Refusal::new("InvalidInstanceId.NotFound", message))
     }
 
     /// The machines of the call's region that are not gone: those named, or all when none is.

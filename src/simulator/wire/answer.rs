@@ -1,7 +1,12 @@
 //! The API's own answer bodies, with explicit nulls where the API sends them.
 
+mod listings;
 mod offers;
 
+pub(crate) use listings::{
+    Attributes, Image, Images, InstanceAttributes, InstanceFamilies, InstanceFamily,
+    InstanceTypeConfig, InstanceTypeConfigs, InstancesAttributes, KeyPair, KeyPairs,
+};
 pub(crate) use offers::{
     AccountQuota, AccountQuotaAnswer, AccountQuotaOverview, Externals, GroupQuota, ImageQuota,
     InstanceTypeQuota, InstanceTypeQuotas, ItemPrice, LocalDiskType, PrePaidQuota, Price,
@@ -81,6 +86,10 @@ pub(crate) enum State {
     Pending,
     Running,
     LaunchFailed,
+    Stopping,
+    Stopped,
+    Starting,
+    Rebooting,
     Shutdown,
     Terminating,
 }
@@ -91,6 +100,10 @@ impl State {
             Self::Pending => "PENDING",
             Self::Running => "RUNNING",
             Self::LaunchFailed => "LAUNCH_FAILED",
+            Self::Stopping => "STOPPING",
+            Self::Stopped => "STOPPED",
+            Self::Starting => "STARTING",
+            Self::Rebooting => "REBOOTING",
             Self::Shutdown => "SHUTDOWN",
             Self::Terminating => "TERMINATING",
         }

@@ -23,6 +23,23 @@ pub(super) struct Life {
     shutdown_at: Option<UtcDateTime>,
     terminated_at: Option<UtcDateTime>,
     terminating: Duration,
+    /// In the order of time.
+    switches: Vec<Switched>,
+}
+
+/// What may be done with the power of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Switch {
+    Stop,
+    Start,
+    Reboot,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Switched {
+    switch: Switch,
+    at: UtcDateTime,
+    done_at: UtcDateTime,
 }
 
 /// A change of state in the ledger; the last one is `GONE`.
@@ -52,6 +69,7 @@ impl Life {
             shutdown_at: None,
             terminated_at: None,
             terminating: scaled(terminating, speed),
+            switches: Vec::new(),
         }
     }
 
@@ -75,6 +93,51 @@ impl Life {
         self.terminated_at = Some(at);
     }
 
+    /// Takes some seconds, which `speed` divides.
+    pub(super) fn switch(
+        &mut self,
+        switch: Switch,
+        at: UtcDateTime,
+        speed: f64,
+        random: &mut ChaCha8Rng,
+    ) {
+        let taking = scaled(around(8.0, 2.0..60.0, random), speed);
+        let done_at = at.saturating_add(taking);
+        self.switches.push(Switched {
+            switch,
+            at,
+            done_at,
+        });
+    }
+
+    /// How often it was stopped, started and rebooted.
+    pub(super) fn switches(&self) -> usize {
+        self.switches.len()
+    }
+
+    /// The last thing that was done with its power by `now`.
+    pub(super) fn switched(&self, now: UtcDateTime) -> Option<Switch> {
+        self.last_switch(now).map(|last| last.switch)
+    }
+
+    fn last_switch(&self, now: UtcDateTime) -> Option<&Switched> {
+        self.switches.iter().rfind(|switched| switched.at <= now)
+    }
+
+    /// The state of a machine that came up and that nobody ended.
+    fn power(&self, now: UtcDateTime) -> State {
+        let Some(last) = self.last_switch(now) else {
+            return State::Running;
+        };
+        match (last.switch, now < last.done_at) {
+            (Switch::Stop, true) => State::Stopping,
+            (Switch::Start, true) => State::Starting,
+            (Switch::Reboot, true) => State::Rebooting,
+            (Switch::Stop, false) => State::Stopped,
+            (Switch::Start | Switch::Reboot, false) => State::Running,
+        }
+    }
+
     /// `None` once the machine is gone.
     pub(super) fn state(&self, now: UtcDateTime) -> Option<State> {
         let past = |at: Option<UtcDateTime>| at.is_some_and(|at| at <= now);
@@ -84,7 +147,7 @@ impl Life {
             _ if past(self.shutdown_at) => Some(State::Shutdown),
             _ if now < self.launched_at => Some(State::Pending),
             Some(_) => Some(State::LaunchFailed),
-            None => Some(State::Running),
+            None => Some(self.power(now)),
         }
     }
 
@@ -110,17 +173,17 @@ impl Life {
             self.terminated_at,
             self.gone_at(),
         ];
-        let mut times: Vec<_> = times
-            .into_iter()
-            .flatten()
-            .filter(|at| *at <= now)
-            .collect();
+        let switched = self.switches.iter().flat_map(|it| [it.at, it.done_at]);
+        let times = times.into_iter().flatten().chain(switched);
+        let mut times: Vec<_> = times.filter(|at| *at <= now).collect();
         times.sort_unstable();
         let changes = times.into_iter().map(|at| Change {
             at: timestamp(at),
             state: self.state(at).map_or("GONE", State::as_str),
         });
-        changes.collect()
+        let mut changes: Vec<_> = changes.collect();
+        changes.dedup_by(|next, before| next.state == before.state);
+        changes
     }
 }
 

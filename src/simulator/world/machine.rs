@@ -2,7 +2,7 @@
 
 use super::capacity::Seat;
 use super::faults::Lateness;
-use super::life::{Life, iso_seconds};
+use super::life::{Life, Switch, iso_seconds};
 use super::{Call, random_uuid};
 use crate::simulator::names;
 use crate::simulator::validate::{Billing, Order};
@@ -10,10 +10,15 @@ use crate::simulator::wire::answer::{self, State};
 use crate::simulator::wire::{Refusal, RunInstances};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
+use secrecy::{ExposeSecret, SecretString};
+use std::sync::Arc;
 use time::UtcDateTime;
 
 /// The display name of a machine that was given none.
 const UNNAMED: &str = "未命名";
+
+/// Stops, starts and reboots of one machine that are remembered.
+const SWITCHES_MAX: usize = 10_000;
 
 #[derive(Debug)]
 pub(super) struct Machine {
@@ -31,6 +36,12 @@ pub(super) struct Machine {
     tags_shown_at: UtcDateTime,
     /// Of the last TerminateInstances call.
     terminate_request_id: Option<String>,
+    /// Of the last call that stopped, started or rebooted it.
+    switch_request_id: Option<String>,
+    /// Stopped without being charged.
+    stopped_for_nothing: bool,
+    /// Shared by the machines of a request.
+    user_data: Option<Arc<SecretString>>,
 }
 
 /// All that a machine is made from.
@@ -44,6 +55,7 @@ pub(super) struct Birth<'a> {
     pub(super) count: u32,
     pub(super) speed: f64,
     pub(super) late: Lateness,
+    pub(super) user_data: &'a Option<Arc<SecretString>>,
 }
 
 impl Machine {
@@ -84,6 +96,9 @@ impl Machine {
             shown_at,
             tags_shown_at: shown_at.saturating_add(late.tag_lag),
             terminate_request_id: None,
+            switch_request_id: None,
+            stopped_for_nothing: false,
+            user_data: birth.user_data.clone(),
         }
     }
 
@@ -122,17 +137,71 @@ impl Machine {
     /// Refuses what TerminateInstances refuses in the state of `now`.
     pub(super) fn refuse_termination(&self, now: UtcDateTime) -> Result<(), Refusal> {
         let code = match self.life.state(now) {
-            Some(State::Pending) => "UnsupportedOperation.InstanceStatePending",
-            Some(State::LaunchFailed) => "UnsupportedOperation.InstanceStateLaunchFailed",
-            Some(State::Terminating) => "UnsupportedOperation.InstanceStateTerminating",
-            Some(State::Running | State::Shutdown) if self.fixed.disable_api_termination => {
+            Some(State::Running | State::Stopped | State::Shutdown) => {
+                if !self.fixed.disable_api_termination {
+                    return Ok(());
+                }
                 "UnsupportedOperation.InstancesProtected"
             }
-            Some(State::Running | State::Shutdown) => return Ok(()),
-            None => "InvalidInstanceId.NotFound",
+            state => in_state(state),
         };
         let message = format!("The instance `{}` cannot be terminated now.", self.id());
         Err(Refusal::new(code, message))
+    }
+
+    /// Refuses what StopInstances, StartInstances and RebootInstances refuse in the state of `now`.
+    pub(super) fn refuse_switch(&self, switch: Switch, now: UtcDateTime) -> Result<(), Refusal> {
+        let state = self.life.state(now);
+        match (switch, state) {
+            (Switch::Start, Some(State::Stopped))
+            | (Switch::Stop | Switch::Reboot, Some(State::Running)) => {}
+            _ => {
+                let message = format!("The instance `{}` is not in the right state.", self.id());
+                return Err(Refusal::new(in_state(state), message));
+            }
+        }
+        if self.life.switches() >= SWITCHES_MAX {
+            let message = "The simulator remembers too much of this instance; restart it.";
+            return Err(Refusal::new("ServiceUnavailable", message));
+        }
+        Ok(())
+    }
+
+    /// Only a machine that is paid by the hour and holds no local disk can stop for nothing.
+    pub(super) fn refuse_stop_for_nothing(&self) -> Result<(), Refusal> {
+        let mut disks = self.fixed.data_disks.iter().map(|disk| &disk.disk_type);
+        let local = |class: &String| class.starts_with("LOCAL_");
+        let local = local(&self.fixed.system_disk.disk_type) || disks.any(local);
+        if self.billing == Billing::Hourly && !local {
+            return Ok(());
+        }
+        let message = format!(
+            "The instance `{}` is charged while it is stopped.",
+            self.id()
+        );
+        Err(Refusal::new(
+            "UnsupportedOperation.StoppedModeStopCharging",
+            message,
+        ))
+    }
+
+    pub(super) fn switch(
+        &mut self,
+        switch: Switch,
+        for_nothing: bool,
+        call: &Call<'_>,
+        speed: f64,
+        random: &mut ChaCha8Rng,
+    ) {
+        self.life.switch(switch, call.now, speed, random);
+        self.switch_request_id = Some(call.request_id.to_owned());
+        self.stopped_for_nothing = for_nothing;
+    }
+
+    /// In Base64, as it was given.
+    pub(super) fn user_data(&self) -> &str {
+        let given = self.user_data.as_ref();
+        given.map_or("", |data| data.expose_secret())
     }
 
     /// A prepaid machine goes to the recycle bin first; the second call destroys it.
@@ -161,17 +230,36 @@ impl Machine {
             Some("TerminateInstances"),
             self.terminate_request_id.clone(),
         );
+        let switched = self.life.switched(now).map(|switch| {
+            let action = match switch {
+                Switch::Stop => "StopInstances",
+                Switch::Start => "StartInstances",
+                Switch::Reboot => "RebootInstances",
+            };
+            (Some(action), self.switch_request_id.clone())
+        });
+        let settled = Some(String::new());
         let ((operation, request_id), progress, message) = match state {
             State::Pending => (run, "OPERATING", None),
-            State::Running => (run, "SUCCESS", Some(String::new())),
+            State::Running | State::Stopped => (switched.unwrap_or(run), "SUCCESS", settled),
+            State::Stopping | State::Starting | State::Rebooting => {
+                (switched.unwrap_or(run), "OPERATING", None)
+            }
             State::LaunchFailed => (run, "FAILED", self.life.failure().map(str::to_owned)),
-            State::Shutdown => (terminate, "SUCCESS", Some(String::new())),
+            State::Shutdown => (terminate, "SUCCESS", settled),
             State::Terminating => (terminate, "OPERATING", None),
         };
         view.latest_operation = operation;
         view.latest_operation_request_id = request_id;
         view.latest_operation_state = Some(progress);
         view.latest_operation_error_msg = message;
+        if state == State::Stopped && self.billing == Billing::Hourly {
+            view.stop_charging_mode = if self.stopped_for_nothing {
+                "STOP_CHARGING"
+            } else {
+                "KEEP_CHARGING"
+            };
+        }
         if state == State::Shutdown {
             view.isolated_source = "MANMADE";
         }
@@ -200,6 +288,22 @@ impl Machine {
     /// The members that do not change, for filters.
     pub(super) fn fixed(&self) -> &answer::Instance {
         &self.fixed
+    }
+}
+
+/// The refusal that tells in what state a machine is.
+fn in_state(state: Option<State>) -> &'static str {
+    match state {
+        None => "InvalidInstanceId.NotFound",
+        Some(State::Pending) => "UnsupportedOperation.InstanceStatePending",
+        Some(State::Running) => "UnsupportedOperation.InstanceStateRunning",
+        Some(State::LaunchFailed) => "UnsupportedOperation.InstanceStateLaunchFailed",
+        Some(State::Stopping) => "UnsupportedOperation.InstanceStateStopping",
+        Some(State::Stopped) => "UnsupportedOperation.InstanceStateStopped",
+        Some(State::Starting) => "UnsupportedOperation.InstanceStateStarting",
+        Some(State::Rebooting) => "UnsupportedOperation.InstanceStateRebooting",
+        Some(State::Shutdown) => "UnsupportedOperation.InstanceStateShutdown",
+        Some(State::Terminating) => "UnsupportedOperation.InstanceStateTerminating",
     }
 }
 

@@ -298,10 +298,7 @@ fn offer(
         } else {
             "Intel Xeon Cascade Lake"
         },
-        gpu: (1..=64)
-            .rev()
-            .find(|whole| f64::from(*whole) <= gpus)
-            .map_or(0, i64::from),
+        gpu: whole_gpus(gpus),
         fpga: 0,
         remark: "",
         gpu_count: gpus,
@@ -310,7 +307,14 @@ fn offer(
     }
 }
 
-fn each_value(filters: &[Filter]) -> impl Iterator<Item = (&Filter, &str)> {
+/// Cards; a part of one counts as none.
+pub(super) fn whole_gpus(count: f64) -> i64 {
+    let mut whole = (1..=64).rev();
+    let whole = whole.find(|whole| f64::from(*whole) <= count);
+    whole.map_or(0, i64::from)
+}
+
+pub(super) fn each_value(filters: &[Filter]) -> impl Iterator<Item = (&Filter, &str)> {
     filters.iter().flat_map(|filter| {
         filter
             .values
@@ -343,7 +347,7 @@ fn check_offer_filter(
 }
 
 /// Whether every filter of this name has the value.
-fn passes(filters: &[Filter], name: &str, value: &str) -> bool {
+pub(super) fn passes(filters: &[Filter], name: &str, value: &str) -> bool {
     let mut named = filters.iter().filter(|filter| filter.name == name);
     named.all(|filter| filter.values.iter().any(|wanted| wanted == value))
 }

@@ -10,14 +10,14 @@ const START: UtcDateTime = utc_datetime!(2026-11-23 12:00);
 const KEY: &str = "AKIDfakeForLoopbackTestsOnly0000001";
 
 /// A world with its own time, spoken to in JSON.
-struct Fixture {
+pub(super) struct Fixture {
     world: World,
     now: UtcDateTime,
     region: &'static str,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::seeded(7)
     }
 
@@ -41,7 +41,7 @@ impl Fixture {
         }
     }
 
-    fn after(&mut self, seconds: i64) -> &mut Self {
+    pub(super) fn after(&mut self, seconds: i64) -> &mut Self {
         self.now += Duration::seconds(seconds);
         self
     }
@@ -60,8 +60,23 @@ impl Fixture {
         act(&mut self.world, &call).map_err(|refusal| refusal.code)
     }
 
+    /// What the ledger tells of the machines by now.
+    pub(super) fn machines(&self) -> Vec<Value> {
+        self.world.machines(self.now).collect()
+    }
+
+    pub(super) fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Any action, in the way that a call from outside takes.
+    pub(super) fn ask(&mut self, action: &str, body: &Value) -> Result<Value, &'static str> {
+        let action = crate::simulator::action::Action::parse(action).unwrap();
+        self.call(|world, call| action.carry_out(world, call, body))
+    }
+
     /// RunInstances of the smallest request with `changes` laid over it.
-    fn run(&mut self, changes: Value) -> Result<Vec<String>, &'static str> {
+    pub(super) fn run(&mut self, changes: Value) -> Result<Vec<String>, &'static str> {
         let mut body = json!({"Placement": {"Zone": "ap-shanghai-2"}, "ImageId": "img-pmqg1cw7"});
         body.as_object_mut()
             .unwrap()
@@ -87,11 +102,11 @@ impl Fixture {
     }
 
     /// The one machine with this id, as DescribeInstances shows it.
-    fn show(&mut self, id: &str) -> Value {
+    pub(super) fn show(&mut self, id: &str) -> Value {
         self.describe(json!({"InstanceIds": [id]})).unwrap()["InstanceSet"][0].take()
     }
 
-    fn state(&mut self, id: &str) -> Option<State> {
+    pub(super) fn state(&mut self, id: &str) -> Option<State> {
         let request = wire::decode(&json!({"InstanceIds": [id]})).unwrap();
         let statuses = self
             .call(|world, call| world.describe_instances_status(call, &request))
@@ -102,7 +117,7 @@ impl Fixture {
             .map(|status| status.instance_state)
     }
 
-    fn terminate(&mut self, ids: &[String]) -> Result<(), &'static str> {
+    pub(super) fn terminate(&mut self, ids: &[String]) -> Result<(), &'static str> {
         let request = wire::decode(&json!({"InstanceIds": ids})).unwrap();
         self.call(|world, call| world.terminate_instances(call, &request))
             .map(|_| ())
