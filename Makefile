@@ -103,7 +103,7 @@ clean: ## Removes everything that was built or installed here
 $(VENV)/installed: tests/python/requirements.txt
 	@tools/install python
 	python3 -m venv --clear $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
 	touch $@
 
 $(PROMTOOL):

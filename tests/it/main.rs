@@ -21,12 +21,13 @@ mod limiter;
 mod log;
 mod metrics;
 mod notify;
+mod official_clients;
 mod orphans;
 mod parking;
 mod plan;
 mod polling;
 mod postgres;
-mod python_sdk;
+
 mod python_validate;
 mod recovery;
 mod refusals;

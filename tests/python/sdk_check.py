@@ -80,21 +80,26 @@ def equal(actual, expected):
 
 
 def life_of_three(cloud):
-    token = str(uuid.uuid4())
-    launched = cloud("RunInstances", {**LAUNCH, "ClientToken": token})
+    """A whole life; the name finds the machines of this client among all."""
+    name = f"life-{uuid.uuid4()}"
+    launch = {**LAUNCH, "InstanceName": name + "-{R:3,F:3}", "ClientToken": str(uuid.uuid4())}
+    price = cloud("InquiryPriceRunInstances", {**LAUNCH, "InstanceCount": 3}).Price
+    assert price.InstancePrice.UnitPrice > 0 and price.BandwidthPrice.UnitPrice > 0, price
+
+    launched = cloud("RunInstances", launch)
     ids = launched.InstanceIdSet
     equal(len(set(ids)), 3)
-    replayed = cloud("RunInstances", {**LAUNCH, "ClientToken": token})
+    replayed = cloud("RunInstances", launch)
     equal(replayed.InstanceIdSet, ids)
     assert replayed.RequestId != launched.RequestId
-
     seen = wait_for(cloud, ids, lambda states: states == {"RUNNING"})
     assert seen <= {"PENDING", "RUNNING"}, seen
 
-    found = cloud("DescribeInstances", {"InstanceIds": ids})
+    names = [f"{name}-00{n}" for n in (3, 4, 5)]
+    filters = [{"Name": "tag:env", "Values": ["dev test"]}, {"Name": "instance-name", "Values": names}]
+    found = cloud("DescribeInstances", {"Filters": filters})
     equal(found.TotalCount, 3)
     equal({machine.InstanceId for machine in found.InstanceSet}, set(ids))
-    equal({machine.InstanceName for machine in found.InstanceSet}, {f"QCLOUD-测试-00{n}" for n in (3, 4, 5)})
     for machine in found.InstanceSet:
         equal((machine.InstanceType, machine.CPU, machine.Memory), ("S5.MEDIUM4", 2, 4))
         equal((machine.SystemDisk.DiskSize, machine.DataDisks[0].DiskSize), (50, 100))
@@ -103,9 +108,14 @@ def life_of_three(cloud):
         equal(machine.LatestOperationRequestId, launched.RequestId)
         equal([(tag.Key, tag.Value) for tag in machine.Tags], [("env", "dev test")])
         equal(machine.ExpiredTime, None)
+    page = cloud("DescribeInstances", {"InstanceIds": ids, "Limit": 2, "Offset": 2})
+    equal((page.TotalCount, len(page.InstanceSet)), (3, 1))
 
-    by_tag = cloud("DescribeInstances", {"Filters": [{"Name": "tag:env", "Values": ["dev test"]}], "Limit": 2})
-    equal((by_tag.TotalCount, len(by_tag.InstanceSet)), (3, 2))
+    for action, state in [("StopInstances", "STOPPED"), ("StartInstances", "RUNNING"), ("RebootInstances", "RUNNING")]:
+        changed = cloud(action, {"InstanceIds": ids})
+        wait_for(cloud, ids, lambda states: states == {state})
+        machine = cloud("DescribeInstances", {"InstanceIds": ids[:1]}).InstanceSet[0]
+        equal((machine.LatestOperation, machine.LatestOperationRequestId), (action, changed.RequestId))
 
     cloud("TerminateInstances", {"InstanceIds": ids})
     seen = wait_for(cloud, ids, lambda states: not states)
@@ -168,6 +178,34 @@ REFUSALS = [
     ("InvalidInstanceId.NotFound", "TerminateInstances", {"InstanceIds": ["ins-00000000"]}),
     ("InvalidInstanceId.Malformed", "DescribeInstances", {"InstanceIds": ["i-1"]}),
     ("InvalidFilter", "DescribeInstances", {"Filters": [{"Name": "colour", "Values": ["red"]}]}),
+    ("InvalidImageId.Malformed", "RunInstances", {"ImageId": "image"}),
+    ("InvalidParameterValue.InvalidImageState", "RunInstances", {"ImageId": "img-busyaaaa"}),
+    ("InvalidInstanceType.Malformed", "RunInstances", {"InstanceType": "S5"}),
+    ("InvalidParameterValue.InvalidImageForGivenInstanceType", "RunInstances", {"ImageId": "img-arm64aaa"}),
+    ("InvalidInstanceName.TooLong", "RunInstances", {"InstanceName": "n" * 129}),
+    ("InvalidParameterValue.IllegalHostName", "RunInstances", {"HostName": "-web"}),
+    ("InvalidPeriod", "RunInstances", {"InstanceChargeType": "PREPAID", "InstanceChargePrepaid": {"Period": 13}}),
+    ("MissingParameter", "RunInstances", {"InstanceChargeType": "PREPAID"}),
+    ("InvalidProjectId.NotFound", "RunInstances", {"Placement": {"Zone": "ap-shanghai-2", "ProjectId": 9}}),
+    ("InvalidParameterValue.VpcIdNotExist", "RunInstances", {"VirtualPrivateCloud": {"VpcId": "vpc-00000000", "SubnetId": "subnet-00000000"}}),
+    ("InvalidParameterValue.VpcIdMalformed", "RunInstances", {"VirtualPrivateCloud": {"VpcId": "vpc", "SubnetId": "subnet"}}),
+    ("InvalidParameterValue.SubnetIdZoneIdNotMatch", "RunInstances", {"Placement": {"Zone": "ap-shanghai-4"}}),
+    ("InvalidParameterValue.DuplicateTags", "RunInstances", {"TagSpecification": [{"ResourceType": "instance", "Tags": [{"Key": "a", "Value": "1"}] * 2}]}),
+    ("InvalidParameter.LackCoreCountOrThreadPerCore", "RunInstances", {"CpuTopology": {"CoreCount": 1}}),
+    ("InvalidParameterValue.InsufficientPrice", "RunInstances", {"InstanceChargeType": "SPOTPAID", "InstanceMarketOptions": {"SpotOptions": {"MaxPrice": "0.001"}}}),
+    ("UnsupportedOperation.NoInstanceTypeSupportSpot", "RunInstances", {"InstanceChargeType": "SPOTPAID", "InstanceType": "IT3.4XLARGE64"}),
+    ("ResourceInsufficient.CloudDiskSoldOut", "RunInstances", {"SystemDisk": {"DiskType": "CLOUD_BASIC"}}),
+    ("InvalidParameterValue.CloudSsdDataDiskSizeTooSmall", "RunInstances", {"DataDisks": [{"DiskType": "CLOUD_SSD", "DiskSize": 50}]}),
+    ("ResourceInsufficient.InsufficientOfferingMinimum", "RunInstances", {"InstanceType": "SOLDOUT.SMALL1", "InstanceCount": 3, "MinCount": 2}),
+    ("ResourceNotFound.HpcCluster", "RunInstances", {"HpcClusterId": "hpc-00000000"}),
+    ("FailedOperation.DisasterRecoverGroupNotFound", "RunInstances", {"DisasterRecoverGroupIds": ["ps-00000000"]}),
+    ("InvalidParameterValue.KeyPairNotFound", "RunInstances", {"LoginSettings": {"KeyIds": ["skey-00000000"]}}),
+    ("InvalidParameterCombination", "RunInstances", {"InternetAccessible": {"PublicIpAssigned": True}}),
+    ("InvalidParameterValue.Range", "InquiryPriceRunInstances", {**LAUNCH, "InstanceCount": 101}),
+    ("InvalidInstanceId.NotFound", "StopInstances", {"InstanceIds": ["ins-00000000"]}),
+    ("InvalidZone.MismatchRegion", "DescribeZoneInstanceConfigInfos", {"Filters": [{"Name": "zone", "Values": ["mars-1"]}]}),
+    ("InvalidParameterValue.Range", "DescribeAccountQuota", {"Filters": [{"Name": "quota-type", "Values": ["all"]}]}),
+    ("InvalidKeyPairId.NotFound", "DescribeKeyPairs", {"KeyIds": ["skey-00000000"]}),
 ]
 
 
@@ -182,19 +220,26 @@ def refused(code, act):
 
 
 def cases(endpoint, ca):
+    clients = {
+        "TC3 and POST": {},
+        "TC3 and GET": {"method": "GET"},
+        "HmacSHA1 and GET": {"method": "GET", "sign": "HmacSHA1"},
+        "HmacSHA256 and POST": {"sign": "HmacSHA256"},
+        "a temporary key": {"key": TEMPORARY},
+        "a temporary key and HmacSHA256": {"key": TEMPORARY, "method": "GET", "sign": "HmacSHA256"},
+        "TLS": {"ca": ca},
+    }
+    for name, how in clients.items():
+        yield f"the life of three with {name}", lambda how=how: life_of_three(Cloud(endpoint, **how))
     cloud = Cloud(endpoint)
-    yield "three instances launch, run and terminate", lambda: life_of_three(cloud)
     yield "a launch fails with its reason", lambda: a_launch_that_fails(cloud)
     yield "a dry run launches nothing", lambda: dry_run(cloud)
     yield "zones and regions", lambda: zones_and_regions(cloud)
     yield "price, stock and quota", lambda: price_stock_and_quota(cloud)
-    yield "a temporary key with its token", lambda: one_launch(Cloud(endpoint, TEMPORARY))
-    yield "a launch over TLS", lambda: one_launch(Cloud(endpoint, ca=ca))
-    yield "a launch by GET", lambda: one_launch(Cloud(endpoint, method="GET"))
     yield "a launch with an unsigned payload", lambda: one_launch(Cloud(endpoint, unsigned=True))
     for code, action, changes in REFUSALS:
         body = {**LAUNCH, "InstanceCount": 1, **changes} if action == "RunInstances" else changes
-        yield code, lambda action=action, body=body, code=code: refused(code, lambda: cloud(action, body))
+        yield f"{action}: {code}", lambda action=action, body=body, code=code: refused(code, lambda: cloud(action, body))
     keys = {
         "AuthFailure.SignatureFailure": (SECRET_ID, "wrong"),
         "AuthFailure.SecretIdNotFound": ("AKIDunknown", SECRET_KEY),
