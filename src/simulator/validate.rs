@@ -352,7 +352,9 @@ fn action_time(
         .as_deref()
         .ok_or_else(|| missing("ActionTimer.ActionTime"))?;
     let form = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
-    let time = UtcDateTime::parse(text, form).ok().ok_or_else(|| {
+    let plain = text.starts_with(|first: char| first.is_ascii_digit()); // no sign before the year
+    let time = UtcDateTime::parse(text, form).ok().filter(|_| plain);
+    let time = time.ok_or_else(|| {
         let message = "`ActionTimer.ActionTime` must look like 2030-01-31T23:59:59Z.";
         Refusal::new("InvalidParameterValue.InvalidTimeFormat", message)
     })?;

@@ -59,6 +59,9 @@ pub(super) fn data(
     request: &RunInstances,
 ) -> Result<Vec<answer::DataDisk>, Refusal> {
     let asked = request.data_disks.as_deref().unwrap_or_default();
+    if asked.len() > CLOUD_DISKS_MAX + LOCAL_DISKS_MAX {
+        return Err(too_many("DataDisks", CLOUD_DISKS_MAX + LOCAL_DISKS_MAX));
+    }
     let disks = asked
         .iter()
         .enumerate()

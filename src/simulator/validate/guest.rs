@@ -18,8 +18,9 @@ const PASSWORD_SPECIAL: &str = "()`~!@#$%^&*-+=|{}[]:;',.?/";
 /// The longest private address, to check host names before addresses are known.
 const LONGEST_ADDRESS: &str = "255.255.255.255";
 const TAGS_MAX: usize = 50;
-const TAG_KEY_MAX: usize = 127;
-const TAG_VALUE_MAX: usize = 255;
+/// The bounds that the contract has from STS.
+const TAG_KEY_MAX: usize = 128;
+const TAG_VALUE_MAX: usize = 256;
 /// Tag keys of the platform itself; which ones is console documentation, not contract.
 const RESERVED_TAG_PREFIXES: [&str; 3] = ["qcs:", "project", "项目"];
 const METADATA_KEY_MAX: usize = 128;
@@ -121,15 +122,16 @@ fn host_names(image: &Image, request: &RunInstances, count: u32) -> Result<(), R
     let Some(pattern) = request.host_name.as_deref().filter(|name| !name.is_empty()) else {
         return Ok(());
     };
-    let last = names::host_name(pattern, count - 1, count, LONGEST_ADDRESS);
+    // The numbers between them are of the same shape.
+    let ends = [0, count - 1].map(|index| names::host_name(pattern, index, count, LONGEST_ADDRESS));
     let sound = if image.windows {
-        is_windows_name(&last)
+        is_windows_name
     } else {
-        is_linux_name(&last)
+        is_linux_name
     };
-    if sound {
+    let Some(last) = ends.iter().find(|name| !sound(name)) else {
         return Ok(());
-    }
+    };
     let message =
         format!("The HostName `{pattern}` would name a machine `{last}`, which is illegal.");
     Err(Refusal::new(

@@ -103,6 +103,10 @@ fn host_model(name: &str) -> Result<Model<'static>, Refusal> {
             .strip_prefix("CDH_")?
             .strip_suffix('G')?
             .split_once('C')?;
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(cpu) || !digits(memory) {
+            return None; // a number may have a sign, a size may not
+        }
         let (cpu, memory_gib) = (cpu.parse().ok()?, memory.parse().ok()?);
         (cpu > 0 && memory_gib > 0).then_some((cpu, memory_gib))
     };
@@ -183,7 +187,8 @@ pub(super) fn spot_options(
     let Some(options) = &request.instance_market_options else {
         return Ok(());
     };
-    let price = options.spot_options.max_price.parse::<f64>().ok();
+    let price = Some(options.spot_options.max_price.as_str()).filter(|text| is_decimal(text));
+    let price = price.and_then(|text| text.parse::<f64>().ok());
     let price = price
         .filter(|price| price.is_finite() && *price > 0.0)
         .ok_or_else(|| {
@@ -217,6 +222,15 @@ pub(super) fn spot_options(
         ));
     }
     Ok(())
+}
+
+/// `0.12`, and neither `1e3` nor `+1` nor `.5`.
+fn is_decimal(text: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    match text.split_once('.') {
+        Some((whole, fraction)) => digits(whole) && digits(fraction),
+        None => digits(text),
+    }
 }
 
 pub(super) fn cpu_topology(

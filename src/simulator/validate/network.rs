@@ -36,7 +36,7 @@ pub(super) fn network<'c>(
     count: u32,
 ) -> Result<Network<'c>, Refusal> {
     let interfaces = request.network_interfaces.as_deref().unwrap_or_default();
-    let primary = interfaces_primary(catalog, region, interfaces, count)?;
+    let primary = interfaces_primary(catalog, (region, zone), interfaces, count)?;
     let (subnet, fixed_addresses, as_vpc_gateway) = match &request.virtual_private_cloud {
         None => {
             let primary = primary.map(|subnet| in_zone(subnet, zone)).transpose()?;
@@ -75,15 +75,25 @@ fn subnet<'c>(
             message,
         ));
     }
-    let subnet = match (cloud.vpc_id.as_str(), cloud.subnet_id.as_str()) {
-        ("DEFAULT", "DEFAULT") => catalog.default_subnet(&zone.id).ok_or_else(no_subnet)?,
+    let subnet = chosen_subnet(catalog, (region, zone), &cloud.vpc_id, &cloud.subnet_id)?;
+    in_zone(subnet, zone)
+}
+
+/// The subnet of that name, or the zone's own when it is left to the cloud.
+fn chosen_subnet<'c>(
+    catalog: &'c Catalog,
+    (region, zone): (&Region, &Zone),
+    vpc: &str,
+    subnet: &str,
+) -> Result<&'c Subnet, Refusal> {
+    match (vpc, subnet) {
+        ("DEFAULT", "DEFAULT") => catalog.default_subnet(&zone.id).ok_or_else(no_subnet),
         ("DEFAULT", _) | (_, "DEFAULT") => {
             let message = "`VpcId` and `SubnetId` must both be DEFAULT or neither.";
-            return Err(Refusal::new("InvalidParameterCombination", message));
+            Err(Refusal::new("InvalidParameterCombination", message))
         }
-        (vpc, subnet) => named_subnet(catalog, region, vpc, subnet)?,
-    };
-    in_zone(subnet, zone)
+        (vpc, subnet) => named_subnet(catalog, region, vpc, subnet),
+    }
 }
 
 fn in_zone<'c>(subnet: &'c Subnet, zone: &Zone) -> Result<&'c Subnet, Refusal> {
@@ -182,11 +192,11 @@ fn fixed_addresses(
 /// The subnet of the PRIMARY interface, when interfaces are given.
 fn interfaces_primary<'c>(
     catalog: &'c Catalog,
-    region: &Region,
+    place: (&Region, &Zone),
     interfaces: &[NetworkInterface],
     count: u32,
 ) -> Result<Option<&'c Subnet>, Refusal> {
-    let mut primaries = Vec::new();
+    let (mut primaries, mut vpcs) = (Vec::new(), BTreeSet::new());
     for interface in interfaces {
         let kind = interface.interface_type.as_str();
         if !["PRIMARY", "SECONDARY"].contains(&kind) {
@@ -209,7 +219,7 @@ fn interfaces_primary<'c>(
             ));
         }
         security_groups(catalog, interface.security_group_ids.as_deref())?;
-        let subnet = named_subnet(catalog, region, &interface.vpc_id, &interface.subnet_id);
+        let subnet = chosen_subnet(catalog, place, &interface.vpc_id, &interface.subnet_id);
         let subnet = subnet.ok().ok_or_else(|| {
             let message = "The VPC or subnet of a network interface does not exist.";
             Refusal::new(
@@ -217,14 +227,12 @@ fn interfaces_primary<'c>(
                 message,
             )
         })?;
+        vpcs.insert(&subnet.vpc);
         if kind == "PRIMARY" {
             primaries.push(subnet);
         }
     }
-    if interfaces
-        .iter()
-        .any(|other| Some(&other.vpc_id) != interfaces.first().map(|first| &first.vpc_id))
-    {
+    if vpcs.len() > 1 {
         let message = "All network interfaces must be in one VPC.";
         return Err(Refusal::new(
             "InvalidParameterValue.ElasticNetworkVpcSubnetMismatch",

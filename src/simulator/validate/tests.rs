@@ -1,5 +1,8 @@
 //! Request in, code out: one row for each rule.
 
+mod differential;
+mod wishes;
+
 use super::*;
 use crate::simulator::wire::decode;
 use serde_json::{Map, Value, json};
@@ -139,6 +142,9 @@ fn counts_and_billing() {
         OK                                                  {"InstanceChargeType": "SPOTPAID", "InstanceMarketOptions": {"SpotOptions": {"MaxPrice": "0.02"}}}
         InvalidParameterValue.InsufficientPrice             {"InstanceChargeType": "SPOTPAID", "InstanceMarketOptions": {"SpotOptions": {"MaxPrice": "0.01"}}}
         InvalidParameterValue                               {"InstanceChargeType": "SPOTPAID", "InstanceMarketOptions": {"SpotOptions": {"MaxPrice": "cheap"}}}
+        InvalidParameterValue                               {"InstanceChargeType": "SPOTPAID", "InstanceMarketOptions": {"SpotOptions": {"MaxPrice": "1e3"}}}
+        InvalidParameterValue                               {"InstanceChargeType": "SPOTPAID", "InstanceMarketOptions": {"SpotOptions": {"MaxPrice": "+1"}}}
+        InvalidParameterValue                               {"InstanceChargeType": "SPOTPAID", "InstanceMarketOptions": {"SpotOptions": {"MaxPrice": ".5"}}}
         InvalidParameterValue                               {"InstanceChargeType": "SPOTPAID", "InstanceMarketOptions": {"SpotOptions": {"MaxPrice": "1", "SpotInstanceType": "persistent"}}}
         InvalidParameterValue                               {"InstanceChargeType": "SPOTPAID", "InstanceMarketOptions": {"SpotOptions": {"MaxPrice": "1"}, "MarketType": "flea"}}
         MissingParameter                                    {"InstanceChargeType": "CDHPAID", "InstanceType": "CDH_1C1G"}
@@ -154,6 +160,10 @@ fn counts_and_billing() {
         ),
         (
             json!({"InstanceChargeType": "CDHPAID", "InstanceType": "S5.SMALL1", "Placement": host}),
+            "InvalidParameter.HostIdStandardInstanceTypeNotSupport",
+        ),
+        (
+            json!({"InstanceChargeType": "CDHPAID", "InstanceType": "CDH_+1C1G", "Placement": host}),
             "InvalidParameter.HostIdStandardInstanceTypeNotSupport",
         ),
         (
@@ -213,6 +223,11 @@ fn disks() {
             "InvalidParameterValue.LimitExceeded",
         ),
         (json!({"DataDisks": both}), "OK"),
+        (json!({"DataDisks": vec![json!({"DiskSize": 0}); 21]}), "OK"),
+        (
+            json!({"DataDisks": vec![json!({"DiskSize": 0}); 22]}),
+            "InvalidParameterValue.LimitExceeded",
+        ),
         (
             json!({"DataDisks": many(2, "LOCAL_BASIC")}),
             "InvalidParameterValue.LimitExceeded",
@@ -314,6 +329,14 @@ fn interfaces() {
         (
             json!({"NetworkInterfaces": [interface(json!({})), second()]}),
             "OK",
+        ),
+        (
+            json!({"NetworkInterfaces": [interface(json!({"VpcId": "DEFAULT", "SubnetId": "DEFAULT"}))]}),
+            "OK",
+        ),
+        (
+            json!({"NetworkInterfaces": [interface(json!({"SubnetId": "DEFAULT"}))]}),
+            "InvalidParameterValue.InvalidVpcIdSubnetIdNotFound",
         ),
         (
             json!({"NetworkInterfaces": [second()]}),
@@ -420,6 +443,8 @@ fn names() {
         InvalidParameterValue.IllegalHostName  {"HostName": "a.-b"}
         InvalidParameterValue.IllegalHostName  {"HostName": "a_b"}
         InvalidParameterValue.IllegalHostName  {"HostName": "web{R:x}"}
+        OK                                     {"HostName": "{R:10}", "InstanceCount": 2}
+        InvalidParameterValue.IllegalHostName  {"HostName": "{R:9}", "InstanceCount": 2}
     "#,
     );
     check(&[
@@ -455,6 +480,7 @@ fn contents() {
         OK                                           {"ActionTimer": {"TimerAction": "TerminateInstances", "ActionTime": "2026-11-23T12:05:00Z"}}
         InvalidParameterValue                        {"ActionTimer": {"TimerAction": "TerminateInstances", "ActionTime": "2026-11-23T12:04:59Z"}}
         InvalidParameterValue.InvalidTimeFormat      {"ActionTimer": {"TimerAction": "TerminateInstances", "ActionTime": "tomorrow"}}
+        InvalidParameterValue.InvalidTimeFormat      {"ActionTimer": {"TimerAction": "TerminateInstances", "ActionTime": "+2030-01-01T00:00:00Z"}}
         MissingParameter                             {"ActionTimer": {"TimerAction": "TerminateInstances"}}
         InvalidParameterValue                        {"ActionTimer": {"TimerAction": "StopInstances", "ActionTime": "2030-01-01T00:00:00Z"}}
     "#,
@@ -494,10 +520,11 @@ fn tags() {
     check(&[
         (tag("env", "dev test"), "OK"),
         (tag("", "x"), "FailedOperation.IllegalTagKey"),
-        (tag(&"k".repeat(128), "x"), "FailedOperation.IllegalTagKey"),
+        (tag(&"k".repeat(128), &"v".repeat(256)), "OK"),
+        (tag(&"k".repeat(129), "x"), "FailedOperation.IllegalTagKey"),
         (tag("qcs:env", "x"), "FailedOperation.TagKeyReserved"),
         (
-            tag("env", &"v".repeat(256)),
+            tag("env", &"v".repeat(257)),
             "FailedOperation.IllegalTagValue",
         ),
         (tag("env", "a\nb"), "FailedOperation.IllegalTagValue"),
