@@ -88,7 +88,7 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     ) -> Result<Vec<Tagged>, CloudError>;
 
     /// What the launch `body` would cost, if at most [`PRICED_MAX`] instances of it were launched.
-    /// Like the two below, only a cloud that plans are made for need answer.
+    /// Like those below, only a cloud that plans are made for need answer.
     async fn price(
         &self,
         permit: Permit,
@@ -110,6 +110,12 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     ) -> Result<Vec<Offer>, CloudError> {
         drop(permit);
         Err(unasked(target, (places, charge_type)))
+    }
+
+    /// The zones of the target's region; at least one.
+    async fn zones(&self, permit: Permit, target: &Target) -> Result<Vec<String>, CloudError> {
+        drop(permit);
+        Err(unasked(target, ()))
     }
 
     /// The account's quotas in `zone` that instances of `charge_type` count against.

@@ -14,11 +14,12 @@ use crate::clock::Clock;
 use crate::domain::ids::{OperationId, OrganizationId, Principal};
 use crate::domain::request::{LaunchRequest, Wish};
 use crate::domain::rules::Limits;
+use crate::domain::violation::Violations;
 use crate::metrics;
 use crate::operations::{OperationError, Operations, Watch};
 use crate::pb::v1 as pb;
 use crate::pb::v1::cvm_gateway_service_server::CvmGatewayService;
-use crate::policy::Policy;
+use crate::policy::{Grant, Policy};
 use auth::Auth;
 use follow::{Event, Follow, Messages, follow};
 pub use plan::Plans;
@@ -148,6 +149,8 @@ impl CvmGatewayService for Service {
             Ok(grant) => grant,
             Err(denial) => return Ok(Response::new(plan::denied(denial, spec))),
         };
+        let places = self.check_places(&grant).await;
+        places.map_err(|violations| violations.within("request"))?;
         let outlook = self.operations.outlook(&grant, message.cloud_dry_run).await;
         let outlook = outlook.map_err(OperationError::from)?;
         let passes = outlook.dry_run.as_ref().is_none_or(Result::is_ok);
@@ -208,10 +211,21 @@ impl Service {
     ) -> Result<Watch, Status> {
         let request = LaunchRequest::parse(wish, &self.limits, self.clock.now())?;
         let grant = chaos::at!("grpc.policy", self.policy.authorize(principal, request)?);
+        self.check_places(&grant).await?;
         if let Some(plan) = plan {
             self.plans.check(plan, &grant, self.clock.now())?;
         }
         Ok(self.operations.submit(&grant, fingerprint).await?)
+    }
+
+    /// Whether the cloud has the places of the launch.
+    async fn check_places(&self, grant: &Grant) -> Result<(), Violations> {
+        let violations = self.operations.unknown_places(grant).await;
+        if violations.0.is_empty() {
+            Ok(())
+        } else {
+            Err(violations)
+        }
     }
 
     async fn terminate(

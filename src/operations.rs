@@ -16,6 +16,7 @@ mod terminate;
 mod turns;
 mod waiters;
 mod watch;
+mod zones;
 
 pub use crate::store::LaunchedPage;
 pub use instances::LaunchedInstance;
@@ -34,7 +35,6 @@ use crate::domain::instance::InstanceId;
 use crate::domain::names::AccountName;
 use crate::domain::operation::{Kind, Operation, Place, State, StateName, Transition};
 use crate::domain::reason::Reason;
-use crate::domain::spec::InstanceSpec;
 use crate::metrics::Metrics;
 use crate::policy::Grant;
 use crate::random::Random;
@@ -53,6 +53,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use turns::Turns;
 use waiters::Waiters;
+use zones::Zones;
 
 /// How launches are driven.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +74,8 @@ pub struct Settings {
     pub crashes_max: u32,
     /// Between tries of a write that the journal could not take.
     pub journal_retry_interval: Duration,
+    /// Whether a launch is held against the zones that the cloud says it has.
+    pub check_zones: bool,
     /// The search for machines that no operation names.
     pub sweep: SweepSettings,
 }
@@ -179,6 +182,8 @@ struct Inner {
     polled: Polled,
     /// What is known to be sold out.
     capacity: Mutex<Capacity>,
+    /// Which zones the cloud has.
+    zones: Zones,
     steps: Arc<Semaphore>,
     /// The accounts on which nothing new is launched; none before the journal was asked.
     brakes: Mutex<Option<Vec<Brake>>>,
@@ -223,6 +228,7 @@ impl Operations {
             turns: Turns::default(),
             polled: Polled::default(),
             capacity: Mutex::default(),
+            zones: Zones::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             fatal: cell::Sender::new(None),
@@ -479,21 +485,10 @@ fn accepted(id: OperationId, grant: &Grant, host: String, now: UtcDateTime) -> O
         create_time: now,
         update_time: now,
         kind: Kind::Launch,
-        places: wish.specs().iter().map(place).collect(),
+        places: wish.specs().iter().map(Place::of).collect(),
         alternative: 0,
         sold_out: Vec::new(),
         on_failure: wish.on_failure,
         cancellation: None,
-    }
-}
-
-/// What the cloud's stock of a specification depends on.
-fn place(spec: &InstanceSpec) -> Place {
-    let zone = spec.placement.as_ref();
-    Place {
-        zone: zone
-            .map(|placement| placement.zone.clone())
-            .unwrap_or_default(),
-        instance_type: spec.instance_type.clone().unwrap_or_default(),
     }
 }

@@ -370,6 +370,11 @@ impl Cloud for HttpCloud {
         self.call(&permit, call, wire::offers).await
     }
 
+    async fn zones(&self, permit: Permit, target: &Target) -> Result<Vec<String>, CloudError> {
+        let call = self.read_call(Action::DescribeZones, target, b"{}");
+        self.call(&permit, call, wire::zones).await
+    }
+
     async fn quotas(
         &self,
         permit: Permit,

@@ -44,7 +44,8 @@ pub struct Settings {
     /// `TerminateInstances`.
     pub terminate_instances_per_second: u32,
     /// `DescribeInstances`, as much again for `DescribeInstancesStatus` and for
-    /// `DescribeZoneInstanceConfigInfos`, and half as much for `DescribeAccountQuota`.
+    /// `DescribeZoneInstanceConfigInfos`, and half as much for
+    /// `DescribeAccountQuota` and for `DescribeZones`.
     pub describe_per_second: u32,
     /// `InquiryPriceRunInstances`.
     pub inquiry_price_per_second: u32,
@@ -65,11 +66,12 @@ pub enum Action {
     InquiryPriceRunInstances,
     DescribeZoneInstanceConfigInfos,
     DescribeAccountQuota,
+    DescribeZones,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::RunInstances,
         Self::TerminateInstances,
         Self::DescribeInstances,
@@ -77,6 +79,7 @@ impl Action {
         Self::InquiryPriceRunInstances,
         Self::DescribeZoneInstanceConfigInfos,
         Self::DescribeAccountQuota,
+        Self::DescribeZones,
     ];
 
     /// The cloud's name of it.
@@ -90,6 +93,7 @@ impl Action {
             Self::InquiryPriceRunInstances => "InquiryPriceRunInstances",
             Self::DescribeZoneInstanceConfigInfos => "DescribeZoneInstanceConfigInfos",
             Self::DescribeAccountQuota => "DescribeAccountQuota",
+            Self::DescribeZones => "DescribeZones",
         }
     }
 }
@@ -264,7 +268,7 @@ impl Settings {
             | Action::DescribeInstancesStatus
             | Action::DescribeZoneInstanceConfigInfos => self.describe_per_second,
             // The cloud allows half as many of these as of the other reads.
-            Action::DescribeAccountQuota => self.describe_per_second / 2,
+            Action::DescribeAccountQuota | Action::DescribeZones => self.describe_per_second / 2,
             Action::InquiryPriceRunInstances => self.inquiry_price_per_second,
         }
     }

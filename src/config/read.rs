@@ -306,6 +306,7 @@ fn operations(table: &mut Section<'_>, quarantine_min: Duration) -> operations::
         open_operations_max: size(table.count("open_operations_max", 1..=10_000_000)),
         crashes_max: table.count("crashes_max", 1..=1000),
         journal_retry_interval: table.duration("journal_retry_interval"),
+        check_zones: table.flag("check_zones"),
         sweep: table.table("sweep", sweep),
     }
 }

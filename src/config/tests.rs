@@ -88,6 +88,7 @@ fn the_other_defaults_are_the_defaults() {
             open_operations_max: 100_000,
             crashes_max: 3,
             journal_retry_interval: seconds(1),
+            check_zones: true,
             sweep: config.operations.sweep.clone(),
         }
     );

@@ -5,6 +5,7 @@ use crate::domain::instance::{Instance, InstanceId};
 use crate::domain::millis;
 use crate::domain::names::{AccountName, Region};
 use crate::domain::reason::Reason;
+use crate::domain::spec::InstanceSpec;
 use serde::{Deserialize, Serialize};
 use time::UtcDateTime;
 
@@ -79,6 +80,19 @@ pub struct Place {
     pub zone: String,
     /// Model, e.g. `S5.MEDIUM2`.
     pub instance_type: String,
+}
+
+impl Place {
+    /// Where `spec` is launched; what it does not name is empty.
+    #[must_use]
+    pub fn of(spec: &InstanceSpec) -> Self {
+        let placement = spec.placement.as_ref();
+        let zone = placement.map(|placement| placement.zone.clone());
+        Self {
+            zone: zone.unwrap_or_default(),
+            instance_type: spec.instance_type.clone().unwrap_or_default(),
+        }
+    }
 }
 
 /// What becomes of the machines that came up when others did not.

@@ -63,6 +63,21 @@ impl Wish {
         std::iter::once(self.spec.clone()).chain(others).collect()
     }
 
+    /// The zones that are named, each with the path of the field that names it.
+    #[must_use]
+    pub fn zones(&self) -> Vec<(String, String)> {
+        let placement = self.spec.placement.as_ref();
+        let first = placement.map(|placement| placement.zone.clone());
+        let first = first.filter(|zone| !zone.is_empty());
+        let first = first.map(|zone| ("spec.placement.zone".to_owned(), zone));
+        let others = self.alternatives.iter().enumerate();
+        let others = others.filter_map(|(index, alternative)| {
+            let zone = alternative.zone.clone()?;
+            Some((format!("alternatives[{index}].zone"), zone))
+        });
+        first.into_iter().chain(others).collect()
+    }
+
     /// SHA-256 over everything that the caller asked for, its request_id apart: the same wish
     /// gives the same fingerprint, whatever rules and policy made of it in the meantime.
     ///

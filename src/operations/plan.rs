@@ -1,6 +1,6 @@
 //! What a launch would meet at the cloud: asked, and nothing launched.
 
-use super::{Operations, place};
+use super::Operations;
 use crate::cloud::limiter::{Action, Class, Permit};
 use crate::cloud::{CloudError, Target, body};
 use crate::domain::operation::{Failure, Place};
@@ -50,7 +50,7 @@ impl Operations {
         let bodies = specs.iter().zip(0..);
         let bodies = bodies.map(|(spec, number)| body::run_instances(spec, id, number));
         let bodies = bodies.collect::<Result<Vec<_>, _>>()?;
-        let places: Vec<Place> = specs.iter().map(place).collect();
+        let places: Vec<Place> = specs.iter().map(Place::of).collect();
         let question = Question {
             operations: self,
             target: Target {

@@ -132,7 +132,8 @@ impl Inner {
             | Action::DescribeInstancesStatus
             | Action::InquiryPriceRunInstances
             | Action::DescribeZoneInstanceConfigInfos
-            | Action::DescribeAccountQuota => Class::Reconcile,
+            | Action::DescribeAccountQuota
+            | Action::DescribeZones => Class::Reconcile,
         };
         let inner = Arc::clone(self);
         self.tasks.spawn(async move {
@@ -159,7 +160,8 @@ impl Inner {
             | Action::DescribeInstancesStatus
             | Action::InquiryPriceRunInstances
             | Action::DescribeZoneInstanceConfigInfos
-            | Action::DescribeAccountQuota => News::Turn(turn.await),
+            | Action::DescribeAccountQuota
+            | Action::DescribeZones => News::Turn(turn.await),
             Action::RunInstances | Action::TerminateInstances => {
                 let (now, tried) = (self.clock.now(), machine::tried(operation));
                 let patience = machine::patience(operation, now, &self.settings.timings);

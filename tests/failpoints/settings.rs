@@ -39,6 +39,8 @@ pub(crate) fn config_text(story: &Story, cloud: SocketAddr, journal: &str) -> St
         ("poll_interval", "\"50ms\""),
         ("lease", "\"3s\""),
         ("journal_retry_interval", "\"100ms\""),
+        // The first calls are those of the launch.
+        ("check_zones", "false"),
     ];
     operations.retain(|(key, _)| story.setting.is_none_or(|(other, _)| other != *key));
     operations.extend(story.setting);

@@ -95,7 +95,7 @@ async fn a_sold_out_place_is_left_for_the_next_with_a_token_of_its_own() {
             ..pb::Alternative::default()
         },
         pb::Alternative {
-            zone: Some("ap-shanghai-3".to_owned()),
+            zone: Some("ap-shanghai-4".to_owned()),
             ..pb::Alternative::default()
         },
     ];

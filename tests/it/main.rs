@@ -36,3 +36,4 @@ mod simulator;
 mod store;
 mod tidy;
 mod world;
+mod zones;

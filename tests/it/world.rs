@@ -73,13 +73,17 @@ impl World {
     /// The configuration that [`World::gateway`] uses.
     pub(crate) fn config(&self, extra: &str) -> Config {
         let endpoint = format!("http://{}", self.simulator.addr());
-        self.config_of(&endpoint, extra)
+        self.parsed(&config_text(&self.folder.0, &endpoint, extra))
     }
 
-    /// A configuration that calls `endpoint`.
+    /// A configuration that calls `endpoint`, which plays the calls of launches and no others.
     pub(crate) fn config_of(&self, endpoint: &str, extra: &str) -> Config {
-        let text = config_text(&self.folder.0, endpoint, extra);
-        Config::parse("test.toml", &text, &self.folder.0).unwrap()
+        let extra = format!("check_zones = false\n{extra}");
+        self.parsed(&config_text(&self.folder.0, endpoint, &extra))
+    }
+
+    fn parsed(&self, text: &str) -> Config {
+        Config::parse("test.toml", text, &self.folder.0).unwrap()
     }
 
     /// The simulator's ledger.

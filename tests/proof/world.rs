@@ -273,6 +273,7 @@ crashes_max = 1000
 missing_grace = "{seen}s"
 unseen_grace = "{quarantine}s"
 poll_interval = "50ms"
+check_zones = false
 lease = "{lease_ms}ms"
 journal_retry_interval = "50ms"
 

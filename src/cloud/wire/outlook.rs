@@ -194,6 +194,33 @@ pub fn offers(answer: &[u8]) -> Result<Answer<Vec<Offer>>, CloudError> {
     })
 }
 
+/// Reads the answer to `DescribeZones`. A region has zones: an answer without any is none.
+///
+/// # Errors
+/// The cloud's refusal, or [`crate::cloud::Fault::MalformedAnswer`].
+pub fn zones(answer: &[u8]) -> Result<Answer<Vec<String>>, CloudError> {
+    #[derive(Deserialize)]
+    struct Fields {
+        #[serde(rename = "ZoneSet")]
+        set: Option<Vec<Item>>,
+    }
+    #[derive(Deserialize)]
+    struct Item {
+        #[serde(rename = "Zone")]
+        zone: Option<String>,
+    }
+    let Answer { value, request_id } = open::<Fields>(answer)?;
+    let zones = value.set.unwrap_or_default().into_iter();
+    let zones: Vec<String> = zones.map(|item| text(item.zone)).collect();
+    if zones.is_empty() {
+        return Err(malformed("has no zone", Some(request_id)));
+    }
+    Ok(Answer {
+        value: zones,
+        request_id,
+    })
+}
+
 /// The body that asks for the quotas of `zone`.
 #[must_use]
 pub fn quotas_in(zone: &str) -> Vec<u8> {
@@ -334,6 +361,14 @@ mod tests {
             offers[1].sold_out_reason,
             "ResourcesSoldOut.SpecifiedInstanceType"
         );
+    }
+
+    #[test]
+    fn a_region_has_zones() {
+        let answer = response(r#""TotalCount":2,"ZoneSet":[{"Zone":"z1"},{"Zone":"z2"}]"#);
+        assert_eq!(zones(&answer).unwrap().value, ["z1", "z2"]);
+        let none = zones(&response(r#""ZoneSet":[]"#)).unwrap_err();
+        assert!(none.message.contains("has no zone"), "{none}");
     }
 
     #[test]

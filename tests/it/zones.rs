@@ -1,0 +1,65 @@
+//! Regions and zones are held against what the cloud says that it has, asked once.
+
+use crate::refusals::told;
+use crate::world::{World, client, run, wish};
+use cvm_gateway::pb::v1 as pb;
+use tonic::Code;
+
+async fn asked(world: &World, action: &str) -> usize {
+    let ledger = world.ledger().await;
+    let calls = ledger.iter().filter(|entry| entry["action"] == action);
+    calls.count()
+}
+
+fn in_zone(zone: &str) -> pb::RunInstancesRequest {
+    let mut request = wish(zone, 1);
+    let placement = request.spec.as_mut().unwrap().placement.as_mut().unwrap();
+    placement.zone = zone.to_owned();
+    request
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zone_that_the_cloud_does_not_have_is_refused_at_the_door() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    let mut client = client(&gateway).await;
+    let mut request = in_zone("ap-shanghai-99");
+    request.alternatives = ["ap-shanghai-2", "ap-shanghai-98"]
+        .map(|zone| pb::Alternative {
+            zone: Some(zone.to_owned()),
+            ..pb::Alternative::default()
+        })
+        .to_vec();
+    for _ in 0..2 {
+        let refused = client.run_instances(request.clone()).await.unwrap_err();
+        let told = told(&refused);
+        assert_eq!(told.code, Code::InvalidArgument);
+        let fields = ["spec.placement.zone", "alternatives[1].zone"];
+        assert_eq!(told.fields, fields);
+        let says = "the cloud has no zone ap-shanghai-99; it has: ap-shanghai-";
+        assert!(told.message.contains(says), "{}", told.message);
+    }
+    assert_eq!(asked(&world, "RunInstances").await, 0);
+    run(&mut client, in_zone("ap-shanghai-2"))
+        .await
+        .end
+        .unwrap();
+    assert_eq!(asked(&world, "DescribeZones").await, 1);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_that_the_cloud_does_not_have_is_refused_at_the_door() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("[cloud]\nregions = []\n").await;
+    let mut request = in_zone("ap-nowhere-1");
+    request.region = "ap-nowhere".to_owned();
+    let refused = client(&gateway).await.run_instances(request).await;
+    let told = told(&refused.unwrap_err());
+    assert_eq!(told.code, Code::InvalidArgument);
+    assert_eq!(told.fields, ["region"]);
+    let says = "the cloud has no region ap-nowhere";
+    assert!(told.message.contains(says), "{}", told.message);
+    assert_eq!(asked(&world, "RunInstances").await, 0);
+    gateway.stop().await;
+}
