@@ -22,29 +22,119 @@ const OWNED: [&str; 1] = ["ClientToken"];
 const MINIMAL: [&str; 2] = ["Placement.Zone", "ImageId"];
 
 /// What a parameter is set to where a rule of the gateway refuses the sample of its type.
-const SAMPLES: [(&str, &str); 9] = [
+const SAMPLES: [(&str, &str); 45] = [
+    ("InstanceChargeType", r#""POSTPAID_BY_HOUR""#),
+    ("InstanceChargePrepaid.Period", r#"24"#),
+    (
+        "InstanceChargePrepaid.RenewFlag",
+        r#""NOTIFY_AND_AUTO_RENEW""#,
+    ),
     ("Placement.Zone", r#""ap-shanghai-2""#),
-    ("InstanceChargePrepaid.Period", "24"),
-    ("DataDisks[].DiskSize", "50"),
-    ("MinCount", "1"),
+    ("Placement.HostIds[]", r#"["host-1a2b3c4d"]"#),
+    (
+        "Placement.DedicatedResourcePackTenancy",
+        r#""ResourcePool""#,
+    ),
+    (
+        "Placement.DedicatedResourcePackIds[]",
+        r#"["rpp-1a2b3c4d"]"#,
+    ),
+    ("InstanceType", r#""S5.MEDIUM2""#),
+    ("ImageId", r#""img-1a2b3c4d""#),
+    ("SystemDisk.DiskType", r#""CLOUD_PREMIUM""#),
+    ("DataDisks[].DiskSize", r#"50"#),
+    ("DataDisks[].DiskType", r#""CLOUD_HSSD""#),
+    ("DataDisks[].SnapshotId", r#""snap-1a2b3c4d""#),
+    ("VirtualPrivateCloud.VpcId", r#""vpc-1a2b3c4d""#),
+    ("VirtualPrivateCloud.SubnetId", r#""subnet-1a2b3c4d""#),
+    (
+        "VirtualPrivateCloud.PrivateIpAddresses[]",
+        r#"["10.0.0.8"]"#,
+    ),
+    (
+        "InternetAccessible.InternetChargeType",
+        r#""TRAFFIC_POSTPAID_BY_HOUR""#,
+    ),
+    ("InternetAccessible.BandwidthPackageId", r#""bwp-1a2b3c4d""#),
+    ("InternetAccessible.InternetServiceProvider", r#""BGP""#),
+    ("InternetAccessible.IPv4AddressType", r#""WanIP""#),
+    ("InternetAccessible.IPv6AddressType", r#""EIPv6""#),
+    ("MinCount", r#"1"#),
     ("LoginSettings.Password", r#""Sample-Passw0rd""#),
+    ("LoginSettings.KeyIds[]", r#"["skey-1a2b3c4d"]"#),
     ("LoginSettings.KeepImageLogin", r#""true""#),
+    ("SecurityGroupIds[]", r#"["sg-1a2b3c4d"]"#),
+    ("ActionTimer.TimerAction", r#""TerminateInstances""#),
+    ("ActionTimer.ActionTime", r#""2099-01-31T23:59:59Z""#),
+    ("DisasterRecoverGroupIds[]", r#"["ps-1a2b3c4d"]"#),
+    ("TagSpecification[].ResourceType", r#""instance""#),
     (
         "InstanceMarketOptions.SpotOptions.MaxPrice",
         r#""0.125000000000000001""#,
     ),
+    (
+        "InstanceMarketOptions.SpotOptions.SpotInstanceType",
+        r#""one-time""#,
+    ),
+    ("InstanceMarketOptions.MarketType", r#""spot""#),
     ("UserData", r#""c2FtcGxl""#),
-    ("TagSpecification[].ResourceType", r#""host""#),
+    ("CpuTopology.ThreadPerCore", r#"2"#),
+    ("HpcClusterId", r#""hpc-1a2b3c4d""#),
+    ("LaunchTemplate.LaunchTemplateId", r#""lt-1a2b3c4d""#),
+    ("DedicatedClusterId", r#""cluster-1a2b3c4d""#),
+    ("ChcIds[]", r#"["chc-1a2b3c4d"]"#),
+    (
+        "NetworkInterfaces[]",
+        r#"[{"InterfaceType":"SECONDARY","VpcId":"vpc-1a2b3c4d","SubnetId":"subnet-1a2b3c4d",
+          "PrivateIpv4AddressCount":1},
+        {"InterfaceType":"PRIMARY","VpcId":"vpc-1a2b3c4d","SubnetId":"subnet-1a2b3c4d",
+          "PrivateIpv4AddressCount":1}]"#,
+    ),
+    ("NetworkInterfaces[].InterfaceType", r#""SECONDARY""#),
+    ("NetworkInterfaces[].VpcId", r#""vpc-1a2b3c4d""#),
+    ("NetworkInterfaces[].SubnetId", r#""subnet-1a2b3c4d""#),
+    (
+        "NetworkInterfaces[].NetworkInterfaceId",
+        r#""eni-1a2b3c4d""#,
+    ),
+    (
+        "NetworkInterfaces[].SecurityGroupIds[]",
+        r#"["sg-1a2b3c4d"]"#,
+    ),
 ];
 
 /// What must be set beside a parameter, besides what the contract requires.
-const COMPANIONS: [(&str, &str); 2] = [
+const COMPANIONS: [(&str, &str); 14] = [
+    (
+        "Placement.DedicatedResourcePackIds[]",
+        "Placement.DedicatedResourcePackTenancy",
+    ),
+    ("DataDisks[].ThroughputPerformance", "DataDisks[].DiskType"),
+    (
+        "VirtualPrivateCloud.AsVpcGateway",
+        "InternetAccessible.InternetMaxBandwidthOut",
+    ),
+    (
+        "InternetAccessible.PublicIpAssigned",
+        "InternetAccessible.InternetMaxBandwidthOut",
+    ),
+    ("ActionTimer", "ActionTimer.TimerAction"),
+    ("ActionTimer", "ActionTimer.ActionTime"),
+    ("ActionTimer.TimerAction", "ActionTimer.ActionTime"),
+    ("ActionTimer.ActionTime", "ActionTimer.TimerAction"),
     ("CpuTopology.CoreCount", "CpuTopology.ThreadPerCore"),
     ("CpuTopology.ThreadPerCore", "CpuTopology.CoreCount"),
+    ("CamRoleName", "VirtualPrivateCloud"),
+    ("LaunchTemplate", "LaunchTemplate.LaunchTemplateId"),
+    (
+        "LaunchTemplate.LaunchTemplateVersion",
+        "LaunchTemplate.LaunchTemplateId",
+    ),
+    ("PartitionNumber", "DisasterRecoverGroupIds[]"),
 ];
 
 /// Parameters that a rule forbids to be 0 or empty; every other one may be.
-const NOT_ZERO: [&str; 16] = [
+const NOT_ZERO: [&str; 44] = [
     "InstanceChargePrepaid.Period",
     "Placement.Zone",
     "VirtualPrivateCloud.VpcId",
@@ -61,6 +151,34 @@ const NOT_ZERO: [&str; 16] = [
     "NetworkInterfaces[].InterfaceType",
     "NetworkInterfaces[].VpcId",
     "NetworkInterfaces[].SubnetId",
+    "CamRoleName",
+    "LaunchTemplate.LaunchTemplateVersion",
+    "PartitionNumber",
+    "NetworkInterfaces[].PrivateIpv4AddressCount",
+    "NetworkInterfaces[].NetworkInterfaceId",
+    "InstanceChargeType",
+    "InstanceChargePrepaid.RenewFlag",
+    "Placement.DedicatedResourcePackTenancy",
+    "SystemDisk.DiskType",
+    "SystemDisk.DiskSize",
+    "DataDisks[].DiskType",
+    "DataDisks[].SnapshotId",
+    "InternetAccessible.InternetChargeType",
+    "InternetAccessible.BandwidthPackageId",
+    "InternetAccessible.InternetServiceProvider",
+    "InternetAccessible.IPv4AddressType",
+    "InternetAccessible.IPv6AddressType",
+    "ActionTimer.TimerAction",
+    "ActionTimer.ActionTime",
+    "InstanceMarketOptions.SpotOptions.SpotInstanceType",
+    "InstanceMarketOptions.MarketType",
+    "CpuTopology.CoreCount",
+    "CpuTopology.ThreadPerCore",
+    "HpcClusterId",
+    "LaunchTemplate.LaunchTemplateId",
+    "DedicatedClusterId",
+    "ImageId",
+    "InstanceType",
 ];
 
 #[test]
@@ -327,9 +445,16 @@ fn token(operation: &str) -> String {
 fn mark(spec: &mut Map<String, Value>, operation: &str) {
     spec.insert("ClientToken".to_owned(), json!(token(operation)));
     let tag = json!({ "Key": "cvm-gateway:operation", "Value": operation });
-    let tags = spec.entry("TagSpecification").or_insert(json!([]));
-    let tags = tags.as_array_mut().unwrap();
-    tags.push(json!({ "ResourceType": "instance", "Tags": [tag] }));
+    match spec.get_mut("TagSpecification") {
+        Some(specifications) => {
+            let tags = specifications[0]["Tags"].as_array_mut().unwrap();
+            tags.push(tag);
+        }
+        None => {
+            let own = json!([{ "ResourceType": "instance", "Tags": [tag] }]);
+            spec.insert("TagSpecification".to_owned(), own);
+        }
+    }
 }
 
 fn request(request_id: &str, spec: &Map<String, Value>) -> pb::v1::RunInstancesRequest {
