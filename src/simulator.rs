@@ -8,6 +8,7 @@ mod action;
 mod auth;
 mod catalog;
 mod cloud;
+mod control;
 mod door;
 mod gzip;
 mod ledger;
@@ -29,6 +30,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::serve::Listener;
+use control::Scene;
 use door::{Letter, Received};
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use ledger::{Attempt, Ledger};
@@ -85,6 +87,8 @@ struct Face {
     catalog: Arc<Catalog>,
     clock: Clock,
     state: Mutex<Record>,
+    /// What calls to come are to meet with.
+    scenes: Mutex<Vec<Scene>>,
 }
 
 #[derive(Debug)]
@@ -195,10 +199,12 @@ fn router(settings: Settings, clock: Clock) -> Router {
         .route("/", any(call))
         .route("/_ledger", get(ledger))
         .route("/_health", get(|| async { "ok\n" }))
+        .merge(control::routes())
         .with_state(Arc::new(Face {
             catalog,
             clock,
             state,
+            scenes: Mutex::default(),
         }))
 }
 
@@ -219,8 +225,14 @@ async fn call(State(face): State<Arc<Face>>, request: Request<Body>) -> Response
         body: body.as_deref().unwrap_or_default(),
     });
     let whole = body.is_some() && letter.fits();
-    let answer = face.answer(&letter, whole);
-    respond(&parts.headers, answer)
+    let answer = || respond(&parts.headers, face.answer(&letter, whole));
+    let scene = letter.common("Action").and_then(|name| face.scene(name));
+    let Some(scene) = scene else {
+        return answer();
+    };
+    let answer = scene.carried_out.then(answer);
+    face.clock.sleep(scene.delay()).await;
+    scene.end(answer)
 }
 
 impl Face {

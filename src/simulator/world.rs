@@ -11,7 +11,7 @@ mod query;
 
 pub(super) use life::timestamp;
 
-use super::catalog::misbehaviour::Mismatch;
+use super::catalog::misbehaviour::{Faults, Mismatch};
 use super::catalog::{Catalog, Region};
 use super::cloud::Made;
 use super::validate;
@@ -122,6 +122,15 @@ impl World {
             "Your current request times equals to `{calls}` in a second, which exceeds the frequency limit `{limit}` for a second. Please reduce the frequency of calls."
         );
         Err(Refusal::new("RequestLimitExceeded", message))
+    }
+
+    /// What it does wrong from now on.
+    pub(super) fn misbehave(&mut self, faults: Faults) {
+        self.faults.replace(faults);
+    }
+
+    pub(super) fn faults(&self) -> &Faults {
+        self.faults.settings()
     }
 
     /// How far the signed time of a request may lie from the clock.

@@ -1,5 +1,6 @@
 //! The simulator over real HTTP, spoken to with a signer of its own.
 
+mod control;
 mod doors;
 
 use cvm_gateway::clock::Clock;

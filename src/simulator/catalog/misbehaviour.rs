@@ -1,10 +1,10 @@
 //! What the fake cloud does wrong on purpose: the `[faults]` of a catalogue.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Faults of the cloud itself. What is lost on the way to it is not its doing.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::simulator) struct Faults {
     /// How long a ClientToken is known, in seconds; none: for ever.
@@ -25,7 +25,7 @@ pub(in crate::simulator) struct Faults {
     pub(in crate::simulator) internal_error_p: BTreeMap<String, Chance>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::simulator) enum Mismatch {
     /// It is answered as before, whatever it asks for.
@@ -38,20 +38,20 @@ pub(in crate::simulator) enum Mismatch {
 }
 
 /// Not negative.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(try_from = "f64")]
 pub(in crate::simulator) struct Seconds(f64);
 
 /// Between two numbers of seconds.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(try_from = "[f64; 2]")]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(try_from = "[f64; 2]", into = "[f64; 2]")]
 pub(in crate::simulator) struct Span {
     least: f64,
     most: f64,
 }
 
 /// 0 never, 1 always.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(try_from = "f64")]
 pub(in crate::simulator) struct Chance(f64);
 
@@ -97,6 +97,12 @@ impl TryFrom<[f64; 2]> for Span {
         sound.then_some(Self { least, most }).ok_or_else(|| {
             format!("[{least}, {most}] is not [from, to] in 0 to {SECONDS_MAX} seconds")
         })
+    }
+}
+
+impl From<Span> for [f64; 2] {
+    fn from(Span { least, most }: Span) -> Self {
+        [least, most]
     }
 }
 

@@ -38,6 +38,11 @@ impl Drawn {
         &self.faults
     }
 
+    /// Draws on from where it is.
+    pub(super) fn replace(&mut self, faults: Faults) {
+        self.faults = faults;
+    }
+
     /// Refuses the call, as the cloud does when something inside it broke.
     pub(super) fn break_inside(&mut self, action: &str) -> Result<(), Refusal> {
         let chance = self.faults.internal_error_p.get(action).copied();
