@@ -257,6 +257,9 @@ fn cloud_observer(metrics: &Metrics) -> Observer {
             call.class.as_str(),
             call.elapsed,
         );
+        if let Some(code) = &call.unlisted_code {
+            cloud.unlisted_codes.count(code);
+        }
     })
 }
 

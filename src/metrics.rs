@@ -1,4 +1,8 @@
-//! Every metric in one struct with its own registry; labels are closed sets.
+//! Every metric in one struct with its own registry; labels are closed sets, or bounded ones.
+
+mod unlisted;
+
+pub use unlisted::UnlistedCodes;
 
 use crate::domain::operation::StateName;
 use prometheus::{
@@ -73,6 +77,8 @@ pub struct Cloud {
     pub retry_wait_seconds: HistogramVec,
     /// Repetitions that wait because the budget is used up; `account`, `action`.
     pub retries_waiting: IntGaugeVec,
+    /// Calls that ended with a code that nobody listed.
+    pub unlisted_codes: UnlistedCodes,
 }
 
 /// Launches and their polling.
@@ -180,6 +186,7 @@ impl Grpc {
 impl Cloud {
     fn new(make: &Make<'_>) -> Result<Self, Inconsistent> {
         Ok(Self {
+            unlisted_codes: UnlistedCodes::new(make)?,
             requests: make.counters(
                 "cvm_gateway_cloud_requests_total",
                 "Cloud calls completed, by class of answer.",

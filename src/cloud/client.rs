@@ -194,6 +194,7 @@ impl HttpCloud {
             action: call.action.as_str(),
             account: call.target.account.clone(),
             class,
+            unlisted_code: result.as_ref().err().and_then(record::unlisted_code),
             elapsed,
         });
     }

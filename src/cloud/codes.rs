@@ -43,6 +43,12 @@ pub fn classify(code: &str) -> Verdict {
         })
 }
 
+/// Whether the table lists the code itself, and not only its family.
+#[must_use]
+pub fn is_listed(code: &str) -> bool {
+    VERDICTS.contains_key(code)
+}
+
 #[expect(
     clippy::expect_used,
     reason = "the table is compiled in, and a test reads every row of it"

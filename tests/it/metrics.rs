@@ -1,5 +1,6 @@
 //! What `/metrics` says after launches that succeed, fail and are refused.
 
+use crate::cloud::server::{Server, answer};
 use crate::refusals::raw;
 use crate::world::{Client, World, client, get, read, run, wish};
 use cvm_gateway::clock::Clock;
@@ -276,6 +277,7 @@ async fn labels_are_from_closed_sets() {
         ("action", names(&Action::ALL.map(Action::as_str))),
         ("class", names(&["ok", "refused", "launch", "poll"])),
         ("result", names(&["ok", "failed"])),
+        ("code", names(&["other"])),
         ("paid_by", names(&["budget", "probe"])),
         ("version", names(&[env!("CARGO_PKG_VERSION")])),
         (
@@ -302,6 +304,56 @@ async fn labels_are_from_closed_sets() {
         assert!(known, "{label}={value}");
     }
     gateway.stop().await;
+}
+
+/// An answer with a code of tomorrow is ambiguous, so the launch is looked for; one that is listed is
+/// no news.
+#[tokio::test(flavor = "multi_thread")]
+async fn codes_that_nobody_listed_are_counted_by_name() {
+    let refusal = |code: &str| {
+        answer(&format!(
+            r#"{{"Response":{{"Error":{{"Code":"{code}","Message":"No."}},"RequestId":"r"}}}}"#
+        ))
+    };
+    let cloud = Server::start(vec![
+        refusal("InvalidParameterValue.OfTomorrow"),
+        refusal("InvalidImageId.NotFound"),
+    ])
+    .await;
+    let world = World::new(100.0).await;
+    let config = world.config_of(&format!("http://{}", cloud.address), "");
+    let gateway = world.gateway_of(config).await;
+    let mut client = client(&gateway).await;
+    let mut streams = Vec::new();
+    for name in ["tomorrow", "today"] {
+        streams.push(client.run_instances(wish(name, 1)).await.unwrap());
+        while cloud.requests().len() < streams.len() {
+            Clock::system().sleep(Duration::from_millis(5)).await;
+        }
+    }
+    let scrape = settled_codes(&gateway).await;
+    let series = "cvm_gateway_cloud_unlisted_codes_total";
+    let tomorrow = format!(r#"{series}{{code="InvalidParameterValue.OfTomorrow"}}"#);
+    assert_eq!(scrape.value(&tomorrow), 1.0);
+    assert_eq!(scrape.value(&format!(r#"{series}{{code="other"}}"#)), 0.0);
+    assert_eq!(scrape.text.matches(&format!("{series}{{")).count(), 2);
+    drop(streams);
+    gateway.stop().await;
+}
+
+/// A scrape after both calls were counted.
+async fn settled_codes(gateway: &Gateway) -> Scrape {
+    let calls = "cvm_gateway_cloud_requests_total";
+    loop {
+        let scrape = Scrape::of(gateway).await;
+        let launches = scrape.series.iter().filter(|(name, _)| {
+            name.starts_with(calls) && name.contains(r#"action="RunInstances""#)
+        });
+        if launches.map(|(_, count)| count).sum::<f64>() >= 2.0 {
+            return scrape;
+        }
+        Clock::system().sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! How calls ended, for who counts them.
 
-use crate::cloud::{CloudError, Fault};
+use crate::cloud::{CloudError, Fault, codes};
 use crate::domain::names::AccountName;
 use crate::domain::reason::Reason;
 use std::sync::Arc;
@@ -15,8 +15,17 @@ pub struct CallRecord {
     pub account: AccountName,
     /// How it ended.
     pub class: CallClass,
+    /// The cloud's code, if it ended with one that the table of codes does not list.
+    pub unlisted_code: Option<String>,
     /// How long it took, from signing to the last byte.
     pub elapsed: Duration,
+}
+
+/// The code of the cloud that `error` has, unless the table of codes lists it.
+pub(super) fn unlisted_code(error: &CloudError) -> Option<String> {
+    let code = error.code.as_str();
+    let ours = Fault::ALL.into_iter().any(|fault| fault.as_str() == code);
+    (!ours && !codes::is_listed(code)).then(|| code.to_owned())
 }
 
 /// How a call ended, coarsely.
@@ -101,3 +110,27 @@ impl CallClass {
 
 /// Is told of every call as it ends.
 pub type Observer = Arc<dyn Fn(CallRecord) + Send + Sync>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_codes_that_nobody_listed_are_unlisted() {
+        let unlisted = |code: &str| {
+            let error = CloudError {
+                code: code.to_owned(),
+                ..Fault::MalformedAnswer.error("x")
+            };
+            unlisted_code(&error)
+        };
+        let new = "InvalidParameterValue.OfTomorrow";
+        assert_eq!(unlisted(new).as_deref(), Some(new));
+        assert_eq!(unlisted("Brand.New").as_deref(), Some("Brand.New"));
+        assert_eq!(unlisted("InvalidImageId.NotFound"), None);
+        assert_eq!(unlisted("InternalError"), None);
+        for fault in Fault::ALL {
+            assert_eq!(unlisted(fault.as_str()), None, "{fault:?}");
+        }
+    }
+}
