@@ -1,5 +1,6 @@
 //! The HTTP client of the cloud against a server that misbehaves on cue.
 
+mod answers;
 pub(crate) mod server;
 
 use self::server::{Act, Server, answer, header, respond};
@@ -62,6 +63,14 @@ impl Client {
         });
         let credentials = Credentials::new(credentials);
         let cloud = HttpCloud::new(settings, credentials, Clock::system(), observer).unwrap();
+        Self {
+            cloud,
+            limiter: Self::limiter(),
+            classes,
+        }
+    }
+
+    fn limiter() -> Limiter {
         let rates = limiter::Settings {
             run_instances_per_second: 1000,
             terminate_instances_per_second: 1000,
@@ -71,11 +80,7 @@ impl Client {
             counted_as: BTreeMap::new(),
         };
         let metrics = Metrics::new("test").unwrap().cloud;
-        Self {
-            cloud,
-            limiter: Limiter::new(rates, None, Clock::system(), metrics),
-            classes,
-        }
+        Limiter::new(rates, None, Clock::system(), metrics)
     }
 
     async fn permit(&self, action: Action) -> Permit {

@@ -42,6 +42,11 @@ fn the_corpus_of_requests_is_that_of_its_script() {
     is_of_its_script("requests");
 }
 
+#[test]
+fn the_corpus_of_answers_is_that_of_its_script() {
+    is_of_its_script("answers");
+}
+
 fn is_of_its_script(name: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/corpus");
     let script = folder.join(format!("make_{name}.py"));
