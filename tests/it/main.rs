@@ -28,6 +28,7 @@ mod plan;
 mod polling;
 mod postgres;
 
+mod presence;
 mod python_validate;
 mod recovery;
 mod refusals;
