@@ -23,8 +23,6 @@ pub const IDS_PER_CALL_MAX: usize = 100;
 
 /// The calls that the gateway makes. Implemented over HTTP, and by the simulated world. Each takes
 /// its [`Permit`], which it tells the answer to, by [`Permit::answered`].
-///
-/// [`PRICED_MAX`]: crate::domain::outlook::PRICED_MAX
 #[async_trait]
 pub trait Cloud: Send + Sync + std::fmt::Debug {
     /// The host that calls for `target` go to. What one host does not know, another may.
@@ -89,6 +87,8 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
 
     /// What the launch `body` would cost, if at most [`PRICED_MAX`] instances of it were launched.
     /// Like those below, only a cloud that plans are made for need answer.
+    ///
+    /// [`PRICED_MAX`]: crate::domain::outlook::PRICED_MAX
     async fn price(
         &self,
         permit: Permit,
