@@ -85,7 +85,8 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
         key: &str,
     ) -> Result<Vec<Tagged>, CloudError>;
 
-    /// What the launch `body` would cost, if at most [`PRICED_MAX`] instances of it were launched.
+    /// What the launch `body` would cost, if at most [`PRICED_MAX`](crate::domain::outlook::PRICED_MAX)
+    /// instances of it were launched.
     /// Like those below, only a cloud that plans are made for need answer.
     ///
     /// [`PRICED_MAX`]: crate::domain::outlook::PRICED_MAX

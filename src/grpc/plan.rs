@@ -110,6 +110,7 @@ pub(super) fn allowed(
         .dry_run
         .as_ref()
         .and_then(|said| said.as_ref().err());
+    let places: Vec<_> = outlook.places.iter().map(place).collect();
     pb::PlanRunInstancesResponse {
         allowed: true,
         decisions: vec![pb::PolicyDecision {
@@ -122,7 +123,9 @@ pub(super) fn allowed(
         }],
         changes: Vec::new(),
         effective_spec: Some(spec),
-        places: outlook.places.iter().map(place).collect(),
+        price: places.first().and_then(|first| first.price.clone()),
+        in_stock: places.first().is_some_and(pb::PlannedPlace::in_stock),
+        places,
         quotas: quotas(grant, outlook),
         quota_failure: outlook.quotas.as_ref().err().map(wire::failure),
         cloud_dry_run_failure: refused.map(wire::failure),

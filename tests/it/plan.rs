@@ -59,6 +59,8 @@ async fn what_was_planned_is_launched() {
         assert!(price.per_hour.parse::<f64>().unwrap() > 0.0, "{price:?}");
         assert_eq!(price.upfront, "");
     }
+    assert_eq!(told.price, told.places[0].price);
+    assert!(told.in_stock);
     let quota = &told.quotas[0];
     assert_eq!(
         (&*quota.limit_name, quota.requested),
