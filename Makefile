@@ -14,7 +14,7 @@ BUF := tools/node_modules/.bin/buf
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help demo test simulate stores kill replicas failpoints mutants check bench measure proto fmt deny ci clean
+.PHONY: help demo test simulate stores kill replicas failpoints mutants fuzz check bench measure proto fmt deny ci clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,10 @@ replicas: ## Three of it on one PostgreSQL that restarts, pauses and loses COMMI
 	EVENTS=$(EVENTS) SEED=$(or $(SEED),1) \
 	cargo test --locked --profile proof --test proof -- --nocapture replicas::
 
+FUZZ_SECONDS ?= 3600
+fuzz: ## Any bytes for every parser; FUZZ_SECONDS=60 for each, TARGETS="request answer" for some
+	tools/fuzz $(FUZZ_SECONDS) $(TARGETS)
+
 check: proto ## Formatting, lints, documentation, the API's rules
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
@@ -94,7 +98,8 @@ deny: $(CARGO_DENY) ## Licences, banned and duplicate crates, sources of crates
 	$(CARGO_DENY) --log-level error check bans licenses sources
 
 # The tests come last, so that their result is what a log ends with.
-ci: check deny demo test ## All of the above that can fail
+ci: FUZZ_SECONDS = 60
+ci: check deny demo fuzz test ## All of the above that can fail
 
 clean: ## Removes everything that was built or installed here
 	cargo clean

@@ -2,6 +2,8 @@
 
 pub mod auth;
 mod follow;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod instances;
 pub mod observe;
 mod plan;

@@ -1,6 +1,7 @@
 //! Verifies signatures of the first version: HmacSHA1 and HmacSHA256 over the sorted parameters.
 
-use super::{Keys, Secret, check_age, check_token, timestamp, unproven};
+use super::{Secret, check_age, check_token, key, timestamp, unproven};
+use crate::simulator::catalog::Catalog;
 use crate::simulator::door::Letter;
 use crate::simulator::validate::invalid;
 use crate::simulator::wire::Refusal;
@@ -18,7 +19,7 @@ use time::UtcDateTime;
 /// # Errors
 /// The API's `AuthFailure.…`, `MissingParameter` and `InvalidParameter…` refusals.
 pub(super) fn verify<'a>(
-    keys: Keys<'a>,
+    catalog: &'a Catalog,
     letter: &Letter<'_>,
     now: UtcDateTime,
 ) -> Result<Secret<'a>, Refusal> {
@@ -30,8 +31,8 @@ pub(super) fn verify<'a>(
     }
     let method = Method::parse(letter.common("SignatureMethod"))?;
     let signed_at = timestamp(letter.required("Timestamp")?)?;
-    check_age(signed_at, now, keys.catalog.signature_life())?;
-    let key = keys.find(secret_id, now)?;
+    check_age(signed_at, now, catalog.signature_life())?;
+    let key = key(catalog, secret_id)?;
     let hosts = letter.received.hosts();
     let genuine = hosts.into_iter().any(|host| {
         let expected = method.sign(key.secret_key.expose_secret(), &text(letter, host));
