@@ -1,6 +1,7 @@
 //! The command line: reads the arguments, runs one command, and says how it ended.
 
 mod args;
+mod check;
 mod error;
 mod launch;
 mod log;

@@ -1,8 +1,10 @@
 //! The arguments of each command, and the pages of help that explain them.
 
 mod plan;
+mod simulate;
 
 pub(super) use plan::PlanArgs;
+pub(super) use simulate::SimulateArgs;
 
 use crate::client::Format;
 use crate::domain::ids::{OperationId, OrganizationId};
@@ -10,7 +12,6 @@ use crate::domain::names::AccountName;
 use crate::domain::operation::StateName;
 use crate::simulator::Speed;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Launches Tencent Cloud CVM instances once, safely, for services in any language.
@@ -68,74 +69,6 @@ pub(super) struct ServeArgs {
     /// The configuration file; `cvm-gateway config default` explains every key
     #[arg(long, value_name = "FILE", default_value = "cvm-gateway.toml")]
     pub(super) config: PathBuf,
-}
-
-/// Runs a simulator of the CVM API
-///
-/// Official SDKs, the official command line tool and the gateway talk to it as to the cloud: it checks
-/// signatures, knows zones, types and images from its catalogue, and takes machines through their states.
-/// It keeps everything in memory and costs nothing.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  cvm-gateway simulate                             on 127.0.0.1:8080, as slow as the cloud
-  cvm-gateway simulate --speed 20                  machines start in a second or two
-  cvm-gateway simulate --print-catalog > my.toml   change what it sells, then:
-  cvm-gateway simulate --catalog my.toml
-  curl -s http://127.0.0.1:8080/_ledger            every call and machine so far
-  cvm-gateway simulate --tls                       https as well; clients trust it by the file that it writes
-
-To let a gateway call it, its configuration says:
-  [cloud.endpoint]
-  override = \"http://127.0.0.1:8080\"
-  [organizations.development]
-  default_account = \"main\"
-  [organizations.development.accounts.main]
-  secret_id = \"AKIDfakeForLoopbackTestsOnly0000001\"
-  secret_key = \"fakeSecretKeyLoopbackTestsOnly001\"
-
-Exit codes:
-  0 stopped by a signal   64 wrong option   65 wrong catalogue or certificate   66 no such file   69 port in use
-  73 the CA's file cannot be written   74 cannot write to stdout   77 the port is not allowed")]
-pub(super) struct SimulateArgs {
-    /// IP address and port; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-    pub(super) listen: SocketAddr,
-    /// What the cloud sells and the account owns, instead of the catalogue in the program
-    #[arg(long, value_name = "FILE")]
-    pub(super) catalog: Option<PathBuf>,
-    /// How many times faster than the real cloud machines start
-    #[arg(long, value_name = "N", default_value = "1")]
-    pub(super) speed: Speed,
-    /// Where the chances begin: the same seed and the same calls give the same ids and times
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(super) seed: u64,
-    /// Answers https, too, on the same port
-    #[arg(long)]
-    pub(super) tls: bool,
-    /// Where the CA is written that signed the certificate, for clients to trust; new at each start
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "tls",
-        default_value = "simulator-ca.pem"
-    )]
-    pub(super) tls_ca: PathBuf,
-    /// A certificate chain (PEM) instead of one that is made
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "tls",
-        requires = "tls_key",
-        conflicts_with = "tls_ca"
-    )]
-    pub(super) tls_cert: Option<PathBuf>,
-    /// The private key (PEM) of that certificate
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    pub(super) tls_key: Option<PathBuf>,
-    /// Prints the catalogue in the program, and ends
-    #[arg(long)]
-    pub(super) print_catalog: bool,
 }
 
 /// Shows three machines start, without an account

@@ -56,6 +56,14 @@ pub(super) enum CliError {
     },
     #[error("cannot write the message as JSON")]
     Json(#[source] JsonError),
+    #[error(
+        "line {line} of the ledger is not JSON; write what /_ledger answers into a file, unchanged"
+    )]
+    Ledger {
+        line: usize,
+        #[source]
+        source: serde_json::Error,
+    },
     #[error("cannot listen on {address}; name another with --listen")]
     Listen {
         address: SocketAddr,
@@ -101,7 +109,7 @@ impl CliError {
             Self::Folder(_) | Self::Save { .. } | Self::Authority { .. } => Exit::CannotCreate,
             Self::Tls(TlsError::Make(_)) => Exit::Os,
             Self::Tls(_) => Exit::Data,
-            Self::Catalog { .. } | Self::Request { .. } => Exit::Data,
+            Self::Catalog { .. } | Self::Request { .. } | Self::Ledger { .. } => Exit::Data,
             Self::Listen { source, .. } => of_port(source),
             Self::Exposed(_) => Exit::Usage,
             Self::Output(_) => Exit::Io,

@@ -88,17 +88,22 @@ fn conclude(operation: &Operation, format: Format) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-fn from_file(path: &Path) -> Result<RunInstancesRequest, CliError> {
+/// The text of a file; `-` is stdin.
+pub(super) fn read_input(path: &Path, bytes_max: u64) -> Result<String, CliError> {
     // On every system that this runs on, stdin is a file too.
     let source = if path == Path::new("-") {
         Path::new("/dev/stdin")
     } else {
         path
     };
-    let text = read_text(source, REQUEST_BYTES_MAX).map_err(|source| CliError::Input {
+    read_text(source, bytes_max).map_err(|source| CliError::Input {
         path: path.to_owned(),
         source,
-    })?;
+    })
+}
+
+fn from_file(path: &Path) -> Result<RunInstancesRequest, CliError> {
+    let text = read_input(path, REQUEST_BYTES_MAX)?;
     read_request(&text).map_err(|source| CliError::Request {
         path: path.to_owned(),
         source,

@@ -1,6 +1,7 @@
 //! The commands that run until they are told to stop: the gateway and the simulator.
 
 use super::args::SimulateArgs;
+use super::check::check;
 use super::error::CliError;
 use super::log;
 use crate::clock::Clock;
@@ -69,6 +70,9 @@ pub(super) async fn simulate(args: SimulateArgs, clock: Clock) -> Result<Exit, C
     if args.print_catalog {
         terminal::print(EMBEDDED.trim_end())?;
         return Ok(Exit::Ok);
+    }
+    if let Some(journal) = &args.check {
+        return check(journal, &args.ledger).await;
     }
     if !args.listen.ip().is_loopback() {
         return Err(CliError::Exposed(args.listen));
