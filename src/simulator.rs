@@ -25,7 +25,8 @@ pub use cloud::{Answer, Arrival, Made, Network, Passage, SimulatedCloud};
 pub use tls::{Identity, TlsError};
 
 use crate::clock::Clock;
-use action::Action;
+use action::{Action, Service};
+use auth::Keys;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -53,7 +54,6 @@ use world::{Call, World};
 const BODY_MAX: usize = 10_000_000;
 /// How long a stop waits for open calls.
 const STOP_MAX: Duration = Duration::from_secs(5);
-const VERSION: &str = "2017-03-12";
 
 /// How a simulator is set up.
 #[derive(Clone, Debug)]
@@ -288,15 +288,23 @@ fn answer(
         return Err(Refusal::new("UnsupportedProtocol", message));
     }
     let now = face.clock.now();
-    let key = auth::verify(&face.catalog, letter, now)?;
+    let secret_id = proven(face, record, letter, now)?;
     let name = letter.required("Action")?;
     let action = Action::parse(name)?;
+    let service = action.service();
+    let asked = Service::ALL
+        .into_iter()
+        .find(|it| letter.received.host_label() == Some(it.as_str()));
+    if let Some(asked) = asked.filter(|asked| *asked != service) {
+        let message = format!("The service `{}` has no action `{name}`.", asked.as_str());
+        return Err(Refusal::new("InvalidAction", message));
+    }
     let version = letter.required("Version")?;
-    if version != VERSION {
+    if version != service.version() {
         let message = format!("The version `{version}` does not exist.");
         return Err(Refusal::new("NoSuchVersion", message));
     }
-    record.world.admit(now, &key.secret_id, name)?;
+    record.world.admit(now, &secret_id, name)?;
     let region = if action.has_region() {
         region(&face.catalog, letter)?
     } else {
@@ -304,12 +312,30 @@ fn answer(
     };
     let call = Call {
         now,
-        secret_id: &key.secret_id,
+        secret_id: &secret_id,
         region,
         request_id,
     };
     let parameters = parameters.as_ref().map_err(Refusal::clone)?;
     action.carry_out(&mut record.world, &call, parameters)
+}
+
+/// The id of the key that signed. One call needs none: who proves itself by a token has no key yet.
+fn proven(
+    face: &Face,
+    record: &Record,
+    letter: &Letter<'_>,
+    now: UtcDateTime,
+) -> Result<String, Refusal> {
+    let skipped = letter.received.header("authorization") == Some("SKIP");
+    if skipped && letter.common("Action") == Some(Action::AssumeRoleWithWebIdentity.as_str()) {
+        return Ok(String::new());
+    }
+    let keys = Keys {
+        catalog: &face.catalog,
+        issued: record.world.issued(),
+    };
+    auth::verify(keys, letter, now).map(|key| key.secret_id.clone())
 }
 
 fn region<'l>(catalog: &Catalog, letter: &'l Letter<'_>) -> Result<&'l str, Refusal> {

@@ -3,10 +3,12 @@
 
 mod v1;
 
+use super::action::Service;
 use super::catalog::{Catalog, KeyPair};
 use super::door::{Letter, Received, Scheme};
 use super::validate::missing;
 use super::wire::Refusal;
+use super::world::Issued;
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, Method, header};
 use secrecy::ExposeSecret;
@@ -15,8 +17,6 @@ use subtle::ConstantTimeEq;
 use time::UtcDateTime;
 
 const ALGORITHM: &str = "TC3-HMAC-SHA256";
-/// What the scope of a signature may name besides the first label of the host, as SDKs do.
-const SERVICES: [&str; 1] = ["cvm"];
 /// The value of X-TC-Content-SHA256 that leaves the body out of the signature.
 pub(super) const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 
@@ -33,23 +33,31 @@ struct Authorization<'a> {
 /// The key that signed a request.
 type Secret<'a> = &'a KeyPair;
 
+/// Every key there is at one time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keys<'a> {
+    pub(super) catalog: &'a Catalog,
+    /// Those that were handed out for roles.
+    pub(super) issued: &'a Issued,
+}
+
 /// Proves that the request was signed at about `now` by a key of the catalogue.
 ///
 /// # Errors
 /// The API's `AuthFailure.…` and `MissingParameter` refusals.
 pub(super) fn verify<'a>(
-    catalog: &'a Catalog,
+    keys: Keys<'a>,
     letter: &Letter<'_>,
     now: UtcDateTime,
 ) -> Result<Secret<'a>, Refusal> {
     match letter.scheme {
-        Scheme::Tc3 => verify_tc3(catalog, letter, now),
-        Scheme::V1 => v1::verify(catalog, letter, now),
+        Scheme::Tc3 => verify_tc3(keys, letter, now),
+        Scheme::V1 => v1::verify(keys, letter, now),
     }
 }
 
 fn verify_tc3<'a>(
-    catalog: &'a Catalog,
+    keys: Keys<'a>,
     letter: &Letter<'_>,
     now: UtcDateTime,
 ) -> Result<Secret<'a>, Refusal> {
@@ -60,8 +68,8 @@ fn verify_tc3<'a>(
         Refusal::new("AuthFailure.InvalidAuthorization", message)
     })?;
     let signed_at = timestamp(letter.required("Timestamp")?)?;
-    check_age(signed_at, now, catalog.signature_life())?;
-    let key = key(catalog, authorization.secret_id)?;
+    check_age(signed_at, now, keys.catalog.signature_life())?;
+    let key = keys.find(authorization.secret_id, now)?;
     if !authorization.is_genuine(&letter.received, signed_at, key) {
         return Err(unproven());
     }
@@ -69,11 +77,19 @@ fn verify_tc3<'a>(
     Ok(key)
 }
 
-fn key<'a>(catalog: &'a Catalog, secret_id: &str) -> Result<Secret<'a>, Refusal> {
-    catalog.key(secret_id).ok_or_else(|| {
-        let message = "The SecretId is not found, please ensure that your SecretId is correct.";
-        Refusal::new("AuthFailure.SecretIdNotFound", message)
-    })
+impl<'a> Keys<'a> {
+    fn find(self, secret_id: &str, now: UtcDateTime) -> Result<Secret<'a>, Refusal> {
+        let permanent = self.catalog.key(secret_id);
+        let key = permanent.or_else(|| self.issued.key(secret_id, now));
+        key.ok_or_else(|| {
+            if self.issued.knows(secret_id) {
+                let message = "The temporary key has expired.";
+                return Refusal::new("AuthFailure.TokenFailure", message);
+            }
+            let message = "The SecretId is not found, please ensure that your SecretId is correct.";
+            Refusal::new("AuthFailure.SecretIdNotFound", message)
+        })
+    }
 }
 
 fn unproven() -> Refusal {
@@ -188,7 +204,8 @@ impl<'a> Authorization<'a> {
     fn is_genuine(&self, received: &Received<'_>, at: UtcDateTime, key: &KeyPair) -> bool {
         let date = at.date().to_string();
         let service = self.service;
-        let served = SERVICES.contains(&service) || received.host_label() == Some(service);
+        let named = |known: Service| known.as_str() == service;
+        let served = Service::ALL.into_iter().any(named) || received.host_label() == Some(service);
         if self.date != date || !served {
             return false;
         }
@@ -249,7 +266,8 @@ mod tests {
                 headers: &self.headers,
                 body: &self.body,
             });
-            verify(catalog, &letter, now)
+            let issued = &Issued::default();
+            verify(Keys { catalog, issued }, &letter, now)
                 .map(|_| ())
                 .map_err(|refusal| refusal.code)
         }
@@ -502,7 +520,7 @@ mod tests {
                 "{name} {service}"
             );
         }
-        let strange = at.signed("cbs-or-so");
+        let strange = at.signed("cos");
         assert_eq!(
             strange.verify(&Catalog::embedded()),
             Err("AuthFailure.SignatureFailure")

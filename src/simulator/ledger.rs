@@ -10,7 +10,13 @@ const BODIES_MAX: usize = 512 << 20;
 /// Longer bodies are not kept, only their hash is.
 const BODY_MAX: usize = 64 * 1024;
 /// Members whose values never enter the ledger, wherever they stand.
-const SECRET_MEMBERS: [&str; 3] = ["Metadata", "Password", "UserData"];
+const SECRET_MEMBERS: [&str; 5] = [
+    "Metadata",
+    "Password",
+    "TokenCode",
+    "UserData",
+    "WebIdentityToken",
+];
 
 #[derive(Debug, Default)]
 pub(super) struct Ledger {

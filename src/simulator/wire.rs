@@ -4,11 +4,16 @@ pub(super) mod answer;
 mod decode;
 mod form;
 mod listings;
+mod neighbours;
 mod offers;
 
 pub(super) use listings::{
     DescribeImages, DescribeInstancesAttributes, DescribeKeyPairs, RebootInstances, StartInstances,
     StopInstances,
+};
+pub(super) use neighbours::{
+    AssumeRole, AssumeRoleWithWebIdentity, DescribeDisks, DescribeResourceTagsByResourceIds,
+    DescribeSecurityGroups, DescribeSubnets, DescribeUsedIpAddress, DescribeVpcs,
 };
 pub(super) use offers::{Filtered, InquiryPriceRunInstances};
 

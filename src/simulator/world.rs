@@ -5,11 +5,14 @@ mod faults;
 mod life;
 mod listings;
 mod machine;
+mod neighbours;
 mod offers;
 mod power;
 mod query;
+mod sts;
 
 pub(super) use life::timestamp;
+pub(super) use sts::Issued;
 
 use super::catalog::misbehaviour::{Faults, Mismatch};
 use super::catalog::{Catalog, Region};
@@ -34,6 +37,8 @@ const IDS_MAX: usize = 100;
 const REQUEST_ID_STREAM: u64 = u64::MAX;
 /// The random stream of how long stops, starts and reboots take. Faults have the one between.
 const POWER_STREAM: u64 = u64::MAX - 2;
+/// The random stream of temporary keys.
+const KEYS_STREAM: u64 = u64::MAX - 3;
 
 /// Everything that the fake cloud knows.
 #[derive(Debug)]
@@ -55,6 +60,8 @@ pub(super) struct World {
     windows: HashMap<(String, String), (i64, u32)>,
     request_ids: ChaCha8Rng,
     power: ChaCha8Rng,
+    keys: ChaCha8Rng,
+    issued: Issued,
 }
 
 /// A launch that its ClientToken is answered with again.
@@ -67,7 +74,7 @@ struct Token {
 }
 
 /// One authenticated call.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Call<'a> {
     pub(super) now: UtcDateTime,
     pub(super) secret_id: &'a str,
@@ -91,6 +98,8 @@ impl World {
             windows: HashMap::new(),
             request_ids: random_stream(seed, REQUEST_ID_STREAM),
             power: random_stream(seed, POWER_STREAM),
+            keys: random_stream(seed, KEYS_STREAM),
+            issued: Issued::default(),
         }
     }
 

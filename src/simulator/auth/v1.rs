@@ -1,7 +1,6 @@
 //! Verifies signatures of the first version: HmacSHA1 and HmacSHA256 over the sorted parameters.
 
-use super::{Secret, check_age, check_token, key, timestamp, unproven};
-use crate::simulator::catalog::Catalog;
+use super::{Keys, Secret, check_age, check_token, timestamp, unproven};
 use crate::simulator::door::Letter;
 use crate::simulator::validate::invalid;
 use crate::simulator::wire::Refusal;
@@ -19,7 +18,7 @@ use time::UtcDateTime;
 /// # Errors
 /// The API's `AuthFailure.…`, `MissingParameter` and `InvalidParameter…` refusals.
 pub(super) fn verify<'a>(
-    catalog: &'a Catalog,
+    keys: Keys<'a>,
     letter: &Letter<'_>,
     now: UtcDateTime,
 ) -> Result<Secret<'a>, Refusal> {
@@ -31,8 +30,8 @@ pub(super) fn verify<'a>(
     }
     let method = Method::parse(letter.common("SignatureMethod"))?;
     let signed_at = timestamp(letter.required("Timestamp")?)?;
-    check_age(signed_at, now, catalog.signature_life())?;
-    let key = key(catalog, secret_id)?;
+    check_age(signed_at, now, keys.catalog.signature_life())?;
+    let key = keys.find(secret_id, now)?;
     let hosts = letter.received.hosts();
     let genuine = hosts.into_iter().any(|host| {
         let expected = method.sign(key.secret_key.expose_secret(), &text(letter, host));

@@ -549,6 +549,14 @@ fn client_tokens() {
     assert_eq!(token(""), Ok(None));
 }
 
+/// Codes of STS, which the contract of CVM does not list.
+const OF_NEIGHBOURS: [&str; 4] = [
+    "InvalidParameter.OverLimit",
+    "InvalidParameter.ParamError",
+    "InvalidParameter.WebIdentityTokenError",
+    "ResourceNotFound.RoleNotFound",
+];
+
 /// A code that the API does not have would teach clients a falsehood.
 #[test]
 fn every_code_in_the_source_is_in_the_contract() {
@@ -573,7 +581,8 @@ fn every_code_in_the_source_is_in_the_contract() {
         let product = source.split("#[cfg(test)]").next().unwrap();
         let texts = product.split('"').skip(1).step_by(2);
         for text in texts.filter(|text| text.contains('.') && majors.contains(&major(text))) {
-            assert!(known.contains(text), "{}: {text}", file.display());
+            let known = known.contains(text) || OF_NEIGHBOURS.contains(&text);
+            assert!(known, "{}: {text}", file.display());
             used += 1;
         }
     }

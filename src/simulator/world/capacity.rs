@@ -167,6 +167,15 @@ impl Capacity {
         self.alive.get(&key).copied().unwrap_or(0)
     }
 
+    /// How many addresses a subnet has left, and how many it has.
+    pub(super) fn addresses(&self, subnet: &str) -> (u32, u32) {
+        let pool = self.private.get(subnet);
+        pool.map_or((0, 0), |pool| {
+            let range = pool.cidr.usable();
+            (pool.free(), range.end - range.start)
+        })
+    }
+
     /// How many machines of this kind are left in the zone.
     pub(super) fn left(&self, zone: &Zone, kind: &InstanceType) -> u32 {
         if zone.sold_out {

@@ -20,7 +20,7 @@ pub(super) const INSTANCES: Bounds = Bounds {
     filters: 10,
     values: 5,
 };
-const LIMIT_DEFAULT: i64 = 20;
+pub(super) const LIMIT_DEFAULT: i64 = 20;
 const LIMIT_MAX: i64 = 100;
 
 #[derive(Clone, Copy, Debug)]

@@ -65,6 +65,10 @@ impl Fixture {
         self.world.machines(self.now).collect()
     }
 
+    pub(super) fn now(&self) -> UtcDateTime {
+        self.now
+    }
+
     pub(super) fn world(&self) -> &World {
         &self.world
     }

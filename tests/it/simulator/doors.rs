@@ -353,3 +353,81 @@ async fn one_port_takes_tls_for_every_host_of_the_cloud_and_plain_http() {
     drop(silent);
     simulator.stop().await;
 }
+
+/// A key that a role was assumed with signs calls until it expires; who proves itself by a token needs no key.
+#[tokio::test]
+async fn temporary_keys_are_handed_out_and_expire() {
+    let cloud = Cloud::start().await;
+    let body = json!({"RoleArn": "qcs::cam::uin/1:roleName/CvmAgent", "RoleSessionName": "ci", "DurationSeconds": 600});
+    let sts = |action, body: &Value| Request {
+        action,
+        body: body.to_string(),
+        version: "2018-08-13",
+        ..Request::new(action, &json!({}))
+    };
+    let assumed = cloud.send(&sts("AssumeRole", &body)).await.response();
+    let credentials = &assumed["Credentials"];
+    let text = |member: &str| credentials[member].as_str().unwrap();
+    let token = format!("X-TC-Token: {}\r\n", text("Token"));
+    let key = (text("TmpSecretId"), text("TmpSecretKey"));
+    let with = |request| Request {
+        key,
+        extra: &token,
+        ..request
+    };
+    let who = cloud
+        .send(&with(sts("GetCallerIdentity", &json!({}))))
+        .await;
+    assert_eq!(who.response()["Type"], "CAMRole");
+    let zones = || Request::new("DescribeZones", &json!({}));
+    assert_eq!(cloud.send(&with(zones())).await.verdict(), "OK");
+    let bare = Request { key, ..zones() };
+    assert_eq!(
+        cloud.send(&bare).await.verdict(),
+        "AuthFailure.TokenFailure"
+    );
+    cloud.clock.advance(Duration::from_secs(600));
+    assert_eq!(
+        cloud.send(&with(zones())).await.verdict(),
+        "AuthFailure.TokenFailure"
+    );
+
+    let mut by_token = body.clone();
+    by_token["ProviderId"] = json!("OIDC");
+    by_token["WebIdentityToken"] = json!("canary.canary.canary");
+    let unsigned = |action: &str| {
+        let (host, length) = (cloud.simulator.addr(), by_token.to_string().len());
+        format!(
+            "POST / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+            X-TC-Action: {action}\r\nX-TC-Version: 2018-08-13\r\nX-TC-Region: ap-shanghai\r\n\
+            Authorization: SKIP\r\nContent-Length: {length}\r\n\r\n{by_token}"
+        )
+    };
+    assert_eq!(
+        cloud
+            .raw(&unsigned("AssumeRoleWithWebIdentity"))
+            .await
+            .verdict(),
+        "OK"
+    );
+    let refused = cloud.raw(&unsigned("AssumeRole")).await;
+    assert_eq!(refused.verdict(), "AuthFailure.InvalidAuthorization");
+    assert!(!cloud.get("/_ledger").await.body.contains("canary"));
+}
+
+#[tokio::test]
+async fn a_service_has_its_own_version_and_host() {
+    let cloud = Cloud::start().await;
+    let pairs = [("Action", "DescribeVpcs")];
+    for (host, verdict) in [
+        ("vpc.tencentcloudapi.com", "OK"),
+        ("vpc.localhost:8080", "OK"),
+        ("127.0.0.1:8080", "OK"),
+        ("cvm.tencentcloudapi.com", "InvalidAction"),
+    ] {
+        let answer = cloud.signed_v1("GET", host, &pairs).await;
+        assert_eq!(answer.verdict(), verdict, "{host}");
+    }
+    let old = Request::new("GetCallerIdentity", &json!({}));
+    assert_eq!(cloud.send(&old).await.verdict(), "NoSuchVersion");
+}
