@@ -457,7 +457,8 @@ fn mark(spec: &mut Map<String, Value>, operation: &str) {
     }
 }
 
-fn request(request_id: &str, spec: &Map<String, Value>) -> pb::v1::RunInstancesRequest {
+/// A launch of what `spec`, in the contract's words, says.
+pub(crate) fn request(request_id: &str, spec: &Map<String, Value>) -> pb::v1::RunInstancesRequest {
     let spec: pb::v1::InstanceSpec = message(&spec_descriptor(), spec).transcode_to().unwrap();
     pb::v1::RunInstancesRequest {
         request_id: request_id.to_owned(),

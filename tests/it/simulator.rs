@@ -2,6 +2,7 @@
 
 mod control;
 mod doors;
+mod gateway;
 
 use cvm_gateway::clock::Clock;
 use cvm_gateway::simulator::{Catalog, Settings, Simulator, Speed};

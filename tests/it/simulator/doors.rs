@@ -22,17 +22,19 @@ use tokio::net::{TcpListener, TcpStream};
 const NOW: UtcDateTime = utc_datetime!(2026-11-23 12:00);
 
 /// A captured request, as it was on the wire.
-struct Capture {
+pub(super) struct Capture {
     raw: Vec<u8>,
     at: UtcDateTime,
     action: String,
+    /// What the client was given.
+    pub(super) parameters: Value,
 }
 
 fn folder() -> String {
     format!("{}/testdata/contract/captures", env!("CARGO_MANIFEST_DIR"))
 }
 
-fn capture(name: &str) -> Capture {
+pub(super) fn capture(name: &str) -> Capture {
     let text = std::fs::read_to_string(format!("{}/{name}.json", folder())).unwrap();
     let capture: Value = serde_json::from_str(&text).unwrap();
     let raw = capture["request"]["raw_base64"].as_str().unwrap();
@@ -41,6 +43,7 @@ fn capture(name: &str) -> Capture {
         raw: STANDARD.decode(raw).unwrap(),
         at: UtcDateTime::from_unix_timestamp(at).unwrap(),
         action: capture["action"].as_str().unwrap().to_owned(),
+        parameters: capture["input_params"].clone(),
     }
 }
 
@@ -121,7 +124,7 @@ async fn every_captured_request_passes_as_it_was_on_the_wire() {
 }
 
 /// What DescribeInstances shows of the machines that a captured request makes, without what tells the time.
-async fn machines_of(name: &str) -> Vec<Value> {
+pub(super) async fn machines_of(name: &str) -> Vec<Value> {
     let capture = capture(name);
     let cloud = Cloud::at(capture.at).await;
     let answer = cloud.replay(&capture.raw).await;
