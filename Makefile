@@ -14,10 +14,10 @@ BUF := tools/node_modules/.bin/buf
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help demo test simulate stores kill replicas failpoints mutants fuzz check bench measure proto fmt deny ci clean
+.PHONY: help demo test simulate stores kill replicas failpoints mutants fuzz check bench measure measure-simulator proto fmt deny ci clean
 
 help: ## Lists the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Simulator, gateway and client in one process: launches three instances
 	cargo run --locked --quiet --bin cvm-gateway -- demo
@@ -83,6 +83,9 @@ bench: ## Costs as ratios to the floor of this machine, measured in one run
 measure: ## What one gateway does in a second and takes, as figures of this machine
 	@tools/install postgres
 	cargo bench --locked --bench measure
+
+measure-simulator: ## What the simulator does in a second, with 100,000 instances in it
+	cargo bench --locked --bench simulator
 
 proto: $(BUF) ## The API: style, comments, and what would break its callers
 	$(BUF) lint
