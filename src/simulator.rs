@@ -14,6 +14,7 @@ mod door;
 pub mod fuzz;
 mod gzip;
 mod ledger;
+mod metadata;
 mod names;
 mod tls;
 mod validate;
@@ -202,6 +203,7 @@ fn router(settings: Settings, clock: Clock) -> Router {
         .route("/_ledger", get(ledger))
         .route("/_health", get(|| async { "ok\n" }))
         .merge(control::routes())
+        .merge(metadata::routes())
         .with_state(Arc::new(Face {
             catalog,
             clock,

@@ -84,6 +84,8 @@ pub(super) struct Account {
     /// SSH key pairs, `skey-…`.
     pub(super) login_keys: BTreeSet<String>,
     pub(super) cam_roles: BTreeSet<String>,
+    /// The role whose keys the metadata service gives; none: it knows no role.
+    pub(super) bound_role: Option<String>,
 }
 
 /// An API key pair; with a `token` it is a temporary one, good only beside that token.

@@ -3,6 +3,7 @@
 mod control;
 mod doors;
 mod gateway;
+mod metadata;
 
 use cvm_gateway::clock::Clock;
 use cvm_gateway::simulator::{Catalog, Settings, Simulator, Speed};

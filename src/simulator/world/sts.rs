@@ -8,6 +8,7 @@ use rand_chacha::rand_core::RngCore;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::fmt;
 use time::{Duration, UtcDateTime};
 
 /// Keys that are good at one time; more are refused.
@@ -16,11 +17,28 @@ const ISSUED_MAX: usize = 10_000;
 const LIFE_DEFAULT: i64 = 7200;
 const LIFE_MAX: i64 = 43_200;
 /// The account of every key.
+/// Clients renew keys with five minutes left; ours are new somewhat before that.
+const RENEWED_BEFORE: Duration = Duration::minutes(10);
 const UIN: &str = "100000000001";
 
 /// The temporary keys that were handed out.
 #[derive(Debug, Default)]
-pub(in crate::simulator) struct Issued(HashMap<String, Temporary>);
+pub(in crate::simulator) struct Issued {
+    keys: HashMap<String, Temporary>,
+    bound: Option<Bound>,
+}
+
+/// What the metadata service gave last.
+struct Bound {
+    answer: Value,
+    expires_at: UtcDateTime,
+}
+
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bound").finish_non_exhaustive()
+    }
+}
 
 #[derive(Debug)]
 struct Temporary {
@@ -32,13 +50,13 @@ struct Temporary {
 
 impl Issued {
     pub(in crate::simulator) fn key(&self, secret_id: &str, now: UtcDateTime) -> Option<&KeyPair> {
-        let temporary = self.0.get(secret_id)?;
+        let temporary = self.keys.get(secret_id)?;
         (now < temporary.expires_at).then_some(&temporary.key)
     }
 
     /// Whether there was such a key.
     pub(in crate::simulator) fn knows(&self, secret_id: &str) -> bool {
-        self.0.contains_key(secret_id)
+        self.keys.contains_key(secret_id)
     }
 }
 
@@ -76,7 +94,7 @@ impl World {
     }
 
     pub(in crate::simulator) fn get_caller_identity(&self, call: &Call<'_>) -> Value {
-        let role = self.issued.0.get(call.secret_id);
+        let role = self.issued.keys.get(call.secret_id);
         let (kind, arn, principal) = match role {
             None => (
                 "CAMUser",
@@ -98,6 +116,46 @@ impl World {
         })
     }
 
+    /// The keys of the role that is bound to a machine, as its metadata service gives them: the same
+    /// ones until little of their life is left.
+    ///
+    /// # Errors
+    /// When the role does not exist, or too many keys were handed out.
+    pub(in crate::simulator) fn bound_keys(
+        &mut self,
+        role: &str,
+        now: UtcDateTime,
+    ) -> Result<Value, Refusal> {
+        let renewed_from = now.saturating_add(RENEWED_BEFORE);
+        if let Some(keys) = &self.issued.bound
+            && keys.expires_at > renewed_from
+        {
+            return Ok(keys.answer.clone());
+        }
+        let call = Call {
+            now,
+            secret_id: "",
+            region: "",
+            request_id: "",
+        };
+        let arn = format!("qcs::cam::uin/{UIN}:roleName/{role}");
+        let issued = self.issue(&call, &arn, "metadata", None)?;
+        let member = |path: &str| issued.pointer(path).cloned().unwrap_or_default();
+        let answer = json!({
+            "TmpSecretId": member("/Credentials/TmpSecretId"),
+            "TmpSecretKey": member("/Credentials/TmpSecretKey"),
+            "Token": member("/Credentials/Token"),
+            "ExpiredTime": member("/ExpiredTime"),
+            "Expiration": member("/Expiration"),
+            "Code": "Success",
+        });
+        self.issued.bound = Some(Bound {
+            answer: answer.clone(),
+            expires_at: now.saturating_add(Duration::seconds(LIFE_DEFAULT)),
+        });
+        Ok(answer)
+    }
+
     fn issue(
         &mut self,
         call: &Call<'_>,
@@ -114,8 +172,8 @@ impl World {
         }
         // An hour later nobody needs to be told any more that a key has expired.
         let kept_from = call.now.saturating_sub(Duration::hours(1));
-        self.issued.0.retain(|_, key| key.expires_at > kept_from);
-        if self.issued.0.len() >= ISSUED_MAX {
+        self.issued.keys.retain(|_, key| key.expires_at > kept_from);
+        if self.issued.keys.len() >= ISSUED_MAX {
             let message = "The simulator has handed out too many keys; restart it.";
             return Err(Refusal::new("ServiceUnavailable", message));
         }
@@ -138,7 +196,7 @@ impl World {
             role,
             session: session.to_owned(),
         };
-        self.issued.0.insert(secret_id, temporary);
+        self.issued.keys.insert(secret_id, temporary);
         Ok(answer)
     }
 
@@ -260,5 +318,22 @@ mod tests {
             };
             assert_eq!(no_token, Err(wrong));
         }
+    }
+
+    #[test]
+    fn a_machine_keeps_its_keys_until_they_are_old() {
+        let mut cloud = Fixture::new();
+        let now = cloud.now();
+        let mut keys = |minutes| {
+            let at = now + time::Duration::minutes(minutes);
+            cloud.world_mut().bound_keys("CvmAgent", at).unwrap()
+        };
+        let first = keys(0);
+        assert_eq!(first["Code"], "Success");
+        assert_eq!(keys(109), first);
+        assert_ne!(keys(110), first);
+        let mut another = Fixture::new();
+        let refused = another.world_mut().bound_keys("Nobody", now).unwrap_err();
+        assert_eq!(refused.code, "ResourceNotFound.RoleNotFound");
     }
 }

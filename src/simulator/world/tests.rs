@@ -73,6 +73,10 @@ impl Fixture {
         &self.world
     }
 
+    pub(super) fn world_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+
     /// Any action, in the way that a call from outside takes.
     pub(super) fn ask(&mut self, action: &str, body: &Value) -> Result<Value, &'static str> {
         let action = crate::simulator::action::Action::parse(action).unwrap();
