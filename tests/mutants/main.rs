@@ -132,7 +132,13 @@ const MEANT: [(&str, Catcher); 38] = [
     ),
     ("stream-repeats", ("failpoints", "nothing_goes_wrong")),
     ("sweep-order-swapped", ("cvm_gateway", "operations::sweep")),
-    ("synchronous-normal", ("stores", "")),
+    (
+        "synchronous-normal",
+        (
+            "cvm_gateway",
+            "store::tests::every_sqlite_connection_is_set_up",
+        ),
+    ),
     (
         "timeout-is-not-sent",
         ("failpoints", "an_answer_is_held_back_for_ever"),
