@@ -132,13 +132,7 @@ const MEANT: [(&str, Catcher); 38] = [
     ),
     ("stream-repeats", ("failpoints", "nothing_goes_wrong")),
     ("sweep-order-swapped", ("cvm_gateway", "operations::sweep")),
-    (
-        "synchronous-normal",
-        (
-            "cvm_gateway",
-            "store::tests::every_sqlite_connection_is_set_up",
-        ),
-    ),
+    ("synchronous-normal", ("stores", "")),
     (
         "timeout-is-not-sent",
         ("failpoints", "an_answer_is_held_back_for_ever"),
