@@ -56,7 +56,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) kind: Kind,
-    /// The number of the call, from 1, among those that can fail so.
+    /// The number of the call, from 1, among those that can fail so; 0: none.
     pub(crate) at: u64,
     /// Chooses what survives of what was not flushed; 0: nothing.
     pub(crate) seed: u64,
@@ -89,6 +89,8 @@ impl FromStr for Fault {
 /// What the layer counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Report {
+    /// Calls that a fault of the kind can come to.
+    pub(crate) counted: u64,
     pub(crate) fired: bool,
     /// Flushes of a file after one of it failed.
     pub(crate) syncs_after: u64,
@@ -166,6 +168,7 @@ impl Layer {
             .collect();
         let number = |index: usize| numbers.get(index).copied().unwrap_or_default();
         Report {
+            counted: number(0),
             fired: number(1) == 1,
             syncs_after: number(3),
             refused: number(4),

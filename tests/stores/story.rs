@@ -60,24 +60,54 @@ struct Run {
     /// Whether it was told to stop.
     told: bool,
     report: Report,
+    /// How many calls of the store there were until it served.
+    calls_of_start: u64,
+}
+
+/// How many calls of the store a story has that a fault can come to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Calls {
+    /// Until it serves.
+    pub(crate) start: u64,
+    /// Until it ended.
+    pub(crate) all: u64,
 }
 
 /// Plays the story with a fault; whether the fault came to happen.
 pub(crate) async fn play(fault: Fault) -> Result<bool, Violation> {
+    begin(fault).await.play().await
+}
+
+/// Plays the story without a fault, and counts the calls that a fault of this kind can come to.
+pub(crate) async fn calls(kind: Kind) -> Result<Calls, Violation> {
+    let never = Fault {
+        kind,
+        at: 0,
+        seed: 0,
+    };
+    let mut story = begin(never).await;
+    let run = story.run(Some(never)).await?;
+    story.all_is_well(&run).await?;
+    Ok(Calls {
+        start: run.calls_of_start,
+        all: run.report.counted,
+    })
+}
+
+async fn begin(fault: Fault) -> Story {
     let world = World::new(1000.0).await;
     let endpoint = format!("http://{}", world.simulator.addr());
     let config = world.folder.0.join("gateway.toml");
     std::fs::write(&config, config_text(&world.folder.0, &endpoint, SETTINGS)).unwrap();
     let layer = Layer::new(&world.folder.0);
-    let mut story = Story {
+    Story {
         world,
         layer,
         config,
         fault,
         accepted: Accepted::new(),
         runs: 0,
-    };
-    story.play().await
+    }
 }
 
 impl Story {
@@ -110,7 +140,9 @@ impl Story {
         let variables = self.layer.variables(fault, self.fault.kind.loses());
         let mut process = Process::start(&self.config, log, variables);
         let mut told = false;
+        let mut calls_of_start = 0;
         if let Some((grpc, _)) = process.serving().await {
+            calls_of_start = self.layer.report().counted;
             self.launch(&mut process, grpc).await?;
             // After a failed flush it must end by itself.
             let report = self.layer.report();
@@ -128,6 +160,7 @@ impl Story {
             status,
             told,
             report: self.layer.report(),
+            calls_of_start,
         })
     }
 

@@ -15,10 +15,11 @@ const WORKERS: usize = 4;
 const MISSES: u64 = 8;
 /// What may survive a power cut: nothing, and two choices of everything.
 const POWER_SEEDS: [u64; 3] = [0, 1, 2];
-/// The calls of the sample: the start, its middle, and around the first launch.
-const SAMPLE: [u64; 5] = [2, 9, 23, 41, 67];
-/// Flushes are fewer.
-const SAMPLE_FSYNC: [u64; 5] = [1, 3, 6, 9, 12];
+/// Where in a part of a story the sample's calls are, in percent of that part.
+const SAMPLE_START: [u64; 2] = [5, 60];
+/// The same of the launches. The last ones come when both launches were promised, so that a promise that
+/// was not flushed is seen to be lost.
+const SAMPLE_LAUNCHES: [u64; 4] = [10, 30, 50, 70];
 
 /// What was tried, and how it went.
 #[derive(Debug, Default)]
@@ -30,11 +31,7 @@ struct Tally {
 impl Tally {
     /// Plays one story; whether its fault happened.
     fn play(&self, fault: Fault) -> bool {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        match runtime.block_on(story::play(fault)) {
+        match wait_for(story::play(fault)) {
             Ok(fired) => {
                 self.fired.fetch_add(u64::from(fired), Ordering::Relaxed);
                 fired
@@ -95,20 +92,10 @@ fn no_fault_of_the_disk_loses_or_repeats_a_launch() {
     tally.conclude();
 }
 
+/// Some calls of each kind, spread over the start and the launches of a story: how many calls there
+/// are changes with each migration, so a story without a fault counts them first.
 fn sample(tally: &Tally) {
-    let faults = Kind::ALL.map(|kind| {
-        let calls = match kind {
-            Kind::Fsync => SAMPLE_FSYNC,
-            Kind::Eio | Kind::Enospc | Kind::Torn | Kind::Power => SAMPLE,
-        };
-        let seed = |at: u64| at % 3;
-        calls.map(|at| Fault {
-            kind,
-            at,
-            seed: seed(at),
-        })
-    });
-    let faults = faults.concat();
+    let faults: Vec<Fault> = Kind::ALL.into_iter().flat_map(sample_of).collect();
     let next = AtomicUsize::new(0);
     work(|| {
         let fault = faults.get(next.fetch_add(1, Ordering::Relaxed));
@@ -120,6 +107,17 @@ fn sample(tally: &Tally) {
         violations > 0 || fired * 5 >= tried * 4,
         "of {tried} calls of the sample only {fired} come to happen"
     );
+}
+
+fn sample_of(kind: Kind) -> Vec<Fault> {
+    let calls = wait_for(story::calls(kind)).unwrap();
+    let launches = calls.all - calls.start;
+    assert!(calls.start > 0 && launches > 0, "{kind:?}: {calls:?}");
+    let start = SAMPLE_START.map(|percent| 1 + calls.start * percent / 100);
+    let launches = SAMPLE_LAUNCHES.map(|percent| 1 + calls.start + launches * percent / 100);
+    let ats = start.into_iter().chain(launches).rev();
+    let faults = ats.zip(POWER_SEEDS.into_iter().cycle());
+    faults.map(|(at, seed)| Fault { kind, at, seed }).collect()
 }
 
 /// A fault at each call, until there are no more calls.
@@ -144,6 +142,14 @@ fn sweep(tally: &Tally, kind: Kind, seed: u64) {
         tally.fired() - fired,
         tally.violations() - violations,
     ));
+}
+
+fn wait_for<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(future)
 }
 
 /// Does a task again and again, some at once, until each was told that nothing is left.
