@@ -252,7 +252,7 @@ impl World {
     }
 }
 
-/// The cloud disks of a machine, the system disk first.
+/// The cloud disks of a machine, the system disk first. No extra throughput is a zero: the Terraform provider dies of a null.
 fn disks(machine: &Machine) -> Vec<Value> {
     let fixed = machine.fixed();
     let shown = |id: &str,
@@ -261,7 +261,8 @@ fn disks(machine: &Machine) -> Vec<Value> {
                  usage: &str,
                  deleted: bool,
                  encrypt: bool,
-                 name: &str| {
+                 name: &str,
+                 extra: Option<i64>| {
         json!({
             "DiskId": id,
             "DiskType": class,
@@ -278,6 +279,7 @@ fn disks(machine: &Machine) -> Vec<Value> {
             "Portable": usage == "DATA_DISK",
             "DeleteWithInstance": deleted,
             "Encrypt": encrypt,
+            "ThroughputPerformance": extra.unwrap_or(0),
             "Placement": {"Zone": fixed.placement.zone, "ProjectId": fixed.placement.project_id},
             "CreateTime": fixed.created_time.replace('T', " ").trim_end_matches('Z'),
             "Tags": fixed.tags,
@@ -299,6 +301,7 @@ fn disks(machine: &Machine) -> Vec<Value> {
         true,
         system.encrypt,
         &system.disk_name,
+        None,
     );
     let data = fixed.data_disks.iter().map(|disk| {
         shown(
@@ -309,6 +312,7 @@ fn disks(machine: &Machine) -> Vec<Value> {
             disk.delete_with_instance,
             disk.encrypt,
             &disk.disk_name,
+            disk.throughput_performance,
         )
     });
     let all = std::iter::once(first).chain(data);
@@ -379,6 +383,7 @@ mod tests {
             (&data["TotalCount"], &data["DiskSet"][0]["DiskSize"]),
             (&json!(2), &json!(100))
         );
+        assert_eq!(data["DiskSet"][0]["ThroughputPerformance"], 0);
         let machine = cloud.show(&ids[0]);
         let system = json!({"DiskIds": [machine["SystemDisk"]["DiskId"]]});
         let system = cloud.ask("DescribeDisks", &system).unwrap();
