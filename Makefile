@@ -10,6 +10,8 @@ MAKEFLAGS += --no-builtin-rules
 VENV := target/venv
 PROMTOOL := target/tools/promtool
 BUF := tools/node_modules/.bin/buf
+NODE_CLIENT := tests/node/node_modules/.package-lock.json
+GO_CLIENTS := target/tools/go-clients
 # About two minutes to build, so one that is already installed is good enough.
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
@@ -22,12 +24,14 @@ help: ## Lists the verbs
 demo: ## Simulator, gateway and client in one process: launches three instances
 	cargo run --locked --quiet --bin cvm-gateway -- demo
 
-test: $(VENV)/installed $(PROMTOOL) ## Every test, on SQLite and PostgreSQL; installs what it needs
+test: $(VENV)/installed $(PROMTOOL) $(NODE_CLIENT) $(GO_CLIENTS) ## Every test, on SQLite and PostgreSQL; installs what it needs
 	@tools/install postgres
 	cargo build --locked
 	tools/chaos-absent target/debug/cvm-gateway
 	CVM_GATEWAY_TEST_PYTHON=$(CURDIR)/$(VENV)/bin/python \
 	CVM_GATEWAY_TEST_PROMTOOL=$(CURDIR)/$(PROMTOOL) \
+	CVM_GATEWAY_TEST_NODE=$$(type -P node) \
+	CVM_GATEWAY_TEST_GO=$$(type -P go) \
 	cargo test --locked --features chaos
 
 CELLS ?= all
@@ -106,7 +110,7 @@ ci: check deny demo fuzz test ## All of the above that can fail
 
 clean: ## Removes everything that was built or installed here
 	cargo clean
-	rm -rf tools/node_modules
+	rm -rf tools/node_modules tests/node/node_modules
 
 $(VENV)/installed: tests/python/requirements.txt
 	@tools/install python
@@ -120,6 +124,18 @@ $(PROMTOOL):
 $(BUF): tools/package-lock.json
 	@tools/install node
 	npm ci --prefix tools --loglevel=error
+	touch $@
+
+$(NODE_CLIENT): tests/node/package-lock.json
+	@tools/install node
+	npm ci --prefix tests/node --loglevel=error
+	touch $@
+
+# Built as the tests will run them, so that those need no network and little time.
+$(GO_CLIENTS): $(wildcard tests/go/*/*)
+	@tools/install go
+	for client in sdk core; do CGO_ENABLED=0 tools/go-build tests/go/$$client; done
+	mkdir -p $(@D)
 	touch $@
 
 target/tools/bin/cargo-deny:

@@ -2,55 +2,169 @@
 
 use cvm_gateway::clock::Clock;
 use cvm_gateway::simulator::{Catalog, Identity, Settings, Simulator, Speed};
+use std::ffi::OsString;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use tokio::net::TcpListener;
 
-/// Runs a script of `tests/python/` against a simulator of its own, over http and https.
+/// A simulator of its own for each test, over http and https.
+struct Cloud {
+    simulator: Simulator,
+    authority: PathBuf,
+}
+
+impl Cloud {
+    async fn start(name: &str) -> Self {
+        let settings = Settings {
+            catalog: Catalog::embedded(),
+            speed: Speed::new(100.0).unwrap(),
+            seed: 7,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let clock = Clock::system();
+        let local = [Ipv4Addr::LOCALHOST.into()];
+        let (identity, pem) = Identity::own(clock.now(), &local, []).unwrap();
+        let authority = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-ca.pem"));
+        std::fs::write(&authority, pem).unwrap();
+        let simulator = Simulator::start_tls(settings, listener, clock, identity).unwrap();
+        Self {
+            simulator,
+            authority,
+        }
+    }
+
+    fn endpoint(&self) -> String {
+        self.simulator.addr().to_string()
+    }
+
+    /// What the command prints; it must succeed.
+    async fn run(&self, mut command: Command) -> String {
+        command.env("NO_PROXY", "127.0.0.1");
+        command.stdin(Stdio::null());
+        let run = move || command.output().unwrap();
+        let output = tokio::task::spawn_blocking(run).await.unwrap();
+        let (lines, errors) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        assert!(output.status.success(), "{lines}{errors}");
+        lines.into_owned()
+    }
+
+    /// Runs a program that prints `ok <case>` for each of `cases` or more of them.
+    async fn drive(self, cases: usize, mut command: Command) {
+        command.args(["--endpoint", &self.endpoint()]);
+        let lines = self.run(command).await;
+        assert!(lines.lines().all(|line| line.starts_with("ok ")), "{lines}");
+        assert!(lines.lines().count() >= cases, "too few cases: {lines}");
+        self.simulator.stop().await;
+    }
+}
+
+/// Where `make test` has put a program.
 #[expect(
     clippy::disallowed_methods,
-    reason = "`make test` says where Python and the clients are"
+    reason = "`make test` says where the clients are"
 )]
-async fn drive(script: &str) {
-    let python = std::env::var_os("CVM_GATEWAY_TEST_PYTHON").expect(
-        "CVM_GATEWAY_TEST_PYTHON names no Python that has the clients: run `make test`, which installs one",
-    );
-    let settings = Settings {
-        catalog: Catalog::embedded(),
-        speed: Speed::new(100.0).unwrap(),
-        seed: 7,
-    };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let clock = Clock::system();
-    let local = [Ipv4Addr::LOCALHOST.into()];
-    let (identity, authority) = Identity::own(clock.now(), &local, []).unwrap();
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{script}-ca.pem"));
-    std::fs::write(&file, authority).unwrap();
-    let simulator = Simulator::start_tls(settings, listener, clock, identity).unwrap();
-    let path = format!("{}/tests/python/{script}", env!("CARGO_MANIFEST_DIR"));
-    let endpoint = simulator.addr().to_string();
-    let run = move || {
-        let mut command = std::process::Command::new(python);
-        let command = command.args([&path, "--endpoint", &endpoint, "--ca"]);
-        let command = command.arg(file).env("NO_PROXY", "127.0.0.1");
-        command.output().unwrap()
-    };
-    let output = tokio::task::spawn_blocking(run).await.unwrap();
-    let (lines, errors) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(output.status.success(), "{lines}{errors}");
-    assert!(lines.lines().all(|line| line.starts_with("ok ")), "{lines}");
-    simulator.stop().await;
+fn program(variable: &str) -> OsString {
+    std::env::var_os(variable).unwrap_or_else(|| {
+        panic!("{variable} is not set: run `make test`, which installs what it names")
+    })
+}
+
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+fn python() -> Command {
+    Command::new(program("CVM_GATEWAY_TEST_PYTHON"))
+}
+
+fn node() -> Command {
+    let mut command = Command::new(program("CVM_GATEWAY_TEST_NODE"));
+    command.current_dir(tests().join("node"));
+    command
+}
+
+/// Builds what is not built yet and runs it, with the libraries of that folder.
+fn go(folder: &str) -> Command {
+    let mut command = Command::new(program("CVM_GATEWAY_TEST_GO"));
+    command.current_dir(tests().join("go").join(folder));
+    command.env("CGO_ENABLED", "0").arg("run");
+    command
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_python_sdk_works_against_the_simulator() {
-    drive("sdk_check.py").await;
+    let cloud = Cloud::start("python").await;
+    let mut command = python();
+    command.arg(tests().join("python/sdk_check.py"));
+    command.arg("--ca").arg(&cloud.authority);
+    cloud.drive(55, command).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_command_line_works_against_the_simulator() {
-    drive("tccli_check.py").await;
+    let cloud = Cloud::start("tccli").await;
+    let mut command = python();
+    command.arg(tests().join("python/tccli_check.py"));
+    command.arg("--ca").arg(&cloud.authority);
+    cloud.drive(4, command).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_official_node_sdk_works_against_the_simulator() {
+    let cloud = Cloud::start("node").await;
+    let mut command = node();
+    command.arg("sdk_check.js");
+    command.env("NODE_EXTRA_CA_CERTS", &cloud.authority);
+    cloud.drive(19, command).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_official_go_sdk_works_against_the_simulator() {
+    let cloud = Cloud::start("go-sdk").await;
+    let mut command = go("sdk");
+    command.args([".", "--ca"]).arg(&cloud.authority);
+    cloud.drive(23, command).await;
+}
+
+/// The newest core of the SDK, which is also what the Terraform provider calls with.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_core_of_the_go_sdk_and_the_calls_of_terraform_work_against_the_simulator() {
+    let cloud = Cloud::start("go-core").await;
+    let mut command = go("core");
+    command.args([".", "--ca"]).arg(&cloud.authority);
+    cloud.drive(32, command).await;
+}
+
+/// What people copy from docs/simulator.md launches three machines, as it stands there but for the port.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_of_the_page_launch_three_machines() {
+    let cloud = Cloud::start("page").await;
+    let mut python = python();
+    python.args(["-c", &example("python", &cloud)]);
+    let mut node = node();
+    node.args(["-e", &example("js", &cloud)]);
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("example.go");
+    std::fs::write(&file, example("go", &cloud)).unwrap();
+    let mut go = go("sdk");
+    go.arg(file);
+    for (name, command) in [("Python", python), ("Node.js", node), ("Go", go)] {
+        let printed = cloud.run(command).await;
+        let ids = printed.matches("ins-").count();
+        assert_eq!(ids, 3, "{name} printed {printed}");
+    }
+    cloud.simulator.stop().await;
+}
+
+/// The first block of a language in the page about the simulator.
+fn example(language: &str, cloud: &Cloud) -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/simulator.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let block = page.split(&format!("\n```{language}\n")).nth(1).unwrap();
+    let block = block.split("```").next().unwrap();
+    assert!(block.contains("127.0.0.1:8080"), "{block}");
+    block.replace("127.0.0.1:8080", &cloud.endpoint())
 }

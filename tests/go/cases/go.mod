@@ -1,0 +1,3 @@
+module cvm-gateway.test/cases
+
+go 1.19
