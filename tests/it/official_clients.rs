@@ -2,7 +2,8 @@
 
 use cvm_gateway::clock::Clock;
 use cvm_gateway::simulator::{Catalog, Identity, Settings, Simulator, Speed};
-use std::ffi::OsString;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -136,35 +137,56 @@ async fn the_core_of_the_go_sdk_and_the_calls_of_terraform_work_against_the_simu
     let cloud = Cloud::start("go-core").await;
     let mut command = go("core");
     command.args([".", "--ca"]).arg(&cloud.authority);
-    cloud.drive(32, command).await;
+    cloud.drive(33, command).await;
 }
 
 /// What people copy from docs/simulator.md launches three machines, as it stands there but for the port.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_examples_of_the_page_launch_three_machines() {
-    let cloud = Cloud::start("page").await;
-    let mut python = python();
-    python.args(["-c", &example("python", &cloud)]);
-    let mut node = node();
-    node.args(["-e", &example("js", &cloud)]);
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("example.go");
-    std::fs::write(&file, example("go", &cloud)).unwrap();
-    let mut go = go("sdk");
-    go.arg(file);
-    for (name, command) in [("Python", python), ("Node.js", node), ("Go", go)] {
-        let printed = cloud.run(command).await;
-        let ids = printed.matches("ins-").count();
-        assert_eq!(ids, 3, "{name} printed {printed}");
+    for example in ["python", "js", "go", "sh"] {
+        let cloud = Cloud::start("page").await;
+        let printed = cloud.run(copied(example, &cloud.endpoint())).await;
+        let words = printed.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        let ids: BTreeSet<_> = words.filter(|word| word.starts_with("ins-")).collect();
+        assert_eq!(ids.len(), 3, "{example} printed {printed}");
+        cloud.simulator.stop().await;
     }
-    cloud.simulator.stop().await;
 }
 
-/// The first block of a language in the page about the simulator.
-fn example(language: &str, cloud: &Cloud) -> String {
+/// The page's example in a language, ready to run.
+fn copied(language: &str, endpoint: &str) -> Command {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/simulator.md");
     let page = std::fs::read_to_string(page).unwrap();
-    let block = page.split(&format!("\n```{language}\n")).nth(1).unwrap();
-    let block = block.split("```").next().unwrap();
+    let mut blocks = page.split("\n```").filter_map(|block| {
+        let block = block.strip_prefix(language)?;
+        (block.starts_with('\n') && block.contains("RunInstances")).then_some(block)
+    });
+    let block = blocks.next().unwrap();
     assert!(block.contains("127.0.0.1:8080"), "{block}");
-    block.replace("127.0.0.1:8080", &cloud.endpoint())
+    let block = block.replace("127.0.0.1:8080", endpoint);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
+    std::fs::create_dir_all(&folder).unwrap();
+    match language {
+        "python" => arguments(python(), ["-c", &block]),
+        "js" => arguments(node(), ["-e", &block]),
+        "go" => {
+            let file = folder.join("example.go");
+            std::fs::write(&file, block).unwrap();
+            arguments(go("sdk"), [file])
+        }
+        _ => {
+            let script = format!("set -e\n{block}");
+            let mut bash = arguments(Command::new("bash"), ["-c", &script]);
+            // tccli keeps what it is told beside Python and at home.
+            let python = PathBuf::from(program("CVM_GATEWAY_TEST_PYTHON"));
+            let path = format!("{}:/usr/bin:/bin", python.parent().unwrap().display());
+            bash.env("PATH", path).env("HOME", folder);
+            bash
+        }
+    }
+}
+
+fn arguments(mut command: Command, arguments: impl IntoIterator<Item: AsRef<OsStr>>) -> Command {
+    command.args(arguments);
+    command
 }

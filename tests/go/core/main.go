@@ -125,6 +125,6 @@ func main() {
 		}})
 		// Read at the first call that is not to a loopback address, so it is not too late.
 		os.Setenv("HTTP_PROXY", "http://"+endpoint)
-		return append(all, terraform()...)
+		return append(all, terraform(endpoint)...)
 	})
 }

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
+	"net"
 	"net/http"
 	"reflect"
+	"strings"
 	"time"
 
 	"cvm-gateway.test/cases"
@@ -16,7 +19,10 @@ import (
 const patience = 20 * time.Second
 
 // Says whose calls they are on the way out, as the provider does.
-type transport struct{ instance string }
+type transport struct {
+	instance string
+	inner    http.RoundTripper
+}
 
 func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	client := "Terraform-latest"
@@ -24,7 +30,7 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		client += ",id=" + t.instance
 	}
 	request.Header.Set("X-TC-RequestClient", client)
-	return http.DefaultTransport.RoundTrip(request)
+	return t.inner.RoundTrip(request)
 }
 
 // The calls of the provider's resource tencentcloud_instance, in its order, for one machine of one configuration. What is not a pointer
@@ -36,15 +42,35 @@ type resource struct {
 	id        string
 }
 
-// `provider "tencentcloud" { domain = "localhost", protocol = "HTTP" }`, with HTTP_PROXY in the environment.
-func provider(config cases.Object) *resource {
+// How the provider is told where the simulator is: `provider "tencentcloud" { protocol = "HTTP", domain = … }`.
+type door struct {
+	domain string
+	inner  http.RoundTripper
+}
+
+// With HTTP_PROXY in the environment: nobody needs to know the names.
+func byProxy() door { return door{"localhost", http.DefaultTransport} }
+
+// Where cvm.localhost and the others are known, as by /etc/hosts; here the dialer knows them.
+func byName(endpoint string) door {
+	_, port, _ := strings.Cut(endpoint, ":")
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		if !strings.HasSuffix(address, ".localhost:"+port) {
+			return nil, fmt.Errorf("a call to %s", address)
+		}
+		return new(net.Dialer).DialContext(ctx, network, endpoint)
+	}
+	return door{"localhost:" + port, &http.Transport{DialContext: dial}}
+}
+
+func (d door) provider(config cases.Object) *resource {
 	settings := profile.NewClientProfile()
 	settings.Language = "en-US"
 	settings.HttpProfile.ReqMethod = "POST"
 	settings.HttpProfile.ReqTimeout = 300
 	settings.HttpProfile.Scheme = "HTTP"
-	settings.HttpProfile.RootDomain = "localhost"
-	transport := &transport{}
+	settings.HttpProfile.RootDomain = d.domain
+	transport := &transport{inner: d.inner}
 	return &resource{client(settings, cases.How{}).WithHttpTransport(transport), transport, config, ""}
 }
 
@@ -360,8 +386,8 @@ func (s state) differs(config cases.Object) error {
 }
 
 // terraform apply, plan, apply with `running_flag` changed, destroy.
-func apply(config cases.Object, force bool) error {
-	one := provider(config)
+func (d door) apply(config cases.Object, force bool) error {
+	one := d.provider(config)
 	if err := one.create(); err != nil {
 		return fmt.Errorf("create: %w", err)
 	}
@@ -391,8 +417,8 @@ func apply(config cases.Object, force bool) error {
 }
 
 // The provider tells why a launch has failed, and forgets the machine.
-func launchFails() error {
-	one := provider(configuration(cases.Object{"InstanceType": "LAUNCHFAIL.SMALL1", "ClientToken": cases.Token()}))
+func (d door) launchFails() error {
+	one := d.provider(configuration(cases.Object{"InstanceType": "LAUNCHFAIL.SMALL1", "ClientToken": cases.Token()}))
 	var launched struct{ InstanceIdSet []string }
 	if err := one.call("cvm", "RunInstances", one.config, &launched); err != nil {
 		return err
@@ -402,8 +428,8 @@ func launchFails() error {
 }
 
 // What data sources and `allowed_account_ids` ask.
-func dataSources() error {
-	cloud := provider(nil)
+func (d door) dataSources() error {
+	cloud := d.provider(nil)
 	filter := func(name string, values ...string) []cases.Object {
 		return []cases.Object{{"Name": name, "Values": values}}
 	}
@@ -435,12 +461,14 @@ func dataSources() error {
 	return cases.Equal("the caller", caller.AccountId != "" && caller.Type != "", true)
 }
 
-func terraform() []cases.Case {
+func terraform(endpoint string) []cases.Case {
 	monthly := cases.Object{"InstanceChargeType": "PREPAID", "InstanceChargePrepaid": cases.Object{"Period": 1}}
+	proxy, name := byProxy(), byName(endpoint)
 	return []cases.Case{
-		{Name: "Terraform's calls for a machine by the hour", Run: func() error { return apply(configuration(nil), false) }},
-		{Name: "Terraform's calls for a prepaid machine with force_delete", Run: func() error { return apply(configuration(monthly), true) }},
-		{Name: "Terraform's calls for a launch that fails", Run: launchFails},
-		{Name: "Terraform's calls for data sources", Run: dataSources},
+		{Name: "Terraform's calls for a machine by the hour", Run: func() error { return proxy.apply(configuration(nil), false) }},
+		{Name: "Terraform's calls for a machine by the hour, by name", Run: func() error { return name.apply(configuration(nil), false) }},
+		{Name: "Terraform's calls for a prepaid machine with force_delete", Run: func() error { return proxy.apply(configuration(monthly), true) }},
+		{Name: "Terraform's calls for a launch that fails", Run: proxy.launchFails},
+		{Name: "Terraform's calls for data sources", Run: proxy.dataSources},
 	}
 }
