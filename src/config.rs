@@ -2,6 +2,7 @@
 //! files that it names, into each room's settings. The only reader of environment and files.
 
 mod file;
+mod identity;
 mod problem;
 mod read;
 mod section;
@@ -11,9 +12,10 @@ pub use problem::{ConfigError, Place, Problem};
 
 use crate::cloud;
 use crate::cloud::credentials::Credentials;
-use crate::domain::ids::{OrganizationId, Principal};
+use crate::domain::ids::OrganizationId;
 use crate::domain::plan::PlanKey;
 use crate::domain::rules::Limits;
+use crate::identity as callers;
 use crate::operations;
 use crate::policy::{Organization, Policy};
 use crate::store;
@@ -37,8 +39,8 @@ pub struct Config {
     pub grpc: Grpc,
     /// Where the HTTP side door listens.
     pub admin_listen: SocketAddr,
-    /// Who every caller is.
-    pub identity: Principal,
+    /// How callers are told apart.
+    pub identity: callers::Settings,
     /// The journal.
     pub journal: store::Settings,
     /// How to call the cloud.
@@ -67,6 +69,10 @@ pub struct Config {
 pub struct Grpc {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: Duration,
+    /// How many there may be at once.
+    pub handshakes_max: usize,
     /// After how long without a change a stream is sent a heartbeat.
     pub heartbeat_interval: Duration,
     /// Largest request message.
@@ -163,8 +169,7 @@ impl fmt::Display for Config {
         writeln!(f, "admin         http://{}/metrics", self.admin_listen)?;
         writeln!(f, "journal       {journal}")?;
         writeln!(f, "cloud         {cloud}")?;
-        let Principal { name, organization } = &self.identity;
-        writeln!(f, "callers       all are {name} of {organization}")?;
+        identity::summary(&self.identity, f)?;
         for (name, organization) in organizations {
             let accounts = organization.accounts.iter().map(|account| {
                 let default = *account == organization.default_account;

@@ -9,9 +9,11 @@ use crate::cloud::limiter::{self, Limiter};
 use crate::config::Config;
 use crate::domain::causes::chain;
 use crate::domain::plan::PlanKey;
-use crate::grpc::auth::Auth;
+use crate::grpc::auth::AuthLayer;
+use crate::grpc::door::Door;
 use crate::grpc::observe::ObserveLayer;
 use crate::grpc::{Plans, Service};
+use crate::identity::{Gate, IdentityError};
 use crate::metrics::{self, Metrics};
 use crate::operations::{self, Operations};
 use crate::pb;
@@ -24,9 +26,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::server::{Router, Server, TcpIncoming};
+use tonic::transport::server::{Router, Server};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::layer::util::Stack;
 
 /// How long the journal may take to close, after the drain.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
@@ -60,6 +63,8 @@ pub enum GatewayError {
     },
     #[error("the journal cannot be opened")]
     Journal(#[from] StoreError),
+    #[error("callers cannot be told apart")]
+    Identity(#[from] IdentityError),
     #[error("the cloud cannot be called")]
     Cloud(#[from] SettingsError),
     #[error("the metrics are inconsistent; please report it")]
@@ -72,15 +77,15 @@ impl Gateway {
     /// Listens, opens the journal, takes up what it holds, and serves.
     ///
     /// # Errors
-    /// When a port is taken, the journal cannot be opened, or the cloud's settings are unusable.
+    /// When a port is taken, the journal cannot be opened, or the settings of the cloud or of
+    /// identities are unusable.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, GatewayError> {
         // The ports first: a second gateway by mistake must not touch the journal.
         let grpc = chaos::around!("gateway.listen", listen("grpc.listen", config.grpc.listen))?;
         let admin = listen("admin.listen", config.admin_listen).await?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
-        let elapsed = clock.clone();
-        let elapsed = Arc::new(move || elapsed.elapsed());
-        let store = Store::open(&config.journal, metrics.journal.clone(), elapsed);
+        let gate = Gate::open(config.identity, clock.clone(), metrics.identity.clone())?;
+        let store = Store::open(&config.journal, metrics.journal.clone(), elapsed(&clock));
         let store = chaos::around!("gateway.open", store, else Err(StoreError::Closed))?;
         let observer = cloud_observer(&metrics);
         let cloud = HttpCloud::new(
@@ -108,7 +113,6 @@ impl Gateway {
             Operations::start(config.operations, rooms)
         );
         let service = Service {
-            auth: Auth::development(config.identity),
             policy: Arc::new(config.policy),
             limits: Arc::new(config.limits),
             operations: operations.clone(),
@@ -117,9 +121,10 @@ impl Gateway {
             metrics: metrics.grpc.clone(),
             heartbeat_interval: config.grpc.heartbeat_interval,
         };
-        let (health, router) = grpc_router(service, &config.grpc, &clock, &metrics)?;
+        let auth = AuthLayer::new(gate.clone());
+        let (health, router) = grpc_router(service, auth, &config.grpc, &clock, &metrics)?;
         let side_door = admin::router(Admin {
-            metrics,
+            metrics: metrics.clone(),
             store: store.clone(),
             operations: operations.clone(),
             clock: clock.clone(),
@@ -136,7 +141,9 @@ impl Gateway {
             hard: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        gateway.serve(grpc.listener, router, admin.listener, side_door);
+        let door = gateway.door(grpc.listener, &gate, &config.grpc, metrics.identity);
+        gateway.serve(door, router, admin.listener, side_door);
+        gateway.watch_identity(gate);
         chaos::around!("gateway.ready", gateway.set_health(ServingStatus::Serving));
         tracing::info!(grpc = %gateway.grpc_addr, admin = %gateway.admin_addr, "serving");
         Ok(gateway)
@@ -187,16 +194,41 @@ impl Gateway {
         tracing::info!("stopped");
     }
 
-    fn serve(
+    fn door(
         &self,
-        grpc: TcpListener,
-        router: Routes,
-        admin: TcpListener,
-        side_door: axum::Router,
-    ) {
-        let (soft, hard) = (self.soft.clone(), self.hard.clone());
+        listener: TcpListener,
+        gate: &Gate,
+        settings: &crate::config::Grpc,
+        metrics: metrics::Identity,
+    ) -> Door {
+        Door {
+            listener,
+            gate: gate.clone(),
+            handshakes_max: settings.handshakes_max,
+            handshake_timeout: settings.handshake_timeout,
+            clock: self.clock.clone(),
+            metrics,
+            stopping: self.soft.clone(),
+            tasks: self.tasks.clone(),
+        }
+    }
+
+    /// Keeps to what the files of identities hold.
+    fn watch_identity(&self, gate: Gate) {
+        let soft = self.soft.clone();
         self.tasks.spawn(async move {
-            let incoming = TcpIncoming::from(grpc).with_nodelay(Some(true));
+            tokio::select! {
+                () = soft.cancelled() => {}
+                () = gate.watch() => {}
+            }
+        });
+        self.tasks.close();
+    }
+
+    fn serve(&self, grpc: Door, router: Routes, admin: TcpListener, side_door: axum::Router) {
+        let (soft, hard) = (self.soft.clone(), self.hard.clone());
+        let incoming = grpc.open();
+        self.tasks.spawn(async move {
             let served = router.serve_with_incoming_shutdown(incoming, soft.cancelled_owned());
             tokio::select! {
                 served = served => log_end("grpc", served),
@@ -212,7 +244,6 @@ impl Gateway {
                 () = hard.cancelled() => {}
             }
         });
-        self.tasks.close();
     }
 
     /// Clients watch health for as long as they live; a stop must not wait for them.
@@ -235,7 +266,7 @@ struct Bound {
 }
 
 /// The gRPC services behind their layers.
-type Routes = Router<tower::layer::util::Stack<ObserveLayer, tower::layer::util::Identity>>;
+type Routes = Router<Stack<AuthLayer, Stack<ObserveLayer, tower::layer::util::Identity>>>;
 
 async fn listen(setting: &'static str, address: SocketAddr) -> Result<Bound, GatewayError> {
     let failed = |source| GatewayError::Listen {
@@ -246,6 +277,12 @@ async fn listen(setting: &'static str, address: SocketAddr) -> Result<Bound, Gat
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok(Bound { listener, address })
+}
+
+/// The time that passed, as the store asks for it.
+fn elapsed(clock: &Clock) -> Arc<dyn Fn() -> Duration + Send + Sync> {
+    let clock = clock.clone();
+    Arc::new(move || clock.elapsed())
 }
 
 fn cloud_observer(metrics: &Metrics) -> Observer {
@@ -288,6 +325,7 @@ fn shared_slots(budgets: Budgets) -> limiter::Source {
 
 fn grpc_router(
     service: Service,
+    auth: AuthLayer,
     settings: &crate::config::Grpc,
     clock: &Clock,
     metrics: &Metrics,
@@ -315,6 +353,7 @@ fn grpc_router(
         .http2_keepalive_interval(Some(settings.keepalive_interval))
         .http2_keepalive_timeout(Some(settings.keepalive_timeout))
         .layer(observe)
+        .layer(auth)
         .add_service(service)
         .add_service(health);
     if !settings.reflection {

@@ -1,6 +1,7 @@
 //! The door: who calls, what they wish, and how they are answered.
 
 pub mod auth;
+pub mod door;
 mod follow;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -22,7 +23,6 @@ use crate::operations::{OperationError, Operations, Watch};
 use crate::pb::v1 as pb;
 use crate::pb::v1::cvm_gateway_service_server::CvmGatewayService;
 use crate::policy::{Grant, Policy};
-use auth::Auth;
 use follow::{Event, Follow, Messages, follow};
 pub use plan::Plans;
 use std::sync::Arc;
@@ -32,7 +32,6 @@ use tonic::{Request, Response, Status};
 /// The gateway's service.
 #[derive(Clone, Debug)]
 pub struct Service {
-    pub auth: Auth,
     pub policy: Arc<Policy>,
     pub limits: Arc<Limits>,
     pub operations: Operations,
@@ -53,7 +52,7 @@ impl CvmGatewayService for Service {
         &self,
         request: Request<pb::RunInstancesRequest>,
     ) -> Result<Response<Self::RunInstancesStream>, Status> {
-        let principal = self.auth.authenticate(&request);
+        let principal = auth::principal(&request)?;
         let mut message = request.into_inner();
         let plan = message.plan.take();
         let now = self.clock.now();
@@ -88,7 +87,7 @@ impl CvmGatewayService for Service {
         &self,
         request: Request<pb::WatchOperationRequest>,
     ) -> Result<Response<Self::WatchOperationStream>, Status> {
-        let principal = self.auth.authenticate(&request);
+        let principal = auth::principal(&request)?;
         let message = request.into_inner();
         let id = wire::operation_id(&message.name)?;
         observe::operation(id);
@@ -109,7 +108,7 @@ impl CvmGatewayService for Service {
         &self,
         request: Request<pb::GetOperationRequest>,
     ) -> Result<Response<pb::GetOperationResponse>, Status> {
-        let principal = self.auth.authenticate(&request);
+        let principal = auth::principal(&request)?;
         let id = wire::operation_id(&request.into_inner().name)?;
         let operation = self.operations.get(&principal.organization, id).await?;
         Ok(Response::new(pb::GetOperationResponse {
@@ -121,7 +120,7 @@ impl CvmGatewayService for Service {
         &self,
         request: Request<pb::ListOperationsRequest>,
     ) -> Result<Response<pb::ListOperationsResponse>, Status> {
-        let principal = self.auth.authenticate(&request);
+        let principal = auth::principal(&request)?;
         let message = request.into_inner();
         let page = wire::page(&message)?;
         let (operations, next) = self.page(&principal.organization, &page).await?;
@@ -136,7 +135,7 @@ impl CvmGatewayService for Service {
         &self,
         request: Request<pb::PlanRunInstancesRequest>,
     ) -> Result<Response<pb::PlanRunInstancesResponse>, Status> {
-        let principal = self.auth.authenticate(&request);
+        let principal = auth::principal(&request)?;
         let message = request.into_inner();
         let asked = message.request.as_ref();
         let spec = asked
@@ -165,7 +164,7 @@ impl CvmGatewayService for Service {
         &self,
         request: Request<pb::CancelOperationRequest>,
     ) -> Result<Response<pb::CancelOperationResponse>, Status> {
-        let principal = self.auth.authenticate(&request);
+        let principal = auth::principal(&request)?;
         let id = wire::operation_id(&request.into_inner().name)?;
         observe::operation(id);
         let operation = self.operations.cancel(&principal, id).await?;
@@ -178,7 +177,7 @@ impl CvmGatewayService for Service {
         &self,
         request: Request<pb::TerminateInstancesRequest>,
     ) -> Result<Response<Self::TerminateInstancesStream>, Status> {
-        let principal = self.auth.authenticate(&request);
+        let principal = auth::principal(&request)?;
         let wish = wire::termination(&request.into_inner())?;
         observe::request(&wish.request_id);
         let watch = self.terminate(&principal, wish).await?;
@@ -195,7 +194,7 @@ impl CvmGatewayService for Service {
         &self,
         request: Request<pb::ListInstancesRequest>,
     ) -> Result<Response<pb::ListInstancesResponse>, Status> {
-        let principal = self.auth.authenticate(&request);
+        let principal = auth::principal(&request)?;
         let message = request.into_inner();
         let page = instances::page(&message, &principal.organization)?;
         let machines = self.operations.instances(&page).await?;

@@ -13,6 +13,7 @@ pub mod demo;
 pub mod domain;
 pub mod gateway;
 pub mod grpc;
+pub mod identity;
 pub mod metrics;
 pub mod operations;
 pub mod pb;

@@ -1,8 +1,9 @@
 //! Every metric in one struct with its own registry; labels are closed sets, or bounded ones.
 
+mod identity;
 mod unlisted;
 
-pub use unlisted::UnlistedCodes;
+pub use {identity::Identity, unlisted::UnlistedCodes};
 
 use crate::domain::operation::StateName;
 use prometheus::{
@@ -39,6 +40,7 @@ pub struct Metrics {
     pub cloud: Cloud,
     pub operations: Operations,
     pub journal: Journal,
+    pub identity: Identity,
 }
 
 /// The conventional metrics of a gRPC server, and its streams.
@@ -126,14 +128,14 @@ impl Metrics {
         let make = Make {
             registry: &registry,
         };
-        make.gauges("cvm_gateway_build_info", "Always 1.", &["version"])?
-            .with_label_values(&[version])
-            .set(1);
+        let info = make.gauges("cvm_gateway_build_info", "Always 1.", &["version"])?;
+        info.with_label_values(&[version]).set(1);
         let metrics = Self {
             grpc: Grpc::new(&make)?,
             cloud: Cloud::new(&make)?,
             operations: Operations::new(&make)?,
             journal: Journal::new(&make)?,
+            identity: Identity::new(&make)?,
             registry: registry.clone(),
         };
         register_process(&registry)?;

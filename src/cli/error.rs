@@ -123,7 +123,7 @@ fn of_gateway(error: &GatewayError) -> Exit {
     match error {
         GatewayError::Listen { source, .. } => of_port(source),
         GatewayError::Journal(error) => of_journal(error),
-        GatewayError::Cloud(_) => Exit::Configuration,
+        GatewayError::Cloud(_) | GatewayError::Identity(_) => Exit::Configuration,
         GatewayError::Metrics(_) | GatewayError::Descriptor(_) => Exit::Software,
     }
 }

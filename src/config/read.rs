@@ -1,13 +1,14 @@
 //! Turns each table of the configuration into the settings of its room.
 
 use super::file::read_text;
+use super::identity::{self, Exposure};
 use super::section::Section;
 use super::{Config, Grpc, Log, LogFormat, Summary};
 use crate::cloud;
 use crate::cloud::Target;
 use crate::cloud::credentials::{Credential, Credentials};
 use crate::cloud::endpoint::{DOMAINS, Endpoint};
-use crate::domain::ids::{OrganizationId, Principal};
+use crate::domain::ids::OrganizationId;
 use crate::domain::names::{AccountName, Region};
 use crate::domain::plan::PlanKey;
 use crate::domain::rules::{Limits, Required};
@@ -49,9 +50,9 @@ const HOST_NAME_MAX: u32 = 60;
 const PREPAID_MONTHS_MAX: u32 = 60;
 const USER_DATA_BYTES_MAX: u32 = 16 << 10;
 
-/// Why only loopback listeners are allowed.
-const DEVELOPMENT: &str =
-    "all who reach it count as the one caller of [identity]: this version tells callers not apart";
+/// Why the side door is for this machine only.
+const OPEN_TO_ALL: &str =
+    "it tells its metrics to everybody, in plaintext: set admin.allow_plaintext_on_any_address";
 const JOURNAL_URLS: &str = "is no journal; write sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE, \
      the latter into a file that `url_file` names";
 
@@ -70,14 +71,23 @@ struct Accounts {
 /// The whole configuration; `folder` is where its relative paths begin. Nothing only when a
 /// problem was noted.
 pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
-    let grpc = root.table("grpc", grpc);
-    let admin_listen = root.table("admin", |admin| admin.loopback("listen", DEVELOPMENT));
+    let admin_listen = root.table("admin", |admin| {
+        let exposed = admin.flag("allow_plaintext_on_any_address");
+        admin.address("listen", (!exposed).then_some(OPEN_TO_ALL))
+    });
     let mut names = Vec::new();
     let (organizations, accounts) = root.table("organizations", |table| {
         names = table.names();
         organizations(table, folder)
     });
-    let identity = root.table("identity", |table| identity(table, &names));
+    let callers = root.table("identity", |table| identity::callers(table, folder, &names));
+    let (grpc, tls) = root.table("grpc", |table| {
+        let exposure = Exposure::of(callers.as_ref());
+        let tls = identity::tls(table, folder, exposure.certificate);
+        let exposed = exposure.why(table, tls.is_some());
+        (grpc(table, exposed), tls)
+    });
+    let identity = callers.map(|(callers, _)| identity::Settings { tls, ..callers });
     let journal = root.table("journal", |table| journal(table, folder));
     let regions = &mut Vec::new();
     let (cloud, cloud_limits) = root.table("cloud", |table| {
@@ -139,9 +149,12 @@ fn limits(table: &mut Section<'_>, regions: &[Region]) -> Limits {
     }
 }
 
-fn grpc(table: &mut Section<'_>) -> Grpc {
+/// `exposed` is why only this machine may reach it.
+fn grpc(table: &mut Section<'_>, exposed: Option<&str>) -> Grpc {
     Grpc {
-        listen: table.loopback("listen", DEVELOPMENT),
+        listen: table.address("listen", exposed),
+        handshake_timeout: table.duration("handshake_timeout"),
+        handshakes_max: size(table.count("handshakes_max", 1..=10_000)),
         heartbeat_interval: table.duration("heartbeat_interval"),
         message_bytes_max: table.bytes("message_bytes_max", 1..=MESSAGE_BYTES_MAX),
         streams_per_connection_max: table.count("streams_per_connection_max", 1..=100_000),
@@ -152,25 +165,6 @@ fn grpc(table: &mut Section<'_>) -> Grpc {
         drain_timeout: table.duration("drain_timeout"),
         reflection: table.flag("reflection"),
     }
-}
-
-/// `organizations` are the configured ones, sound or not.
-fn identity(table: &mut Section<'_>, organizations: &[String]) -> Option<Principal> {
-    let name = table.text_as("development_principal", |text| match text {
-        "" => Err("is empty; give the caller a name"),
-        name => Ok(name.to_owned()),
-    });
-    let organization = table.text_as("development_organization", |text| {
-        let id = OrganizationId::parse(text).map_err(|rule| rule.to_string())?;
-        let known = organizations.iter().any(|name| name == id.as_str());
-        known.then(|| id.clone()).ok_or_else(|| {
-            format!("no organisation `{id}`; add [organizations.{id}], or name another one")
-        })
-    });
-    Some(Principal {
-        name: name?,
-        organization: organization?,
-    })
 }
 
 fn journal(table: &mut Section<'_>, folder: &Path) -> Option<store::Settings> {
@@ -345,7 +339,7 @@ fn plans(table: &mut Section<'_>, folder: &Path) -> (Option<PlanKey>, Duration) 
     (key, life)
 }
 
-fn size(count: u32) -> usize {
+pub(super) fn size(count: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
@@ -470,11 +464,11 @@ fn log(table: &mut Section<'_>) -> Option<Log> {
 }
 
 /// What a secret file holds, without the line's end that editors add.
-fn secret_file(folder: &Path, path: &str) -> Result<SecretString, String> {
+pub(super) fn secret_file(folder: &Path, path: &str) -> Result<SecretString, String> {
     let text = file_beside(folder, path, SECRET_BYTES_MAX)?;
     Ok(text.trim_end().into())
 }
 
-fn file_beside(folder: &Path, path: &str, bytes_max: u64) -> Result<String, String> {
+pub(super) fn file_beside(folder: &Path, path: &str, bytes_max: u64) -> Result<String, String> {
     read_text(&folder.join(path), bytes_max).map_err(|error| format!("cannot read {path}: {error}"))
 }

@@ -284,20 +284,20 @@ impl<'a> Section<'a> {
         bytes.unwrap_or_default()
     }
 
-    /// An address to listen on, which must be a loopback one: `why` tells the rule.
-    pub(super) fn loopback(&mut self, key: &str, why: &str) -> SocketAddr {
+    /// An address to listen on. When there is a reason why other machines may not reach it, with the
+    /// remedy, it must be a loopback one.
+    pub(super) fn address(&mut self, key: &str, reason: Option<&str>) -> SocketAddr {
         let address = self.text_as(key, |text| {
             let address: SocketAddr = text.parse().map_err(|_not_one| {
                 format!(
                     "`{text}` is no address; write an IP address and a port like \"127.0.0.1:7080\""
                 )
             })?;
-            if address.ip().is_loopback() {
-                Ok(address)
-            } else {
-                Err(format!(
-                    "`{text}` can be reached from other machines, but {why}; listen on 127.0.0.1"
-                ))
+            match reason.filter(|_| !address.ip().is_loopback()) {
+                None => Ok(address),
+                Some(reason) => Err(format!(
+                    "`{text}` can be reached from other machines, but {reason}, or listen on 127.0.0.1"
+                )),
             }
         });
         address.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))

@@ -1,6 +1,8 @@
 //! Tables of configurations: what each says, and what is wrong with it.
 
 use super::*;
+use crate::domain::ids::Principal;
+use crate::identity::Required;
 
 /// The least that a user's file must say. Six lines.
 const LEAST: &str = r#"[organizations.development]
@@ -31,6 +33,8 @@ fn the_defaults_are_the_defaults() {
         config.grpc,
         Grpc {
             listen: "127.0.0.1:7080".parse().unwrap(),
+            handshake_timeout: seconds(5),
+            handshakes_max: 256,
             heartbeat_interval: seconds(15),
             message_bytes_max: 256 * 1024,
             streams_per_connection_max: 128,
@@ -61,8 +65,13 @@ fn the_other_defaults_are_the_defaults() {
     let config = parse(LEAST).unwrap();
     let seconds = Duration::from_secs;
     assert_eq!(config.admin_listen, "127.0.0.1:7081".parse().unwrap());
-    assert_eq!(config.identity.name, "developer");
-    assert_eq!(config.identity.organization.as_str(), "development");
+    let everybody = Principal {
+        name: "developer".to_owned(),
+        organization: OrganizationId::parse("development").unwrap(),
+    };
+    assert_eq!(config.identity.required, Required::Nothing(everybody));
+    assert!(config.identity.tls.is_none() && config.identity.denied_file.is_none());
+    assert_eq!(config.identity.reload_interval, seconds(10));
     assert_eq!(
         config.operations,
         operations::Settings {
@@ -234,7 +243,7 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "[admin]\nport = 7081",
-        "gw.toml:8:1: unknown key `port` in [admin]; known are listen",
+        "gw.toml:8:1: unknown key `port` in [admin]; known are allow_plaintext_on_any_address, listen",
     ),
     (
         "[cloud.endpoint]\nregion = true",

@@ -2,7 +2,7 @@
 
 use super::status;
 use crate::clock::Clock;
-use crate::domain::ids::{OperationId, RequestId};
+use crate::domain::ids::{OperationId, Principal, RequestId};
 use crate::metrics::{Counter, Grpc};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -28,6 +28,11 @@ pub(super) fn request(id: &RequestId) {
 /// Names the operation on the lines that are logged for the present RPC.
 pub(super) fn operation(id: OperationId) {
     Span::current().record("operation", id.to_string());
+}
+
+/// Names the caller on the lines that are logged for the present RPC.
+pub(super) fn principal(principal: &Principal) {
+    Span::current().record("principal", principal.name.as_str());
 }
 
 /// An RPC as the metrics name it.
@@ -188,7 +193,8 @@ impl Call {
                 rpc_id = %Uuid::new_v4(),
                 method = rpc.method,
                 request_id = Empty,
-                operation = Empty
+                operation = Empty,
+                principal = Empty
             ),
             shared: Arc::clone(shared),
             rpc: Arc::clone(rpc),

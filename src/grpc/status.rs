@@ -96,6 +96,13 @@ pub(super) fn resumable(error: &OperationError, id: OperationId, sequence: u64) 
     Status::with_error_details(code(reason), message, details)
 }
 
+/// What a caller is told who is not let in: always the same, whatever is wrong.
+pub(super) fn unauthenticated() -> Status {
+    let message =
+        "the gateway does not know the caller; call with a certificate or a token that it takes";
+    plain(Reason::Unauthenticated, message.to_owned())
+}
+
 /// What a caller is told when the gateway takes too long.
 pub(super) fn no_answer_within(limit: Duration) -> Status {
     let message = format!(

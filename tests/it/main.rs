@@ -16,6 +16,7 @@ mod docs;
 mod doors;
 #[path = "../common/http.rs"]
 mod http;
+mod identity;
 mod launch;
 mod lifecycle;
 mod limiter;

@@ -6,6 +6,7 @@ use crate::world::{Client, World, client, get, read, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::limiter::Action;
 use cvm_gateway::gateway::Gateway;
+use cvm_gateway::identity::Rejection;
 use cvm_gateway::pb;
 use cvm_gateway::pb::v1 as messages;
 use prost_reflect::DescriptorPool;
@@ -276,7 +277,9 @@ async fn labels_are_from_closed_sets() {
         ("account", names(&["main"])),
         ("action", names(&Action::ALL.map(Action::as_str))),
         ("class", names(&["ok", "refused", "launch", "poll"])),
-        ("result", names(&["ok", "failed"])),
+        ("result", names(&["ok", "failed", "timeout"])),
+        ("source", names(&["tls", "denied", "keys"])),
+        ("reason", names(&Rejection::ALL.map(Rejection::as_str))),
         ("code", names(&["other"])),
         ("paid_by", names(&["budget", "probe"])),
         ("version", names(&[env!("CARGO_PKG_VERSION")])),

@@ -1,0 +1,237 @@
+//! Who may call: the tables `identity` and `grpc.tls`.
+
+use super::read::{file_beside, secret_file};
+use super::section::Section;
+use crate::domain::ids::{OrganizationId, Principal};
+pub(super) use crate::identity::Settings;
+use crate::identity::callers::{Callers, Pattern};
+use crate::identity::denied::Denied;
+use crate::identity::{Material, MaterialError, PEM_BYTES_MAX, Reader, Required, TlsFiles};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Why a listener is for this machine only, and what may be done about it.
+const ANONYMOUS: &str = "all who reach it count as the one caller of [identity]: set identity.require, \
+     or identity.allow_anonymous_on_any_address";
+const PLAINTEXT: &str = "what is sent there is not encrypted: set [grpc.tls], \
+     or grpc.allow_plaintext_on_any_address if something else encrypts it";
+/// What a rule may name.
+const PATTERNS: [&str; 4] = [
+    "spiffe_id",
+    "spiffe_id_prefix",
+    "dns_name",
+    "dns_name_suffix",
+];
+const CERTIFICATE: &str = "mtls";
+/// A change counts within so long, at most.
+const RELOAD_INTERVAL_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Whether nobody needs to know who calls from other machines.
+pub(super) type AnonymousAnywhere = bool;
+
+/// What the callers' settings mean for the listener.
+#[derive(Clone, Copy)]
+pub(super) struct Exposure {
+    /// Whether callers must have a certificate.
+    pub(super) certificate: bool,
+    /// Whether nobody may know who calls, and that is not for other machines.
+    anonymous: bool,
+}
+
+impl Exposure {
+    pub(super) fn of(callers: Option<&(Settings, AnonymousAnywhere)>) -> Self {
+        let (required, anywhere) = callers
+            .map(|(callers, anywhere)| (&callers.required, *anywhere))
+            .unzip();
+        Self {
+            certificate: matches!(required, Some(Required::Certificate)),
+            anonymous: matches!(required, Some(Required::Nothing(_))) && anywhere == Some(false),
+        }
+    }
+
+    /// Why only this machine may reach the listener that `table` configures.
+    pub(super) fn why(self, table: &mut Section<'_>, tls: bool) -> Option<&'static str> {
+        let plaintext = !table.flag("allow_plaintext_on_any_address") && !tls;
+        match (self.anonymous, plaintext) {
+            (true, _) => Some(ANONYMOUS),
+            (false, true) => Some(PLAINTEXT),
+            (false, false) => None,
+        }
+    }
+}
+
+/// Everything but TLS; `organizations` are the configured ones, sound or not.
+pub(super) fn callers(
+    table: &mut Section<'_>,
+    folder: &Path,
+    organizations: &[String],
+) -> Option<(Settings, AnonymousAnywhere)> {
+    let proofs = table.texts("require", |text| match text {
+        CERTIFICATE => Ok(text.to_owned()),
+        _ => Err(format!("is no proof; write \"{CERTIFICATE}\"")),
+    });
+    let anonymous = anonymous(table, organizations, proofs.is_empty());
+    let anywhere = table.flag("allow_anonymous_on_any_address");
+    let callers = table.table("callers", |table| rules(table, organizations));
+    if !proofs.is_empty() && callers.is_empty() {
+        table.refuse("nobody could call; add a rule: [identity.callers.NAME]");
+    }
+    let denied_file = table.if_set("denied_file", |path| {
+        let text = file_beside(folder, path, PEM_BYTES_MAX)?;
+        Denied::parse(&text).map_err(|rule| format!("{path}: {rule}"))?;
+        Ok::<_, String>(path.to_owned())
+    });
+    let intervals = Duration::from_millis(10)..=RELOAD_INTERVAL_MAX;
+    let reload_interval = table.duration_within("reload_interval", intervals);
+    let settings = Settings {
+        required: if proofs.is_empty() {
+            Required::Nothing(anonymous?)
+        } else {
+            Required::Certificate
+        },
+        tls: None,
+        denied_file,
+        reload_interval,
+        callers,
+        reader: reader(folder),
+    };
+    Some((settings, anywhere))
+}
+
+/// Who everybody is when nobody proves anything.
+fn anonymous(table: &mut Section<'_>, organizations: &[String], needed: bool) -> Option<Principal> {
+    let name = table.text_as("development_principal", |text| match text {
+        "" => Err("is empty; give the caller a name"),
+        name => Ok(name.to_owned()),
+    });
+    let organization = table.text_as("development_organization", |text| {
+        if needed {
+            known(text, organizations).map(Some)
+        } else {
+            Ok(None)
+        }
+    });
+    Some(Principal {
+        name: name?,
+        organization: organization??,
+    })
+}
+
+fn known(text: &str, organizations: &[String]) -> Result<OrganizationId, String> {
+    let id = OrganizationId::parse(text).map_err(|rule| rule.to_string())?;
+    let known = organizations.iter().any(|name| name == id.as_str());
+    known.then(|| id.clone()).ok_or_else(|| {
+        format!("no organisation `{id}`; add [organizations.{id}], or name another one")
+    })
+}
+
+fn rules(table: &mut Section<'_>, organizations: &[String]) -> Callers {
+    let mut callers = Callers::default();
+    for name in table.names() {
+        table.table(&name, |table| {
+            let organization = table.text_as("organization", |text| known(text, organizations));
+            let Some((pattern, organization)) = pattern(table).zip(organization) else {
+                return;
+            };
+            if !callers.add(pattern, organization) {
+                table.refuse("another rule is about the same callers; keep one");
+            }
+        });
+    }
+    callers
+}
+
+/// What a rule is about: one of several keys.
+fn pattern(table: &mut Section<'_>) -> Option<Pattern> {
+    let set: Vec<&str> = PATTERNS
+        .into_iter()
+        .filter(|key| table.is_set(key))
+        .collect();
+    if set.len() != 1 {
+        table.refuse(format_args!("set one of {}", PATTERNS.join(", ")));
+    }
+    let patterns = [
+        table.if_set("spiffe_id", Pattern::spiffe),
+        table.if_set("spiffe_id_prefix", Pattern::spiffe_below),
+        table.if_set("dns_name", Pattern::dns),
+        table.if_set("dns_name_suffix", Pattern::dns_below),
+    ];
+    patterns.into_iter().flatten().next()
+}
+
+/// TLS of the table that configures a listener; `clients` says whether callers need certificates.
+pub(super) fn tls(table: &mut Section<'_>, folder: &Path, clients: bool) -> Option<TlsFiles> {
+    table.table("tls", |table| {
+        let keys = ["certificate_file", "key_file", "client_ca_file"];
+        let [certificate, key, authorities] = keys.map(|key| table.is_set(key));
+        if !certificate && (key || authorities || clients) {
+            let why = if clients {
+                format!("identity.require has \"{CERTIFICATE}\", so ")
+            } else {
+                String::new()
+            };
+            table.refuse(format_args!("{why}`certificate_file` is missing"));
+        }
+        if certificate && !key {
+            table.refuse("`key_file` is missing");
+        }
+        if certificate && clients && !authorities {
+            table.refuse("`client_ca_file` is missing, without which no certificate is trusted");
+        }
+        let certificate = table.if_set("certificate_file", |path| {
+            checked(file_beside(folder, path, PEM_BYTES_MAX)?, path, |text| {
+                Material::check_chain(text)
+            })
+        });
+        let key = table.if_set("key_file", |path| {
+            checked(secret_file(folder, path)?, path, Material::check_key)
+        });
+        let authorities = table.if_set("client_ca_file", |path| {
+            checked(file_beside(folder, path, PEM_BYTES_MAX)?, path, |text| {
+                Material::check_authorities(text)
+            })
+        });
+        let ((certificate, chain), (key, secret)) = certificate.zip(key)?;
+        let pem = authorities.as_ref().map(|(_, text)| text.as_str());
+        let material = Material::read(&chain, &secret, pem).and_then(Material::check);
+        if let Err(rule) = material {
+            table.refuse(format_args!("{certificate}, {key}: {rule}"));
+        }
+        Some(TlsFiles {
+            certificate,
+            key,
+            client_authorities: authorities.map(|(path, _)| path),
+        })
+    })
+}
+
+/// The name of a file and what it holds, if that is sound.
+fn checked<T>(
+    text: T,
+    path: &str,
+    check: impl Fn(&T) -> Result<(), MaterialError>,
+) -> Result<(String, T), String> {
+    check(&text).map_err(|rule| format!("{path} {rule}"))?;
+    Ok((path.to_owned(), text))
+}
+
+/// Reads files beside the configuration.
+fn reader(folder: &Path) -> Reader {
+    let folder: PathBuf = folder.to_owned();
+    Reader::new(move |path, bytes_max| file_beside(&folder, path, bytes_max).map(Into::into))
+}
+
+/// Who may call, for people.
+pub(super) fn summary(settings: &Settings, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match &settings.required {
+        Required::Nothing(Principal { name, organization }) => {
+            writeln!(f, "callers       all are {name} of {organization}")
+        }
+        Required::Certificate => writeln!(
+            f,
+            "callers       need a certificate; {} rules say whose they are",
+            settings.callers.len()
+        ),
+    }
+}

@@ -1,0 +1,274 @@
+//! Who calls: what a certificate or a token proves, and which organisation that is.
+
+pub mod callers;
+mod certificate;
+pub mod denied;
+mod files;
+pub mod proven;
+mod rejection;
+mod tls;
+
+pub use files::Reader;
+pub use rejection::Rejection;
+pub use tls::{Material, MaterialError, Peer};
+
+use crate::clock::Clock;
+use crate::domain::ids::Principal;
+use crate::metrics;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use callers::Callers;
+use denied::Denied;
+use files::Watched;
+use http::HeaderMap;
+use proven::Proven;
+use rustls::ServerConfig;
+use secrecy::{ExposeSecret, SecretString};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tls::Tls;
+
+/// A large enterprise's certificates.
+pub const PEM_BYTES_MAX: u64 = 4 << 20;
+
+/// How callers are told apart.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What each call must prove.
+    pub required: Required,
+    /// TLS; none: plaintext.
+    pub tls: Option<TlsFiles>,
+    /// The file of the deny list.
+    pub denied_file: Option<String>,
+    /// How often files are looked at.
+    pub reload_interval: Duration,
+    /// Whose the callers are.
+    pub callers: Callers,
+    /// Reads the files.
+    pub reader: Reader,
+}
+
+/// What each call must prove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Required {
+    /// Nothing: every caller is this one.
+    Nothing(Principal),
+    /// A certificate.
+    Certificate,
+}
+
+/// The files of TLS, as the configuration names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The gateway's own certificate, with those that vouch for it after it.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
+    /// Who vouches for callers; none: callers need no certificate.
+    pub client_authorities: Option<String>,
+}
+
+/// A file that the gateway cannot start with.
+#[derive(Debug, thiserror::Error)]
+#[error("{files}: {problem}")]
+pub struct IdentityError {
+    files: String,
+    problem: String,
+}
+
+/// Lets callers in. Clones are the same gate.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    required: Required,
+    callers: Callers,
+    tls: ArcSwapOption<Tls>,
+    denied: ArcSwap<Denied>,
+    generation: AtomicU64,
+    /// Only one at a time reads them.
+    watched: Mutex<Vec<(Source, Watched)>>,
+    reload_interval: Duration,
+    reader: Reader,
+    clock: Clock,
+    metrics: metrics::Identity,
+}
+
+/// What a group of files is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Tls,
+    Denied,
+}
+
+impl Gate {
+    /// Reads the files for the first time.
+    ///
+    /// # Errors
+    /// When one of them cannot be used.
+    pub fn open(
+        settings: Settings,
+        clock: Clock,
+        metrics: metrics::Identity,
+    ) -> Result<Self, IdentityError> {
+        metrics.rejects_none(Rejection::ALL.map(Rejection::as_str));
+        let gate = Self(Arc::new(Shared {
+            watched: Mutex::new(watched(&settings)),
+            required: settings.required,
+            callers: settings.callers,
+            tls: ArcSwapOption::empty(),
+            denied: ArcSwap::default(),
+            generation: AtomicU64::new(0),
+            reload_interval: settings.reload_interval,
+            reader: settings.reader,
+            clock,
+            metrics,
+        }));
+        match gate.reload().into_iter().next() {
+            None => Ok(gate),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Looks at the files again and again. What cannot be used is told, and what was good before
+    /// stays. Never ends.
+    pub async fn watch(self) {
+        loop {
+            self.0.clock.sleep(self.0.reload_interval).await;
+            let gate = self.clone();
+            let reload = tokio::task::spawn_blocking(move || gate.reload());
+            for error in reload.await.unwrap_or_default() {
+                tracing::error!(%error, "changed files cannot be used; what they held before stays");
+            }
+        }
+    }
+
+    /// TLS as new connections get it; none: plaintext.
+    #[must_use]
+    pub fn tls(&self) -> Option<Arc<ServerConfig>> {
+        let tls = self.0.tls.load();
+        tls.as_ref().map(|tls| Arc::clone(&tls.config))
+    }
+
+    /// Who calls, by the other side of its connection and by what the call carries.
+    ///
+    /// # Errors
+    /// Why nobody is let in. Callers must not be told.
+    pub async fn principal(
+        &self,
+        peer: Option<&Peer>,
+        headers: &HeaderMap,
+    ) -> Result<Principal, Rejection> {
+        let principal = self.prove(peer, headers).await;
+        if let Err(rejection) = principal {
+            self.0.metrics.rejected(rejection.as_str());
+        }
+        principal
+    }
+
+    async fn prove(
+        &self,
+        peer: Option<&Peer>,
+        _headers: &HeaderMap,
+    ) -> Result<Principal, Rejection> {
+        match &self.0.required {
+            Required::Nothing(everybody) => Ok(everybody.clone()),
+            Required::Certificate => self.caller(&self.certificate(peer)?),
+        }
+    }
+
+    fn certificate(&self, peer: Option<&Peer>) -> Result<Proven, Rejection> {
+        let peer = peer.ok_or(Rejection::NoCertificate)?;
+        let tls = self.0.tls.load();
+        let tls = tls.as_ref().ok_or(Rejection::NoCertificate)?;
+        let leaf = peer.trusted(tls, &self.0.clock)?;
+        if self.0.denied.load().has_certificate(leaf) {
+            return Err(Rejection::Denied);
+        }
+        leaf.names.clone()
+    }
+
+    fn caller(&self, proven: &Proven) -> Result<Principal, Rejection> {
+        if self.0.denied.load().has_name(proven) {
+            return Err(Rejection::Denied);
+        }
+        let organization = self.0.callers.organization(proven);
+        Ok(Principal {
+            name: proven.to_string(),
+            organization: organization.ok_or(Rejection::NoOrganization)?.clone(),
+        })
+    }
+
+    /// Takes in what changed; what is wrong with it.
+    fn reload(&self) -> Vec<IdentityError> {
+        let mut watched = self
+            .0
+            .watched
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut errors = Vec::new();
+        for (source, files) in watched.iter_mut() {
+            let Some(texts) = files.changed(&self.0.reader) else {
+                continue;
+            };
+            let taken = texts.and_then(|texts| self.take(*source, &texts));
+            self.0.metrics.reloaded(source.as_str(), taken.is_ok());
+            match taken {
+                Ok(what) => tracing::info!(files = files.names(), "took in {what}"),
+                Err(problem) => errors.push(IdentityError {
+                    files: files.names(),
+                    problem,
+                }),
+            }
+        }
+        errors
+    }
+
+    /// Takes in the texts of a group of files; what came of it, for people.
+    fn take(&self, source: Source, texts: &[SecretString]) -> Result<String, String> {
+        match (source, texts) {
+            (Source::Tls, [certificate, key, rest @ ..]) => {
+                let authorities = rest.first().map(ExposeSecret::expose_secret);
+                let material = Material::read(certificate.expose_secret(), key, authorities);
+                let generation = self.0.generation.fetch_add(1, Ordering::Relaxed);
+                let tls = material.and_then(|new| Tls::new(new, &self.0.clock, generation));
+                let tls = tls.map_err(|error| error.to_string())?;
+                let told = format!("a certificate that ends {}", tls.not_after);
+                self.0.metrics.ends(tls.not_after);
+                self.0.tls.store(Some(Arc::new(tls)));
+                Ok(told)
+            }
+            (Source::Denied, [list]) => {
+                let denied = Denied::parse(list.expose_secret())?;
+                let told = format!("a deny list of {} entries", denied.len());
+                self.0.denied.store(Arc::new(denied));
+                Ok(told)
+            }
+            (Source::Tls | Source::Denied, _) => Err("the files were not read".to_owned()),
+        }
+    }
+}
+
+impl Source {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tls => "tls",
+            Self::Denied => "denied",
+        }
+    }
+}
+
+fn watched(settings: &Settings) -> Vec<(Source, Watched)> {
+    let tls = settings.tls.clone().map(|files| {
+        let paths = [files.certificate, files.key];
+        let paths = paths.into_iter().chain(files.client_authorities);
+        let watched = Watched::new(paths.collect(), PEM_BYTES_MAX);
+        (Source::Tls, watched)
+    });
+    let denied = settings.denied_file.clone().map(|path| {
+        let watched = Watched::new(vec![path], denied::BYTES_MAX);
+        (Source::Denied, watched)
+    });
+    tls.into_iter().chain(denied).collect()
+}

@@ -1,0 +1,96 @@
+//! Metrics of who calls: callers that are not let in, handshakes, and what is read anew.
+
+use super::{Inconsistent, Make};
+use prometheus::{IntCounterVec, IntGaugeVec};
+use time::UtcDateTime;
+
+/// Results of a handshake.
+const HANDSHAKES: [&str; 3] = ["ok", "failed", "timeout"];
+/// What is read anew.
+const SOURCES: [&str; 3] = ["tls", "denied", "keys"];
+
+/// Who calls.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Calls whose caller was not let in; `reason`.
+    rejections: IntCounterVec,
+    /// TLS handshakes that came to an end; `result`.
+    handshakes: IntCounterVec,
+    /// Files and keys that were read because they had changed; `source`, `result`.
+    reloads: IntCounterVec,
+    /// When the gateway's own certificate ends.
+    not_after: IntGaugeVec,
+}
+
+impl Identity {
+    pub(super) fn new(make: &Make<'_>) -> Result<Self, Inconsistent> {
+        let metrics = Self {
+            rejections: make.counters(
+                "cvm_gateway_unauthenticated_total",
+                "Calls whose caller was not let in.",
+                &["reason"],
+            )?,
+            handshakes: make.counters(
+                "cvm_gateway_tls_handshakes_total",
+                "TLS handshakes that came to an end.",
+                &["result"],
+            )?,
+            reloads: make.counters(
+                "cvm_gateway_identity_reloads_total",
+                "Certificates, deny lists and keys of issuers that were read anew.",
+                &["source", "result"],
+            )?,
+            not_after: make.gauges(
+                "cvm_gateway_tls_certificate_not_after_seconds",
+                "When the gateway's own certificate ends, as a Unix time; 0 without TLS.",
+                &[],
+            )?,
+        };
+        metrics.not_after.with_label_values::<&str>(&[]).set(0);
+        for result in HANDSHAKES {
+            metrics.handshakes.with_label_values(&[result]).inc_by(0);
+        }
+        for (source, result) in SOURCES.into_iter().flat_map(|s| [(s, "ok"), (s, "failed")]) {
+            metrics
+                .reloads
+                .with_label_values(&[source, result])
+                .inc_by(0);
+        }
+        Ok(metrics)
+    }
+
+    /// Shows that nobody was turned away yet.
+    pub fn rejects_none(&self, reasons: impl IntoIterator<Item = &'static str>) {
+        for reason in reasons {
+            self.rejections.with_label_values(&[reason]).inc_by(0);
+        }
+    }
+
+    /// Counts a call whose caller was not let in.
+    pub fn rejected(&self, reason: &'static str) {
+        self.rejections.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts a handshake: done or not, none when it took too long.
+    pub fn shook_hands(&self, done: Option<bool>) {
+        let [ok, failed, timeout] = HANDSHAKES;
+        let result = match done {
+            Some(true) => ok,
+            Some(false) => failed,
+            None => timeout,
+        };
+        self.handshakes.with_label_values(&[result]).inc();
+    }
+
+    /// Counts what was read anew, and whether it can be used.
+    pub fn reloaded(&self, source: &'static str, sound: bool) {
+        let result = if sound { "ok" } else { "failed" };
+        self.reloads.with_label_values(&[source, result]).inc();
+    }
+
+    /// Shows when the gateway's own certificate ends.
+    pub fn ends(&self, not_after: UtcDateTime) {
+        let gauge = self.not_after.with_label_values::<&str>(&[]);
+        gauge.set(not_after.unix_timestamp());
+    }
+}
