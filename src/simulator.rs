@@ -14,6 +14,7 @@ mod door;
 pub mod fuzz;
 mod gzip;
 mod ledger;
+mod line;
 mod metadata;
 mod names;
 mod tls;
@@ -21,7 +22,7 @@ mod validate;
 mod wire;
 mod world;
 
-pub use catalog::{Catalog, CatalogError, EMBEDDED};
+pub use catalog::{Catalog, CatalogError, EMBEDDED, FaultSetting, KnobError};
 pub use cloud::{Answer, Arrival, Made, Network, Passage, SimulatedCloud};
 pub use tls::{Identity, TlsError};
 
@@ -29,16 +30,19 @@ use crate::clock::Clock;
 use action::{Action, Service};
 use auth::Keys;
 use axum::Router;
-use axum::body::Body;
-use axum::extract::State;
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::serve::Listener;
-use control::Scene;
+use control::Stage;
 use door::{Letter, Received};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use ledger::{Attempt, Ledger};
+use line::{Handle, Lines, Reset};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -91,7 +95,18 @@ struct Face {
     clock: Clock,
     state: Mutex<Record>,
     /// What calls to come are to meet with.
-    scenes: Mutex<Vec<Scene>>,
+    stage: Mutex<Stage>,
+    /// Calls that arrive late.
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+}
+
+/// A call as it came, whole.
+#[derive(Debug)]
+struct Mail {
+    parts: Parts,
+    /// None: too long, or cut off.
+    body: Option<Bytes>,
 }
 
 #[derive(Debug)]
@@ -129,7 +144,7 @@ impl Simulator {
     /// When the listener has no address.
     pub fn start(settings: Settings, listener: TcpListener, clock: Clock) -> std::io::Result<Self> {
         let simulator = Self::at(&listener)?;
-        simulator.serve(listener, router(settings, clock));
+        simulator.serve(listener, settings, clock);
         Ok(simulator)
     }
 
@@ -146,7 +161,7 @@ impl Simulator {
         let simulator = Self::at(&listener)?;
         let stopping = simulator.stopping.clone();
         let doors = Doors::open(listener, identity, stopping, &simulator.tasks)?;
-        simulator.serve(doors, router(settings, clock));
+        simulator.serve(doors, settings, clock);
         Ok(simulator)
     }
 
@@ -158,10 +173,20 @@ impl Simulator {
         })
     }
 
-    fn serve<L: Listener<Addr: std::fmt::Debug>>(&self, listener: L, router: Router) {
+    fn serve<L>(&self, listener: L, settings: Settings, clock: Clock)
+    where
+        L: Listener<Addr: std::fmt::Debug, Io: Reset>,
+    {
         let stopped = self.stopping.clone().cancelled_owned();
+        let lines = Lines {
+            listener,
+            clock: clock.clone(),
+            stopping: self.stopping.clone(),
+        };
+        let router = self.router(settings, clock);
+        let service = router.into_make_service_with_connect_info::<Handle>();
         self.tasks.spawn(async move {
-            let served = axum::serve(listener, router)
+            let served = axum::serve(lines, service)
                 .with_graceful_shutdown(stopped)
                 .await;
             if let Err(error) = served {
@@ -170,6 +195,30 @@ impl Simulator {
         });
         self.tasks.close();
         tracing::info!(addr = %self.addr, "the simulator serves the CVM API");
+    }
+
+    fn router(&self, settings: Settings, clock: Clock) -> Router {
+        let catalog = Arc::new(settings.catalog);
+        let world = World::new(Arc::clone(&catalog), settings.seed, settings.speed.0);
+        let stage = Stage::new(catalog.scenes.clone(), settings.seed);
+        let face = Face {
+            catalog,
+            clock,
+            state: Mutex::new(Record {
+                world,
+                ledger: Ledger::default(),
+            }),
+            stage: Mutex::new(stage),
+            tasks: self.tasks.clone(),
+            stopping: self.stopping.clone(),
+        };
+        Router::new()
+            .route("/", any(call))
+            .route("/_ledger", get(ledger))
+            .route("/_health", get(|| async { "ok\n" }))
+            .merge(control::routes())
+            .merge(metadata::routes())
+            .with_state(Arc::new(face))
     }
 
     /// Where it listens.
@@ -191,77 +240,74 @@ impl Simulator {
     }
 }
 
-fn router(settings: Settings, clock: Clock) -> Router {
-    let catalog = Arc::new(settings.catalog);
-    let world = World::new(Arc::clone(&catalog), settings.seed, settings.speed.0);
-    let state = Mutex::new(Record {
-        world,
-        ledger: Ledger::default(),
-    });
-    Router::new()
-        .route("/", any(call))
-        .route("/_ledger", get(ledger))
-        .route("/_health", get(|| async { "ok\n" }))
-        .merge(control::routes())
-        .merge(metadata::routes())
-        .with_state(Arc::new(Face {
-            catalog,
-            clock,
-            state,
-            scenes: Mutex::default(),
-        }))
-}
-
 impl Face {
     fn lock(&self) -> MutexGuard<'_, Record> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One call of the API: whatever comes of it is answered with HTTP 200 and written to the ledger.
-async fn call(State(face): State<Arc<Face>>, request: Request<Body>) -> Response {
+impl Mail {
+    fn open(&self) -> Letter<'_> {
+        Letter::open(Received {
+            method: &self.parts.method,
+            query: self.parts.uri.query().unwrap_or_default(),
+            headers: &self.parts.headers,
+            body: self.body.as_deref().unwrap_or_default(),
+        })
+    }
+}
+
+/// One call of the API: whatever comes of it is answered with HTTP 200 and written to the ledger,
+/// unless a scene wants it otherwise.
+async fn call(
+    State(face): State<Arc<Face>>,
+    ConnectInfo(line): ConnectInfo<Handle>,
+    request: Request<Body>,
+) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, BODY_MAX).await.ok();
-    let letter = Letter::open(Received {
-        method: &parts.method,
-        query: parts.uri.query().unwrap_or_default(),
-        headers: &parts.headers,
-        body: body.as_deref().unwrap_or_default(),
-    });
-    let whole = body.is_some() && letter.fits();
-    let answer = || respond(&parts.headers, face.answer(&letter, whole));
-    let scene = letter.common("Action").and_then(|name| face.scene(name));
-    let Some(scene) = scene else {
-        return answer();
-    };
-    let answer = scene.carried_out.then(answer);
-    face.clock.sleep(scene.delay()).await;
-    scene.end(answer)
+    let mail = Mail { parts, body };
+    let scene = mail
+        .open()
+        .common("Action")
+        .and_then(|name| face.scene(name));
+    line.treat(scene.as_ref().map(|scene| &scene.ending));
+    match scene {
+        None => respond(&mail.parts.headers, face.answer(&mail, None)),
+        Some(scene) => control::play(face, Arc::new(mail), scene).await,
+    }
 }
 
 impl Face {
-    /// The bytes of the answer; the call is in the ledger by then.
-    fn answer(&self, letter: &Letter<'_>, whole: bool) -> String {
+    /// The bytes of the answer; the call is in the ledger by then. `refuse` is what a scene wants.
+    fn answer(&self, mail: &Mail, refuse: Option<Refusal>) -> String {
+        let letter = &mail.open();
         let parameters = letter.parameters();
         let mut record = self.lock();
         let request_id = record.world.next_request_id();
-        let outcome = if whole {
-            answer(self, &mut record, letter, &parameters, &request_id)
+        let outcome = if mail.body.is_some() && letter.fits() {
+            let asked = Asked {
+                letter,
+                parameters: &parameters,
+                request_id: &request_id,
+                refuse,
+            };
+            answer(self, &mut record, asked)
         } else {
             let message = "The request is too large or was cut off.";
             Err(Refusal::new("RequestSizeLimitExceeded", message))
         };
-        let verdict = outcome.as_ref().err().map_or("OK", |refusal| refusal.code);
+        let verdict = verdict(&outcome);
         let attempt = attempt(
             self.clock.now(),
             &request_id,
-            verdict,
+            verdict.clone(),
             letter,
             parameters.ok(),
         );
         tracing::debug!(
             request_id,
-            verdict,
+            %verdict,
             action = attempt.action,
             "simulated call"
         );
@@ -273,14 +319,22 @@ impl Face {
     }
 }
 
+/// What a call is answered from.
+struct Asked<'a> {
+    letter: &'a Letter<'a>,
+    parameters: &'a Result<Value, Refusal>,
+    request_id: &'a str,
+    refuse: Option<Refusal>,
+}
+
 /// Authentication, then the rate limit, then the parameters, then the cloud itself.
-fn answer(
-    face: &Face,
-    record: &mut Record,
-    letter: &Letter<'_>,
-    parameters: &Result<Value, Refusal>,
-    request_id: &str,
-) -> Result<Value, Refusal> {
+fn answer(face: &Face, record: &mut Record, asked: Asked<'_>) -> Result<Value, Refusal> {
+    let Asked {
+        letter,
+        parameters,
+        request_id,
+        refuse,
+    } = asked;
     if record.ledger.is_full() {
         let message = "The simulator's ledger is full; restart it.";
         return Err(Refusal::new("ServiceUnavailable", message));
@@ -294,11 +348,11 @@ fn answer(
     let name = letter.required("Action")?;
     let action = Action::parse(name)?;
     let service = action.service();
-    let asked = Service::ALL
+    let host = Service::ALL
         .into_iter()
         .find(|it| letter.received.host_label() == Some(it.as_str()));
-    if let Some(asked) = asked.filter(|asked| *asked != service) {
-        let message = format!("The service `{}` has no action `{name}`.", asked.as_str());
+    if let Some(other) = host.filter(|host| *host != service) {
+        let message = format!("The service `{}` has no action `{name}`.", other.as_str());
         return Err(Refusal::new("InvalidAction", message));
     }
     let version = letter.required("Version")?;
@@ -307,6 +361,7 @@ fn answer(
         return Err(Refusal::new("NoSuchVersion", message));
     }
     record.world.admit(now, &secret_id, name)?;
+    refuse.map_or(Ok(()), Err)?;
     let region = if action.has_region() {
         region(&face.catalog, letter)?
     } else {
@@ -316,6 +371,7 @@ fn answer(
         now,
         secret_id: &secret_id,
         region,
+        endpoint: letter.received.hosts().pop().unwrap_or_default(),
         request_id,
     };
     let parameters = parameters.as_ref().map_err(Refusal::clone)?;
@@ -336,6 +392,7 @@ fn proven(
     let keys = Keys {
         catalog: &face.catalog,
         issued: record.world.issued(),
+        faults: record.world.faults(),
     };
     auth::verify(keys, letter, now).map(|key| key.secret_id.clone())
 }
@@ -352,7 +409,7 @@ fn region<'l>(catalog: &Catalog, letter: &'l Letter<'_>) -> Result<&'l str, Refu
 fn attempt(
     at: UtcDateTime,
     request_id: &str,
-    verdict: &'static str,
+    verdict: Cow<'static, str>,
     letter: &Letter<'_>,
     parameters: Option<Value>,
 ) -> Attempt {
@@ -393,6 +450,12 @@ fn respond(asked: &HeaderMap, answer: String) -> Response {
             ([(header::CONTENT_TYPE, json), encoding], packed).into_response()
         }
     }
+}
+
+/// `OK` or the code of the refusal.
+fn verdict(outcome: &Result<Value, Refusal>) -> Cow<'static, str> {
+    let refused = outcome.as_ref().err();
+    refused.map_or(Cow::Borrowed("OK"), |refusal| refusal.code.clone())
 }
 
 /// `{"Response":{…,"RequestId":…}}`.

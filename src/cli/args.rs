@@ -408,6 +408,16 @@ mod tests {
             ("watch".to_owned(), Some("<NAME>")),
             ("simulate --speed 0".to_owned(), Some("above 0")),
             (
+                "simulate --fault tag_lag_s=[0,9] --fault token_scope=region".to_owned(),
+                None,
+            ),
+            (
+                "simulate --fault tag_leg_s=[0,9]".to_owned(),
+                Some(
+                    "'--fault <KEY=VALUE>': there is no fault \"tag_leg_s\"; the nearest is \"tag_lag_s\"",
+                ),
+            ),
+            (
                 "simulate --listen localhost".to_owned(),
                 Some("--listen <ADDR>"),
             ),

@@ -4,7 +4,7 @@ use crate::client::{ClientError, JsonError};
 use crate::config::ConfigError;
 use crate::demo::DemoError;
 use crate::gateway::GatewayError;
-use crate::simulator::{CatalogError, TlsError};
+use crate::simulator::{CatalogError, KnobError, TlsError};
 use crate::store::StoreError;
 use crate::terminal::Exit;
 use std::io::{self, ErrorKind};
@@ -38,6 +38,10 @@ pub(super) enum CliError {
     },
     #[error("the catalogue {} cannot be used", path.display())]
     Catalog { path: PathBuf, source: CatalogError },
+    #[error("wrong --fault")]
+    Fault(#[source] KnobError),
+    #[error("the scenes in {} cannot be used", path.display())]
+    Scenes { path: PathBuf, source: KnobError },
     #[error("no TLS")]
     Tls(#[from] TlsError),
     #[error("cannot write the CA to {}; name another file with --tls-ca", path.display())]
@@ -109,9 +113,12 @@ impl CliError {
             Self::Folder(_) | Self::Save { .. } | Self::Authority { .. } => Exit::CannotCreate,
             Self::Tls(TlsError::Make(_)) => Exit::Os,
             Self::Tls(_) => Exit::Data,
-            Self::Catalog { .. } | Self::Request { .. } | Self::Ledger { .. } => Exit::Data,
+            Self::Catalog { .. }
+            | Self::Scenes { .. }
+            | Self::Request { .. }
+            | Self::Ledger { .. } => Exit::Data,
             Self::Listen { source, .. } => of_port(source),
-            Self::Exposed(_) => Exit::Usage,
+            Self::Exposed(_) | Self::Fault(_) => Exit::Usage,
             Self::Output(_) => Exit::Io,
             Self::Runtime(_) | Self::Signals(_) => Exit::Os,
             Self::Log { .. } | Self::Json(_) => Exit::Software,

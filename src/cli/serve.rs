@@ -17,6 +17,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// A catalogue of every type in every zone is some hundred kilobytes.
 const CATALOG_BYTES_MAX: u64 = 16 << 20;
 
+/// A thousand scenes are some hundred kilobytes.
+const SCENES_BYTES_MAX: u64 = 1 << 20;
+
 /// Certificates and keys are some kilobytes.
 const PEM_BYTES_MAX: u64 = 1 << 20;
 
@@ -78,7 +81,7 @@ pub(super) async fn simulate(args: SimulateArgs, clock: Clock) -> Result<Exit, C
         return Err(CliError::Exposed(args.listen));
     }
     let settings = Settings {
-        catalog: catalog(args.catalog.as_deref())?,
+        catalog: misbehaving(&args)?,
         speed: args.speed,
         seed: args.seed,
     };
@@ -139,6 +142,27 @@ fn addresses(args: &SimulateArgs, addr: SocketAddr) -> String {
             format!("https://{addr} and http://{addr}; its CA is in {authority}")
         }
     }
+}
+
+/// The catalogue with the faults and scenes that the command line wants.
+fn misbehaving(args: &SimulateArgs) -> Result<Catalog, CliError> {
+    let mut catalog = catalog(args.catalog.as_deref())?;
+    for fault in &args.fault {
+        catalog = catalog.with_fault(fault).map_err(CliError::Fault)?;
+    }
+    let Some(path) = &args.scenes else {
+        return Ok(catalog);
+    };
+    let text = read_text(path, SCENES_BYTES_MAX).map_err(|source| CliError::Input {
+        path: path.clone(),
+        source,
+    })?;
+    catalog
+        .with_scenes(&text)
+        .map_err(|source| CliError::Scenes {
+            path: path.clone(),
+            source,
+        })
 }
 
 fn catalog(path: Option<&Path>) -> Result<Catalog, CliError> {

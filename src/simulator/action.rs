@@ -75,6 +75,10 @@ impl Action {
         Self::GetCallerIdentity,
     ];
 
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().map(Self::as_str)
+    }
+
     /// # Errors
     /// `InvalidAction`.
     pub(super) fn parse(name: &str) -> Result<Self, Refusal> {

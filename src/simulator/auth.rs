@@ -4,6 +4,7 @@
 mod v1;
 
 use super::action::Service;
+use super::catalog::misbehaviour::Faults;
 use super::catalog::{Catalog, KeyPair};
 use super::door::{Letter, Received, Scheme};
 use super::validate::missing;
@@ -39,6 +40,7 @@ pub(super) struct Keys<'a> {
     pub(super) catalog: &'a Catalog,
     /// Those that were handed out for roles.
     pub(super) issued: &'a Issued,
+    pub(super) faults: &'a Faults,
 }
 
 /// Proves that the request was signed at about `now` by a key of the catalogue.
@@ -68,7 +70,7 @@ fn verify_tc3<'a>(
         Refusal::new("AuthFailure.InvalidAuthorization", message)
     })?;
     let signed_at = timestamp(letter.required("Timestamp")?)?;
-    check_age(signed_at, now, keys.catalog.signature_life())?;
+    check_age(signed_at, now, keys.faults.signature_life(keys.catalog))?;
     let key = keys.find(authorization.secret_id, now)?;
     if !authorization.is_genuine(&letter.received, signed_at, key) {
         return Err(unproven());
@@ -79,11 +81,13 @@ fn verify_tc3<'a>(
 
 impl<'a> Keys<'a> {
     fn find(self, secret_id: &str, now: UtcDateTime) -> Result<Secret<'a>, Refusal> {
+        let revoked = self.faults.revoked_keys.contains(secret_id);
         let permanent = self.catalog.key(secret_id);
         let key = permanent.or_else(|| self.issued.key(secret_id, now));
+        let key = key.filter(|_| !revoked);
         key.ok_or_else(|| {
             if self.issued.knows(secret_id) {
-                let message = "The temporary key has expired.";
+                let message = "The temporary key has expired or was revoked.";
                 return Refusal::new("AuthFailure.TokenFailure", message);
             }
             let message = "The SecretId is not found, please ensure that your SecretId is correct.";
@@ -267,9 +271,15 @@ mod tests {
                 body: &self.body,
             });
             let issued = &Issued::default();
-            verify(Keys { catalog, issued }, &letter, now)
+            let faults = &catalog.faults;
+            let keys = Keys {
+                catalog,
+                issued,
+                faults,
+            };
+            verify(keys, &letter, now)
                 .map(|_| ())
-                .map_err(|refusal| refusal.code)
+                .map_err(Refusal::into_code)
         }
 
         fn set(mut self, name: &'static str, value: &str) -> Self {

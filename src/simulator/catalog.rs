@@ -1,11 +1,15 @@
 //! What the fake cloud sells and what the fake account owns, read from one TOML file.
 
 mod faults;
+mod knobs;
 pub(super) mod misbehaviour;
 pub(super) mod prices;
+pub(super) mod scenes;
 
+pub use knobs::{FaultSetting, KnobError};
 use misbehaviour::Faults;
 use prices::{Money, Prices};
+use scenes::Scene;
 use secrecy::SecretString;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +30,9 @@ pub struct Catalog {
     pub(super) account: Account,
     #[serde(default)]
     pub(super) faults: Faults,
+    /// What the first calls meet with.
+    #[serde(default)]
+    pub(super) scenes: Vec<Scene>,
     #[serde(default)]
     pub(super) prices: Prices,
     pub(super) keys: Vec<KeyPair>,
@@ -263,13 +270,24 @@ impl Catalog {
             line: line_at(text, error.span().map_or(0, |span| span.start)),
             message: error.message().replace('\n', " "),
         })?;
+        let misbehaviour = catalog.misbehaviour_complaint();
         match catalog.faults().into_iter().next() {
-            None => Ok(catalog),
+            None => misbehaviour.map_or(Ok(catalog), |(table, message)| {
+                let line = line_at(text, text.find(table).unwrap_or(0));
+                Err(CatalogError { line, message })
+            }),
             Some(fault) => Err(CatalogError {
                 line: line_at(text, fault.offset_in(text)),
                 message: fault.to_string(),
             }),
         }
+    }
+
+    /// The table that cannot be, and why.
+    fn misbehaviour_complaint(&self) -> Option<(&'static str, String)> {
+        let faults = self.faults.complaint(self);
+        let faults = faults.map(|complaint| ("[faults]", complaint));
+        faults.or_else(|| scenes::complaint(&self.scenes).map(|it| ("[[scenes]]", it)))
     }
 
     /// The catalogue in the program itself: the 2020 page's examples run on it as written.
@@ -384,6 +402,15 @@ impl TryFrom<String> for Cidr {
             base.is_multiple_of(cidr.size()).then_some(cidr)
         };
         parse().ok_or_else(|| format!("\"{text}\" is not a network like 10.0.0.0/20 (/8 to /29)"))
+    }
+}
+
+/// What to do about a name that is none: the nearest of the known ones.
+fn remedy<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
+    let distances = known.map(|known| (strsim::damerau_levenshtein(name, known), known));
+    match distances.min() {
+        Some((_, nearest)) => format!("the nearest is \"{nearest}\""),
+        None => "there is none".to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::action::Action;
 use super::wire::{self, Refusal};
 use super::world::{Call, World};
-use super::{Settings, auth, enveloped};
+use super::{Settings, auth, enveloped, verdict};
 use crate::clock::Clock;
 use crate::cloud::limiter::Permit;
 use crate::cloud::wire as client;
@@ -12,6 +12,7 @@ use crate::cloud::{Accepted, Cloud, CloudError, Fault, Tagged, Target};
 use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use async_trait::async_trait;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -66,7 +67,7 @@ pub struct Arrival {
     pub signed_at: UtcDateTime,
     pub body: Vec<u8>,
     /// `OK` or the code of the refusal.
-    pub verdict: &'static str,
+    pub verdict: Cow<'static, str>,
     /// Names the call in its machines.
     pub request_id: String,
 }
@@ -256,7 +257,7 @@ impl Record {
             account: letter.target.account.as_str().to_owned(),
             signed_at: letter.signed_at,
             body: letter.body.clone(),
-            verdict: outcome.as_ref().err().map_or("OK", |refusal| refusal.code),
+            verdict: verdict(&outcome),
             request_id: request_id.clone(),
         });
         enveloped(outcome, request_id).into_bytes()
@@ -275,6 +276,7 @@ impl Record {
             now,
             secret_id: account,
             region: letter.target.region.as_str(),
+            endpoint: "",
             request_id,
         };
         let parameters = wire::json(&letter.body)?;

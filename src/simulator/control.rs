@@ -2,73 +2,112 @@
 //!
 //! Faults are chances and delays inside the cloud, scenes are single calls that end in a certain way.
 
-use super::Face;
-use super::catalog::misbehaviour::{Faults, Seconds};
+use super::catalog::misbehaviour::Faults;
+use super::catalog::scenes::{self, Ending, Scene, Status};
+use super::world::{SCENES_STREAM, random_stream, unit};
+use super::{Face, Mail, enveloped, respond};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{StatusCode, header};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+use serde_json::Value;
 use std::sync::{Arc, MutexGuard, PoisonError};
-use std::time::Duration;
 
 /// The longest instruction, in bytes.
 const INSTRUCTION_MAX: usize = 256 * 1024;
-/// Scenes that may wait for their call.
-const SCENES_MAX: usize = 1000;
 
-/// What happens to one call to come.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Scene {
-    /// The action whose calls are counted.
-    action: String,
-    /// Which of the calls from now on; 1 is the next.
-    #[serde(default = "next")]
-    nth: u32,
-    /// Whether the cloud carries the call out, or never hears of it.
-    #[serde(default = "yes")]
-    pub(super) carried_out: bool,
-    /// How long the client waits for what comes then.
-    #[serde(default)]
-    delay_s: Seconds,
-    #[serde(default)]
-    ending: Ending,
+/// The scenes that still wait, and where their chances come from.
+#[derive(Debug)]
+pub(super) struct Stage {
+    scenes: Vec<Scene>,
+    random: ChaCha8Rng,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Ending {
-    /// The cloud's own answer, or none when the call was not carried out.
-    #[default]
-    Answer,
-    /// The connection breaks.
-    Cut,
-    /// This HTTP status and no body.
-    Status(Status),
+impl Stage {
+    pub(super) fn new(scenes: Vec<Scene>, seed: u64) -> Self {
+        let random = random_stream(seed, SCENES_STREAM);
+        Self { scenes, random }
+    }
 }
 
-/// Of an HTTP server that is in trouble.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-#[serde(try_from = "u16", into = "u16")]
-struct Status(StatusCode);
-
-impl Scene {
-    pub(super) fn delay(&self) -> Duration {
-        self.delay_s.duration().unsigned_abs()
+impl Face {
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the client gets instead of `answer`, which there is when the call was carried out.
-    pub(super) fn end(&self, answer: Option<Response>) -> Response {
-        match (self.ending, answer) {
-            (Ending::Answer, Some(answer)) => answer,
-            (Ending::Answer, None) | (Ending::Cut, _) => cut(),
-            (Ending::Status(Status(code)), _) => code.into_response(),
+    /// The scene that this call of an action plays, if it does.
+    pub(super) fn scene(&self, action: &str) -> Option<Scene> {
+        let stage = &mut *self.stage();
+        let Stage { scenes, random } = stage;
+        scenes::due(scenes, action, || unit(random))
+    }
+}
+
+/// What the client gets of a call that plays a scene.
+pub(super) async fn play(face: Arc<Face>, mail: Arc<Mail>, scene: Scene) -> Response {
+    let late = scene.arrives_after();
+    let answer = if late.is_zero() {
+        deliver(&face, &mail, &scene)
+    } else {
+        // The cloud gets it even when the client has gone by then.
+        let (face, mail, scene) = (Arc::clone(&face), Arc::clone(&mail), scene.clone());
+        let tasks = face.tasks.clone();
+        let arrival = tasks.spawn(async move {
+            tokio::select! {
+                () = face.clock.sleep(late) => deliver(&face, &mail, &scene),
+                () = face.stopping.cancelled() => None,
+            }
+        });
+        arrival.await.ok().flatten()
+    };
+    face.clock.sleep(scene.delay()).await;
+    end(scene.ending, &mail, answer)
+}
+
+/// The cloud's answer to the first arrival; none when the call is not carried out.
+fn deliver(face: &Face, mail: &Mail, scene: &Scene) -> Option<String> {
+    let arrivals = if scene.carried_out { scene.arrivals } else { 0 };
+    let answers = (0..arrivals).map(|_| face.answer(mail, scene.refusal()));
+    answers.collect::<Vec<_>>().into_iter().next()
+}
+
+/// What the client gets instead of `answer`, which there is when the call was carried out.
+fn end(ending: Ending, mail: &Mail, answer: Option<String>) -> Response {
+    let headers = &mail.parts.headers;
+    match (ending, answer) {
+        (Ending::Status(Status(code)), _) => code.into_response(),
+        (Ending::Body(text), _) => respond(headers, text),
+        (Ending::Error(words), answer) => {
+            let request_id = request_id(answer.as_deref());
+            respond(headers, enveloped(Err(words.refusal()), request_id))
         }
+        (Ending::CutAfter(_) | Ending::ResetAfter(_) | Ending::SilentAfter(_), None) => {
+            StatusCode::OK.into_response()
+        }
+        (Ending::Cut, _) | (_, None) => cut(),
+        (
+            Ending::Answer
+            | Ending::CutAfter(_)
+            | Ending::ResetAfter(_)
+            | Ending::SilentAfter(_)
+            | Ending::Drip(_)
+            | Ending::Twice,
+            Some(answer),
+        ) => respond(headers, answer),
     }
+}
+
+/// That of the cloud's own answer.
+fn request_id(answer: Option<&str>) -> String {
+    let answer: Option<Value> = answer.and_then(|answer| serde_json::from_str(answer).ok());
+    let id = answer
+        .as_ref()
+        .and_then(|it| it.pointer("/Response/RequestId"));
+    id.and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// An answer that breaks off with its first byte: hyper closes the connection.
@@ -76,22 +115,6 @@ fn cut() -> Response {
     let broken = std::io::Error::other("cut, as the scene says");
     let nothing: Result<Bytes, _> = Err(broken);
     Body::from_stream(futures_util::stream::iter([nothing])).into_response()
-}
-
-impl Face {
-    fn scenes(&self) -> MutexGuard<'_, Vec<Scene>> {
-        self.scenes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The scene that this call of an action plays, if it does.
-    pub(super) fn scene(&self, action: &str) -> Option<Scene> {
-        let mut scenes = self.scenes();
-        let counting = scenes.iter_mut().filter(|scene| scene.action == action);
-        counting.for_each(|scene| scene.nth = scene.nth.saturating_sub(1));
-        let due = |scene: &Scene| scene.action == action && scene.nth == 0;
-        let due = scenes.iter().position(due)?;
-        Some(scenes.remove(due))
-    }
 }
 
 pub(super) fn routes() -> Router<Arc<Face>> {
@@ -107,10 +130,13 @@ async fn faults(State(face): State<Arc<Face>>) -> Response {
 
 /// Those that are not named are off.
 async fn set_faults(State(face): State<Arc<Face>>, body: Bytes) -> Response {
-    let faults: Faults = match read(&body) {
+    let faults: Faults = match serde_json::from_slice(&body) {
         Ok(faults) => faults,
-        Err(refusal) => return *refusal,
+        Err(error) => return refused(&error.to_string()),
     };
+    if let Some(complaint) = faults.complaint(&face.catalog) {
+        return refused(&complaint);
+    }
     let mut record = face.lock();
     record.world.misbehave(faults);
     tracing::info!("the simulator misbehaves otherwise from now on");
@@ -118,29 +144,23 @@ async fn set_faults(State(face): State<Arc<Face>>, body: Bytes) -> Response {
 }
 
 async fn scenes(State(face): State<Arc<Face>>) -> Response {
-    shown(&*face.scenes())
+    shown(&face.stage().scenes)
 }
 
 /// In the place of those that still wait.
 async fn set_scenes(State(face): State<Arc<Face>>, body: Bytes) -> Response {
-    let scenes: Vec<Scene> = match read(&body) {
-        Ok(scenes) => scenes,
-        Err(refusal) => return *refusal,
-    };
-    if scenes.len() > SCENES_MAX || scenes.iter().any(|scene| scene.nth == 0) {
-        let rule = format!("at most {SCENES_MAX} scenes, and `nth` counts from 1\n");
-        return (StatusCode::BAD_REQUEST, rule).into_response();
+    match Scene::read(&body) {
+        Ok(scenes) => {
+            let stage = &mut *face.stage();
+            stage.scenes = scenes;
+            shown(&stage.scenes)
+        }
+        Err(complaint) => refused(&complaint),
     }
-    let mut waiting = face.scenes();
-    *waiting = scenes;
-    shown(&*waiting)
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Box<Response>> {
-    serde_json::from_slice(body).map_err(|error| {
-        let refusal = (StatusCode::BAD_REQUEST, format!("{error}\n"));
-        Box::new(refusal.into_response())
-    })
+fn refused(complaint: &str) -> Response {
+    (StatusCode::BAD_REQUEST, format!("{complaint}\n")).into_response()
 }
 
 fn shown(what: &impl Serialize) -> Response {
@@ -151,29 +171,4 @@ fn shown(what: &impl Serialize) -> Response {
         }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
-}
-
-impl TryFrom<u16> for Status {
-    type Error = String;
-
-    fn try_from(code: u16) -> Result<Self, String> {
-        let status = StatusCode::from_u16(code).ok();
-        let status = status.filter(|status| status.is_server_error() || status.is_client_error());
-        let status = status.ok_or_else(|| format!("{code} is no HTTP status from 400 to 599"));
-        status.map(Self)
-    }
-}
-
-impl From<Status> for u16 {
-    fn from(Status(status): Status) -> Self {
-        status.as_u16()
-    }
-}
-
-fn next() -> u32 {
-    1
-}
-
-fn yes() -> bool {
-    true
 }

@@ -57,6 +57,7 @@ impl Fuzzed {
         let keys = auth::Keys {
             catalog: &self.catalog,
             issued: &Issued::default(),
+            faults: &self.catalog.faults,
         };
         auth::verify(keys, &letter, NOW).is_ok()
     }
@@ -81,6 +82,7 @@ impl Fuzzed {
             now: NOW,
             secret_id: "AKIDfakeForLoopbackTestsOnly0000001",
             region: "ap-shanghai",
+            endpoint: "",
             request_id: &request_id,
         };
         // A refusal is an answer, too.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// Calls kept; then the simulator refuses more instead of forgetting some.
 const ATTEMPTS_MAX: usize = 1_000_000;
@@ -31,7 +32,7 @@ pub(super) struct Attempt {
     pub(super) at: String,
     pub(super) request_id: String,
     /// `OK` or the code of the refusal.
-    pub(super) verdict: &'static str,
+    pub(super) verdict: Cow<'static, str>,
     pub(super) action: Option<String>,
     pub(super) region: Option<String>,
     /// As claimed: a refused call proves nothing.

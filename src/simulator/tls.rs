@@ -50,7 +50,7 @@ const UNDECIDED_FOR: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// A connection of either kind.
-type Connection = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+pub(super) type Connection = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// The certificate and the key that the simulator proves itself with.
 #[derive(Clone)]

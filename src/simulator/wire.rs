@@ -20,18 +20,28 @@ pub(super) use offers::{Filtered, InquiryPriceRunInstances};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// A refusal in the API's words: `{"Error":{"Code":…,"Message":…}}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
-    pub(super) code: &'static str,
+    pub(super) code: Cow<'static, str>,
     pub(super) message: String,
 }
 
 impl Refusal {
-    pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
-        let message = message.into();
+    pub(super) fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        let (code, message) = (code.into(), message.into());
         Self { code, message }
+    }
+
+    /// For tables of tests.
+    #[cfg(test)]
+    pub(super) fn into_code(self) -> &'static str {
+        match self.code {
+            Cow::Borrowed(code) => code,
+            Cow::Owned(code) => code.leak(),
+        }
     }
 }
 

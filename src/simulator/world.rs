@@ -10,11 +10,12 @@ mod offers;
 mod power;
 mod query;
 mod sts;
+mod tokens;
 
-pub(super) use life::timestamp;
+pub(super) use life::{timestamp, unit};
 pub(super) use sts::Issued;
 
-use super::catalog::misbehaviour::{Faults, Mismatch};
+use super::catalog::misbehaviour::Faults;
 use super::catalog::{Catalog, Region};
 use super::cloud::Made;
 use super::validate;
@@ -28,6 +29,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use time::UtcDateTime;
+use tokens::Tokens;
 
 /// Machines remembered, gone ones included; then only a restart helps.
 const MACHINES_MAX: usize = 1_000_000;
@@ -37,6 +39,8 @@ const IDS_MAX: usize = 100;
 const REQUEST_ID_STREAM: u64 = u64::MAX;
 /// The random stream of how long stops, starts and reboots take. Faults have the one between.
 const POWER_STREAM: u64 = u64::MAX - 2;
+/// The random stream of scenes.
+pub(super) const SCENES_STREAM: u64 = u64::MAX - 4;
 /// The random stream of temporary keys.
 const KEYS_STREAM: u64 = u64::MAX - 3;
 
@@ -53,8 +57,7 @@ pub(super) struct World {
     /// When machines will be gone, so that what they hold can be given back.
     leaving: BTreeSet<(UtcDateTime, usize)>,
     capacity: Capacity,
-    /// ClientToken → what it was answered; known in every region.
-    tokens: HashMap<String, Token>,
+    tokens: Tokens,
     faults: Drawn,
     /// (key, action) → the second being counted and the calls in it.
     windows: HashMap<(String, String), (i64, u32)>,
@@ -64,21 +67,14 @@ pub(super) struct World {
     issued: Issued,
 }
 
-/// A launch that its ClientToken is answered with again.
-#[derive(Debug)]
-struct Token {
-    ids: Vec<String>,
-    at: UtcDateTime,
-    /// The request, without its secrets.
-    request: String,
-}
-
 /// One authenticated call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call<'a> {
     pub(super) now: UtcDateTime,
     pub(super) secret_id: &'a str,
     pub(super) region: &'a str,
+    /// The host that was called.
+    pub(super) endpoint: &'a str,
     pub(super) request_id: &'a str,
 }
 
@@ -94,7 +90,7 @@ impl World {
             by_id: HashMap::new(),
             alive: BTreeSet::new(),
             leaving: BTreeSet::new(),
-            tokens: HashMap::new(),
+            tokens: Tokens::default(),
             windows: HashMap::new(),
             request_ids: random_stream(seed, REQUEST_ID_STREAM),
             power: random_stream(seed, POWER_STREAM),
@@ -114,7 +110,9 @@ impl World {
         secret_id: &str,
         action: &str,
     ) -> Result<(), Refusal> {
-        let limit = self.catalog.rates.get(action).copied().unwrap_or(u32::MAX);
+        let (changed, rates) = (&self.faults.settings().rates, &self.catalog.rates);
+        let limit = changed.get(action).or_else(|| rates.get(action));
+        let limit = limit.copied().unwrap_or(u32::MAX);
         let second = now.unix_timestamp();
         let window = self
             .windows
@@ -135,6 +133,7 @@ impl World {
 
     /// What it does wrong from now on.
     pub(super) fn misbehave(&mut self, faults: Faults) {
+        self.capacity.misbehave(&self.catalog, &faults);
         self.faults.replace(faults);
     }
 
@@ -144,7 +143,7 @@ impl World {
 
     /// How far the signed time of a request may lie from the clock.
     pub(super) fn signature_life(&self) -> time::Duration {
-        self.catalog.signature_life()
+        self.faults.settings().signature_life(&self.catalog)
     }
 
     pub(super) fn run_instances(
@@ -156,7 +155,7 @@ impl World {
         let token = validate::client_token(request)?;
         let dry_run = request.dry_run.unwrap_or(false);
         if let Some(token) = token.filter(|_| !dry_run)
-            && let Some(ids) = self.known(token, call.now, request)?
+            && let Some(ids) = self.known(call, token, request)?
         {
             return Ok(launched(ids));
         }
@@ -189,12 +188,8 @@ impl World {
         let births: Vec<_> = births.collect();
         let ids: Vec<_> = births.iter().map(|birth| self.launch(birth)).collect();
         if let Some(token) = token {
-            let answered = Token {
-                ids: ids.clone(),
-                at: call.now,
-                request: format!("{request:?}"),
-            };
-            self.tokens.insert(token.to_owned(), answered);
+            let faults = self.faults.settings();
+            self.tokens.learn(faults, call, token, request, &ids);
         }
         Ok(launched(ids))
     }
@@ -217,6 +212,7 @@ impl World {
         }
         query::check(region(&self.catalog, call)?, filters)?;
         let page = query::Page::new(request.offset, request.limit)?;
+        let page = self.faults.shift(page);
         let found = self.named(call, request.instance_ids.as_deref())?;
         let found = found
             .into_iter()
@@ -306,26 +302,16 @@ impl World {
         })
     }
 
-    /// What a known ClientToken is answered.
     fn known(
         &self,
+        call: &Call<'_>,
         token: &str,
-        now: UtcDateTime,
         request: &wire::RunInstances,
     ) -> Result<Option<Vec<String>>, Refusal> {
-        let known = self.tokens.get(token);
-        let Some(known) = known.filter(|known| self.faults.remembers(known.at, now)) else {
-            return Ok(None);
-        };
-        let same = known.request == format!("{request:?}");
-        match self.faults.settings().token_mismatch {
-            Mismatch::Refuse if !same => Err(validate::invalid(
-                "ClientToken",
-                "was used for another request",
-            )),
-            Mismatch::Launch if !same => Ok(None),
-            Mismatch::Answer | Mismatch::Refuse | Mismatch::Launch => Ok(Some(known.ids.clone())),
-        }
+        let index = |id: &String| self.by_id.get(id);
+        let is_there = |id: &String| index(id).is_some_and(|index| self.alive.contains(index));
+        let faults = self.faults.settings();
+        self.tokens.known(faults, call, token, request, is_there)
     }
 
     /// Every machine ever made, for who checks.
@@ -449,7 +435,7 @@ fn region<'c>(catalog: &'c Catalog, call: &Call<'_>) -> Result<&'c Region, Refus
 }
 
 /// A random sequence of its own for each purpose, so that no draw moves another's.
-fn random_stream(seed: u64, stream: u64) -> ChaCha8Rng {
+pub(super) fn random_stream(seed: u64, stream: u64) -> ChaCha8Rng {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(stream);
     random

@@ -35,6 +35,75 @@ fn the_tests_and_commands_of_the_reliability_page_exist() {
     );
 }
 
+/// Each key of the simulator's faults and scenes has a row that names its test, and no row another.
+#[test]
+fn every_knob_of_the_simulator_has_its_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/simulator.md")).unwrap();
+    let table = page.split("### Every knob and its test").nth(1).unwrap();
+    let mut functions = BTreeSet::new();
+    for folder in ["src/simulator", "tests/it/simulator"] {
+        collect(&root.join(folder), &mut functions);
+    }
+    let (mut faults, mut scenes) = (BTreeSet::new(), BTreeSet::new());
+    for row in table.lines().filter(|line| line.contains('`')) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [_, how, test] = cells[..] else {
+            panic!("a row has {} cells: {row}", cells.len());
+        };
+        let test = test.trim_matches('`');
+        assert!(functions.contains(test), "there is no test {test}");
+        match how.strip_prefix("scene ") {
+            Some(key) => scenes.insert(key.trim_matches('`').to_owned()),
+            None => faults.insert(how.trim_matches('`').to_owned()),
+        };
+    }
+    let fields = |file: &str, head: &str, end: &str| -> BTreeSet<String> {
+        let text = std::fs::read_to_string(root.join(file)).unwrap();
+        let body = text
+            .split(head)
+            .nth(1)
+            .unwrap()
+            .split("\n}")
+            .next()
+            .unwrap();
+        let lines = body.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.starts_with(['/', '#']) && line.contains(end));
+        let names = lines.map(|line| line.split(end).next().unwrap());
+        names
+            .map(|name| name.rsplit(' ').next().unwrap().to_owned())
+            .collect()
+    };
+    let own = "src/simulator/catalog/misbehaviour.rs";
+    assert_eq!(faults, fields(own, "struct Faults {", ": "));
+    let own = "src/simulator/catalog/scenes.rs";
+    let mut known = fields(own, "struct Scene {", ": ");
+    for which in ["action", "nth", "ending"] {
+        assert!(
+            known.remove(which),
+            "{which} says which call, or is spelled out"
+        );
+    }
+    let endings = fields(own, "enum Ending {", ",");
+    let endings = endings
+        .iter()
+        .map(|name| snake(name.split('(').next().unwrap()));
+    known.extend(endings.filter(|ending| ending != "answer"));
+    assert_eq!(scenes, known);
+}
+
+/// `CutAfter` as `cut_after`.
+fn snake(name: &str) -> String {
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
 /// Settings have fewer words than the names of tests.
 fn is_test(quoted: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';

@@ -4,6 +4,7 @@ mod control;
 mod doors;
 mod gateway;
 mod metadata;
+mod scenes;
 
 use cvm_gateway::clock::Clock;
 use cvm_gateway::simulator::{Catalog, Settings, Simulator, Speed};
@@ -114,6 +115,11 @@ impl Cloud {
 
     /// The bytes that are answered.
     async fn send_raw(&self, request: &Request<'_>) -> Vec<u8> {
+        self.exchange(&self.signed(request)).await
+    }
+
+    /// The request in bytes, signed now.
+    fn signed(&self, request: &Request<'_>) -> String {
         let host = self.simulator.addr().to_string();
         let at = self.clock.now();
         let (timestamp, date) = (at.unix_timestamp(), at.date());
@@ -158,8 +164,7 @@ impl Cloud {
         let lines = head
             .split_inclusive('\n')
             .filter(|line| !line.starts_with(without));
-        self.exchange(&format!("{}\r\n{body}", lines.collect::<String>()))
-            .await
+        format!("{}\r\n{body}", lines.collect::<String>())
     }
 
     async fn get(&self, path: &str) -> Answer {

@@ -1,6 +1,6 @@
 //! The arguments of `simulate`.
 
-use crate::simulator::Speed;
+use crate::simulator::{FaultSetting, Speed};
 use clap::Args;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +17,7 @@ Examples:
   cvm-gateway simulate --speed 20                  machines start in a second or two
   cvm-gateway simulate --print-catalog > my.toml   change what it sells, then:
   cvm-gateway simulate --catalog my.toml
+  cvm-gateway simulate --fault launch_failed_p=0.2 --fault 'instance_lag_s=[0, 10]'
   curl -s http://127.0.0.1:8080/_ledger            every call and machine so far
   curl -s http://127.0.0.1:8080/_ledger | cvm-gateway simulate --check cvm-gateway.db
                                                    what the journal of a gateway says otherwise
@@ -32,7 +33,8 @@ To let a gateway call it, its configuration says:
   secret_key = \"fakeSecretKeyLoopbackTestsOnly001\"
 
 Exit codes:
-  0 stopped by a signal, or --check found nothing   1 --check found something   64 wrong option   65 wrong catalogue or certificate   66 no such file   69 port in use
+  0 stopped by a signal, or --check found nothing   1 --check found something   64 wrong option
+  65 wrong catalogue, scenes or certificate   66 no such file   69 port in use
   73 the CA's file cannot be written   74 cannot write to stdout   77 the port is not allowed")]
 pub(in crate::cli) struct SimulateArgs {
     /// IP address and port; port 0 takes a free one
@@ -41,6 +43,12 @@ pub(in crate::cli) struct SimulateArgs {
     /// What the cloud sells and the account owns, instead of the catalogue in the program
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) catalog: Option<PathBuf>,
+    /// A fault of the cloud, as in [faults] of the catalogue; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(in crate::cli) fault: Vec<FaultSetting>,
+    /// What the first calls meet with, a JSON list as /_control/scenes takes it
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) scenes: Option<PathBuf>,
     /// How many times faster than the real cloud machines start
     #[arg(long, value_name = "N", default_value = "1")]
     pub(in crate::cli) speed: Speed,

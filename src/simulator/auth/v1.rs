@@ -30,7 +30,7 @@ pub(super) fn verify<'a>(
     }
     let method = Method::parse(letter.common("SignatureMethod"))?;
     let signed_at = timestamp(letter.required("Timestamp")?)?;
-    check_age(signed_at, now, keys.catalog.signature_life())?;
+    check_age(signed_at, now, keys.faults.signature_life(keys.catalog))?;
     let key = keys.find(secret_id, now)?;
     let hosts = letter.received.hosts();
     let genuine = hosts.into_iter().any(|host| {

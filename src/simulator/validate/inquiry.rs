@@ -111,7 +111,7 @@ fn count(request: &RunInstances) -> Result<u32, Refusal> {
 
 /// Some rules have another code here than in RunInstances.
 fn in_its_codes(refusal: Refusal) -> Refusal {
-    let code = match refusal.code {
+    let code = match refusal.code.as_ref() {
         "InvalidParameterValue.InvalidImageForGivenInstanceType" => {
             "InvalidParameter.InstanceImageNotSupport"
         }
@@ -120,7 +120,7 @@ fn in_its_codes(refusal: Refusal) -> Refusal {
         | "InvalidParameter.LackCoreCountOrThreadPerCore"
         | "InvalidParameterValue.CoreCountValue"
         | "InvalidParameterValue.ThreadPerCoreValue" => "InvalidParameterValue",
-        code => code,
+        _ => return refusal,
     };
-    Refusal { code, ..refusal }
+    Refusal::new(code, refusal.message)
 }

@@ -37,7 +37,7 @@ fn verdict_in(region: &str, changes: &Value) -> &'static str {
     let region = catalog.region(region).unwrap();
     match order(&catalog, region, NOW, &request(changes)) {
         Ok(_) => "OK",
-        Err(refusal) => refusal.code,
+        Err(refusal) => refusal.into_code(),
     }
 }
 
@@ -541,7 +541,7 @@ fn client_tokens() {
         let request = request(&json!({"ClientToken": token}));
         client_token(&request)
             .map(|token| token.map(str::to_owned))
-            .map_err(|refusal| refusal.code)
+            .map_err(Refusal::into_code)
     };
     assert_eq!(token(&"t".repeat(64)), Ok(Some("t".repeat(64))));
     assert_eq!(token(&"t".repeat(65)), Err("InvalidClientToken.TooLong"));

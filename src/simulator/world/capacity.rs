@@ -1,5 +1,6 @@
 //! What runs out: quotas, stock, room on hosts and in placement groups, addresses.
 
+use crate::simulator::catalog::misbehaviour::Faults;
 use crate::simulator::catalog::{Catalog, Cidr, InstanceType, Limits, Zone};
 use crate::simulator::validate::{Billing, Order};
 use crate::simulator::wire::Refusal;
@@ -12,6 +13,8 @@ const CLASSIC: &str = "";
 #[derive(Debug)]
 pub(super) struct Capacity {
     limits: Limits,
+    /// Zones and instance types that are sold out whatever their stock is.
+    sold_out: BTreeSet<String>,
     /// (zone, instance type) → machines.
     sold: HashMap<(String, String), u32>,
     /// (zone, charge type) → machines, cores of spot ones.
@@ -57,15 +60,38 @@ impl Capacity {
             .map(|subnet| (subnet.id.clone(), Pool::new(subnet.cidr)))
             .collect();
         private.insert(CLASSIC.to_owned(), Pool::new(catalog.networks.classic));
-        Self {
+        let mut capacity = Self {
             limits: catalog.limits.clone(),
+            sold_out: BTreeSet::new(),
             sold: HashMap::new(),
             alive: HashMap::new(),
             hosts: HashMap::new(),
             groups: HashMap::new(),
             private,
             public: Pool::new(catalog.networks.public),
+        };
+        capacity.misbehave(catalog, &catalog.faults);
+        capacity
+    }
+
+    /// What is short from now on.
+    pub(super) fn misbehave(&mut self, catalog: &Catalog, faults: &Faults) {
+        self.sold_out.clone_from(&faults.sold_out);
+        self.limits = catalog.limits.clone();
+        if let Some(quota) = faults.quota {
+            self.limits.hourly_per_zone = quota;
+            self.limits.prepaid_per_zone = quota;
+            self.limits.spot_per_zone = quota;
         }
+    }
+
+    /// What the zones may hold.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn is_sold_out(&self, zone: &Zone) -> bool {
+        zone.sold_out || self.sold_out.contains(&zone.id)
     }
 
     /// How many machines of the order can be had: all, or with MinCount at least that many.
@@ -178,7 +204,7 @@ impl Capacity {
 
     /// How many machines of this kind are left in the zone.
     pub(super) fn left(&self, zone: &Zone, kind: &InstanceType) -> u32 {
-        if zone.sold_out {
+        if self.is_sold_out(zone) || self.sold_out.contains(&kind.name) {
             return 0;
         }
         let key = (zone.id.clone(), kind.name.clone());
@@ -187,7 +213,7 @@ impl Capacity {
     }
 
     fn check_stock(&self, order: &Order<'_>) -> Result<u32, Refusal> {
-        if order.zone.sold_out {
+        if self.is_sold_out(order.zone) {
             let message = format!("The zone `{}` is sold out.", order.zone.id);
             return Err(Refusal::new(
                 "ResourceInsufficient.AvailabilityZoneSoldOut",

@@ -1,11 +1,12 @@
 //! Draws what goes wrong in the world, from a random sequence of its own.
 
 use super::life::unit;
+use super::query::Page;
 use super::random_stream;
 use crate::simulator::catalog::misbehaviour::Faults;
 use crate::simulator::wire::Refusal;
 use rand_chacha::ChaCha8Rng;
-use time::{Duration, UtcDateTime};
+use time::Duration;
 
 /// The random stream of faults.
 const FAULTS_STREAM: u64 = u64::MAX - 1;
@@ -49,6 +50,11 @@ impl Drawn {
         if chance.is_some_and(|chance| chance.hits(unit(&mut self.random))) {
             return Err(Refusal::new("InternalError", "An internal error occurred."));
         }
+        for (code, chance) in self.faults.refuse_p.get(action).into_iter().flatten() {
+            if !chance.is_never() && chance.hits(unit(&mut self.random)) {
+                return Err(Refusal::new(code, "The call is refused by chance."));
+            }
+        }
         Ok(())
     }
 
@@ -80,9 +86,12 @@ impl Drawn {
         failed.then(|| FAILURE.to_owned())
     }
 
-    /// Whether a token that was answered `at` is still known.
-    pub(super) fn remembers(&self, at: UtcDateTime, now: UtcDateTime) -> bool {
-        let memory = self.faults.token_memory_s;
-        memory.is_none_or(|memory| now < at.saturating_add(memory.duration()))
+    /// Moves a page that is not the first by one machine, if it does: one is seen twice, or never.
+    pub(super) fn shift(&mut self, page: Page) -> Page {
+        let chance = self.faults.page_shift_p;
+        if page.is_first() || chance.is_never() || !chance.hits(unit(&mut self.random)) {
+            return page;
+        }
+        page.shifted(unit(&mut self.random) < 0.5)
     }
 }

@@ -209,7 +209,7 @@ fn around(median: f64, range: std::ops::Range<f64>, random: &mut ChaCha8Rng) -> 
 }
 
 /// 0 up to but not including 1.
-pub(super) fn unit(random: &mut ChaCha8Rng) -> f64 {
+pub(crate) fn unit(random: &mut ChaCha8Rng) -> f64 {
     f64::from(random.next_u32()) / (f64::from(u32::MAX) + 1.0)
 }
 

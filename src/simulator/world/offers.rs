@@ -162,7 +162,7 @@ impl World {
         let spot = kind.spot_price.map(|_| "SPOTPAID");
         let charge_types = ["PREPAID", "POSTPAID_BY_HOUR"].into_iter().chain(spot);
         charge_types.map(move |charge_type| {
-            let sold_out_reason = match (left, zone.sold_out, charge_type) {
+            let sold_out_reason = match (left, self.capacity.is_sold_out(zone), charge_type) {
                 (_, true, _) => "ResourceInsufficient.AvailabilityZoneSoldOut",
                 (0, _, "SPOTPAID") => "InvalidParameterValue.InsufficientOffering",
                 (0, _, _) => "ResourcesSoldOut.SpecifiedInstanceType",
@@ -186,7 +186,7 @@ impl World {
     }
 
     fn quotas(&self, zones: &[&Zone], filters: &[Filter]) -> answer::AccountQuota {
-        let limits = &self.catalog.limits;
+        let limits = self.capacity.limits();
         let wanted = |name: &str| passes(filters, "quota-type", name);
         let by_zone = |name: &str, charge_type, total: u32| -> Vec<_> {
             let zones = zones.iter().filter(|_| wanted(name));

@@ -41,6 +41,20 @@ impl Page {
         })
     }
 
+    pub(super) fn is_first(self) -> bool {
+        self.offset == 0
+    }
+
+    /// The same page, one machine later or earlier.
+    pub(super) fn shifted(self, later: bool) -> Self {
+        let offset = if later {
+            self.offset.saturating_add(1)
+        } else {
+            self.offset.saturating_sub(1)
+        };
+        Self { offset, ..self }
+    }
+
     pub(super) fn of<T>(self, all: Vec<T>) -> impl Iterator<Item = T> {
         all.into_iter().skip(self.offset).take(self.limit)
     }

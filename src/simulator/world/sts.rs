@@ -136,6 +136,7 @@ impl World {
             now,
             secret_id: "",
             region: "",
+            endpoint: "",
             request_id: "",
         };
         let arn = format!("qcs::cam::uin/{UIN}:roleName/{role}");
@@ -151,9 +152,16 @@ impl World {
         });
         self.issued.bound = Some(Bound {
             answer: answer.clone(),
-            expires_at: now.saturating_add(Duration::seconds(LIFE_DEFAULT)),
+            expires_at: now.saturating_add(self.key_life(LIFE_DEFAULT)),
         });
         Ok(answer)
+    }
+
+    /// Of a temporary key that is asked for so many seconds.
+    fn key_life(&self, seconds: i64) -> Duration {
+        let most = self.faults.settings().key_life_s;
+        let asked = Duration::seconds(seconds);
+        most.map_or(asked, |most| asked.min(most.duration()))
     }
 
     fn issue(
@@ -179,7 +187,7 @@ impl World {
         }
         let secret_id = format!("AKID{}", self.letters(32));
         let (secret_key, token) = (self.letters(32), self.letters(120));
-        let expires_at = call.now.saturating_add(Duration::seconds(seconds));
+        let expires_at = call.now.saturating_add(self.key_life(seconds));
         let answer = json!({
             "Credentials": {"Token": token, "TmpSecretId": secret_id, "TmpSecretKey": secret_key},
             "ExpiredTime": expires_at.unix_timestamp(),

@@ -14,6 +14,7 @@ pub(super) struct Fixture {
     world: World,
     now: UtcDateTime,
     region: &'static str,
+    endpoint: &'static str,
 }
 
 impl Fixture {
@@ -27,6 +28,7 @@ impl Fixture {
             world,
             now: START,
             region: "ap-shanghai",
+            endpoint: "cvm.tencentcloudapi.com",
         }
     }
 
@@ -55,9 +57,10 @@ impl Fixture {
             now: self.now,
             secret_id: KEY,
             region: self.region,
+            endpoint: self.endpoint,
             request_id: &request_id,
         };
-        act(&mut self.world, &call).map_err(|refusal| refusal.code)
+        act(&mut self.world, &call).map_err(|refusal| refusal.into_code())
     }
 
     /// What the ledger tells of the machines by now.
@@ -450,6 +453,130 @@ fn chance_cuts_launches_fails_machines_and_breaks_calls() {
 }
 
 #[test]
+fn twins_both_launch_until_the_token_is_known() {
+    let mut cloud = Fixture::faulty("token_lag_s = 5.0");
+    let token = json!({"ClientToken": "t"});
+    let first = cloud.run(token.clone()).unwrap();
+    let twin = cloud.after(4).run(token.clone()).unwrap();
+    assert_ne!(twin, first);
+    assert_eq!(cloud.after(1).run(token.clone()).unwrap(), first);
+    let mut cloud = Fixture::new();
+    let first = cloud.run(token.clone()).unwrap();
+    assert_eq!(cloud.run(token).unwrap(), first, "twins are serialised");
+}
+
+#[test]
+fn a_client_token_is_known_in_its_scope() {
+    let token = json!({"ClientToken": "t", "ImageId": "img-pmqg1cw7"});
+    for (scope, elsewhere, by_another_host) in [
+        ("account", true, true),
+        ("region", false, true),
+        ("endpoint", true, false),
+    ] {
+        let mut cloud = Fixture::faulty(&format!("token_scope = \"{scope}\""));
+        let first = cloud.run(token.clone()).unwrap();
+        cloud.endpoint = "cvm.ap-shanghai.tencentcloudapi.com";
+        let same = cloud.run(token.clone()).unwrap() == first;
+        assert_eq!(same, by_another_host, "{scope}");
+        let mut cloud = Fixture::faulty(&format!("token_scope = \"{scope}\""));
+        let first = cloud.run(token.clone()).unwrap();
+        cloud.region = "ap-guangzhou";
+        let mut there = token.clone();
+        there["Placement"] = json!({"Zone": "ap-guangzhou-3"});
+        let same = cloud.run(there).unwrap() == first;
+        assert_eq!(same, elsewhere, "{scope}");
+    }
+}
+
+#[test]
+fn a_client_token_of_machines_that_are_gone_is_answered_or_refused() {
+    let token = json!({"ClientToken": "t"});
+    for (dead, refused) in [("answer", false), ("refuse", true)] {
+        let mut cloud = Fixture::faulty(&format!("token_dead = \"{dead}\""));
+        let ids = cloud.run(token.clone()).unwrap();
+        cloud.after(180).terminate(&ids).unwrap();
+        assert_eq!(cloud.run(token.clone()), Ok(ids.clone()), "not gone yet");
+        let expected = if refused {
+            Err("InvalidParameterValue")
+        } else {
+            Ok(ids)
+        };
+        assert_eq!(cloud.after(60).run(token.clone()), expected, "{dead}");
+    }
+}
+
+#[test]
+fn pages_shift_by_a_machine() {
+    let offsets = |lines: &str| {
+        let mut cloud = Fixture::faulty(lines);
+        let ids = cloud.run(json!({"InstanceCount": 9})).unwrap();
+        let mut seen = HashSet::new();
+        for _ in 0..20 {
+            let page = cloud.describe(json!({"Offset": 3, "Limit": 2})).unwrap();
+            let first = page["InstanceSet"][0]["InstanceId"].as_str().unwrap();
+            seen.insert(ids.iter().position(|id| id == first).unwrap());
+            let page = cloud.describe(json!({"Limit": 2})).unwrap();
+            assert_eq!(
+                page["InstanceSet"][0]["InstanceId"], ids[0],
+                "the first stays"
+            );
+        }
+        seen
+    };
+    assert_eq!(offsets("page_shift_p = 1.0"), HashSet::from([2, 4]));
+    assert_eq!(offsets(""), HashSet::from([3]));
+}
+
+#[test]
+fn what_is_sold_out_or_over_quota_comes_and_goes() {
+    let mut cloud = Fixture::new();
+    let sold_out = |name: &str| Faults {
+        sold_out: [name.to_owned()].into(),
+        ..Faults::default()
+    };
+    let quota = Faults {
+        quota: Some(1),
+        ..Faults::default()
+    };
+    let rows = [
+        (
+            sold_out("ap-shanghai-2"),
+            Err("ResourceInsufficient.AvailabilityZoneSoldOut"),
+        ),
+        (
+            sold_out("S1.SMALL1"),
+            Err("ResourcesSoldOut.SpecifiedInstanceType"),
+        ),
+        (quota, Err("LimitExceeded.InstanceQuota")),
+        (Faults::default(), Ok(2)),
+    ];
+    for (faults, expected) in rows {
+        cloud.world.misbehave(faults);
+        let made = cloud.run(json!({"InstanceCount": 2}));
+        assert_eq!(made.map(|ids| ids.len()), expected);
+    }
+}
+
+#[test]
+fn calls_are_refused_by_chance_and_by_another_rate() {
+    let chance = "refuse_p = { RunInstances = { \"ResourceInsufficient.Madeup\" = 0.5 } }";
+    let mut cloud = Fixture::faulty(chance);
+    let refused = (0..40).filter(|second| {
+        let at = START + Duration::seconds(*second);
+        let refused = cloud.world.admit(at, KEY, "RunInstances").err();
+        refused.is_some_and(|refusal| refusal.code == "ResourceInsufficient.Madeup")
+    });
+    let refused = refused.count();
+    assert!((5..35).contains(&refused), "{refused}");
+    cloud.world.admit(START, KEY, "DescribeZones").unwrap();
+
+    let mut cloud = Fixture::faulty("rates = { DescribeZones = 1 }");
+    cloud.world.admit(START, KEY, "DescribeZones").unwrap();
+    let refused = cloud.world.admit(START, KEY, "DescribeZones").unwrap_err();
+    assert_eq!(refused.code, "RequestLimitExceeded");
+}
+
+#[test]
 fn refusals_and_dry_runs_use_no_token_and_launch_nothing() {
     let mut cloud = Fixture::new();
     assert_eq!(
@@ -673,7 +800,7 @@ fn the_first_calls_of_each_second_pass() {
         cloud
             .world
             .admit(now, key, action)
-            .map_err(|refusal| refusal.code)
+            .map_err(|refusal| refusal.into_code())
     };
     for _ in 0..10 {
         assert_eq!(admit(START, KEY, "RunInstances"), Ok(()));

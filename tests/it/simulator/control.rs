@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 impl Cloud {
-    async fn put(&self, path: &str, body: &str) -> Answer {
+    pub(super) async fn put(&self, path: &str, body: &str) -> Answer {
         let (host, length) = (self.simulator.addr(), body.len());
         let head = format!("PUT {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
         self.raw(&format!("{head}Content-Length: {length}\r\n\r\n{body}"))
@@ -13,7 +13,7 @@ impl Cloud {
     }
 
     /// The states that the machines are in.
-    async fn states(&self) -> Vec<Value> {
+    pub(super) async fn states(&self) -> Vec<Value> {
         let found = self.call("DescribeInstancesStatus", json!({})).await;
         let found = found.response();
         let rows = found["InstanceStatusSet"].as_array().unwrap().iter();
@@ -21,14 +21,14 @@ impl Cloud {
     }
 
     /// The bytes that a launch gets, which need not be a whole answer.
-    async fn try_launch(&self) -> Vec<u8> {
+    pub(super) async fn try_launch(&self) -> Vec<u8> {
         let body = launch(&json!({}));
         self.send_raw(&super::Request::new("RunInstances", &body))
             .await
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -117,43 +117,65 @@ async fn a_call_may_be_lost_refused_by_http_or_answered_late() {
     assert_eq!((cloud.clock.now() - waiting).whole_seconds(), 20);
 }
 
+/// Instructions that cannot be, and what is said to them.
+const IMPOSSIBLE: [(&str, &str, &str); 11] = [
+    (
+        "/_control/faults",
+        r#"{"launch_failed_p": 2}"#,
+        "2 is not a chance",
+    ),
+    (
+        "/_control/faults",
+        r#"{"colour": 1}"#,
+        "unknown field `colour`",
+    ),
+    ("/_control/faults", "", "EOF"),
+    (
+        "/_control/scenes",
+        r#"[{"action": "RunInstances", "nth": 0}]"#,
+        "count from 1",
+    ),
+    (
+        "/_control/scenes",
+        r#"[{"nth": 1}]"#,
+        "missing field `action`",
+    ),
+    (
+        "/_control/scenes",
+        r#"[{"action": "RunInstance"}]"#,
+        "there is no action \"RunInstance\"; the nearest is \"RunInstances\"",
+    ),
+    (
+        "/_control/scenes",
+        r#"[{"action": "RunInstances", "arrivals": 0}]"#,
+        "`arrivals` must be 1 to 10",
+    ),
+    (
+        "/_control/scenes",
+        r#"[{"action": "RunInstances", "refuse": {"code": "no code"}}]"#,
+        "\"no code\" is no code",
+    ),
+    (
+        "/_control/faults",
+        r#"{"sold_out": ["ap-shanghai-22"]}"#,
+        "the nearest is \"ap-shanghai-2\"",
+    ),
+    (
+        "/_control/scenes",
+        r#"[{"action": "RunInstances", "ending": {"status": 200}}]"#,
+        "200 is no HTTP status",
+    ),
+    (
+        "/_control/scenes",
+        r#"[{"action": "RunInstances", "ending": "explode"}]"#,
+        "unknown variant `explode`",
+    ),
+];
+
 #[tokio::test]
 async fn what_cannot_be_is_refused_and_changes_nothing() {
     let cloud = Cloud::start().await;
-    let rows = [
-        (
-            "/_control/faults",
-            r#"{"launch_failed_p": 2}"#,
-            "2 is not a chance",
-        ),
-        (
-            "/_control/faults",
-            r#"{"colour": 1}"#,
-            "unknown field `colour`",
-        ),
-        ("/_control/faults", "", "EOF"),
-        (
-            "/_control/scenes",
-            r#"[{"action": "RunInstances", "nth": 0}]"#,
-            "counts from 1",
-        ),
-        (
-            "/_control/scenes",
-            r#"[{"nth": 1}]"#,
-            "missing field `action`",
-        ),
-        (
-            "/_control/scenes",
-            r#"[{"action": "RunInstances", "ending": {"status": 200}}]"#,
-            "200 is no HTTP status",
-        ),
-        (
-            "/_control/scenes",
-            r#"[{"action": "RunInstances", "ending": "explode"}]"#,
-            "unknown variant `explode`",
-        ),
-    ];
-    for (path, body, complaint) in rows {
+    for (path, body, complaint) in IMPOSSIBLE {
         let refused = cloud.put(path, body).await;
         assert!(
             refused.head.starts_with("http/1.1 400"),

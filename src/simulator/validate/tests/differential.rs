@@ -94,7 +94,7 @@ fn cloud(catalog: &Catalog, spec: &InstanceSpec) -> Option<String> {
         .replace(|c: char| c.is_ascii_digit(), "")
         .replace("..", ".");
     let windows = spec.image_id.as_deref() == Some("img-9id7emv7");
-    Some(match refusal.code {
+    Some(match refusal.into_code() {
         code if shared.contains(&code) => format!("{code} {parameter}"),
         code @ ("InvalidParameterValue.IllegalHostName" | "InvalidPassword") if windows => {
             format!("{code} (Windows)")

@@ -27,11 +27,12 @@ impl Cloud {
             now: utc_datetime!(2026-11-23 12:00),
             secret_id: "AKID",
             region: "ap-shanghai",
+            endpoint: "",
             request_id: "request",
         };
         let action = Action::parse(action).unwrap();
         let answer = action.carry_out(&mut self.0, &call, body);
-        answer.map_err(|refusal| refusal.code)
+        answer.map_err(|refusal| refusal.into_code())
     }
 
     fn price(&mut self, changes: &Value) -> Result<Value, &'static str> {
