@@ -39,7 +39,7 @@ use control::Stage;
 use door::{Letter, Received};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
-use ledger::{Attempt, Ledger};
+use ledger::{Ledger, Verdict};
 use line::{Handle, Lines, Reset};
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -214,9 +214,9 @@ impl Simulator {
         };
         Router::new()
             .route("/", any(call))
-            .route("/_ledger", get(ledger))
             .route("/_health", get(|| async { "ok\n" }))
             .merge(control::routes())
+            .merge(ledger::routes())
             .merge(metadata::routes())
             .with_state(Arc::new(face))
     }
@@ -298,13 +298,15 @@ impl Face {
             Err(Refusal::new("RequestSizeLimitExceeded", message))
         };
         let verdict = verdict(&outcome);
-        let attempt = attempt(
-            self.clock.now(),
-            &request_id,
-            verdict.clone(),
-            letter,
-            parameters.ok(),
-        );
+        let outcome_of = Verdict {
+            at: self.clock.now(),
+            request_id: &request_id,
+            verdict: verdict.clone(),
+        };
+        let attempt = self
+            .catalog
+            .ledger
+            .attempt(outcome_of, letter, parameters.ok().as_ref());
         tracing::debug!(
             request_id,
             %verdict,
@@ -406,39 +408,6 @@ fn region<'l>(catalog: &Catalog, letter: &'l Letter<'_>) -> Result<&'l str, Refu
     Ok(region)
 }
 
-fn attempt(
-    at: UtcDateTime,
-    request_id: &str,
-    verdict: Cow<'static, str>,
-    letter: &Letter<'_>,
-    parameters: Option<Value>,
-) -> Attempt {
-    let common = |name: &str| letter.common(name).map(str::to_owned);
-    let received = &letter.received;
-    let parameters = parameters.as_ref();
-    let token = parameters.and_then(|parameters| parameters.get("ClientToken"));
-    let text = match *received.method {
-        Method::GET => parameters.map(Value::to_string).unwrap_or_default(),
-        _ => String::from_utf8_lossy(received.body).into_owned(),
-    };
-    let unsigned = received.header("x-tc-content-sha256") == Some(auth::UNSIGNED_PAYLOAD);
-    Attempt {
-        kind: ledger::Kind::Attempt,
-        at: world::timestamp(at),
-        request_id: request_id.to_owned(),
-        verdict,
-        action: common("Action"),
-        region: common("Region"),
-        key_id: letter.claimed_key_id(),
-        signed_at: common("Timestamp"),
-        host: received.header("host").map(str::to_owned),
-        unsigned_payload: unsigned,
-        client_token: token.and_then(Value::as_str).map(str::to_owned),
-        body_sha256: auth::sha256_hex(received.body),
-        body: ledger::keepable(&text, parameters),
-    }
-}
-
 /// The content type must be exactly this: with a charset behind it the Python SDK takes refusals for
 /// successes (contract §5).
 fn respond(asked: &HeaderMap, answer: String) -> Response {
@@ -467,27 +436,6 @@ fn enveloped(outcome: Result<Value, Refusal>, request_id: String) -> String {
         members.insert("RequestId".to_owned(), request_id.into());
     }
     json!({"Response": response}).to_string()
-}
-
-/// JSON lines: every call, then every machine, in order.
-async fn ledger(State(face): State<Arc<Face>>) -> Response {
-    let record = face.lock();
-    let attempts = record.ledger.attempts().iter().map(serde_json::to_string);
-    let machines = record
-        .world
-        .machines(face.clock.now())
-        .map(|machine| Ok(machine.to_string()));
-    let lines: Result<Vec<_>, _> = attempts.chain(machines).collect();
-    match lines {
-        Ok(lines) => {
-            let body: String = lines
-                .iter()
-                .flat_map(|line| [line.as_str(), "\n"])
-                .collect();
-            ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
-        }
-        Err(error) => (http::StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 
 use super::error::CliError;
 use super::launch::read_input;
+use crate::domain::ids::OperationId;
 use crate::domain::operation::{Kind, Operation, StateName};
+use crate::domain::rules::RESERVED_TAG_PREFIX;
 use crate::store::{Desk, Filter, Settings};
 use crate::terminal::{self, Exit};
 use serde_json::Value;
@@ -15,8 +17,6 @@ use std::time::Duration;
 const PAGE: usize = 500;
 /// A ledger of a million calls.
 const LEDGER_BYTES_MAX: u64 = 2 << 30;
-/// The tag by which a machine names its operation.
-const TAG: &str = "cvm-gateway:operation";
 
 /// Prints every difference; the exit code tells whether there was one.
 pub(super) async fn check(journal: &str, ledger: &Path) -> Result<Exit, CliError> {
@@ -34,12 +34,15 @@ pub(super) async fn check(journal: &str, ledger: &Path) -> Result<Exit, CliError
         terminal::print(difference)?;
     }
     let of_kind = |kind: &str| entries.iter().filter(|entry| entry["kind"] == kind).count();
+    let charged = charges(&entries).filter_map(|charge| charge["amount"].as_f64());
     terminal::note(format!(
-        "{} differences between {} launches in the journal and {} calls and {} machines in the ledger",
+        "{} differences between {} launches in the journal and {} calls, {} machines and {} charges of {:.4} in the ledger",
         differences.len(),
         launches.len(),
         of_kind("attempt"),
         of_kind("machine"),
+        of_kind("charge"),
+        charged.sum::<f64>(),
     ));
     Ok(match differences.as_slice() {
         [] => Exit::Ok,
@@ -75,7 +78,7 @@ async fn launches(journal: &str) -> Result<Launches, CliError> {
         for record in records {
             let operation = record.operation?;
             if operation.kind == Kind::Launch {
-                launches.insert(stem(&operation.id.to_string()), operation);
+                launches.insert(stem(&operation.id), operation);
             }
         }
     }
@@ -84,14 +87,27 @@ async fn launches(journal: &str) -> Result<Launches, CliError> {
 }
 
 /// What the tokens of the operation begin with.
-fn stem(id: &str) -> String {
-    id.replace('-', "")
+fn stem(id: &OperationId) -> String {
+    let token = id.client_token(0);
+    token
+        .rsplit_once('-')
+        .map_or_else(String::new, |(stem, _)| stem.to_owned())
+}
+
+/// The tag by which a machine names its operation.
+fn tag() -> String {
+    format!("{RESERVED_TAG_PREFIX}operation")
+}
+
+fn charges(entries: &[Value]) -> impl Iterator<Item = &Value> {
+    entries.iter().filter(|entry| entry["kind"] == "charge")
 }
 
 fn differences(launches: &Launches, entries: &[Value]) -> Vec<String> {
     let mut found = Vec::new();
     let mut machines: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut bodies: BTreeMap<&str, &str> = BTreeMap::new();
+    let tag_key = tag();
     for entry in entries {
         if entry["kind"] == "machine" {
             let id = entry["instance_id"].as_str().unwrap_or_default();
@@ -99,7 +115,7 @@ fn differences(launches: &Launches, entries: &[Value]) -> Vec<String> {
             match launch(launches, token) {
                 Some((stem, operation)) => {
                     machines.entry(stem).or_default().insert(id);
-                    let tag = entry.get("tags").and_then(|tags| tags.get(TAG));
+                    let tag = entry.get("tags").and_then(|tags| tags.get(&tag_key));
                     if tag.and_then(Value::as_str) != Some(&operation.id.to_string()) {
                         found.push(format!("{} made {id} without its tag", operation.id));
                     }
@@ -115,12 +131,56 @@ fn differences(launches: &Launches, entries: &[Value]) -> Vec<String> {
             }
         }
     }
+    found.extend(of_charges(entries));
     let none = BTreeSet::new();
     for (stem, operation) in launches {
         let made = machines.get(stem.as_str()).unwrap_or(&none);
         found.extend(of_operation(operation, made));
     }
     found
+}
+
+/// Charges that are of no machine, or for what was charged already; and machines that ran for nothing.
+fn of_charges(entries: &[Value]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut charged: BTreeMap<&str, &Value> = BTreeMap::new();
+    let machines = entries.iter().filter(|entry| entry["kind"] == "machine");
+    let id = |entry: &'_ Value| entry["instance_id"].as_str().unwrap_or_default().to_owned();
+    let machines: BTreeMap<String, &Value> = machines.map(|entry| (id(entry), entry)).collect();
+    for charge in charges(entries) {
+        let of = charge["instance_id"].as_str().unwrap_or_default();
+        if !machines.contains_key(of) {
+            found.push(format!(
+                "{of} is charged, and the ledger has no such machine"
+            ));
+        }
+        let before = charged.insert(of, charge);
+        if before.is_some_and(|before| overlap(before, charge)) {
+            let from = charge["from"].as_str().unwrap_or_default();
+            found.push(format!("{of} is charged twice for what begins at {from}"));
+        }
+    }
+    // A ledger of before there were charges has none at all.
+    let ran = |machine: &Value| {
+        let states = machine["states"].as_array().into_iter().flatten();
+        states
+            .into_iter()
+            .any(|change| change["state"] == "RUNNING")
+    };
+    let free = machines
+        .iter()
+        .filter(|(id, machine)| ran(machine) && !charged.contains_key(id.as_str()));
+    let free = free.filter(|_| !charged.is_empty());
+    found.extend(free.map(|(id, _)| format!("{id} ran and was not charged")));
+    found
+}
+
+/// Whether the second of two charges of a machine is for what the first was for. Times are in UTC
+/// and of one length, so that they sort as texts.
+fn overlap(before: &Value, charge: &Value) -> bool {
+    let again = charge["for"] == "months" && before["for"] == "months";
+    let (until, from) = (before["to"].as_str(), charge["from"].as_str());
+    again || until.zip(from).is_some_and(|(until, from)| from < until)
 }
 
 fn is_dry_run(call: &Value) -> bool {
@@ -194,8 +254,8 @@ mod tests {
         json!({
             "kind": "machine",
             "instance_id": id,
-            "client_token": format!("{}-0", stem(&operation.id.to_string())),
-            "tags": { TAG: operation.id.to_string() },
+            "client_token": format!("{}-0", stem(&operation.id)),
+            "tags": { tag(): operation.id.to_string() },
         })
     }
 
@@ -204,10 +264,56 @@ mod tests {
             "kind": "attempt",
             "action": "RunInstances",
             "request_id": "q",
-            "client_token": format!("{}-0", stem(&operation.id.to_string())),
+            "client_token": format!("{}-0", stem(&operation.id)),
             "signed_at": signed_at.to_string(),
             "body_sha256": body,
         })
+    }
+
+    #[test]
+    fn charges_are_of_machines_and_for_one_time_each() {
+        let of = |id: &str, reason: &str, from: &str, to: Value| json!({"kind": "charge", "instance_id": id, "for": reason, "from": from, "to": to});
+        let ran =
+            json!({"kind": "machine", "instance_id": "ins-a", "states": [{"state": "RUNNING"}]});
+        let first = of(
+            "ins-a",
+            "running",
+            "2026-01-01T00:00:00.000Z",
+            json!("2026-01-01T01:00:00.000Z"),
+        );
+        let next = of(
+            "ins-a",
+            "disks",
+            "2026-01-01T01:00:00.000Z",
+            json!("2026-01-01T02:00:00.000Z"),
+        );
+        let over = of(
+            "ins-a",
+            "running",
+            "2026-01-01T00:59:59.000Z",
+            json!("2026-01-01T03:00:00.000Z"),
+        );
+        let months = of("ins-a", "months", "2026-01-01T00:00:00.000Z", json!(null));
+        let other = of("ins-b", "running", "2026-01-01T00:00:00.000Z", json!(null));
+        let sound = [ran.clone(), first.clone(), next.clone()];
+        assert_eq!(of_charges(&sound), Vec::<String>::new());
+        assert_eq!(of_charges(std::slice::from_ref(&ran)), Vec::<String>::new());
+        let rows: [(&[Value], &str); 4] = [
+            (
+                &[ran.clone(), first, over],
+                "charged twice for what begins at 2026-01-01T00:59:59",
+            ),
+            (&[ran.clone(), months.clone(), months], "charged twice"),
+            (&[ran, other.clone()], "ins-a ran and was not charged"),
+            (
+                &[other],
+                "ins-b is charged, and the ledger has no such machine",
+            ),
+        ];
+        for (entries, says) in rows {
+            let told = of_charges(entries).join("\n");
+            assert!(told.contains(says), "{entries:?}: {told}");
+        }
     }
 
     #[test]
@@ -217,7 +323,7 @@ mod tests {
         operation.instance_count = 1;
         let first = operation.instances[0].id.as_str().to_owned();
         let signed_at = operation.attempts[0].signed_at.unix_timestamp();
-        let key = stem(&operation.id.to_string());
+        let key = stem(&operation.id);
         let launches: Launches = [(key, operation.clone())].into();
         let sound = [
             call(&operation, signed_at, "a"),

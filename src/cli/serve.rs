@@ -150,6 +150,9 @@ fn misbehaving(args: &SimulateArgs) -> Result<Catalog, CliError> {
     for fault in &args.fault {
         catalog = catalog.with_fault(fault).map_err(CliError::Fault)?;
     }
+    if args.ledger_keeps_secrets {
+        catalog = catalog.keeping_secrets();
+    }
     let Some(path) = &args.scenes else {
         return Ok(catalog);
     };

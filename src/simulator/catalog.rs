@@ -6,6 +6,7 @@ pub(super) mod misbehaviour;
 pub(super) mod prices;
 pub(super) mod scenes;
 
+use super::ledger::Keeping;
 pub use knobs::{FaultSetting, KnobError};
 use misbehaviour::Faults;
 use prices::{Money, Prices};
@@ -30,6 +31,8 @@ pub struct Catalog {
     pub(super) account: Account,
     #[serde(default)]
     pub(super) faults: Faults,
+    #[serde(default)]
+    pub(super) ledger: Keeping,
     /// What the first calls meet with.
     #[serde(default)]
     pub(super) scenes: Vec<Scene>,

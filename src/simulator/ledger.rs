@@ -1,8 +1,20 @@
 //! The append-only record of every call that reached the simulator, for tests and people to check against.
 
-use serde::Serialize;
+use super::door::Letter;
+use super::{Face, Record, auth, world};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use base64::Engine;
+use http::{HeaderMap, Method, StatusCode, header};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
+use time::UtcDateTime;
 
 /// Calls kept; then the simulator refuses more instead of forgetting some.
 const ATTEMPTS_MAX: usize = 1_000_000;
@@ -10,7 +22,11 @@ const ATTEMPTS_MAX: usize = 1_000_000;
 const BODIES_MAX: usize = 512 << 20;
 /// Longer bodies are not kept, only their hash is.
 const BODY_MAX: usize = 64 * 1024;
-/// Members whose values never enter the ledger, wherever they stand.
+/// The longest ledger to compare with, in bytes.
+const EARLIER_MAX: usize = 512 << 20;
+/// Headers that are kept in any case; so are those of the API, but for the token.
+const PLAIN_HEADERS: [&str; 2] = ["content-type", "user-agent"];
+/// Members whose values do not enter the ledger, wherever they stand, unless it keeps secrets.
 const SECRET_MEMBERS: [&str; 5] = [
     "Metadata",
     "Password",
@@ -43,9 +59,106 @@ pub(super) struct Attempt {
     /// The signature did not cover the body.
     pub(super) unsigned_payload: bool,
     pub(super) client_token: Option<String>,
+    pub(super) method: String,
+    /// The path; also the query, which may hold secrets, when the ledger keeps those.
+    pub(super) target: String,
+    /// Those that say what the call is, in their order; all of them when the ledger keeps secrets.
+    pub(super) headers: Vec<(String, String)>,
     pub(super) body_sha256: String,
     /// As received; rewritten without its secrets when it has some, null when not JSON or too long.
     pub(super) body: Option<String>,
+    /// The body when it is no UTF-8 and the ledger keeps secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) body_base64: Option<String>,
+}
+
+/// How the ledger is kept: `[ledger]` of a catalogue.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Keeping {
+    /// Bodies, queries and headers as they came, with passwords, user data and signatures.
+    pub(super) keep_secrets: bool,
+}
+
+/// What came of a call.
+pub(super) struct Verdict<'a> {
+    pub(super) at: UtcDateTime,
+    pub(super) request_id: &'a str,
+    pub(super) verdict: Cow<'static, str>,
+}
+
+impl Keeping {
+    /// The call as the ledger keeps it.
+    pub(super) fn attempt(
+        self,
+        outcome: Verdict<'_>,
+        letter: &Letter<'_>,
+        parameters: Option<&Value>,
+    ) -> Attempt {
+        let common = |name: &str| letter.common(name).map(str::to_owned);
+        let received = &letter.received;
+        let token = parameters.and_then(|parameters| parameters.get("ClientToken"));
+        let unsigned = received.header("x-tc-content-sha256") == Some(auth::UNSIGNED_PAYLOAD);
+        let (body, body_base64) = self.body(letter, parameters);
+        Attempt {
+            kind: Kind::Attempt,
+            at: world::timestamp(outcome.at),
+            request_id: outcome.request_id.to_owned(),
+            verdict: outcome.verdict,
+            action: common("Action"),
+            region: common("Region"),
+            key_id: letter.claimed_key_id(),
+            signed_at: common("Timestamp"),
+            host: received.header("host").map(str::to_owned),
+            unsigned_payload: unsigned,
+            client_token: token.and_then(Value::as_str).map(str::to_owned),
+            method: received.method.to_string(),
+            target: match (self.keep_secrets, received.query) {
+                (false, _) | (_, "") => "/".to_owned(),
+                (true, query) => format!("/?{query}"),
+            },
+            headers: self.headers(received.headers),
+            body_sha256: auth::sha256_hex(received.body),
+            body,
+            body_base64,
+        }
+    }
+
+    fn body(
+        self,
+        letter: &Letter<'_>,
+        parameters: Option<&Value>,
+    ) -> (Option<String>, Option<String>) {
+        let received = &letter.received;
+        let bytes = received.body;
+        if self.keep_secrets {
+            return match std::str::from_utf8(bytes) {
+                Ok(text) => (Some(text.to_owned()), None),
+                Err(_) => {
+                    let encoded = base64::engine::general_purpose::STANDARD.encode(bytes);
+                    (None, Some(encoded))
+                }
+            };
+        }
+        let text = match *received.method {
+            Method::GET => parameters.map(Value::to_string).unwrap_or_default(),
+            _ => String::from_utf8_lossy(bytes).into_owned(),
+        };
+        (keepable(&text, parameters), None)
+    }
+
+    fn headers(self, headers: &HeaderMap) -> Vec<(String, String)> {
+        let api = |name: &str| name.starts_with("x-tc-") && name != "x-tc-token";
+        let plain = |name: &str| PLAIN_HEADERS.contains(&name) || api(name);
+        let kept = headers
+            .iter()
+            .filter(|(name, _)| self.keep_secrets || plain(name.as_str()));
+        kept.map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            (name.to_string(), value.into_owned())
+        })
+        .collect()
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -60,13 +173,67 @@ impl Ledger {
     }
 
     pub(super) fn push(&mut self, attempt: Attempt) {
-        self.body_bytes += attempt.body.as_ref().map_or(0, String::len);
+        let bodies = attempt.body.iter().chain(&attempt.body_base64);
+        let headers = attempt.headers.iter().map(|(_, value)| value);
+        let kept = bodies.chain(headers).chain([&attempt.target]);
+        self.body_bytes += kept.map(String::len).sum::<usize>();
         self.attempts.push(attempt);
     }
 
     pub(super) fn attempts(&self) -> &[Attempt] {
         &self.attempts
     }
+}
+
+pub(super) fn routes() -> Router<Arc<Face>> {
+    Router::new()
+        .route("/_ledger", get(whole))
+        .route("/_ledger/diff", post(since))
+        .layer(DefaultBodyLimit::max(EARLIER_MAX))
+}
+
+/// JSON lines: every call, then every machine, then every charge, each in order, and the account last.
+async fn whole(State(face): State<Arc<Face>>) -> Response {
+    match lines(&face) {
+        Ok(lines) => shown(lines.iter().map(String::as_str)),
+        Err(error) => broken(&error),
+    }
+}
+
+/// The lines that are not in an earlier ledger: what is new, and what is otherwise by now.
+async fn since(State(face): State<Arc<Face>>, earlier: Bytes) -> Response {
+    let Ok(earlier) = std::str::from_utf8(&earlier) else {
+        return (StatusCode::BAD_REQUEST, "a ledger is UTF-8\n").into_response();
+    };
+    let earlier: HashSet<&str> = earlier.lines().collect();
+    match lines(&face) {
+        Ok(lines) => {
+            let lines = lines.iter().map(String::as_str);
+            shown(lines.filter(|line| !earlier.contains(line)))
+        }
+        Err(error) => broken(&error),
+    }
+}
+
+fn lines(face: &Face) -> Result<Vec<String>, serde_json::Error> {
+    let now = face.clock.now();
+    let record = face.lock();
+    let Record { world, ledger } = &*record;
+    let attempts = ledger.attempts().iter().map(serde_json::to_string);
+    let rest = world.machines(now).chain(world.charges(now));
+    let rest = rest.chain(world.account(now));
+    attempts
+        .chain(rest.map(|line| Ok(line.to_string())))
+        .collect()
+}
+
+fn shown<'a>(lines: impl Iterator<Item = &'a str>) -> Response {
+    let body: String = lines.flat_map(|line| [line, "\n"]).collect();
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+}
+
+fn broken(error: &serde_json::Error) -> Response {
+    (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
 }
 
 /// The body as the ledger keeps it. `parameters` is `text`, decoded.

@@ -1,6 +1,7 @@
 //! The fake cloud itself: pure and seeded, with the time handed in. No async, no I/O, no clock.
 
 mod capacity;
+mod charges;
 mod faults;
 mod life;
 mod listings;
@@ -163,6 +164,7 @@ impl World {
         let order = validate::order(&catalog, region(&catalog, call)?, call.now, request)?;
         let granted = self.capacity.check(&order)?;
         let granted = self.faults.partial(granted, order.min_count);
+        self.refuse_unpayable(&order, granted, call.now)?;
         if self.machines.len() >= MACHINES_MAX {
             let message = "The simulator remembers too many machines; restart it.";
             return Err(Refusal::new("ServiceUnavailable", message));

@@ -26,8 +26,20 @@ async fn a_journal_is_compared_with_the_ledger_of_its_cloud() {
     let without: String = without.map(|line| format!("{line}\n")).collect();
     let (code, told, summary) = check(&world, &without).await;
     assert_eq!(code, Some(1), "{summary}");
-    assert_eq!(told.lines().count(), 2, "{told}");
+    assert_eq!(told.lines().count(), 4, "{told}");
     assert!(told.contains("which it did not make"), "{told}");
+    assert!(
+        told.contains("is charged, and the ledger has no such machine"),
+        "{told}"
+    );
+
+    let charge = ledger.lines().find(|line| line.contains("\"charge\""));
+    let free = ledger.lines().filter(|line| Some(*line) != charge);
+    let free: String = free.map(|line| format!("{line}\n")).collect();
+    let (code, told, summary) = check(&world, &free).await;
+    assert_eq!((code, told.lines().count()), (Some(1), 1), "{summary}");
+    assert!(told.contains("ran and was not charged"), "{told}");
+    assert!(summary.contains(" and 1 charges of 0."), "{summary}");
 
     let (code, _, summary) = check(&world, "{}\n{").await;
     assert_eq!(code, Some(65), "{summary}");

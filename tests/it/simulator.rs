@@ -3,6 +3,7 @@
 mod control;
 mod doors;
 mod gateway;
+mod ledger;
 mod metadata;
 mod scenes;
 
@@ -94,9 +95,13 @@ impl Cloud {
     }
 
     async fn at(now: UtcDateTime) -> Self {
+        Self::with(now, Catalog::embedded()).await
+    }
+
+    async fn with(now: UtcDateTime, catalog: Catalog) -> Self {
         let clock = Clock::manual(now);
         let settings = Settings {
-            catalog: Catalog::embedded(),
+            catalog,
             speed: Speed::REAL,
             seed: 7,
         };
@@ -430,13 +435,16 @@ async fn the_ledger_tells_every_call_and_every_machine_but_no_secret() {
     };
     assert_eq!(
         column("kind"),
-        ["attempt", "attempt", "attempt", "attempt", "machine"]
+        [
+            "attempt", "attempt", "attempt", "attempt", "machine", "charge"
+        ]
     );
     let verdicts = [
         json!("OK"),
         json!("OK"),
         json!("AuthFailure.SignatureFailure"),
         json!("InvalidParameterValue"),
+        Value::Null,
         Value::Null,
     ];
     assert_eq!(column("verdict"), verdicts);

@@ -49,6 +49,9 @@ pub(in crate::cli) struct SimulateArgs {
     /// What the first calls meet with, a JSON list as /_control/scenes takes it
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) scenes: Option<PathBuf>,
+    /// Keeps bodies, queries and headers in the ledger as they came, with passwords, user data and signatures
+    #[arg(long)]
+    pub(in crate::cli) ledger_keeps_secrets: bool,
     /// How many times faster than the real cloud machines start
     #[arg(long, value_name = "N", default_value = "1")]
     pub(in crate::cli) speed: Speed,

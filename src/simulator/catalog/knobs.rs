@@ -86,6 +86,13 @@ impl Catalog {
         }
     }
 
+    /// Keeps bodies, queries and headers in the ledger as they came, secrets and all.
+    #[must_use]
+    pub fn keeping_secrets(mut self) -> Self {
+        self.ledger.keep_secrets = true;
+        self
+    }
+
     /// Plays these scenes, a JSON list, instead of its own.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What the fake cloud does wrong on purpose: the `[faults]` of a catalogue.
 
 use super::Catalog;
+use super::prices::Money;
 use crate::simulator::action::Action;
 use serde::{Deserialize, Serialize};
 use std::borrow::{Borrow, Cow};
@@ -42,6 +43,8 @@ pub(in crate::simulator) struct Faults {
     pub(in crate::simulator) sold_out: BTreeSet<String>,
     /// What each zone may hold of each billing, instead of the catalogue's limits.
     pub(in crate::simulator) quota: Option<u32>,
+    /// What the account has to pay with; none: there is always enough.
+    pub(in crate::simulator) balance: Option<Money>,
     /// How far a signed time may lie from the clock, instead of what the catalogue says.
     pub(in crate::simulator) signature_life_s: Option<Seconds>,
     /// Key ids that are good no longer.

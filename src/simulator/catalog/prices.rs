@@ -1,7 +1,7 @@
 //! What the fake cloud charges: the `[prices]` of a catalogue, in the account's currency.
 
 use super::{Disk, InstanceType};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// List prices. A type with a `price` of its own costs that; the others cost their cores and memory.
 #[derive(Clone, Debug, Deserialize)]
@@ -20,7 +20,7 @@ pub(in crate::simulator) struct Prices {
 }
 
 /// An amount that is not negative.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(try_from = "f64")]
 pub(in crate::simulator) struct Money(f64);
 

@@ -38,8 +38,21 @@ pub(super) enum Switch {
 #[derive(Clone, Copy, Debug)]
 struct Switched {
     switch: Switch,
+    /// Whether it stops without being charged.
+    for_nothing: bool,
     at: UtcDateTime,
     done_at: UtcDateTime,
+}
+
+/// A time in which a machine costs the same.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stretch {
+    pub(super) from: UtcDateTime,
+    pub(super) to: UtcDateTime,
+    /// Stopped without being charged.
+    pub(super) stopped: bool,
+    /// Whether it is over.
+    pub(super) ended: bool,
 }
 
 /// A change of state in the ledger; the last one is `GONE`.
@@ -97,6 +110,7 @@ impl Life {
     pub(super) fn switch(
         &mut self,
         switch: Switch,
+        for_nothing: bool,
         at: UtcDateTime,
         speed: f64,
         random: &mut ChaCha8Rng,
@@ -105,6 +119,7 @@ impl Life {
         let done_at = at.saturating_add(taking);
         self.switches.push(Switched {
             switch,
+            for_nothing,
             at,
             done_at,
         });
@@ -162,6 +177,44 @@ impl Life {
             .as_ref()
             .map(|_| self.launched_at.saturating_add(FAILED_KEPT));
         terminated.or(recycled).or(failed)
+    }
+
+    /// When its launch fails, if it does.
+    pub(super) fn failed_at(&self) -> Option<UtcDateTime> {
+        self.failure.as_ref().map(|_| self.launched_at)
+    }
+
+    /// The times up to `now` in which it is charged: from its running to its end.
+    pub(super) fn stretches(&self, now: UtcDateTime) -> Vec<Stretch> {
+        let end = self.shutdown_at.into_iter().chain(self.terminated_at).min();
+        let until = end.map_or(now, |end| end.min(now));
+        let mut stretches = Vec::new();
+        if self.failure.is_some() || until < self.launched_at {
+            return stretches;
+        }
+        let mut current = Stretch {
+            from: self.launched_at,
+            to: until,
+            stopped: false,
+            ended: until < now || end == Some(until),
+        };
+        for switched in &self.switches {
+            let (at, stopped) = match (switched.switch, switched.for_nothing) {
+                (Switch::Stop, true) => (switched.done_at, true),
+                (Switch::Start, _) => (switched.at, false),
+                (Switch::Stop | Switch::Reboot, _) => continue,
+            };
+            if stopped != current.stopped && at < until {
+                stretches.push(Stretch {
+                    to: at,
+                    ended: true,
+                    ..current
+                });
+                (current.from, current.stopped) = (at, stopped);
+            }
+        }
+        stretches.push(current);
+        stretches
     }
 
     /// Every change up to `now`.

@@ -32,6 +32,8 @@ pub(super) struct Machine {
     /// Of the RunInstances call.
     pub(super) request_id: String,
     pub(super) client_token: Option<String>,
+    /// Of the call, which may be before there was a machine.
+    pub(super) accepted_at: UtcDateTime,
     shown_at: UtcDateTime,
     tags_shown_at: UtcDateTime,
     /// Of the last TerminateInstances call.
@@ -93,6 +95,7 @@ impl Machine {
             secret_id: call.secret_id.to_owned(),
             request_id: call.request_id.to_owned(),
             client_token: request.client_token.clone(),
+            accepted_at: call.now,
             shown_at,
             tags_shown_at: shown_at.saturating_add(late.tag_lag),
             terminate_request_id: None,
@@ -193,7 +196,8 @@ impl Machine {
         speed: f64,
         random: &mut ChaCha8Rng,
     ) {
-        self.life.switch(switch, call.now, speed, random);
+        self.life
+            .switch(switch, for_nothing, call.now, speed, random);
         self.switch_request_id = Some(call.request_id.to_owned());
         self.stopped_for_nothing = for_nothing;
     }

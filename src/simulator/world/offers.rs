@@ -1,6 +1,6 @@
 //! What the fake cloud offers: regions, zones, prices, stock and quotas.
 
-mod prices;
+pub(super) mod prices;
 
 use super::{Call, World, query, region};
 use crate::simulator::catalog::{Catalog, InstanceType, Zone};
@@ -49,9 +49,10 @@ impl World {
                 message,
             ));
         }
+        let priced = prices::Priced::from(&wish);
         let price = answer::Price {
-            instance_price: prices::instance_price(&self.catalog, &wish),
-            bandwidth_price: prices::bandwidth_price(&self.catalog.prices, &wish),
+            instance_price: prices::instance_price(&self.catalog, &priced),
+            bandwidth_price: prices::bandwidth_price(&self.catalog.prices, &priced),
         };
         Ok(answer::PriceAnswer { price })
     }

@@ -33,7 +33,7 @@ impl Fixture {
     }
 
     /// A world that misbehaves as these lines of `[faults]` say.
-    fn faulty(lines: &str) -> Self {
+    pub(super) fn faulty(lines: &str) -> Self {
         let faults = format!("[faults]\n{lines}");
         let text = crate::simulator::EMBEDDED.replacen("[faults]", &faults, 1);
         let catalog = Arc::new(Catalog::parse(&text).unwrap());

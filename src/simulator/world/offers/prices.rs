@@ -3,10 +3,38 @@
 use crate::simulator::catalog::prices::{Prices, whole};
 use crate::simulator::catalog::{Catalog, InstanceType};
 use crate::simulator::validate::{Billing, Wish};
-use crate::simulator::wire::answer::ItemPrice;
+use crate::simulator::wire::answer::{self, ItemPrice};
 
-/// All machines of the wish with their disks.
-pub(super) fn instance_price(catalog: &Catalog, wish: &Wish<'_>) -> ItemPrice {
+/// What has a price: machines of one kind with their disks and their bandwidth.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::simulator::world) struct Priced<'a> {
+    pub(in crate::simulator::world) count: u32,
+    pub(in crate::simulator::world) billing: &'a Billing,
+    /// None on a dedicated host, which is paid itself.
+    pub(in crate::simulator::world) kind: Option<&'a InstanceType>,
+    pub(in crate::simulator::world) system_disk: &'a answer::SystemDisk,
+    pub(in crate::simulator::world) data_disks: &'a [answer::DataDisk],
+    pub(in crate::simulator::world) internet: &'a answer::InternetAccessible,
+}
+
+impl<'a> From<&'a Wish<'_>> for Priced<'a> {
+    fn from(wish: &'a Wish<'_>) -> Self {
+        Self {
+            count: wish.count,
+            billing: &wish.billing,
+            kind: wish.model.kind,
+            system_disk: &wish.system_disk,
+            data_disks: &wish.data_disks,
+            internet: &wish.internet,
+        }
+    }
+}
+
+/// All machines with their disks.
+pub(in crate::simulator::world) fn instance_price(
+    catalog: &Catalog,
+    wish: &Priced<'_>,
+) -> ItemPrice {
     let prices = &catalog.prices;
     let disk = |class: &str, size| {
         let disk = catalog.disk(class);
@@ -17,7 +45,7 @@ pub(super) fn instance_price(catalog: &Catalog, wish: &Wish<'_>) -> ItemPrice {
         .iter()
         .map(|it| disk(&it.disk_type, it.disk_size));
     let disks = disk(&wish.system_disk.disk_type, wish.system_disk.disk_size) + data.sum::<f64>();
-    let kind = wish.model.kind;
+    let kind = wish.kind;
     let machine = kind.map_or(0.0, |kind| prices.machine_hour(kind));
     let paid = match wish.billing {
         Billing::Spot => kind.and_then(|kind| kind.spot_price).unwrap_or(machine),
@@ -31,18 +59,21 @@ pub(super) fn instance_price(catalog: &Catalog, wish: &Wish<'_>) -> ItemPrice {
         count * (paid + prices.discount_percent.of(disks)),
     );
     match wish.billing {
-        Billing::Prepaid { months, .. } => prepaid(prices, list, f64::from(months)),
+        Billing::Prepaid { months, .. } => prepaid(prices, list, f64::from(*months)),
         Billing::Hourly | Billing::Spot | Billing::DedicatedHost => hourly(list, paid),
     }
 }
 
-pub(super) fn bandwidth_price(prices: &Prices, wish: &Wish<'_>) -> ItemPrice {
+pub(in crate::simulator::world) fn bandwidth_price(
+    prices: &Prices,
+    wish: &Priced<'_>,
+) -> ItemPrice {
     let mbps = wish.internet.internet_max_bandwidth_out;
     let list = whole(mbps) * f64::from(wish.count) * prices.bandwidth_mbps_hour.amount();
     match (
         mbps,
         wish.internet.internet_charge_type.as_str(),
-        &wish.billing,
+        wish.billing,
     ) {
         (0, _, _) | (_, "BANDWIDTH_PACKAGE", _) => hourly(0.0, 0.0),
         (_, "TRAFFIC_POSTPAID_BY_HOUR", _) => {
