@@ -62,7 +62,7 @@ pub(super) struct Attempt {
     pub(super) method: String,
     /// The path; also the query, which may hold secrets, when the ledger keeps those.
     pub(super) target: String,
-    /// Those that say what the call is, in their order; all of them when the ledger keeps secrets.
+    /// Those that say what the call is; all of them when the ledger keeps secrets.
     pub(super) headers: Vec<(String, String)>,
     pub(super) body_sha256: String,
     /// As received; rewritten without its secrets when it has some, null when not JSON or too long.

@@ -43,7 +43,7 @@ pub(in crate::cli) struct SimulateArgs {
     /// What the cloud sells and the account owns, instead of the catalogue in the program
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) catalog: Option<PathBuf>,
-    /// A fault of the cloud, as in [faults] of the catalogue; may be given several times
+    /// A fault of the cloud, named as in the catalogue; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     pub(in crate::cli) fault: Vec<FaultSetting>,
     /// What the first calls meet with, a JSON list as /_control/scenes takes it
