@@ -2,6 +2,7 @@
 
 mod control;
 mod doors;
+mod endings;
 mod gateway;
 mod ledger;
 mod metadata;
