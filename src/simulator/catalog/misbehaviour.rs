@@ -277,11 +277,26 @@ mod tests {
             ("partial_p = 1.5", "1.5 is not a chance"),
             ("token_mismatch = \"shrug\"", "unknown variant"),
             ("tag_leg_s = [0.0, 1.0]", "unknown field"),
+            ("sold_out = [\"S5.SMALL\"]", "the nearest is \"S5.SMALL1\""),
+            (
+                "rates = { RunInstance = 1 }",
+                "the nearest is \"RunInstances\"",
+            ),
+            (
+                "refuse_p = { RunInstances = { \"no code\" = 1.0 } }",
+                "\"no code\" is no code",
+            ),
+            (
+                "[[scenes]]\naction = \"RunInstances\"\nnth = 0",
+                "`nth` and `times` count from 1",
+            ),
         ];
         for (line, complaint) in rows {
             let text = EMBEDDED.replacen("[faults]", &format!("[faults]\n{line}"), 1);
             let error = Catalog::parse(&text).map(drop).unwrap_err();
             assert!(error.message.contains(complaint), "{error}");
+            let at = text.find("[faults]").unwrap();
+            assert!(error.line > text[..at].lines().count(), "{error}");
         }
     }
 }

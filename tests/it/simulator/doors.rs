@@ -357,6 +357,42 @@ async fn one_port_takes_tls_for_every_host_of_the_cloud_and_plain_http() {
     simulator.stop().await;
 }
 
+/// What a scene does to an answer, it does to the bytes inside TLS.
+#[tokio::test]
+async fn scenes_that_a_catalogue_brings_break_tls_connections_too() {
+    let clock = Clock::system();
+    let local = [std::net::Ipv4Addr::LOCALHOST.into()];
+    let (identity, authority) = Identity::own(clock.now(), &local, []).unwrap();
+    let scenes = r#"[
+        {"action": "DescribeZones", "ending": {"cut_after": 0}},
+        {"action": "DescribeZones", "ending": {"reset_after": 12}},
+        {"action": "DescribeZones", "ending": "twice"}
+    ]"#;
+    let settings = Settings {
+        catalog: Catalog::embedded().with_scenes(scenes).unwrap(),
+        speed: Speed::REAL,
+        seed: 7,
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let simulator = Simulator::start_tls(settings, listener, clock, identity).unwrap();
+    let unsigned = "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                    X-TC-Action: DescribeZones\r\nContent-Length: 2\r\n\r\n{}";
+    let ask = || ask_as(simulator.addr(), Some((&authority, "localhost")), unsigned);
+    let cut = ask().await.unwrap_err();
+    assert_eq!(cut.kind(), std::io::ErrorKind::UnexpectedEof, "{cut}");
+    let reset = ask().await.unwrap_err();
+    assert_eq!(reset.kind(), std::io::ErrorKind::ConnectionReset, "{reset}");
+    for answers in [2, 1] {
+        let answer = ask().await.unwrap();
+        assert_eq!(
+            answer.matches("HTTP/1.1 200 OK").count(),
+            answers,
+            "{answer}"
+        );
+    }
+    simulator.stop().await;
+}
+
 /// A key that a role was assumed with signs calls until it expires; who proves itself by a token needs no key.
 #[tokio::test]
 async fn temporary_keys_are_handed_out_and_expire() {
