@@ -16,9 +16,9 @@ const ISSUED_MAX: usize = 10_000;
 /// Seconds that a key is good for when nothing is said, and at most (contract §13).
 const LIFE_DEFAULT: i64 = 7200;
 const LIFE_MAX: i64 = 43_200;
-/// The account of every key.
 /// Clients renew keys with five minutes left; ours are new somewhat before that.
 const RENEWED_BEFORE: Duration = Duration::minutes(10);
+/// The account of every key.
 const UIN: &str = "100000000001";
 
 /// The temporary keys that were handed out.
