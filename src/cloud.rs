@@ -85,8 +85,7 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
         key: &str,
     ) -> Result<Vec<Tagged>, CloudError>;
 
-    /// What the launch `body` would cost, if at most [`PRICED_MAX`](crate::domain::outlook::PRICED_MAX)
-    /// instances of it were launched.
+    /// What the launch `body` would cost with `count` instances, [`PRICED_MAX`] at most.
     /// Like those below, only a cloud that plans are made for need answer.
     ///
     /// [`PRICED_MAX`]: crate::domain::outlook::PRICED_MAX
@@ -95,9 +94,10 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
         permit: Permit,
         target: &Target,
         body: &[u8],
+        count: u32,
     ) -> Result<Price, CloudError> {
         drop(permit);
-        Err(unasked(target, body))
+        Err(unasked(target, (body, count)))
     }
 
     /// Whether there is stock in `places`, zones with models, for instances of `charge_type`; none
@@ -111,6 +111,19 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     ) -> Result<Vec<Offer>, CloudError> {
         drop(permit);
         Err(unasked(target, (places, charge_type)))
+    }
+
+    /// The host that [`Cloud::regions`] asks: one that does not depend on whether the target's region
+    /// exists, where there is such a host.
+    fn host_of_regions(&self, target: &Target) -> String {
+        self.host(target)
+    }
+
+    /// The regions that the target's account sees; at least one. The cloud's list is frozen by its own
+    /// word, so a new region may be missing in it.
+    async fn regions(&self, permit: Permit, target: &Target) -> Result<Vec<String>, CloudError> {
+        drop(permit);
+        Err(unasked(target, ()))
     }
 
     /// The zones of the target's region; at least one.

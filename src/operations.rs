@@ -27,7 +27,7 @@ pub use watch::Watch;
 use crate::chaos;
 use crate::clock::Clock;
 use crate::cloud::limiter::Limiter;
-use crate::cloud::{Cloud, Target, body};
+use crate::cloud::{Cloud, body};
 use crate::domain::causes::chain;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
@@ -74,7 +74,7 @@ pub struct Settings {
     pub crashes_max: u32,
     /// Between tries of a write that the journal could not take.
     pub journal_retry_interval: Duration,
-    /// Whether a launch is held against the zones that the cloud says it has.
+    /// Whether a launch is held against the regions and zones that the cloud says it has.
     pub check_zones: bool,
     /// The search for machines that no operation names.
     pub sweep: SweepSettings,
@@ -182,7 +182,7 @@ struct Inner {
     polled: Polled,
     /// What is known to be sold out.
     capacity: Mutex<Capacity>,
-    /// Which zones the cloud has.
+    /// Which regions and zones the cloud has.
     zones: Zones,
     steps: Arc<Semaphore>,
     /// The accounts on which nothing new is launched; none before the journal was asked.
@@ -253,12 +253,9 @@ impl Operations {
         fingerprint: [u8; 32],
     ) -> Result<Watch, OperationError> {
         let now = self.0.clock.now();
-        let target = Target {
-            account: grant.account().clone(),
-            region: grant.wish().region.clone(),
-        };
         let id = self.new_id(now);
-        let operation = accepted(id, grant, self.0.cloud.host(&target), now);
+        let host = self.0.cloud.host(&driver::target_of(grant));
+        let operation = accepted(id, grant, host, now);
         let mut bodies = Vec::new();
         for (alternative, spec) in (0..).zip(grant.wish().specs()) {
             let body = body::run_instances(&spec, operation.id, alternative)?;
@@ -458,7 +455,6 @@ impl Inner {
 /// What was granted, as the operation it begins as.
 fn accepted(id: OperationId, grant: &Grant, host: String, now: UtcDateTime) -> Operation {
     let (principal, wish) = (grant.principal(), grant.wish());
-    let count = wish.spec.instance_count;
     Operation {
         id,
         organization: principal.organization.clone(),
@@ -467,9 +463,7 @@ fn accepted(id: OperationId, grant: &Grant, host: String, now: UtcDateTime) -> O
         account: grant.account().clone(),
         region: wish.region.clone(),
         host,
-        instance_count: count
-            .and_then(|count| u32::try_from(count).ok())
-            .unwrap_or(1),
+        instance_count: wish.instance_count(),
         dry_run: wish.spec.dry_run.unwrap_or(false),
         state: State::Accepted,
         sequence: 1,

@@ -65,8 +65,13 @@ fn price(price: &Price) -> String {
         1 => "instance",
         _ => "instances",
     };
+    let pieces = if price.priced_together > 0 && price.instance_count > price.priced_together {
+        format!(", as the sum of lots of {}", price.priced_together)
+    } else {
+        String::new()
+    };
     format!(
-        "{} for {} {instances}",
+        "{} for {} {instances}{pieces}",
         parts.join(" + "),
         price.instance_count
     )
@@ -123,7 +128,8 @@ mod tests {
                 currency: "CNY".to_owned(),
                 per_hour: "0.36".to_owned(),
                 per_gb: "0.8".to_owned(),
-                instance_count: 2,
+                instance_count: 250,
+                priced_together: 100,
                 ..Price::default()
             }),
             in_stock: Some(true),
@@ -158,7 +164,7 @@ mod tests {
             overview(&plan),
             "allowed by own: it is theirs\n\
              ZONE           TYPE       STOCK        PRICE\n\
-             ap-shanghai-2  S5.SMALL1  EnoughStock  CNY 0.36 an hour + CNY 0.8 a GB for 2 instances\n\
+             ap-shanghai-2  S5.SMALL1  EnoughStock  CNY 0.36 an hour + CNY 0.8 a GB for 250 instances, as the sum of lots of 100\n\
              ap-shanghai-3  S5.SMALL1  unknown      unknown\n\
              account/POSTPAID_BY_HOUR in ap-shanghai-2: 3 of 10 used, this takes 2\n\
              unknown: the cloud refused with RequestLimitExceeded: not now"

@@ -54,6 +54,8 @@ pub struct Settings {
     pub proxy: Option<SecretString>,
     /// PEM certificates to trust beside the system's.
     pub ca_pem: Option<Vec<u8>>,
+    /// What the amounts of a price are for.
+    pub price_amounts: wire::Amounts,
 }
 
 /// The CVM API over HTTP, with one connection pool for all accounts.
@@ -125,7 +127,12 @@ impl HttpCloud {
             let message = format!("the gateway holds no credential for account {account}");
             return Err(Fault::NoCredential.error(message));
         };
-        let address = self.settings.endpoint.address(region);
+        let about_a_region = call.action != Action::DescribeRegions;
+        let address = if about_a_region {
+            self.settings.endpoint.address(region)
+        } else {
+            self.settings.endpoint.nearest(region)
+        };
         let request = tc3::Request {
             method: "POST",
             query: "",
@@ -144,10 +151,12 @@ impl HttpCloud {
             .header("x-tc-action", call.action.as_str())
             .header("x-tc-version", API_VERSION)
             .header("x-tc-timestamp", signed.timestamp)
-            .header("x-tc-region", region.as_str())
             .header("x-tc-language", "en-US")
             .header("x-tc-requestclient", REQUEST_CLIENT)
             .header(header::AUTHORIZATION, secret(&signed.authorization)?);
+        if about_a_region {
+            request = request.header("x-tc-region", region.as_str());
+        }
         if let Some(token) = credential.token() {
             request = request.header("x-tc-token", secret(token.expose_secret())?);
         }
@@ -351,11 +360,13 @@ impl Cloud for HttpCloud {
         permit: Permit,
         target: &Target,
         body: &[u8],
+        count: u32,
     ) -> Result<Price, CloudError> {
-        let (body, count) = wire::inquiry(body);
+        let body = wire::inquiry(body, count);
         let currency = self.settings.endpoint.currency();
+        let amounts = self.settings.price_amounts;
         let call = self.read_call(Action::InquiryPriceRunInstances, target, &body);
-        let read = |answer: &[u8]| wire::price(answer, currency, count);
+        let read = |answer: &[u8]| wire::price(answer, currency, amounts, count);
         self.call(&permit, call, read).await
     }
 
@@ -369,6 +380,15 @@ impl Cloud for HttpCloud {
         let body = wire::offers_in(places, charge_type);
         let call = self.read_call(Action::DescribeZoneInstanceConfigInfos, target, &body);
         self.call(&permit, call, wire::offers).await
+    }
+
+    fn host_of_regions(&self, target: &Target) -> String {
+        self.settings.endpoint.nearest(&target.region).host
+    }
+
+    async fn regions(&self, permit: Permit, target: &Target) -> Result<Vec<String>, CloudError> {
+        let call = self.read_call(Action::DescribeRegions, target, b"{}");
+        self.call(&permit, call, wire::regions).await
     }
 
     async fn zones(&self, permit: Permit, target: &Target) -> Result<Vec<String>, CloudError> {

@@ -77,18 +77,30 @@ impl Endpoint {
     pub fn address(&self, region: &Region) -> Address {
         match &self.0 {
             Rule::Fixed(address) => address.clone(),
-            Rule::Domain { domain, regional } => {
-                let host = if *regional || region.is_finance() {
-                    format!("cvm.{region}.{domain}")
-                } else {
-                    format!("cvm.{domain}")
-                };
-                Address {
-                    url: format!("https://{host}/"),
-                    host,
-                }
-            }
+            Rule::Domain { domain, regional } => at(region, domain, *regional),
         }
+    }
+
+    /// The host for calls that are about no region, by an account that launches in `region`: the
+    /// nearest. Finance regions know none but their own.
+    #[must_use]
+    pub fn nearest(&self, region: &Region) -> Address {
+        match &self.0 {
+            Rule::Fixed(address) => address.clone(),
+            Rule::Domain { domain, .. } => at(region, domain, false),
+        }
+    }
+}
+
+fn at(region: &Region, domain: &str, regional: bool) -> Address {
+    let host = if regional || region.is_finance() {
+        format!("cvm.{region}.{domain}")
+    } else {
+        format!("cvm.{domain}")
+    };
+    Address {
+        url: format!("https://{host}/"),
+        host,
     }
 }
 
@@ -182,6 +194,22 @@ mod tests {
             assert_eq!(address.host, host);
             assert_eq!(address.url, format!("https://{host}/"));
             assert_eq!(Url::parse(&address.url).unwrap().host_str(), Some(host));
+        }
+    }
+
+    #[test]
+    fn the_nearest_host_depends_on_no_region() {
+        for (regional, name, host) in [
+            (false, "ap-shanghai", "cvm.tencentcloudapi.com"),
+            (true, "ap-nowhere", "cvm.tencentcloudapi.com"),
+            (
+                true,
+                "ap-shanghai-fsi",
+                "cvm.ap-shanghai-fsi.tencentcloudapi.com",
+            ),
+        ] {
+            let endpoint = Endpoint::parse(DOMAINS[0], regional, None).unwrap();
+            assert_eq!(endpoint.nearest(&region(name)).host, host);
         }
     }
 

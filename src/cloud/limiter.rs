@@ -45,7 +45,7 @@ pub struct Settings {
     pub terminate_instances_per_second: u32,
     /// `DescribeInstances`, as much again for `DescribeInstancesStatus` and for
     /// `DescribeZoneInstanceConfigInfos`, and half as much for
-    /// `DescribeAccountQuota` and for `DescribeZones`.
+    /// `DescribeAccountQuota`, for `DescribeZones` and for `DescribeRegions`.
     pub describe_per_second: u32,
     /// `InquiryPriceRunInstances`.
     pub inquiry_price_per_second: u32,
@@ -67,11 +67,12 @@ pub enum Action {
     DescribeZoneInstanceConfigInfos,
     DescribeAccountQuota,
     DescribeZones,
+    DescribeRegions,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::RunInstances,
         Self::TerminateInstances,
         Self::DescribeInstances,
@@ -80,6 +81,7 @@ impl Action {
         Self::DescribeZoneInstanceConfigInfos,
         Self::DescribeAccountQuota,
         Self::DescribeZones,
+        Self::DescribeRegions,
     ];
 
     /// The cloud's name of it.
@@ -94,6 +96,7 @@ impl Action {
             Self::DescribeZoneInstanceConfigInfos => "DescribeZoneInstanceConfigInfos",
             Self::DescribeAccountQuota => "DescribeAccountQuota",
             Self::DescribeZones => "DescribeZones",
+            Self::DescribeRegions => "DescribeRegions",
         }
     }
 }
@@ -268,7 +271,9 @@ impl Settings {
             | Action::DescribeInstancesStatus
             | Action::DescribeZoneInstanceConfigInfos => self.describe_per_second,
             // The cloud allows half as many of these as of the other reads.
-            Action::DescribeAccountQuota | Action::DescribeZones => self.describe_per_second / 2,
+            Action::DescribeAccountQuota | Action::DescribeZones | Action::DescribeRegions => {
+                self.describe_per_second / 2
+            }
             Action::InquiryPriceRunInstances => self.inquiry_price_per_second,
         }
     }

@@ -3,7 +3,7 @@
 mod outlook;
 mod tagged;
 
-pub use outlook::{inquiry, offers, offers_in, price, quotas, quotas_in, zones};
+pub use outlook::{Amounts, inquiry, offers, offers_in, price, quotas, quotas_in, regions, zones};
 pub use tagged::{TaggedPages, by_tag_key, tagged_page};
 
 use super::{Accepted, CloudError, Fault, IDS_PER_CALL_MAX, codes};

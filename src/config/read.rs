@@ -8,6 +8,7 @@ use crate::cloud;
 use crate::cloud::Target;
 use crate::cloud::credentials::{Credential, Credentials};
 use crate::cloud::endpoint::{DOMAINS, Endpoint};
+use crate::cloud::wire::Amounts;
 use crate::domain::ids::OrganizationId;
 use crate::domain::names::{AccountName, Region};
 use crate::domain::plan::PlanKey;
@@ -217,6 +218,11 @@ fn cloud(table: &mut Section<'_>, folder: &Path) -> Option<cloud::client::Settin
         pem.then(|| text.into_bytes()).ok_or_else(rule)
     });
     Some(cloud::client::Settings {
+        price_amounts: if table.flag("price_per_instance") {
+            Amounts::OfEach
+        } else {
+            Amounts::OfAll
+        },
         connect_timeout: table.duration("connect_timeout"),
         run_instances_timeout: table.duration("run_instances_timeout"),
         read_timeout: table.duration("read_timeout"),

@@ -8,8 +8,11 @@ use rust_decimal::Decimal;
 pub struct Price {
     /// `CNY`, or `USD` on the international site.
     pub currency: &'static str,
-    /// How many instances were asked about. The cloud prices at most [`PRICED_MAX`].
+    /// How many instances the amounts are for.
     pub instance_count: u32,
+    /// How many of them the cloud was asked about together, [`PRICED_MAX`] at most; the amounts for
+    /// more are sums of its answers.
+    pub priced_together: u32,
     /// For each hour, of instances that are billed by it, with their bandwidth where that is too.
     pub per_hour: Option<Decimal>,
     /// Once, of prepaid instances with their bandwidth.
@@ -21,6 +24,36 @@ pub struct Price {
 /// The most instances that the cloud prices in one call (`InquiryPriceRunInstances`,
 /// `InstanceCount`).
 pub const PRICED_MAX: u32 = 100;
+
+impl Price {
+    /// The price of `times` as many instances, each lot of which costs the same. A GB costs what it
+    /// costs, however many instances send.
+    #[must_use]
+    pub fn times(self, times: u32) -> Self {
+        let more = |amount: Decimal| amount.saturating_mul(times.into()).normalize();
+        Self {
+            instance_count: self.instance_count.saturating_mul(times),
+            per_hour: self.per_hour.map(more),
+            upfront: self.upfront.map(more),
+            ..self
+        }
+    }
+
+    /// The price of these instances and of `others`.
+    #[must_use]
+    pub fn plus(self, others: &Self) -> Self {
+        let sum = |some: Option<Decimal>, more: Option<Decimal>| match (some, more) {
+            (Some(some), Some(more)) => Some(some.saturating_add(more).normalize()),
+            (some, more) => some.or(more),
+        };
+        Self {
+            instance_count: self.instance_count.saturating_add(others.instance_count),
+            per_hour: sum(self.per_hour, others.per_hour),
+            upfront: sum(self.upfront, others.upfront),
+            ..self
+        }
+    }
+}
 
 /// Whether a zone sells a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,4 +77,29 @@ pub struct Quota {
     /// Instances, or vCPUs for spot instances.
     pub total: u64,
     pub used: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn price(instance_count: u32, per_hour: Option<&str>, per_gb: Option<&str>) -> Price {
+        let amount = |text: Option<&str>| text.map(|text| text.parse().unwrap());
+        Price {
+            currency: "CNY",
+            instance_count,
+            priced_together: instance_count.min(PRICED_MAX),
+            per_hour: amount(per_hour),
+            upfront: None,
+            per_gb: amount(per_gb),
+        }
+    }
+
+    #[test]
+    fn the_price_of_many_is_that_of_its_pieces() {
+        let full = price(100, Some("18.10"), Some("0.8"));
+        let left = price(50, Some("9.05"), Some("0.8"));
+        let whole = full.times(2).plus(&left);
+        assert_eq!(whole, price(250, Some("45.25"), Some("0.8")));
+    }
 }

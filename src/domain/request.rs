@@ -63,6 +63,14 @@ impl Wish {
         std::iter::once(self.spec.clone()).chain(others).collect()
     }
 
+    /// How many instances are asked for.
+    #[must_use]
+    pub fn instance_count(&self) -> u32 {
+        let count = self.spec.instance_count;
+        let count = count.and_then(|count| u32::try_from(count).ok());
+        count.unwrap_or(1)
+    }
+
     /// The zones that are named, each with the path of the field that names it.
     #[must_use]
     pub fn zones(&self) -> Vec<(String, String)> {

@@ -166,6 +166,7 @@ fn money(price: &Price) -> pb::Price {
         upfront: text(price.upfront),
         per_gb: text(price.per_gb),
         instance_count: i32::try_from(price.instance_count).unwrap_or(i32::MAX),
+        priced_together: i32::try_from(price.priced_together).unwrap_or(i32::MAX),
     }
 }
 

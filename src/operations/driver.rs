@@ -11,6 +11,7 @@ use crate::domain::causes::chain;
 use crate::domain::ids::OperationId;
 use crate::domain::millis::since;
 use crate::domain::operation::{Lease, Operation, State};
+use crate::policy::Grant;
 use crate::store::{Save, Saved, StoreError};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -402,6 +403,14 @@ impl Inner {
     fn or_now(&self, id: OperationId, at: UtcDateTime) -> UtcDateTime {
         let now = self.clock.now();
         if self.has_news(id) { at.min(now) } else { at }
+    }
+}
+
+/// Whose budget and key a call for a launch uses that is not begun yet.
+pub(super) fn target_of(grant: &Grant) -> Target {
+    Target {
+        account: grant.account().clone(),
+        region: grant.wish().region.clone(),
     }
 }
 

@@ -1,10 +1,10 @@
 //! What a launch would meet at the cloud: asked, and nothing launched.
 
-use super::Operations;
+use super::{Operations, driver};
 use crate::cloud::limiter::{Action, Class, Permit};
 use crate::cloud::{CloudError, Target, body};
 use crate::domain::operation::{Failure, Place};
-use crate::domain::outlook::{Offer, Price, Quota};
+use crate::domain::outlook::{Offer, PRICED_MAX, Price, Quota};
 use crate::domain::reason::Reason;
 use crate::policy::Grant;
 use futures_util::future::{join, join_all};
@@ -53,16 +53,14 @@ impl Operations {
         let places: Vec<Place> = specs.iter().map(Place::of).collect();
         let question = Question {
             operations: self,
-            target: Target {
-                account: grant.account().clone(),
-                region: grant.wish().region.clone(),
-            },
+            target: driver::target_of(grant),
             class: Class::Launch(grant.principal().organization.clone()),
         };
         let charge_type = grant.wish().spec.instance_charge_type.as_deref();
         let first = places.first().map(|place| place.zone.as_str());
         let dry_run = bodies.first().filter(|_| dry_run);
-        let prices = join_all(bodies.iter().map(|body| question.price(body)));
+        let count = grant.wish().instance_count();
+        let prices = join_all(bodies.iter().map(|body| question.price(body, count)));
         let stock = join(
             question.offers(&places, charge_type),
             question.quotas(first.unwrap_or_default(), charge_type),
@@ -94,9 +92,24 @@ struct Question<'a> {
 }
 
 impl Question<'_> {
-    async fn price(&self, body: &[u8]) -> Result<Price, Failure> {
+    /// Of `count` instances. More than the cloud prices at once are asked for in pieces: a full one,
+    /// which counts as often as there are such, and what is left.
+    async fn price(&self, body: &[u8], count: u32) -> Result<Price, Failure> {
+        if count <= PRICED_MAX {
+            return self.price_of_piece(body, count).await;
+        }
+        let full = self.price_of_piece(body, PRICED_MAX);
+        let left = count % PRICED_MAX;
+        if left == 0 {
+            return Ok(full.await?.times(count / PRICED_MAX));
+        }
+        let (full, left) = join(full, self.price_of_piece(body, left)).await;
+        Ok(full?.times(count / PRICED_MAX).plus(&left?))
+    }
+
+    async fn price_of_piece(&self, body: &[u8], count: u32) -> Result<Price, Failure> {
         let cloud = &self.operations.0.cloud;
-        let ask = async |permit| cloud.price(permit, &self.target, body).await;
+        let ask = async |permit| cloud.price(permit, &self.target, body, count).await;
         self.ask(Action::InquiryPriceRunInstances, ask).await
     }
 

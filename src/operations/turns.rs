@@ -133,7 +133,8 @@ impl Inner {
             | Action::InquiryPriceRunInstances
             | Action::DescribeZoneInstanceConfigInfos
             | Action::DescribeAccountQuota
-            | Action::DescribeZones => Class::Reconcile,
+            | Action::DescribeZones
+            | Action::DescribeRegions => Class::Reconcile,
         };
         let inner = Arc::clone(self);
         self.tasks.spawn(async move {
@@ -161,7 +162,8 @@ impl Inner {
             | Action::InquiryPriceRunInstances
             | Action::DescribeZoneInstanceConfigInfos
             | Action::DescribeAccountQuota
-            | Action::DescribeZones => News::Turn(turn.await),
+            | Action::DescribeZones
+            | Action::DescribeRegions => News::Turn(turn.await),
             Action::RunInstances | Action::TerminateInstances => {
                 let (now, tried) = (self.clock.now(), machine::tried(operation));
                 let patience = machine::patience(operation, now, &self.settings.timings);

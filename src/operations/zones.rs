@@ -1,53 +1,68 @@
-//! Which zones the cloud has: asked once in a while, so that a mistyped zone is refused before
-//! anything is written down.
+//! Which regions and zones the cloud has: asked once in a while, so that a mistyped one is refused
+//! before anything is written down.
 
-use super::Operations;
+use super::{Inner, Operations, driver};
 use crate::cloud::limiter::{Action, Class};
 use crate::cloud::{CloudError, Effect, Target};
+use crate::domain::names::{AccountName, Region};
 use crate::domain::reason::Reason;
 use crate::domain::violation::Violations;
 use crate::policy::Grant;
+use futures_util::future::join;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use time::UtcDateTime;
 
-/// For the cloud's answer, with the wait for the account's turn. Without one the launch goes on: the
-/// cloud judges the zone again.
+/// For one of the cloud's answers, with the wait for the account's turn. Without one the launch goes
+/// on: the cloud judges the place again.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
-/// How long an answer counts for zones that are in it, ...
+/// How long an answer counts for names that are in it, ...
 const KNOWN_FOR: Duration = Duration::from_secs(60 * 60);
 /// ... and for all else: a new zone is taken soon, and neither mistakes nor a cloud that does not
 /// answer cost many calls.
 const UNKNOWN_FOR: Duration = Duration::from_secs(60);
-/// Accounts times regions that are remembered.
+/// Answers of each kind that are remembered.
 const ENTRIES_MAX: usize = 10_000;
 
-/// The zones of each region, as each account sees them.
+/// What the cloud has, as each account sees it.
 #[derive(Debug, Default)]
-pub(super) struct Zones(Mutex<BTreeMap<Target, Answer>>);
+pub(super) struct Zones {
+    /// By account, and the host that was asked.
+    regions: Answers<(AccountName, String)>,
+    zones: Answers<Target>,
+}
+
+#[derive(Debug)]
+struct Answers<K>(Mutex<BTreeMap<K, Arc<Answer>>>);
 
 /// What came of asking the cloud last.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Answer {
     asked: UtcDateTime,
     told: Told,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Told {
-    Zones(Vec<String>),
+    Names(Vec<String>),
     /// That it has no such region.
     NoRegion,
     /// Nothing that helps.
     Nothing,
 }
 
-impl Zones {
-    /// What is known of `zone`, if it is to be believed at `now`.
-    fn known(&self, target: &Target, zone: &str, now: UtcDateTime) -> Option<Answer> {
-        let answer = self.lock().get(target).cloned()?;
-        let fresh = if answer.has(zone) {
+impl<K> Default for Answers<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Ord> Answers<K> {
+    /// What is known of `name`, if it is to be believed at `now`.
+    fn known(&self, key: &K, name: &str, now: UtcDateTime) -> Option<Arc<Answer>> {
+        let answer = Arc::clone(self.lock().get(key)?);
+        let fresh = if answer.has(name) {
             KNOWN_FOR
         } else {
             UNKNOWN_FOR
@@ -55,89 +70,225 @@ impl Zones {
         (now < answer.asked + fresh).then_some(answer)
     }
 
-    fn learn(&self, target: Target, answer: Answer) {
+    fn learn(&self, key: K, answer: Answer) -> Arc<Answer> {
+        let answer = Arc::new(answer);
         let mut answers = self.lock();
         if answers.len() >= ENTRIES_MAX {
             answers.clear(); // it is a hint
         }
-        answers.insert(target, answer);
+        answers.insert(key, Arc::clone(&answer));
+        answer
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Target, Answer>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<K, Arc<Answer>>> {
         // Every change is a single call on the map, so a panic elsewhere cannot leave it half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Answer {
-    fn has(&self, zone: &str) -> bool {
+    fn has(&self, name: &str) -> bool {
+        self.names().iter().any(|known| known == name)
+    }
+
+    fn names(&self) -> &[String] {
         match &self.told {
-            Told::Zones(zones) => zones.iter().any(|known| known == zone),
-            Told::NoRegion | Told::Nothing => false,
+            Told::Names(names) => names,
+            Told::NoRegion | Told::Nothing => &[],
         }
     }
+}
+
+/// A zone that a launch names, by which field, and what is known of its region.
+struct Named {
+    field: String,
+    zone: String,
+    answer: Arc<Answer>,
 }
 
 impl Operations {
     /// Which of the places that `grant` names the cloud does not have. What it does not tell in time
     /// counts as there.
     pub async fn unknown_places(&self, grant: &Grant) -> Violations {
-        let target = Target {
-            account: grant.account().clone(),
-            region: grant.wish().region.clone(),
-        };
+        let inner = &self.0;
+        if !inner.settings.check_zones {
+            return Violations::default();
+        }
+        let target = driver::target_of(grant);
         let class = Class::Launch(grant.principal().organization.clone());
-        let mut violations = Violations::default();
-        if !self.0.settings.check_zones {
-            return violations;
+        // Together, so that the one does not add to the wait for the other.
+        let (regions, mut named) = join(
+            inner.regions_with(&target, &class),
+            inner.named(grant, &target, &class),
+        )
+        .await;
+        if named.is_empty() && lacks(&regions, &target.region) {
+            named.push(Named {
+                field: String::new(),
+                zone: String::new(),
+                answer: inner.zones_with(&target, "", &class).await,
+            });
         }
+        judge(&target.region, &regions, &named)
+    }
+}
+
+impl Inner {
+    async fn named(&self, grant: &Grant, target: &Target, class: &Class) -> Vec<Named> {
+        let mut named = Vec::new();
         for (field, zone) in grant.wish().zones() {
-            let answer = self.zones_with(&target, &zone, &class).await;
-            match &answer.told {
-                Told::Nothing => {}
-                Told::NoRegion => {
-                    let region = &target.region;
-                    violations.add("region", format!("the cloud has no region {region}"));
-                    break;
-                }
-                Told::Zones(zones) => violations.unless(answer.has(&zone), &field, || {
-                    format!("the cloud has no zone {zone}; it has: {}", zones.join(", "))
-                }),
-            }
+            let answer = self.zones_with(target, &zone, class).await;
+            named.push(Named {
+                field,
+                zone,
+                answer,
+            });
         }
-        violations
+        named
     }
 
-    async fn zones_with(&self, target: &Target, zone: &str, class: &Class) -> Answer {
-        let inner = &self.0;
-        let asked = inner.clock.now();
-        if let Some(answer) = inner.zones.known(target, zone, asked) {
+    async fn regions_with(&self, target: &Target, class: &Class) -> Arc<Answer> {
+        let (asked, host) = (self.clock.now(), self.cloud.host_of_regions(target));
+        let (key, regions) = ((target.account.clone(), host), &self.zones.regions);
+        if let Some(answer) = regions.known(&key, target.region.as_str(), asked) {
             return answer;
         }
-        let told = self.ask_for_zones(target, class).await;
-        let answer = Answer { asked, told };
-        inner.zones.learn(target.clone(), answer.clone());
-        answer
+        let (_, host) = &key;
+        let asking = async {
+            let permit = self
+                .limiter
+                .permit(target, host, Action::DescribeRegions, class.clone());
+            self.cloud.regions(permit.await, target).await
+        };
+        let told = told(self.clock.timeout(ANSWER_WITHIN, asking).await);
+        regions.learn(key, Answer { asked, told })
     }
 
-    async fn ask_for_zones(&self, target: &Target, class: &Class) -> Told {
-        let inner = &self.0;
-        let host = inner.cloud.host(target);
-        let asked = async {
-            let permit = inner
+    async fn zones_with(&self, target: &Target, zone: &str, class: &Class) -> Arc<Answer> {
+        let asked = self.clock.now();
+        if let Some(answer) = self.zones.zones.known(target, zone, asked) {
+            return answer;
+        }
+        let host = self.cloud.host(target);
+        let asking = async {
+            let permit = self
                 .limiter
                 .permit(target, &host, Action::DescribeZones, class.clone());
-            inner.cloud.zones(permit.await, target).await
+            self.cloud.zones(permit.await, target).await
         };
-        match inner.clock.timeout(ANSWER_WITHIN, asked).await {
-            Some(Ok(zones)) => Told::Zones(zones),
-            Some(Err(error)) if denies_the_region(&error) => Told::NoRegion,
-            Some(Err(_)) | None => Told::Nothing, // the client has logged it
-        }
+        let told = told(self.clock.timeout(ANSWER_WITHIN, asking).await);
+        let answer = Answer { asked, told };
+        self.zones.zones.learn(target.clone(), answer)
     }
+}
+
+fn told(answer: Option<Result<Vec<String>, CloudError>>) -> Told {
+    match answer {
+        Some(Ok(names)) => Told::Names(names),
+        Some(Err(error)) if denies_the_region(&error) => Told::NoRegion,
+        Some(Err(_)) | None => Told::Nothing, // the client has logged it
+    }
+}
+
+/// Whether the cloud told its regions, and this is none of them.
+fn lacks(regions: &Answer, region: &Region) -> bool {
+    !regions.names().is_empty() && !regions.has(region.as_str())
+}
+
+/// The list of regions alone refuses none, as a new one may be missing in it: whoever tells the zones
+/// of a region has it.
+fn judge(region: &Region, regions: &Answer, named: &[Named]) -> Violations {
+    let mut violations = Violations::default();
+    let denied = |of: &Named| matches!(of.answer.told, Told::NoRegion);
+    let silent = |of: &Named| of.answer.names().is_empty();
+    if named.iter().any(denied) || (lacks(regions, region) && named.iter().all(silent)) {
+        let known = match regions.names() {
+            [] => String::new(),
+            names => format!("; it has: {}", names.join(", ")),
+        };
+        violations.add("region", format!("the cloud has no region {region}{known}"));
+        return violations;
+    }
+    for of in named.iter().filter(|of| !of.zone.is_empty()) {
+        let known = silent(of) || of.answer.has(&of.zone);
+        violations.unless(known, &of.field, || {
+            let (zone, zones) = (&of.zone, of.answer.names().join(", "));
+            format!("the cloud has no zone {zone}; it has: {zones}")
+        });
+    }
+    violations
 }
 
 fn denies_the_region(error: &CloudError) -> bool {
     let of_region = error.fields.iter().any(|field| field == "X-TC-Region");
     of_region && error.effect == Effect::Definite && error.reason == Reason::InvalidParameter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::utc_datetime;
+
+    fn answer(told: Told) -> Arc<Answer> {
+        let asked = utc_datetime!(2026-01-01 00:00);
+        Arc::new(Answer { asked, told })
+    }
+
+    fn names(names: &[&str]) -> Told {
+        Told::Names(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    #[test]
+    fn a_region_is_refused_only_when_nothing_speaks_for_it() {
+        let region = Region::parse("ap-new").unwrap();
+        let refused: &[&str] = &["region"];
+        let listed = || names(&["ap-old", "ap-new"]);
+        let frozen = || names(&["ap-old"]);
+        for (regions, zones, fields) in [
+            (listed(), names(&["z1"]), &[][..]),
+            (listed(), names(&["z2"]), &["spec.placement.zone"]),
+            (listed(), Told::Nothing, &[]),
+            (listed(), Told::NoRegion, refused),
+            (frozen(), names(&["z1"]), &[]),
+            (frozen(), names(&["z2"]), &["spec.placement.zone"]),
+            (frozen(), Told::Nothing, refused),
+            (frozen(), Told::NoRegion, refused),
+            (Told::Nothing, names(&["z1"]), &[]),
+            (Told::Nothing, Told::Nothing, &[]),
+            (Told::Nothing, Told::NoRegion, refused),
+        ] {
+            let case = format!("{regions:?} {zones:?}");
+            let named = [Named {
+                field: "spec.placement.zone".to_owned(),
+                zone: "z1".to_owned(),
+                answer: answer(zones),
+            }];
+            let violations = judge(&region, &answer(regions), &named);
+            let told: Vec<_> = violations.0.iter().map(|of| of.field.as_str()).collect();
+            assert_eq!(told, fields, "{case}");
+        }
+        assert_eq!(
+            judge(&region, &answer(listed()), &[]),
+            Violations::default()
+        );
+    }
+
+    #[test]
+    fn what_is_in_an_answer_is_believed_for_longer_than_what_is_not() {
+        let answers = Answers::default();
+        let asked = utc_datetime!(2026-01-01 00:00);
+        let told = names(&["z1"]);
+        answers.learn("key", Answer { asked, told });
+        for (after, name, known) in [
+            (Duration::ZERO, "z1", true),
+            (KNOWN_FOR - Duration::from_secs(1), "z1", true),
+            (KNOWN_FOR, "z1", false),
+            (UNKNOWN_FOR - Duration::from_secs(1), "z2", true),
+            (UNKNOWN_FOR, "z2", false),
+        ] {
+            let found = answers.known(&"key", name, asked + after);
+            assert_eq!(found.is_some(), known, "{name} after {after:?}");
+        }
+        assert!(answers.known(&"other", "z1", asked).is_none());
+    }
 }

@@ -10,6 +10,7 @@ use cvm_gateway::cloud::client::{ANSWER_BYTES_MAX, CallClass, HttpCloud, Setting
 use cvm_gateway::cloud::credentials::{Credential, Credentials};
 use cvm_gateway::cloud::endpoint::Endpoint;
 use cvm_gateway::cloud::limiter::{self, Action, Class, Limiter, Permit};
+use cvm_gateway::cloud::wire::Amounts;
 use cvm_gateway::cloud::{Accepted, Cloud, CloudError, Effect, Retry, Target, tc3};
 use cvm_gateway::domain::instance::{InstanceId, InstanceState};
 use cvm_gateway::domain::names::{AccountName, Region};
@@ -46,6 +47,7 @@ impl Client {
         let settings = Settings {
             endpoint: Endpoint::parse("", false, Some(url)).unwrap(),
             connect_timeout: Duration::from_secs(10),
+            price_amounts: Amounts::OfAll,
             run_instances_timeout: timeout,
             read_timeout: timeout,
             idle_timeout: Duration::from_secs(10),
@@ -414,6 +416,7 @@ fn unusable_settings_name_themselves() {
     let settings = |proxy: Option<&str>, ca_pem: Option<&[u8]>| Settings {
         endpoint: Endpoint::parse("tencentcloudapi.com", false, None).unwrap(),
         connect_timeout: Duration::from_secs(3),
+        price_amounts: Amounts::OfAll,
         run_instances_timeout: Duration::from_secs(30),
         read_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(30),

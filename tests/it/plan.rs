@@ -184,6 +184,45 @@ async fn what_is_not_allowed_gets_no_plan() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_instances_than_the_cloud_prices_are_priced_in_lots() {
+    let world = World::new(100.0).await;
+    let money = |place: &pb::PlannedPlace| {
+        let price = place.price.clone().unwrap();
+        let per_hour: f64 = price.per_hour.parse().unwrap();
+        (per_hour, price.instance_count, price.priced_together)
+    };
+    for each in [false, true] {
+        let extra =
+            format!("[cloud]\nprice_per_instance = {each}\n[limits]\ninstance_count_max = 500\n");
+        let gateway = world.gateway(&extra).await;
+        let mut client = client(&gateway).await;
+        let before = calls(&world, "InquiryPriceRunInstances").await.len();
+        let one = plan(&mut client, wish("one", 1), false).await.unwrap();
+        let (of_one, ..) = money(&one.places[0]);
+        let many = plan(&mut client, wish("many", 250), false).await.unwrap();
+        let (of_many, count, together) = money(&many.places[0]);
+        assert_eq!((count, together), (250, 100));
+        // The simulator's amounts are for all that it is asked about.
+        let expected = if each {
+            of_one * (2.0 * 100.0 * 100.0 + 50.0 * 50.0)
+        } else {
+            of_one * 250.0
+        };
+        assert!((of_many - expected).abs() < 1e-6, "{of_many} {expected}");
+        let asked = calls(&world, "InquiryPriceRunInstances").await;
+        let mut asked: Vec<_> = asked[before..]
+            .iter()
+            .map(|body| body["InstanceCount"].as_u64().unwrap())
+            .collect();
+        asked.sort_unstable();
+        assert_eq!(asked, [1, 50, 100]);
+        let whole = plan(&mut client, wish("whole", 500), false).await.unwrap();
+        assert_eq!(money(&whole.places[0]).1, 500);
+        gateway.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_cloud_s_own_dry_run_is_asked() {
     let world = World::new(100.0).await;
     let gateway = world.gateway("").await;

@@ -45,6 +45,7 @@ async fn a_zone_that_the_cloud_does_not_have_is_refused_at_the_door() {
         .end
         .unwrap();
     assert_eq!(asked(&world, "DescribeZones").await, 1);
+    assert_eq!(asked(&world, "DescribeRegions").await, 1);
     gateway.stop().await;
 }
 
@@ -58,8 +59,13 @@ async fn a_region_that_the_cloud_does_not_have_is_refused_at_the_door() {
     let told = told(&refused.unwrap_err());
     assert_eq!(told.code, Code::InvalidArgument);
     assert_eq!(told.fields, ["region"]);
-    let says = "the cloud has no region ap-nowhere";
+    let says = "the cloud has no region ap-nowhere; it has: ap-guangzhou, ";
     assert!(told.message.contains(says), "{}", told.message);
+    let ledger = world.ledger().await;
+    let regions = ledger
+        .iter()
+        .find(|entry| entry["action"] == "DescribeRegions");
+    assert!(regions.unwrap()["region"].is_null(), "{regions:?}");
     assert_eq!(asked(&world, "RunInstances").await, 0);
     gateway.stop().await;
 }

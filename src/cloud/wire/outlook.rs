@@ -4,7 +4,7 @@
 use super::{body, malformed, open, text};
 use crate::cloud::CloudError;
 use crate::cloud::wire::Answer;
-use crate::domain::outlook::{Offer, PRICED_MAX, Price, Quota};
+use crate::domain::outlook::{Offer, Price, Quota};
 use crate::domain::spec::CHARGE_TYPE;
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -31,18 +31,23 @@ const PRICED_BY: [&str; 14] = [
 /// The cloud takes so many values of one filter of `DescribeZoneInstanceConfigInfos`.
 const VALUES_MAX: usize = 100;
 
-/// The body that asks for the price of `launch`, the body of a launch; and for how many instances.
+/// The body that asks for the price of `count` instances of `launch`, the body of a launch.
 #[must_use]
-pub fn inquiry(launch: &[u8]) -> (Vec<u8>, u32) {
+pub fn inquiry(launch: &[u8], count: u32) -> Vec<u8> {
     let mut launch: Value = serde_json::from_slice(launch).unwrap_or_default();
-    let count = launch.get("InstanceCount").and_then(Value::as_u64);
-    let count = count.and_then(|count| u32::try_from(count).ok());
-    let count = count.unwrap_or(1).min(PRICED_MAX);
     if let Value::Object(members) = &mut launch {
         members.retain(|name, _| PRICED_BY.contains(&name.as_str()));
         members.insert("InstanceCount".to_owned(), json!(count));
     }
-    (body(&launch), count)
+    body(&launch)
+}
+
+/// Whether the amounts of a price are for one instance: the contract does not say (its `conflicts`),
+/// and its text reads as if they were for all that were asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amounts {
+    OfAll,
+    OfEach,
 }
 
 /// Reads the answer to `InquiryPriceRunInstances` for `instance_count` instances.
@@ -52,6 +57,7 @@ pub fn inquiry(launch: &[u8]) -> (Vec<u8>, u32) {
 pub fn price(
     answer: &[u8],
     currency: &'static str,
+    amounts: Amounts,
     instance_count: u32,
 ) -> Result<Answer<Price>, CloudError> {
     #[derive(Deserialize)]
@@ -68,7 +74,11 @@ pub fn price(
     let Answer { value, request_id } = open::<Fields>(answer)?;
     let mut price = Price {
         currency,
-        instance_count,
+        instance_count: match amounts {
+            Amounts::OfAll => instance_count,
+            Amounts::OfEach => 1,
+        },
+        priced_together: instance_count,
         per_hour: None,
         upfront: None,
         per_gb: None,
@@ -84,10 +94,11 @@ pub fn price(
     if (price.per_hour, price.upfront) == (None, None) {
         return Err(malformed("names no price", Some(request_id)));
     }
-    Ok(Answer {
-        value: price,
-        request_id,
-    })
+    let value = match amounts {
+        Amounts::OfAll => price,
+        Amounts::OfEach => price.times(instance_count),
+    };
+    Ok(Answer { value, request_id })
 }
 
 /// One part of a price. A part has a unit price or a whole one, and may say 0 for the other.
@@ -194,6 +205,33 @@ pub fn offers(answer: &[u8]) -> Result<Answer<Vec<Offer>>, CloudError> {
     })
 }
 
+/// Reads the answer to `DescribeRegions`. A cloud has regions: an answer without any is none.
+///
+/// # Errors
+/// The cloud's refusal, or [`crate::cloud::Fault::MalformedAnswer`].
+pub fn regions(answer: &[u8]) -> Result<Answer<Vec<String>>, CloudError> {
+    #[derive(Deserialize)]
+    struct Fields {
+        #[serde(rename = "RegionSet")]
+        set: Option<Vec<Item>>,
+    }
+    #[derive(Deserialize)]
+    struct Item {
+        #[serde(rename = "Region")]
+        region: Option<String>,
+    }
+    let Answer { value, request_id } = open::<Fields>(answer)?;
+    let regions = value.set.unwrap_or_default().into_iter();
+    let regions: Vec<String> = regions.map(|item| text(item.region)).collect();
+    if regions.is_empty() {
+        return Err(malformed("has no region", Some(request_id)));
+    }
+    Ok(Answer {
+        value: regions,
+        request_id,
+    })
+}
+
 /// Reads the answer to `DescribeZones`. A region has zones: an answer without any is none.
 ///
 /// # Errors
@@ -287,7 +325,7 @@ mod tests {
     }
 
     fn priced(fields: &str) -> Result<[Option<String>; 3], String> {
-        let price = price(&response(fields), "CNY", 2);
+        let price = price(&response(fields), "CNY", Amounts::OfAll, 2);
         let price = price.map_err(|error| error.message)?.value;
         assert_eq!((price.currency, price.instance_count), ("CNY", 2));
         let shown = |amount: Option<Decimal>| amount.map(|amount| amount.to_string());
@@ -298,14 +336,32 @@ mod tests {
     fn only_what_the_price_depends_on_is_sent() {
         let launch = br#"{"InstanceType":"S5.SMALL1","LoginSettings":{"Password":"hunter22"},
             "UserData":"x","InstanceCount":3,"ClientToken":"t","Placement":{"Zone":"z"}}"#;
-        let (body, count) = inquiry(launch);
-        assert_eq!(count, 3);
         assert_eq!(
-            String::from_utf8(body).unwrap(),
+            String::from_utf8(inquiry(launch, 3)).unwrap(),
             r#"{"InstanceType":"S5.SMALL1","InstanceCount":3,"Placement":{"Zone":"z"}}"#
         );
-        assert_eq!(inquiry(br#"{"InstanceCount":500}"#).1, PRICED_MAX);
-        assert_eq!(inquiry(b"{}").1, 1);
+        let piece = inquiry(br#"{"InstanceCount":500}"#, 100);
+        assert_eq!(piece, br#"{"InstanceCount":100}"#);
+        assert_eq!(inquiry(b"{}", 1), br#"{"InstanceCount":1}"#);
+    }
+
+    #[test]
+    fn amounts_of_each_are_multiplied() {
+        let answer = r#""Price":{"InstancePrice":{"UnitPrice":0.3,"ChargeUnit":"HOUR"},
+            "BandwidthPrice":{"UnitPrice":0.8,"ChargeUnit":"GB"}}"#;
+        let answer = response(answer);
+        let of = |amounts| price(&answer, "CNY", amounts, 3).unwrap().value;
+        let shown = |price: Price| {
+            let text = |amount: Option<Decimal>| amount.map(|amount| amount.to_string());
+            (
+                price.instance_count,
+                text(price.per_hour),
+                text(price.per_gb),
+            )
+        };
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(shown(of(Amounts::OfAll)), (3, text("0.3"), text("0.8")));
+        assert_eq!(shown(of(Amounts::OfEach)), (3, text("0.9"), text("0.8")));
     }
 
     #[test]
@@ -361,6 +417,14 @@ mod tests {
             offers[1].sold_out_reason,
             "ResourcesSoldOut.SpecifiedInstanceType"
         );
+    }
+
+    #[test]
+    fn a_cloud_has_regions() {
+        let answer = response(r#""TotalCount":1,"RegionSet":[{"Region":"r1"}]"#);
+        assert_eq!(regions(&answer).unwrap().value, ["r1"]);
+        let none = regions(&response(r#""TotalCount":0"#)).unwrap_err();
+        assert!(none.message.contains("has no region"), "{none}");
     }
 
     #[test]

@@ -269,6 +269,43 @@ async fn more_operations_than_allowed_are_refused_until_one_ends() {
     gateway.stop().await;
 }
 
+/// The cloud's pages know two answers to a DryRun that passes: one without ids, which the simulator
+/// gives, and this error.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_that_passes_may_be_told_as_an_error() {
+    let passed = r#"{"Response":{"Error":{"Code":"DryRunOperation",
+        "Message":"The request would have succeeded, but DryRun is set."},"RequestId":"r"}}"#;
+    // One launch; a plan asks for price, stock and quota, too.
+    let cloud = Server::start(vec![answer(passed); 5]).await;
+    let world = World::new(100.0).await;
+    let config = world.config_of(&format!("http://{}", cloud.address), "");
+    let gateway = world.gateway_of(config).await;
+    let mut client = client(&gateway).await;
+    let mut dry = wish("dry", 2);
+    dry.spec.as_mut().unwrap().dry_run = Some(true);
+    let seen = run(&mut client, dry).await;
+    seen.end.as_ref().unwrap();
+    assert_eq!(seen.states(), ["ACCEPTED", "SENT", "SUCCEEDED"]);
+    assert_eq!(seen.last().instances, []);
+    assert_eq!(seen.last().failure, None);
+    assert!(
+        cloud.requests()[0].contains("\"DryRun\":true"),
+        "{:?}",
+        cloud.requests()
+    );
+
+    let request = pb::PlanRunInstancesRequest {
+        request: Some(wish("planned", 2)),
+        cloud_dry_run: true,
+    };
+    let plan = client.plan_run_instances(request).await.unwrap();
+    let plan = plan.into_inner();
+    assert_eq!(plan.cloud_dry_run_failure, None);
+    assert!(plan.allowed && !plan.plan.is_empty());
+    assert_eq!(cloud.requests().len(), 5);
+    gateway.stop().await;
+}
+
 /// The status that a launch ended with. It says what the last snapshot says, and what the journal has.
 fn failed(seen: &Seen) -> &Status {
     let status = seen.end.as_ref().unwrap_err();
