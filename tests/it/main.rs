@@ -7,6 +7,7 @@
     reason = "a test may fail by panic"
 )]
 
+mod arrival;
 mod check;
 mod cli;
 mod cloud;
