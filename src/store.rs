@@ -10,6 +10,8 @@ mod database;
 mod desk;
 mod engine;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod group;
 mod launched;
 mod leasing;

@@ -81,7 +81,7 @@ impl Database {
     }
 }
 
-fn brake_of(row: &AnyRow) -> Result<Brake, StoreError> {
+pub(in crate::store) fn brake_of(row: &AnyRow) -> Result<Brake, StoreError> {
     Ok(Brake {
         operation: row::id(row)?,
         account: row::account(row)?,
@@ -89,7 +89,7 @@ fn brake_of(row: &AnyRow) -> Result<Brake, StoreError> {
     })
 }
 
-fn release(row: &AnyRow) -> Result<Release, StoreError> {
+pub(in crate::store) fn release(row: &AnyRow) -> Result<Release, StoreError> {
     Ok(Release {
         operation: row::id(row)?,
         principal: row.try_get("principal")?,

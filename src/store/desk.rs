@@ -222,7 +222,7 @@ impl Filter {
     }
 }
 
-fn record(row: &AnyRow) -> Result<Record, StoreError> {
+pub(in crate::store) fn record(row: &AnyRow) -> Result<Record, StoreError> {
     Ok(Record {
         id: row::id(row)?,
         organization: row.try_get("organization")?,
@@ -237,7 +237,7 @@ fn record(row: &AnyRow) -> Result<Record, StoreError> {
     })
 }
 
-fn attempt(row: &AnyRow) -> Result<Value, StoreError> {
+pub(in crate::store) fn attempt(row: &AnyRow) -> Result<Value, StoreError> {
     Ok(json!({
         "operation": row::id(row)?.resource_name(),
         "number": row.try_get::<i64, _>("number")?,
@@ -249,7 +249,7 @@ fn attempt(row: &AnyRow) -> Result<Value, StoreError> {
     }))
 }
 
-fn audited(row: &AnyRow) -> Result<Value, StoreError> {
+pub(in crate::store) fn audited(row: &AnyRow) -> Result<Value, StoreError> {
     let detail: String = row.try_get("detail")?;
     let detail = serde_json::from_str(&detail).unwrap_or(Value::String(detail));
     Ok(json!({

@@ -40,7 +40,7 @@ impl Database {
     }
 }
 
-fn read(order: &AnyRow) -> Result<Order, StoreError> {
+pub(in crate::store) fn read(order: &AnyRow) -> Result<Order, StoreError> {
     Ok(Order {
         operation: row::id(order)?,
         principal: order.try_get("principal")?,
