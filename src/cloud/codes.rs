@@ -98,7 +98,7 @@ fn read_effect(name: &str) -> Option<Effect> {
 mod tests {
     use super::*;
     use serde_json::Value;
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     fn contract_entries() -> Vec<Value> {
         let text = include_str!("../../testdata/contract/cvm-contract.json");
@@ -248,6 +248,39 @@ mod tests {
                 "{row}; run testdata/contract/make_codes.py"
             );
         }
+    }
+
+    /// A row of a code names its reason, and the row of the reason says what each of three is to do.
+    #[test]
+    fn the_page_of_errors_says_for_each_code_what_to_do() {
+        let page = include_str!("../../docs/errors.md");
+        let rows: Vec<Vec<&str>> = page
+            .lines()
+            .filter(|line| line.starts_with("| `"))
+            .map(|row| row.trim_matches('|').split('|').map(str::trim).collect())
+            .collect();
+        let row = |first: &str, cells: usize| {
+            let mut fitting = rows
+                .iter()
+                .filter(|row| row[0].trim_matches('`') == first && row.len() == cells);
+            let row = fitting.next().unwrap_or_else(|| panic!("no row {first}"));
+            assert!(fitting.next().is_none(), "{first} has two rows");
+            row
+        };
+        let mut of = BTreeMap::new();
+        for entry in contract_entries() {
+            let cells = row(text(&entry, "code"), 6);
+            for index in [1, 2, 3, 5] {
+                assert!(!cells[index].is_empty(), "{cells:?}");
+            }
+            let reason = row(cells[1].trim_matches('`'), 5);
+            // The caller, the operator, support.
+            assert!(reason[2..].iter().all(|cell| cell.len() > 5), "{reason:?}");
+            let group = entry["run_instances"].as_str().unwrap_or("common");
+            *of.entry(group.to_owned()).or_insert(0) += 1;
+        }
+        let groups = ["listed", "plausible", "common"].map(|group| of[group]);
+        assert_eq!(groups, [170, 83, 38]);
     }
 
     #[test]
