@@ -17,6 +17,7 @@ use cvm_gateway::simulator::{Catalog, EMBEDDED, Settings, Simulator, Speed};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use tokio::io::AsyncWriteExt;
@@ -85,13 +86,15 @@ async fn measure(simulator: SocketAddr) {
     );
     println!("\nsigned calls over HTTP, from before the signature to the whole answer");
     println!("  action                  callers      calls/s      p50 ms      p99 ms");
+    let ids = Arc::new(ids);
     for callers in CALLERS {
-        let named = |number: usize| json!({"InstanceIds": spread(&ids, number), "Limit": TOGETHER});
-        let proof = format!("\"TotalCount\":{TOGETHER},");
+        let ids = Arc::clone(&ids);
+        let named =
+            move |number: usize| json!({"InstanceIds": spread(&ids, number), "Limit": TOGETHER});
         let calls = Calls {
             action: "DescribeInstances",
             count: DESCRIBES,
-            proof: &proof,
+            proof: format!("\"TotalCount\":{TOGETHER},"),
         };
         calls.race(simulator, callers, named).await;
     }
@@ -99,7 +102,7 @@ async fn measure(simulator: SocketAddr) {
         let calls = Calls {
             action: "RunInstances",
             count: LAUNCHES,
-            proof: "\"InstanceIdSet\":[\"ins-",
+            proof: "\"InstanceIdSet\":[\"ins-".to_owned(),
         };
         calls.race(simulator, callers, |_| launch(1)).await;
     }
@@ -139,42 +142,51 @@ fn spread(ids: &[String], number: usize) -> Vec<&str> {
 }
 
 /// Calls of one kind.
-struct Calls<'a> {
-    action: &'a str,
+struct Calls {
+    action: &'static str,
     count: usize,
     /// What the answer to each must have.
-    proof: &'a str,
+    proof: String,
 }
 
-impl Calls<'_> {
-    /// Callers that each call one time after the other; prints how it went.
-    async fn race(&self, simulator: SocketAddr, callers: usize, body: impl Fn(usize) -> Value) {
+impl Calls {
+    /// Callers, each a task that calls one time after the other; prints how it went.
+    async fn race<F>(self, simulator: SocketAddr, callers: usize, body: F)
+    where
+        F: Fn(usize) -> Value + Send + Sync + 'static,
+    {
         let connecting = (0..callers).map(|_| Caller::connect(simulator));
         let connected = join_all(connecting).await;
-        let next = AtomicUsize::new(0);
+        let shared = Arc::new((self, AtomicUsize::new(0), body));
         let start = Instant::now();
-        let calling = connected.into_iter().map(async |mut caller| {
-            let mut seconds = Vec::new();
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= self.count {
-                    return seconds;
+        let calling = connected.into_iter().map(|mut caller| {
+            let shared = Arc::clone(&shared);
+            tokio::spawn(async move {
+                let (calls, next, body) = &*shared;
+                let mut seconds = Vec::new();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= calls.count {
+                        return seconds;
+                    }
+                    let body = body(number);
+                    let called = Instant::now();
+                    let answer = caller.call(calls.action, &body).await;
+                    seconds.push(called.elapsed().as_secs_f64());
+                    assert!(answer.contains(&calls.proof), "{answer}");
                 }
-                let body = body(number);
-                let called = Instant::now();
-                let answer = caller.call(self.action, &body).await;
-                seconds.push(called.elapsed().as_secs_f64());
-                assert!(answer.contains(self.proof), "{answer}");
-            }
+            })
         });
-        let mut seconds = join_all(calling).await.concat();
+        let ended = join_all(calling).await.into_iter();
+        let mut seconds: Vec<f64> = ended.flat_map(Result::unwrap).collect();
+        let (calls, ..) = &*shared;
         let took = start.elapsed().as_secs_f64();
         seconds.sort_by(f64::total_cmp);
         let at = |share: f64| seconds[((seconds.len() - 1) as f64 * share) as usize] * 1e3;
         println!(
             "  {:<22} {callers:>8} {:>12.0} {:>11.2} {:>11.2}",
-            self.action,
-            self.count as f64 / took,
+            calls.action,
+            calls.count as f64 / took,
             at(0.50),
             at(0.99)
         );

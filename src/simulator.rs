@@ -27,7 +27,7 @@ pub use cloud::{Answer, Arrival, Made, Network, Passage, SimulatedCloud};
 pub use tls::{Identity, TlsError};
 
 use crate::clock::Clock;
-use action::{Action, Service};
+use action::{Action, Job, Service, Written};
 use auth::Keys;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -41,7 +41,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use ledger::{Ledger, Verdict};
 use line::{Handle, Lines, Reset};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -280,123 +280,155 @@ async fn call(
 
 impl Face {
     /// The bytes of the answer; the call is in the ledger by then. `refuse` is what a scene wants.
+    /// What needs no world is done before and after, so that nobody has to wait for it.
     fn answer(&self, mail: &Mail, refuse: Option<Refusal>) -> String {
         let letter = &mail.open();
         let parameters = letter.parameters();
-        let mut record = self.lock();
-        let request_id = record.world.next_request_id();
-        let outcome = if mail.body.is_some() && letter.fits() {
-            let asked = Asked {
-                letter,
-                parameters: &parameters,
-                request_id: &request_id,
-                refuse,
-            };
-            answer(self, &mut record, asked)
-        } else {
-            let message = "The request is too large or was cut off.";
-            Err(Refusal::new("RequestSizeLimitExceeded", message))
-        };
-        let verdict = verdict(&outcome);
-        let outcome_of = Verdict {
-            at: self.clock.now(),
-            request_id: &request_id,
-            verdict: verdict.clone(),
-        };
+        let asked = self.asked(mail, letter, &parameters, refuse);
         let attempt = self
             .catalog
             .ledger
-            .attempt(outcome_of, letter, parameters.ok().as_ref());
-        tracing::debug!(
-            request_id,
-            %verdict,
-            action = attempt.action,
-            "simulated call"
-        );
+            .attempt(letter, parameters.ok().as_ref());
+        let mut record = self.lock();
+        let (now, request_id) = (self.clock.now(), record.world.next_request_id());
+        let outcome = record.carry_out(now, asked, &request_id);
+        let verdict = verdict(&outcome);
+        let ending = Verdict {
+            at: now,
+            request_id: &request_id,
+            verdict: verdict.clone(),
+        };
         if !record.ledger.is_full() {
-            record.ledger.push(attempt);
+            record.ledger.push(attempt.ended(ending));
         }
         drop(record);
-        enveloped(outcome, request_id)
+        let action = letter.common("Action");
+        tracing::debug!(request_id, %verdict, action, "simulated call");
+        action::written(outcome, &request_id)
+    }
+
+    /// Authentication, and what the rate limit must know; what comes after that is told after it.
+    fn asked<'l>(
+        &self,
+        mail: &Mail,
+        letter: &'l Letter<'_>,
+        parameters: &Result<Value, Refusal>,
+        refuse: Option<Refusal>,
+    ) -> Result<Asked<'l>, Refusal> {
+        if mail.body.is_none() || !letter.fits() {
+            let message = "The request is too large or was cut off.";
+            return Err(Refusal::new("RequestSizeLimitExceeded", message));
+        }
+        if ![Method::GET, Method::POST].contains(letter.received.method) {
+            let message = "Only GET and POST requests are supported.";
+            return Err(Refusal::new("UnsupportedProtocol", message));
+        }
+        let secret_id = self.proven(letter)?;
+        let name = letter.required("Action")?;
+        let action = Action::parse(name)?;
+        let service = action.service();
+        let host = Service::ALL
+            .into_iter()
+            .find(|it| letter.received.host_label() == Some(it.as_str()));
+        if let Some(other) = host.filter(|host| *host != service) {
+            let message = format!("The service `{}` has no action `{name}`.", other.as_str());
+            return Err(Refusal::new("InvalidAction", message));
+        }
+        let version = letter.required("Version")?;
+        if version != service.version() {
+            let message = format!("The version `{version}` does not exist.");
+            return Err(Refusal::new("NoSuchVersion", message));
+        }
+        let wanted = match refuse {
+            Some(refusal) => Err(refusal),
+            None => self.wanted(action, letter, parameters),
+        };
+        Ok(Asked {
+            secret_id,
+            action,
+            endpoint: letter.received.hosts().pop().unwrap_or_default(),
+            wanted,
+        })
+    }
+
+    /// The id of the key that signed. One call needs none: who proves itself by a token has no key yet.
+    fn proven(&self, letter: &Letter<'_>) -> Result<String, Refusal> {
+        let skipped = letter.received.header("authorization") == Some("SKIP");
+        if skipped && letter.common("Action") == Some(Action::AssumeRoleWithWebIdentity.as_str()) {
+            return Ok(String::new());
+        }
+        let now = self.clock.now();
+        let record = self.lock();
+        let keys = Keys {
+            catalog: &self.catalog,
+            issued: record.world.issued(),
+            faults: record.world.faults(),
+        };
+        let known = keys.known(letter, now);
+        drop(record);
+        known.verify(letter, now).map(str::to_owned)
+    }
+
+    fn wanted<'l>(
+        &self,
+        action: Action,
+        letter: &'l Letter<'_>,
+        parameters: &Result<Value, Refusal>,
+    ) -> Result<Wanted<'l>, Refusal> {
+        let region = if action.has_region() {
+            region(&self.catalog, letter)?
+        } else {
+            ""
+        };
+        let parameters = parameters.as_ref().map_err(Refusal::clone)?;
+        let job = action.job(parameters)?;
+        Ok(Wanted { region, job })
     }
 }
 
-/// What a call is answered from.
+/// A call whose sender is proven.
 struct Asked<'a> {
-    letter: &'a Letter<'a>,
-    parameters: &'a Result<Value, Refusal>,
-    request_id: &'a str,
-    refuse: Option<Refusal>,
+    secret_id: String,
+    action: Action,
+    endpoint: &'a str,
+    wanted: Result<Wanted<'a>, Refusal>,
 }
 
-/// Authentication, then the rate limit, then the parameters, then the cloud itself.
-fn answer(face: &Face, record: &mut Record, asked: Asked<'_>) -> Result<Value, Refusal> {
-    let Asked {
-        letter,
-        parameters,
-        request_id,
-        refuse,
-    } = asked;
-    if record.ledger.is_full() {
-        let message = "The simulator's ledger is full; restart it.";
-        return Err(Refusal::new("ServiceUnavailable", message));
-    }
-    if ![Method::GET, Method::POST].contains(letter.received.method) {
-        let message = "Only GET and POST requests are supported.";
-        return Err(Refusal::new("UnsupportedProtocol", message));
-    }
-    let now = face.clock.now();
-    let secret_id = proven(face, record, letter, now)?;
-    let name = letter.required("Action")?;
-    let action = Action::parse(name)?;
-    let service = action.service();
-    let host = Service::ALL
-        .into_iter()
-        .find(|it| letter.received.host_label() == Some(it.as_str()));
-    if let Some(other) = host.filter(|host| *host != service) {
-        let message = format!("The service `{}` has no action `{name}`.", other.as_str());
-        return Err(Refusal::new("InvalidAction", message));
-    }
-    let version = letter.required("Version")?;
-    if version != service.version() {
-        let message = format!("The version `{version}` does not exist.");
-        return Err(Refusal::new("NoSuchVersion", message));
-    }
-    record.world.admit(now, &secret_id, name)?;
-    refuse.map_or(Ok(()), Err)?;
-    let region = if action.has_region() {
-        region(&face.catalog, letter)?
-    } else {
-        ""
-    };
-    let call = Call {
-        now,
-        secret_id: &secret_id,
-        region,
-        endpoint: letter.received.hosts().pop().unwrap_or_default(),
-        request_id,
-    };
-    let parameters = parameters.as_ref().map_err(Refusal::clone)?;
-    action.carry_out(&mut record.world, &call, parameters)
+/// What is to be done, and where.
+struct Wanted<'a> {
+    region: &'a str,
+    job: Job,
 }
 
-/// The id of the key that signed. One call needs none: who proves itself by a token has no key yet.
-fn proven(
-    face: &Face,
-    record: &Record,
-    letter: &Letter<'_>,
-    now: UtcDateTime,
-) -> Result<String, Refusal> {
-    let skipped = letter.received.header("authorization") == Some("SKIP");
-    if skipped && letter.common("Action") == Some(Action::AssumeRoleWithWebIdentity.as_str()) {
-        return Ok(String::new());
+impl Record {
+    /// The rate limit, then what is wrong with the parameters, then the cloud itself.
+    fn carry_out(
+        &mut self,
+        now: UtcDateTime,
+        asked: Result<Asked<'_>, Refusal>,
+        request_id: &str,
+    ) -> Result<Written, Refusal> {
+        if self.ledger.is_full() {
+            let message = "The simulator's ledger is full; restart it.";
+            return Err(Refusal::new("ServiceUnavailable", message));
+        }
+        let Asked {
+            secret_id,
+            action,
+            endpoint,
+            wanted,
+        } = asked?;
+        self.world.admit(now, &secret_id, action.as_str())?;
+        let Wanted { region, job } = wanted?;
+        let call = Call {
+            now,
+            secret_id: &secret_id,
+            region,
+            endpoint,
+            request_id,
+        };
+        job(&mut self.world, &call)
     }
-    let keys = Keys {
-        catalog: &face.catalog,
-        issued: record.world.issued(),
-        faults: record.world.faults(),
-    };
-    auth::verify(keys, letter, now).map(|key| key.secret_id.clone())
 }
 
 fn region<'l>(catalog: &Catalog, letter: &'l Letter<'_>) -> Result<&'l str, Refusal> {
@@ -422,20 +454,9 @@ fn respond(asked: &HeaderMap, answer: String) -> Response {
 }
 
 /// `OK` or the code of the refusal.
-fn verdict(outcome: &Result<Value, Refusal>) -> Cow<'static, str> {
+fn verdict(outcome: &Result<Written, Refusal>) -> Cow<'static, str> {
     let refused = outcome.as_ref().err();
     refused.map_or(Cow::Borrowed("OK"), |refusal| refusal.code.clone())
-}
-
-/// `{"Response":{…,"RequestId":…}}`.
-fn enveloped(outcome: Result<Value, Refusal>, request_id: String) -> String {
-    let mut response = outcome.unwrap_or_else(
-        |Refusal { code, message }| json!({"Error": {"Code": code, "Message": message}}),
-    );
-    if let Value::Object(members) = &mut response {
-        members.insert("RequestId".to_owned(), request_id.into());
-    }
-    json!({"Response": response}).to_string()
 }
 
 #[cfg(test)]

@@ -31,9 +31,6 @@ struct Authorization<'a> {
     signature: &'a str,
 }
 
-/// The key that signed a request.
-type Secret<'a> = &'a KeyPair;
-
 /// Every key there is at one time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keys<'a> {
@@ -43,49 +40,29 @@ pub(super) struct Keys<'a> {
     pub(super) faults: &'a Faults,
 }
 
-/// Proves that the request was signed at about `now` by a key of the catalogue.
-///
-/// # Errors
-/// The API's `AuthFailure.…` and `MissingParameter` refusals.
-pub(super) fn verify<'a>(
-    keys: Keys<'a>,
-    letter: &Letter<'_>,
-    now: UtcDateTime,
-) -> Result<Secret<'a>, Refusal> {
-    match letter.scheme {
-        Scheme::Tc3 => verify_tc3(keys, letter, now),
-        Scheme::V1 => v1::verify(keys, letter, now),
-    }
+/// What is known of the key that a request claims.
+#[derive(Debug)]
+pub(super) struct Known {
+    key: Result<KeyPair, Refusal>,
+    /// How far the signed time of a request may lie from the clock.
+    life: time::Duration,
 }
 
-fn verify_tc3<'a>(
-    keys: Keys<'a>,
-    letter: &Letter<'_>,
-    now: UtcDateTime,
-) -> Result<Secret<'a>, Refusal> {
-    let header = letter.received.header("authorization");
-    let header = header.ok_or_else(|| missing("Authorization"))?;
-    let authorization = Authorization::parse(header).ok_or_else(|| {
-        let message = "The `Authorization` header is not a TC3-HMAC-SHA256 authorization.";
-        Refusal::new("AuthFailure.InvalidAuthorization", message)
-    })?;
-    let signed_at = timestamp(letter.required("Timestamp")?)?;
-    check_age(signed_at, now, keys.faults.signature_life(keys.catalog))?;
-    let key = keys.find(authorization.secret_id, now)?;
-    if !authorization.is_genuine(&letter.received, signed_at, key) {
-        return Err(unproven());
+impl Keys<'_> {
+    pub(super) fn known(self, letter: &Letter<'_>, now: UtcDateTime) -> Known {
+        let claimed = letter.claimed_key_id();
+        Known {
+            key: self.find(claimed.as_deref().unwrap_or_default(), now),
+            life: self.faults.signature_life(self.catalog),
+        }
     }
-    check_token(key, letter)?;
-    Ok(key)
-}
 
-impl<'a> Keys<'a> {
-    fn find(self, secret_id: &str, now: UtcDateTime) -> Result<Secret<'a>, Refusal> {
+    fn find(self, secret_id: &str, now: UtcDateTime) -> Result<KeyPair, Refusal> {
         let revoked = self.faults.revoked_keys.contains(secret_id);
         let permanent = self.catalog.key(secret_id);
         let key = permanent.or_else(|| self.issued.key(secret_id, now));
         let key = key.filter(|_| !revoked);
-        key.ok_or_else(|| {
+        key.cloned().ok_or_else(|| {
             if self.issued.knows(secret_id) {
                 let message = "The temporary key has expired or was revoked.";
                 return Refusal::new("AuthFailure.TokenFailure", message);
@@ -93,6 +70,37 @@ impl<'a> Keys<'a> {
             let message = "The SecretId is not found, please ensure that your SecretId is correct.";
             Refusal::new("AuthFailure.SecretIdNotFound", message)
         })
+    }
+}
+
+impl Known {
+    /// Proves that the request was signed by the key at about `now`; the id of the key.
+    ///
+    /// # Errors
+    /// The API's `AuthFailure.…` and `MissingParameter` refusals.
+    pub(super) fn verify(&self, letter: &Letter<'_>, now: UtcDateTime) -> Result<&str, Refusal> {
+        let key = match letter.scheme {
+            Scheme::Tc3 => self.verify_tc3(letter, now),
+            Scheme::V1 => v1::verify(self, letter, now),
+        }?;
+        Ok(&key.secret_id)
+    }
+
+    fn verify_tc3(&self, letter: &Letter<'_>, now: UtcDateTime) -> Result<&KeyPair, Refusal> {
+        let header = letter.received.header("authorization");
+        let header = header.ok_or_else(|| missing("Authorization"))?;
+        let authorization = Authorization::parse(header).ok_or_else(|| {
+            let message = "The `Authorization` header is not a TC3-HMAC-SHA256 authorization.";
+            Refusal::new("AuthFailure.InvalidAuthorization", message)
+        })?;
+        let signed_at = timestamp(letter.required("Timestamp")?)?;
+        check_age(signed_at, now, self.life)?;
+        let key = self.key.as_ref().map_err(Refusal::clone)?;
+        if !authorization.is_genuine(&letter.received, signed_at, key) {
+            return Err(unproven());
+        }
+        check_token(key, letter)?;
+        Ok(key)
     }
 }
 
@@ -277,7 +285,9 @@ mod tests {
                 issued,
                 faults,
             };
-            verify(keys, &letter, now)
+            let known = keys.known(&letter, now);
+            known
+                .verify(&letter, now)
                 .map(|_| ())
                 .map_err(Refusal::into_code)
         }

@@ -1,17 +1,16 @@
 //! The fake cloud without HTTP and without signatures, behind a network that loses, delays and
 //! repeats: for simulations. Bodies and answers are the very bytes that HTTP would carry.
 
-use super::action::Action;
+use super::action::{self, Action, Written};
 use super::wire::{self, Refusal};
 use super::world::{Call, World};
-use super::{Settings, auth, enveloped, verdict};
+use super::{Settings, auth, verdict};
 use crate::clock::Clock;
 use crate::cloud::limiter::Permit;
 use crate::cloud::wire as client;
 use crate::cloud::{Accepted, Cloud, CloudError, Fault, Tagged, Target};
 use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use async_trait::async_trait;
-use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -260,7 +259,7 @@ impl Record {
             verdict: verdict(&outcome),
             request_id: request_id.clone(),
         });
-        enveloped(outcome, request_id).into_bytes()
+        action::written(outcome, &request_id).into_bytes()
     }
 
     fn answer(
@@ -268,7 +267,7 @@ impl Record {
         letter: &Letter,
         request_id: &str,
         now: UtcDateTime,
-    ) -> Result<Value, Refusal> {
+    ) -> Result<Written, Refusal> {
         let account = letter.target.account.as_str();
         auth::check_age(letter.signed_at, now, self.world.signature_life())?;
         self.world.admit(now, account, letter.action)?;
@@ -280,7 +279,8 @@ impl Record {
             request_id,
         };
         let parameters = wire::json(&letter.body)?;
-        Action::parse(letter.action)?.carry_out(&mut self.world, &call, &parameters)
+        let job = Action::parse(letter.action)?.job(&parameters)?;
+        job(&mut self.world, &call)
     }
 }
 

@@ -5,7 +5,7 @@
 use super::catalog::misbehaviour::Faults;
 use super::catalog::scenes::{self, Ending, Scene, Status};
 use super::world::{SCENES_STREAM, random_stream, unit};
-use super::{Face, Mail, enveloped, respond};
+use super::{Face, Mail, action, respond};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};
@@ -83,7 +83,7 @@ fn end(ending: Ending, mail: &Mail, answer: Option<String>) -> Response {
         (Ending::Body(text), _) => respond(headers, text),
         (Ending::Error(words), answer) => {
             let request_id = request_id(answer.as_deref());
-            respond(headers, enveloped(Err(words.refusal()), request_id))
+            respond(headers, action::refused(&words.refusal(), &request_id))
         }
         (Ending::CutAfter(_) | Ending::ResetAfter(_) | Ending::SilentAfter(_), None) => {
             StatusCode::OK.into_response()

@@ -88,13 +88,8 @@ pub(super) struct Verdict<'a> {
 }
 
 impl Keeping {
-    /// The call as the ledger keeps it.
-    pub(super) fn attempt(
-        self,
-        outcome: Verdict<'_>,
-        letter: &Letter<'_>,
-        parameters: Option<&Value>,
-    ) -> Attempt {
+    /// The call as the ledger keeps it, before it has come to its end.
+    pub(super) fn attempt(self, letter: &Letter<'_>, parameters: Option<&Value>) -> Attempt {
         let common = |name: &str| letter.common(name).map(str::to_owned);
         let received = &letter.received;
         let token = parameters.and_then(|parameters| parameters.get("ClientToken"));
@@ -102,9 +97,9 @@ impl Keeping {
         let (body, body_base64) = self.body(letter, parameters);
         Attempt {
             kind: Kind::Attempt,
-            at: world::timestamp(outcome.at),
-            request_id: outcome.request_id.to_owned(),
-            verdict: outcome.verdict,
+            at: String::new(),
+            request_id: String::new(),
+            verdict: Cow::Borrowed(""),
             action: common("Action"),
             region: common("Region"),
             key_id: letter.claimed_key_id(),
@@ -158,6 +153,18 @@ impl Keeping {
             (name.to_string(), value.into_owned())
         })
         .collect()
+    }
+}
+
+impl Attempt {
+    /// The call with what came of it.
+    pub(super) fn ended(self, verdict: Verdict<'_>) -> Self {
+        Self {
+            at: world::timestamp(verdict.at),
+            request_id: verdict.request_id.to_owned(),
+            verdict: verdict.verdict,
+            ..self
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Verifies signatures of the first version: HmacSHA1 and HmacSHA256 over the sorted parameters.
 
-use super::{Keys, Secret, check_age, check_token, timestamp, unproven};
+use super::{Known, check_age, check_token, timestamp, unproven};
+use crate::simulator::catalog::KeyPair;
 use crate::simulator::door::Letter;
 use crate::simulator::validate::invalid;
 use crate::simulator::wire::Refusal;
@@ -18,11 +19,11 @@ use time::UtcDateTime;
 /// # Errors
 /// The API's `AuthFailure.…`, `MissingParameter` and `InvalidParameter…` refusals.
 pub(super) fn verify<'a>(
-    keys: Keys<'a>,
+    known: &'a Known,
     letter: &Letter<'_>,
     now: UtcDateTime,
-) -> Result<Secret<'a>, Refusal> {
-    let secret_id = letter.required("SecretId")?;
+) -> Result<&'a KeyPair, Refusal> {
+    letter.required("SecretId")?;
     let signature = letter.required("Signature")?;
     let nonce = letter.required("Nonce")?;
     if !nonce.parse::<u64>().is_ok_and(|nonce| nonce > 0) {
@@ -30,8 +31,8 @@ pub(super) fn verify<'a>(
     }
     let method = Method::parse(letter.common("SignatureMethod"))?;
     let signed_at = timestamp(letter.required("Timestamp")?)?;
-    check_age(signed_at, now, keys.faults.signature_life(keys.catalog))?;
-    let key = keys.find(secret_id, now)?;
+    check_age(signed_at, now, known.life)?;
+    let key = known.key.as_ref().map_err(Refusal::clone)?;
     let hosts = letter.received.hosts();
     let genuine = hosts.into_iter().any(|host| {
         let expected = method.sign(key.secret_key.expose_secret(), &text(letter, host));
