@@ -10,10 +10,11 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = wire::describe_page(bytes);
     let _ = wire::tagged_page(bytes, "cvm-gateway:operation");
     let _ = wire::terminate_instances(bytes);
-    let _ = wire::price(bytes, "CNY", 1);
+    let _ = wire::price(bytes, "CNY", wire::Amounts::OfEach, 100);
     let _ = wire::offers(bytes);
     let _ = wire::quotas(bytes, None);
     let _ = wire::zones(bytes);
+    let _ = wire::regions(bytes);
     let code = String::from_utf8_lossy(bytes);
     let _ = codes::classify(&code);
 });
