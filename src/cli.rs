@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod connect;
 mod error;
 mod launch;
 mod log;

@@ -4,6 +4,7 @@ mod failure;
 mod json;
 mod plan;
 mod progress;
+mod server;
 mod table;
 
 use failure::Asked;
@@ -11,6 +12,7 @@ pub use failure::Refusal;
 pub use json::{JsonError, read_request, write_plan, write_request};
 pub use plan::overview;
 pub use progress::{Format, Progress};
+pub use server::{ReadToken, Server};
 pub use table::{align, table};
 
 use crate::clock::Clock;
@@ -26,14 +28,8 @@ use crate::terminal::Exit;
 use prost_types::Timestamp;
 use std::io;
 use std::time::Duration;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 
-/// A gateway is near: a connection that takes longer will not come.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a silent connection is asked whether it lives, and how long it may take to answer.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Streams that break one after the other, without a message between them: about two minutes.
 const BREAKS_MAX: u32 = 10;
 /// The longest pause between two of them.
@@ -52,8 +48,24 @@ struct Streamed {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The address cannot be used.
-    #[error("`{0}` is no address of a gateway; write --server http://HOST:PORT")]
+    #[error(
+        "`{0}` is no address of a gateway; write --server https://HOST:PORT or http://HOST:PORT"
+    )]
     Server(String),
+    /// What proves who calls would be sent in plaintext.
+    #[error("{0} is plain http to another machine, which a token is not sent to; write https")]
+    Plaintext(String),
+    /// The certificates or the key cannot be used.
+    #[error(
+        "the files of --tls-ca, --tls-cert and --tls-key cannot be used with {server}; name PEM files, and https"
+    )]
+    Tls {
+        /// The address.
+        server: String,
+        /// What is wrong.
+        #[source]
+        source: Option<tonic::transport::Error>,
+    },
     /// Nobody answers there.
     #[error(
         "no gateway answers at {server}; start one with `cvm-gateway serve`, or name another with --server"
@@ -78,7 +90,8 @@ impl ClientError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Server(_) => Exit::Usage,
+            Self::Server(_) | Self::Plaintext(_) => Exit::Usage,
+            Self::Tls { .. } => Exit::Data,
             Self::Unreachable { .. } => Exit::Unavailable,
             Self::Refused(refusal) => refusal.exit,
             Self::Output(_) => Exit::Io,
@@ -89,7 +102,7 @@ impl ClientError {
 /// A connection to a gateway.
 #[derive(Debug)]
 pub struct Client {
-    service: CvmGatewayServiceClient<Channel>,
+    service: CvmGatewayServiceClient<server::Connection>,
     clock: Clock,
 }
 
@@ -115,29 +128,15 @@ enum Events {
 }
 
 impl Client {
-    /// Connects to the gateway at `server`, a URL like `http://127.0.0.1:7080`.
+    /// Connects to a gateway.
     ///
     /// # Errors
-    /// [`ClientError::Server`], [`ClientError::Unreachable`].
-    pub async fn connect(server: &str, clock: Clock) -> Result<Self, ClientError> {
-        let endpoint = Endpoint::from_shared(server.to_owned()).ok();
-        let endpoint = endpoint.filter(|endpoint| {
-            let uri = endpoint.uri();
-            uri.scheme_str() == Some("http") && uri.host().is_some()
-        });
-        let endpoint = endpoint.ok_or_else(|| ClientError::Server(server.to_owned()))?;
-        let channel = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .connect()
-            .await
-            .map_err(|source| ClientError::Unreachable {
-                server: server.to_owned(),
-                source,
-            })?;
+    /// [`ClientError::Server`], [`ClientError::Plaintext`], [`ClientError::Tls`],
+    /// [`ClientError::Unreachable`].
+    pub async fn connect(server: &Server, clock: Clock) -> Result<Self, ClientError> {
+        let connection = server.connect().await?;
         Ok(Self {
-            service: CvmGatewayServiceClient::new(channel),
+            service: CvmGatewayServiceClient::new(connection),
             clock,
         })
     }

@@ -3,6 +3,7 @@
 
 mod file;
 mod identity;
+mod issuers;
 mod problem;
 mod read;
 mod section;

@@ -1,6 +1,6 @@
 //! The demonstration: a simulator, a gateway and a client in one process, and how to go on by hand.
 
-use crate::client::{Client, ClientError, Format, Progress, align, between, table};
+use crate::client::{Client, ClientError, Format, Progress, Server, align, between, table};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, create_file};
 use crate::gateway::{Gateway, GatewayError};
@@ -132,7 +132,7 @@ async fn launch(
         gateway.admin_addr(),
         demo.folder.join(JOURNAL).display()
     ))?;
-    let mut client = Client::connect(&server, clock.clone()).await?;
+    let mut client = Client::connect(&Server::plain(server), clock.clone()).await?;
     let mut progress = Progress::new(Format::Text, clock);
     let ended = client.run(request(demo.count), &mut progress).await;
     progress.finish();

@@ -143,7 +143,7 @@ impl Gateway {
         };
         let door = gateway.door(grpc.listener, &gate, &config.grpc, metrics.identity);
         gateway.serve(door, router, admin.listener, side_door);
-        gateway.watch_identity(gate);
+        gateway.watch_identity(&gate);
         chaos::around!("gateway.ready", gateway.set_health(ServingStatus::Serving));
         tracing::info!(grpc = %gateway.grpc_addr, admin = %gateway.admin_addr, "serving");
         Ok(gateway)
@@ -213,15 +213,17 @@ impl Gateway {
         }
     }
 
-    /// Keeps to what the files of identities hold.
-    fn watch_identity(&self, gate: Gate) {
-        let soft = self.soft.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = soft.cancelled() => {}
-                () = gate.watch() => {}
-            }
-        });
+    /// Keeps to what the files of identities and the issuers of tokens say.
+    fn watch_identity(&self, gate: &Gate) {
+        for errand in gate.errands() {
+            let soft = self.soft.clone();
+            self.tasks.spawn(async move {
+                tokio::select! {
+                    () = soft.cancelled() => {}
+                    () = errand => {}
+                }
+            });
+        }
         self.tasks.close();
     }
 

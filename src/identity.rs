@@ -4,13 +4,20 @@ pub mod callers;
 mod certificate;
 pub mod denied;
 mod files;
+mod issuer;
+mod keys;
 pub mod proven;
 mod rejection;
 mod tls;
+mod token;
 
 pub use files::Reader;
+pub use issuer::{IssuerSettings, KeySource, KeyUrl};
+pub use jsonwebtoken::Algorithm;
+pub use keys::{BYTES_MAX as KEYS_BYTES_MAX, Keys};
 pub use rejection::Rejection;
 pub use tls::{Material, MaterialError, Peer};
+pub use token::TokenRules;
 
 use crate::clock::Clock;
 use crate::domain::ids::Principal;
@@ -20,13 +27,16 @@ use callers::Callers;
 use denied::Denied;
 use files::Watched;
 use http::HeaderMap;
+use issuer::Issuer;
 use proven::Proven;
 use rustls::ServerConfig;
 use secrecy::{ExposeSecret, SecretString};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tls::Tls;
+use token::Token;
 
 /// A large enterprise's certificates.
 pub const PEM_BYTES_MAX: u64 = 4 << 20;
@@ -42,6 +52,8 @@ pub struct Settings {
     pub denied_file: Option<String>,
     /// How often files are looked at.
     pub reload_interval: Duration,
+    /// Who issues tokens.
+    pub issuers: Vec<IssuerSettings>,
     /// Whose the callers are.
     pub callers: Callers,
     /// Reads the files.
@@ -55,7 +67,14 @@ pub enum Required {
     Nothing(Principal),
     /// A certificate.
     Certificate,
+    /// A token.
+    Token,
+    /// Both, of one organisation. The token names the caller.
+    Both,
 }
+
+/// What goes on beside the calls, and never ends.
+pub type Errand = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The files of TLS, as the configuration names them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +105,7 @@ struct Shared {
     callers: Callers,
     tls: ArcSwapOption<Tls>,
     denied: ArcSwap<Denied>,
+    issuers: Vec<Issuer>,
     generation: AtomicU64,
     /// Only one at a time reads them.
     watched: Mutex<Vec<(Source, Watched)>>,
@@ -100,6 +120,8 @@ struct Shared {
 enum Source {
     Tls,
     Denied,
+    /// Of the issuer with this index.
+    Keys(usize),
 }
 
 impl Gate {
@@ -113,8 +135,18 @@ impl Gate {
         metrics: metrics::Identity,
     ) -> Result<Self, IdentityError> {
         metrics.rejects_none(Rejection::ALL.map(Rejection::as_str));
+        let watched = watched(&settings);
+        let issuers = settings.issuers.into_iter().map(|issuer| {
+            Issuer::new(
+                issuer,
+                settings.reader.clone(),
+                clock.clone(),
+                metrics.clone(),
+            )
+        });
         let gate = Self(Arc::new(Shared {
-            watched: Mutex::new(watched(&settings)),
+            watched: Mutex::new(watched),
+            issuers: issuers.collect(),
             required: settings.required,
             callers: settings.callers,
             tls: ArcSwapOption::empty(),
@@ -131,9 +163,24 @@ impl Gate {
         }
     }
 
+    /// What must go on beside the calls: to look at files, and to fetch keys.
+    #[must_use]
+    pub fn errands(&self) -> Vec<Errand> {
+        let watch: Errand = Box::pin(self.clone().watch());
+        let issuers = (0..self.0.issuers.len()).map(|index| -> Errand {
+            let gate = self.clone();
+            Box::pin(async move {
+                if let Some(issuer) = gate.0.issuers.get(index) {
+                    issuer.refresh().await;
+                }
+            })
+        });
+        std::iter::once(watch).chain(issuers).collect()
+    }
+
     /// Looks at the files again and again. What cannot be used is told, and what was good before
     /// stays. Never ends.
-    pub async fn watch(self) {
+    async fn watch(self) {
         loop {
             self.0.clock.sleep(self.0.reload_interval).await;
             let gate = self.clone();
@@ -170,11 +217,18 @@ impl Gate {
     async fn prove(
         &self,
         peer: Option<&Peer>,
-        _headers: &HeaderMap,
+        headers: &HeaderMap,
     ) -> Result<Principal, Rejection> {
         match &self.0.required {
             Required::Nothing(everybody) => Ok(everybody.clone()),
             Required::Certificate => self.caller(&self.certificate(peer)?),
+            Required::Token => self.caller(&self.token(headers).await?),
+            Required::Both => {
+                let machine = self.caller(&self.certificate(peer)?)?;
+                let caller = self.caller(&self.token(headers).await?)?;
+                let same = machine.organization == caller.organization;
+                same.then_some(caller).ok_or(Rejection::TwoOrganizations)
+            }
         }
     }
 
@@ -187,6 +241,13 @@ impl Gate {
             return Err(Rejection::Denied);
         }
         leaf.names.clone()
+    }
+
+    async fn token(&self, headers: &HeaderMap) -> Result<Proven, Rejection> {
+        let token = Token::parse(token::bearer(headers)?)?;
+        let name = token.issuer()?;
+        let issuer = self.0.issuers.iter().find(|issuer| issuer.issuer() == name);
+        issuer.ok_or(Rejection::TokenIssuer)?.judge(&token).await
     }
 
     fn caller(&self, proven: &Proven) -> Result<Principal, Rejection> {
@@ -245,7 +306,13 @@ impl Gate {
                 self.0.denied.store(Arc::new(denied));
                 Ok(told)
             }
-            (Source::Tls | Source::Denied, _) => Err("the files were not read".to_owned()),
+            (Source::Keys(index), [keys]) => {
+                let issuer = self.0.issuers.get(index).ok_or("there is no such issuer")?;
+                issuer.take(keys.expose_secret())
+            }
+            (Source::Tls | Source::Denied | Source::Keys(_), _) => {
+                Err("the files were not read".to_owned())
+            }
         }
     }
 }
@@ -255,6 +322,7 @@ impl Source {
         match self {
             Self::Tls => "tls",
             Self::Denied => "denied",
+            Self::Keys(_) => "keys",
         }
     }
 }
@@ -270,5 +338,16 @@ fn watched(settings: &Settings) -> Vec<(Source, Watched)> {
         let watched = Watched::new(vec![path], denied::BYTES_MAX);
         (Source::Denied, watched)
     });
-    tls.into_iter().chain(denied).collect()
+    let issuers = settings.issuers.iter().enumerate();
+    let keys = issuers.filter_map(|(index, issuer)| match &issuer.source {
+        KeySource::File(path) => {
+            let watched = Watched::new(vec![path.clone()], keys::BYTES_MAX);
+            Some((Source::Keys(index), watched))
+        }
+        KeySource::Url(_) => None,
+    });
+    tls.into_iter().chain(denied).chain(keys).collect()
 }
+
+#[cfg(test)]
+mod tests;

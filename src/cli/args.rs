@@ -1,9 +1,11 @@
 //! The arguments of each command, and the pages of help that explain them.
 
 mod plan;
+mod server;
 mod simulate;
 
 pub(super) use plan::PlanArgs;
+pub(super) use server::ServerArgs;
 pub(super) use simulate::SimulateArgs;
 
 use crate::client::Format;
@@ -118,9 +120,8 @@ Exit codes:
   69 the gateway or the cloud cannot be reached   70 a defect   74 cannot write to stdout
   75 try later: quota, no stock, overload, timeout   77 not allowed")]
 pub(super) struct RunArgs {
-    /// The gateway's address
-    #[arg(long, value_name = "URL", default_value = SERVER)]
-    pub(super) server: String,
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
     /// Names the launch, so that repeating it finds it again; by default a new UUID
     #[arg(long, value_name = "ID")]
     pub(super) request_id: Option<String>,
@@ -184,9 +185,8 @@ pub(super) struct WatchArgs {
     /// Shows only what is newer than this sequence of the operation
     #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
     pub(super) after: u64,
-    /// The gateway's address
-    #[arg(long, value_name = "URL", default_value = SERVER)]
-    pub(super) server: String,
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
     #[command(flatten)]
     pub(super) output: OutputArgs,
 }

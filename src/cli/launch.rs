@@ -1,9 +1,10 @@
 //! The commands that launch or follow: `run`, `watch` and `demo`.
 
 use super::args::{DemoArgs, RunArgs, WatchArgs, WishArgs};
+use super::connect::connect;
 use super::error::CliError;
 use super::log;
-use crate::client::{Client, Format, Progress, read_request, table};
+use crate::client::{Format, Progress, read_request, table};
 use crate::clock::Clock;
 use crate::config::{Log, LogFormat, create_file, fresh_folder, read_text};
 use crate::demo::{self, Demo};
@@ -20,7 +21,7 @@ const REQUEST_BYTES_MAX: u64 = 16 << 20;
 pub(super) async fn run(args: RunArgs, clock: Clock) -> Result<Exit, CliError> {
     let request = asked(args.file.as_deref(), args.wish, args.request_id)?;
     let format = args.output.format();
-    let mut client = Client::connect(&args.server, clock.clone()).await?;
+    let mut client = connect(args.server, clock.clone()).await?;
     if format == Format::Text {
         terminal::note(format!("request_id {}", request.request_id));
     }
@@ -33,7 +34,7 @@ pub(super) async fn run(args: RunArgs, clock: Clock) -> Result<Exit, CliError> {
 /// Follows an operation to its end.
 pub(super) async fn watch(args: WatchArgs, clock: Clock) -> Result<Exit, CliError> {
     let format = args.output.format();
-    let mut client = Client::connect(&args.server, clock.clone()).await?;
+    let mut client = connect(args.server, clock.clone()).await?;
     let mut progress = Progress::new(format, clock);
     let ended = client.watch(args.name, args.after, &mut progress).await;
     progress.finish();

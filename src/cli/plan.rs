@@ -1,9 +1,10 @@
 //! The command `plan`.
 
 use super::args::PlanArgs;
+use super::connect::connect;
 use super::error::CliError;
 use super::launch::asked;
-use crate::client::{Client, Format, overview, write_plan, write_request};
+use crate::client::{Format, overview, write_plan, write_request};
 use crate::clock::Clock;
 use crate::config::create_file;
 use crate::pb::v1::{PlanRunInstancesRequest, PlanRunInstancesResponse, RunInstancesRequest};
@@ -16,7 +17,7 @@ pub(super) async fn plan(args: PlanArgs, clock: Clock) -> Result<Exit, CliError>
     let mut request = asked(args.file.as_deref(), args.wish, args.request_id)?;
     // That of a file that `--save` wrote: another one is made.
     request.plan = None;
-    let mut client = Client::connect(&args.server, clock).await?;
+    let mut client = connect(args.server, clock).await?;
     let plan = client
         .plan(PlanRunInstancesRequest {
             request: Some(request.clone()),

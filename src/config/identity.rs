@@ -1,12 +1,15 @@
 //! Who may call: the tables `identity` and `grpc.tls`.
 
+use super::issuers;
 use super::read::{file_beside, secret_file};
 use super::section::Section;
 use crate::domain::ids::{OrganizationId, Principal};
 pub(super) use crate::identity::Settings;
 use crate::identity::callers::{Callers, Pattern};
-use crate::identity::denied::Denied;
-use crate::identity::{Material, MaterialError, PEM_BYTES_MAX, Reader, Required, TlsFiles};
+use crate::identity::denied::{self, Denied};
+use crate::identity::{
+    Material, MaterialError, PEM_BYTES_MAX, Reader, Required, TlsFiles, TokenRules,
+};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,13 +20,18 @@ const ANONYMOUS: &str = "all who reach it count as the one caller of [identity]:
 const PLAINTEXT: &str = "what is sent there is not encrypted: set [grpc.tls], \
      or grpc.allow_plaintext_on_any_address if something else encrypts it";
 /// What a rule may name.
-const PATTERNS: [&str; 4] = [
+const PATTERNS: [&str; 6] = [
     "spiffe_id",
     "spiffe_id_prefix",
     "dns_name",
     "dns_name_suffix",
+    "subject",
+    "subject_prefix",
 ];
 const CERTIFICATE: &str = "mtls";
+const TOKEN: &str = "jwt";
+/// Clocks that are further apart are wrong.
+const LEEWAY_MAX: Duration = Duration::from_secs(5 * 60);
 /// A change counts within so long, at most.
 const RELOAD_INTERVAL_MAX: Duration = Duration::from_secs(60 * 60);
 
@@ -45,7 +53,7 @@ impl Exposure {
             .map(|(callers, anywhere)| (&callers.required, *anywhere))
             .unzip();
         Self {
-            certificate: matches!(required, Some(Required::Certificate)),
+            certificate: matches!(required, Some(Required::Certificate | Required::Both)),
             anonymous: matches!(required, Some(Required::Nothing(_))) && anywhere == Some(false),
         }
     }
@@ -68,31 +76,45 @@ pub(super) fn callers(
     organizations: &[String],
 ) -> Option<(Settings, AnonymousAnywhere)> {
     let proofs = table.texts("require", |text| match text {
-        CERTIFICATE => Ok(text.to_owned()),
-        _ => Err(format!("is no proof; write \"{CERTIFICATE}\"")),
+        CERTIFICATE | TOKEN => Ok(text.to_owned()),
+        _ => Err(format!(
+            "is no proof; write \"{CERTIFICATE}\" or \"{TOKEN}\""
+        )),
     });
     let anonymous = anonymous(table, organizations, proofs.is_empty());
     let anywhere = table.flag("allow_anonymous_on_any_address");
-    let callers = table.table("callers", |table| rules(table, organizations));
+    let proves = |proof: &str| proofs.iter().any(|one| one == proof);
+    let leeway = table.duration_within("token_leeway", Duration::ZERO..=LEEWAY_MAX);
+    let mut names = Vec::new();
+    let issuers = table.table("issuers", |table| {
+        names = table.names();
+        issuers::read(table, folder, leeway)
+    });
+    if proves(TOKEN) && names.is_empty() {
+        table.refuse("no token could be verified; add its issuer: [identity.issuers.NAME]");
+    }
+    let callers = table.table("callers", |table| rules(table, organizations, &names));
     if !proofs.is_empty() && callers.is_empty() {
         table.refuse("nobody could call; add a rule: [identity.callers.NAME]");
     }
     let denied_file = table.if_set("denied_file", |path| {
-        let text = file_beside(folder, path, PEM_BYTES_MAX)?;
+        let text = file_beside(folder, path, denied::BYTES_MAX)?;
         Denied::parse(&text).map_err(|rule| format!("{path}: {rule}"))?;
         Ok::<_, String>(path.to_owned())
     });
     let intervals = Duration::from_millis(10)..=RELOAD_INTERVAL_MAX;
     let reload_interval = table.duration_within("reload_interval", intervals);
     let settings = Settings {
-        required: if proofs.is_empty() {
-            Required::Nothing(anonymous?)
-        } else {
-            Required::Certificate
+        required: match (proves(CERTIFICATE), proves(TOKEN)) {
+            (false, false) => Required::Nothing(anonymous?),
+            (true, false) => Required::Certificate,
+            (false, true) => Required::Token,
+            (true, true) => Required::Both,
         },
         tls: None,
         denied_file,
         reload_interval,
+        issuers,
         callers,
         reader: reader(folder),
     };
@@ -126,12 +148,12 @@ fn known(text: &str, organizations: &[String]) -> Result<OrganizationId, String>
     })
 }
 
-fn rules(table: &mut Section<'_>, organizations: &[String]) -> Callers {
+fn rules(table: &mut Section<'_>, organizations: &[String], issuers: &[String]) -> Callers {
     let mut callers = Callers::default();
     for name in table.names() {
         table.table(&name, |table| {
             let organization = table.text_as("organization", |text| known(text, organizations));
-            let Some((pattern, organization)) = pattern(table).zip(organization) else {
+            let Some((pattern, organization)) = pattern(table, issuers).zip(organization) else {
                 return;
             };
             if !callers.add(pattern, organization) {
@@ -142,20 +164,32 @@ fn rules(table: &mut Section<'_>, organizations: &[String]) -> Callers {
     callers
 }
 
-/// What a rule is about: one of several keys.
-fn pattern(table: &mut Section<'_>) -> Option<Pattern> {
-    let set: Vec<&str> = PATTERNS
-        .into_iter()
-        .filter(|key| table.is_set(key))
-        .collect();
-    if set.len() != 1 {
+/// What a rule is about: one of several keys. Subjects are those of an issuer.
+fn pattern(table: &mut Section<'_>, issuers: &[String]) -> Option<Pattern> {
+    let mut set = PATTERNS.into_iter().filter(|key| table.is_set(key));
+    let key = set.next();
+    if key.is_none() || set.next().is_some() {
         table.refuse(format_args!("set one of {}", PATTERNS.join(", ")));
     }
+    let of_subject = key.is_some_and(|key| key.starts_with("subject"));
+    if of_subject != table.is_set("issuer") {
+        table.refuse("`issuer` and `subject` or `subject_prefix` go together");
+    }
+    let issuer = table.if_set("issuer", |text| {
+        let known = issuers.iter().any(|name| name == text);
+        let rule = || format!("no issuer `{text}`; add [identity.issuers.{text}]");
+        known.then(|| text.to_owned()).ok_or_else(rule)
+    });
+    let issuer = issuer.unwrap_or_default();
     let patterns = [
         table.if_set("spiffe_id", Pattern::spiffe),
         table.if_set("spiffe_id_prefix", Pattern::spiffe_below),
         table.if_set("dns_name", Pattern::dns),
         table.if_set("dns_name_suffix", Pattern::dns_below),
+        table.if_set("subject", |text| Pattern::subject(&issuer, text)),
+        table.if_set("subject_prefix", |text| {
+            Pattern::subject_below(&issuer, text)
+        }),
     ];
     patterns.into_iter().flatten().next()
 }
@@ -228,10 +262,21 @@ pub(super) fn summary(settings: &Settings, f: &mut fmt::Formatter<'_>) -> fmt::R
         Required::Nothing(Principal { name, organization }) => {
             writeln!(f, "callers       all are {name} of {organization}")
         }
-        Required::Certificate => writeln!(
-            f,
-            "callers       need a certificate; {} rules say whose they are",
-            settings.callers.len()
-        ),
+        Required::Certificate => needs(settings, "a certificate", f),
+        Required::Token => needs(settings, "a token", f),
+        Required::Both => needs(settings, "a certificate and a token", f),
     }
+}
+
+fn needs(settings: &Settings, proof: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let rules = settings.callers.len();
+    writeln!(
+        f,
+        "callers       need {proof}; whose they are is said by {rules} rules"
+    )?;
+    for issuer in &settings.issuers {
+        let TokenRules { name, issuer, .. } = &issuer.rules;
+        writeln!(f, "issuer        {name}: {issuer}")?;
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::domain::ids::Principal;
 use crate::identity::Required;
+use std::path::PathBuf;
 
 /// The least that a user's file must say. Six lines.
 const LEAST: &str = r#"[organizations.development]
@@ -460,6 +461,365 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
         "gw.toml:7:16: organizations.Two: organization must be 1 to 63 characters of a-z 0-9 -, beginning with a letter",
     ),
 ];
+
+/// A folder with what [identity] and [grpc.tls] name.
+fn secured() -> PathBuf {
+    let folder = fresh_folder("cvm-gateway-config-test").unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    let jwks = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    for (name, text) in [
+        ("server.pem", certificate.as_str()),
+        ("server.key", &key.serialize_pem()),
+        ("other.key", &other),
+        ("jwks.json", jwks),
+        ("denied.txt", "serial 1f\n"),
+        ("rubbish", "rubbish"),
+    ] {
+        write_text(&folder.join(name), text).unwrap();
+    }
+    folder
+}
+
+/// All that identity can be set up with.
+const SECURED: &str = r#"[identity]
+require = ["mtls", "jwt"]
+denied_file = "denied.txt"
+[identity.issuers.cluster]
+issuer = "https://cluster.example"
+audiences = ["cvm-gateway"]
+algorithms = ["EdDSA"]
+jwks_file = "jwks.json"
+[identity.issuers.people]
+issuer = "https://people.example"
+audiences = ["cvm-gateway"]
+algorithms = ["RS256", "ES256"]
+jwks_url = "https://people.example/jwks"
+jwks_ca_file = "server.pem"
+jwks_refresh_interval = "1m"
+subject_claim = "email"
+[identity.callers.a]
+organization = "development"
+spiffe_id_prefix = "spiffe://example.org/ns/web/"
+[identity.callers.b]
+organization = "development"
+issuer = "cluster"
+subject_prefix = "system:serviceaccount:web:"
+[grpc]
+listen = "0.0.0.0:7080"
+[grpc.tls]
+certificate_file = "server.pem"
+key_file = "server.key"
+client_ca_file = "server.pem"
+"#;
+
+#[test]
+fn callers_are_told_apart_as_the_file_says() {
+    let folder = secured();
+    let parse = |text: &str| Config::parse("gw.toml", &format!("{LEAST}{text}"), &folder);
+    let config = parse(SECURED).unwrap();
+    let said = config.to_string();
+    let callers = "callers       need a certificate and a token; whose they are is said by 2 rules\n\
+                   issuer        cluster: https://cluster.example\n\
+                   issuer        people: https://people.example\n";
+    assert!(said.contains(callers), "{said}");
+    let rules = &config.identity.issuers[1].rules;
+    assert_eq!(
+        (rules.subject_claim.as_str(), rules.leeway.as_secs()),
+        ("email", 30)
+    );
+    let one = |proof: &str| SECURED.replace("\"mtls\", \"jwt\"", proof);
+    assert!(
+        parse(&one("\"mtls\""))
+            .unwrap()
+            .to_string()
+            .contains("need a certificate;")
+    );
+    assert!(
+        parse(&one("\"jwt\""))
+            .unwrap()
+            .to_string()
+            .contains("need a token;")
+    );
+    // In plaintext only on loopback, or when the file says so.
+    let (text, _) = SECURED.split_once("[grpc]").unwrap();
+    let text = text.replace("\"mtls\", ", "");
+    let listen = |more: &str| parse(&format!("{text}[grpc]\n{more}"));
+    assert!(listen("listen = \"127.0.0.1:0\"").is_ok());
+    let anywhere = "listen = \"0.0.0.0:0\"\nallow_plaintext_on_any_address = ";
+    assert!(listen(&format!("{anywhere}true")).is_ok());
+    let error = listen(&format!("{anywhere}false")).unwrap_err().to_string();
+    assert!(
+        error.contains("what is sent there is not encrypted: set [grpc.tls]"),
+        "{error}"
+    );
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn nobody_needs_to_be_known_only_where_the_file_says_so() {
+    let anonymous = |more: &str| {
+        let allow = "allow_anonymous_on_any_address = true";
+        problems(&format!(
+            "{LEAST}[identity]\n{allow}\n[grpc]\nlisten = \"0.0.0.0:1\"\n{more}"
+        ))
+    };
+    assert!(anonymous("")[0].contains("what is sent there is not encrypted"));
+    assert_eq!(anonymous("allow_plaintext_on_any_address = true"), [""; 0]);
+    let admin = "[admin]\nlisten = \"0.0.0.0:1\"\nallow_plaintext_on_any_address = true";
+    assert_eq!(problems(&format!("{LEAST}{admin}")), [""; 0]);
+}
+
+/// Replacements in [`SECURED`], and what is said about them. Its first line is line 7.
+const BAD_IDENTITIES: &[(&str, &str, &str)] = &[
+    (
+        "\"mtls\", \"jwt\"",
+        "\"tls\"",
+        "gw.toml:8:11: identity.require: `tls`: is no proof; write \"mtls\" or \"jwt\"",
+    ),
+    (
+        "denied.txt",
+        "none",
+        "gw.toml:9:15: identity.denied_file: cannot read none",
+    ),
+    (
+        "denied.txt",
+        "rubbish",
+        "gw.toml:9:15: identity.denied_file: rubbish: line 1: `rubbish` is none of serial",
+    ),
+    (
+        "issuers.cluster",
+        "issuers.dns",
+        "gw.toml:10:19: identity.issuers.dns: name the issuer with a-z 0-9 -",
+    ),
+    (
+        "issuers.cluster",
+        "issuers.Cluster",
+        "gw.toml:10:19: identity.issuers.Cluster: name the issuer",
+    ),
+    (
+        "https://cluster.example",
+        "",
+        "gw.toml:11:10: identity.issuers.cluster.issuer: is empty",
+    ),
+    (
+        "https://cluster.example",
+        "https://people.example",
+        "gw.toml:15:19: identity.issuers.people: another issuer has the same",
+    ),
+    (
+        "[\"cvm-gateway\"]",
+        "[]",
+        "gw.toml:10:19: identity.issuers.cluster: name at least one of",
+    ),
+    (
+        "[\"cvm-gateway\"]",
+        "\"cvm-gateway\"",
+        "gw.toml:12:13: identity.issuers.cluster.audiences: is text, not a list of texts",
+    ),
+    (
+        "EdDSA",
+        "HS256",
+        "gw.toml:13:14: identity.issuers.cluster.algorithms: `HS256`: is none of RS256",
+    ),
+    (
+        "EdDSA",
+        "none",
+        "gw.toml:13:14: identity.issuers.cluster.algorithms: `none`: is none of RS256",
+    ),
+    (
+        "EdDSA",
+        "eddsa",
+        "gw.toml:13:14: identity.issuers.cluster.algorithms: `eddsa`: is none of RS256",
+    ),
+    (
+        "\"jwks.json\"",
+        "\"none\"",
+        "gw.toml:14:13: identity.issuers.cluster.jwks_file: cannot read none",
+    ),
+    (
+        "\"jwks.json\"",
+        "\"rubbish\"",
+        "gw.toml:14:13: identity.issuers.cluster.jwks_file: rubbish is no JSON Web Key Set",
+    ),
+    (
+        "jwks_file = \"jwks.json\"\n",
+        "",
+        "gw.toml:10:19: identity.issuers.cluster: set one of `jwks_file` and `jwks_url`",
+    ),
+    (
+        "jwks_url",
+        "jwks_file = \"jwks.json\"\njwks_url",
+        "gw.toml:15:19: identity.issuers.people: set one of `jwks_file` and `jwks_url`",
+    ),
+    (
+        "https://people.example/jwks",
+        "http://people.example/jwks",
+        "gw.toml:19:12: identity.issuers.people.jwks_url: is not https",
+    ),
+    (
+        "https://people.example/jwks",
+        "https://u:canary@people.example",
+        "gw.toml:19:12: identity.issuers.people.jwks_url: names a user",
+    ),
+    (
+        "jwks_ca_file = \"server.pem\"",
+        "jwks_ca_file = \"rubbish\"",
+        "gw.toml:20:16: identity.issuers.people.jwks_ca_file: rubbish holds no certificates",
+    ),
+    (
+        "\"1m\"",
+        "\"1ms\"",
+        "gw.toml:21:25: identity.issuers.people.jwks_refresh_interval: `1ms` is out of range",
+    ),
+    (
+        "subject_claim = \"email\"",
+        "trust_domain = \"Example/\"",
+        "gw.toml:22:16: identity.issuers.people.trust_domain: is no trust domain",
+    ),
+    (
+        "subject_claim",
+        "subject_clam",
+        "gw.toml:22:1: unknown key `subject_clam` in [identity.issuers.people]; did you mean `subject_claim`?",
+    ),
+    (
+        "organization = \"development\"",
+        "organization = \"web\"",
+        "gw.toml:24:16: identity.callers.a.organization: no organisation `web`",
+    ),
+    (
+        "ns/web/",
+        "ns/web",
+        "gw.toml:25:20: identity.callers.a.spiffe_id_prefix: `spiffe://example.org/ns/web` is no beginning",
+    ),
+    (
+        "spiffe_id_prefix = ",
+        "dns_name = \"a.b\"\nspiffe_id_prefix = ",
+        "gw.toml:23:19: identity.callers.a: set one of spiffe_id, ",
+    ),
+    (
+        "spiffe_id_prefix = \"spiffe://example.org/ns/web/\"",
+        "dns_name = \"*.b\"",
+        "gw.toml:25:12: identity.callers.a.dns_name: `*.b` is no name of a host",
+    ),
+    (
+        "spiffe_id_prefix = ",
+        "issuer = \"cluster\"\nspiffe_id_prefix = ",
+        "gw.toml:23:19: identity.callers.a: `issuer` and `subject` or",
+    ),
+    (
+        "issuer = \"cluster\"\n",
+        "",
+        "gw.toml:26:19: identity.callers.b: `issuer` and `subject` or",
+    ),
+    (
+        "issuer = \"cluster\"",
+        "issuer = \"other\"",
+        "gw.toml:28:10: identity.callers.b.issuer: no issuer `other`; add [identity.issuers.other]",
+    ),
+    (
+        "account:web:",
+        "account:web",
+        "gw.toml:29:18: identity.callers.b.subject_prefix: `system:serviceaccount:web` would also begin names",
+    ),
+    (
+        "[grpc]\n",
+        "[identity.callers.c]\norganization = \"development\"\nspiffe_id_prefix = \"spiffe://example.org/ns/web/\"\n[grpc]\n",
+        "gw.toml:30:19: identity.callers.c: another rule is about the same callers",
+    ),
+    (
+        "certificate_file = \"server.pem\"",
+        "certificate_file = \"rubbish\"",
+        "gw.toml:33:20: grpc.tls.certificate_file: rubbish holds no certificate chain",
+    ),
+    (
+        "certificate_file = \"server.pem\"\n",
+        "",
+        "gw.toml:32:7: grpc.tls: identity.require has \"mtls\", so `certificate_file` is missing",
+    ),
+    (
+        "\"server.key\"",
+        "\"rubbish\"",
+        "gw.toml:34:12: grpc.tls.key_file: rubbish holds no private key",
+    ),
+    (
+        "\"server.key\"",
+        "\"other.key\"",
+        "gw.toml:32:7: grpc.tls: server.pem, other.key: the certificate and the key cannot be used",
+    ),
+    (
+        "key_file = \"server.key\"\n",
+        "",
+        "gw.toml:32:7: grpc.tls: `key_file` is missing",
+    ),
+    (
+        "client_ca_file = \"server.pem\"",
+        "client_ca_file = \"rubbish\"",
+        "gw.toml:35:18: grpc.tls.client_ca_file: rubbish holds no certificates of authorities",
+    ),
+    (
+        "client_ca_file = \"server.pem\"\n",
+        "",
+        "gw.toml:32:7: grpc.tls: `client_ca_file` is missing",
+    ),
+];
+
+#[test]
+fn bad_identities_are_named_by_place_rule_and_remedy() {
+    let folder = secured();
+    for (from, to, expected) in BAD_IDENTITIES {
+        assert!(SECURED.contains(from), "{from}");
+        let text = format!("{LEAST}{}", SECURED.replacen(from, to, 1));
+        let error = Config::parse("gw.toml", &text, &folder).unwrap_err();
+        let said = error.to_string();
+        assert!(
+            said.contains(expected),
+            "{from} → {to}\ngave {said}\nnot {expected}"
+        );
+        assert!(!said.contains("canary"), "{said}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn who_must_prove_something_can_be_known() {
+    let rows = [
+        (
+            "require = [\"mtls\"]",
+            "identity: nobody could call; add a rule: [identity.callers.NAME]",
+        ),
+        (
+            "require = [\"jwt\"]",
+            "identity: no token could be verified; add its issuer",
+        ),
+        (
+            "require = [\"mtls\"]",
+            "grpc.tls: identity.require has \"mtls\", so `certificate_file` is missing",
+        ),
+        (
+            "require = \"mtls\"",
+            "identity.require: is text, not a list of texts",
+        ),
+        (
+            "reload_interval = \"0s\"",
+            "identity.reload_interval: `0s` is out of range",
+        ),
+        (
+            "token_leeway = \"6m\"",
+            "identity.token_leeway: `6m` is out of range",
+        ),
+        ("denied = \"x\"", "unknown key `denied` in [identity]"),
+    ];
+    for (line, expected) in rows {
+        let said = problems(&format!("{LEAST}[identity]\n{line}\n"));
+        assert!(
+            said.iter().any(|said| said.contains(expected)),
+            "{line}: {said:#?}"
+        );
+    }
+}
 
 #[test]
 fn bad_settings_are_named_by_place_rule_and_remedy() {

@@ -5,7 +5,7 @@ use super::proven::{Proven, SpiffeId, dns_name};
 use std::collections::BTreeSet;
 
 /// A line of it is some dozen bytes, so this is a hundred thousand of them.
-pub(super) const BYTES_MAX: u64 = 8 << 20;
+pub const BYTES_MAX: u64 = 8 << 20;
 
 /// Certificates and names that are not let in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -20,6 +20,8 @@ pub struct Identity {
     reloads: IntCounterVec,
     /// When the gateway's own certificate ends.
     not_after: IntGaugeVec,
+    /// When the keys of an issuer were last read; `issuer`, as it is configured.
+    keys_read: IntGaugeVec,
 }
 
 impl Identity {
@@ -44,6 +46,11 @@ impl Identity {
                 "cvm_gateway_tls_certificate_not_after_seconds",
                 "When the gateway's own certificate ends, as a Unix time; 0 without TLS.",
                 &[],
+            )?,
+            keys_read: make.gauges(
+                "cvm_gateway_issuer_keys_read_seconds",
+                "When the keys of an issuer of tokens were last read, as a Unix time.",
+                &["issuer"],
             )?,
         };
         metrics.not_after.with_label_values::<&str>(&[]).set(0);
@@ -92,5 +99,11 @@ impl Identity {
     pub fn ends(&self, not_after: UtcDateTime) {
         let gauge = self.not_after.with_label_values::<&str>(&[]);
         gauge.set(not_after.unix_timestamp());
+    }
+
+    /// Shows when the keys of an issuer were read.
+    pub fn keys_read(&self, issuer: &str, at: UtcDateTime) {
+        let gauge = self.keys_read.with_label_values(&[issuer]);
+        gauge.set(at.unix_timestamp());
     }
 }

@@ -1,5 +1,7 @@
 //! The program itself, as people and scripts call it: pages, messages, exit codes.
 
+use crate::identity::pki::{Authority, uri};
+use crate::identity::tokens::Signer;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
@@ -156,11 +158,11 @@ fn a_wrong_command_line_is_usage() {
         "a speed is a number above 0",
     );
     let wish = ["--region", "r", "--zone", "z", "--image", "i"];
-    let server = ["run", "--server", "https://gateway.example"];
+    let server = ["run", "--server", "ftp://gateway.example"];
     refuses(
         &[&server[..], &wish].concat(),
         64,
-        "write --server http://HOST:PORT",
+        "write --server https://HOST:PORT or http://HOST:PORT",
     );
 }
 
@@ -442,6 +444,95 @@ fn launches_are_followed_and_judged_by_their_end() {
     assert_eq!(gateway.stop(), Some(0));
     assert_eq!(simulator.stop(), Some(0));
 }
+
+/// Writes what a gateway and its caller prove themselves with: the paths of the gateway's authority, of
+/// the caller's certificate, key and token, and of a token of nobody.
+fn proofs(folder: &Path) -> [String; 5] {
+    let [servers, callers] = ["servers", "callers"].map(Authority::new);
+    let [signer, nobody] = [Signer::new(), Signer::new()];
+    let (server, client) = (servers.server(), callers.client(vec![uri(SPIFFE_ID)]));
+    let token = |signer: &Signer| signer.token("system:serviceaccount:web:api", 600) + "\n";
+    for (name, text) in [
+        ("server.pem", &server.certificate),
+        ("server.key", &server.key),
+        ("callers.pem", &callers.pem()),
+        ("jwks.json", &signer.jwks()),
+    ] {
+        write(folder, name, text);
+    }
+    [
+        write(folder, "servers.pem", &servers.pem()),
+        write(folder, "client.pem", &client.certificate),
+        write(folder, "client.key", &client.key),
+        write(folder, "token", &token(&signer)),
+        write(folder, "wrong-token", &token(&nobody)),
+    ]
+}
+
+#[test]
+fn a_secured_gateway_is_called_with_certificate_and_token() {
+    let folder = folder("secured");
+    let (simulator, cloud) = Running::simulator();
+    let paths = proofs(&folder);
+    let [ca, cert, key, token, wrong] = paths.each_ref().map(String::as_str);
+    let config = live_config(&folder, "127.0.0.1:0", &cloud) + SECURED;
+    let (gateway, address) = Running::gateway(&write(&folder, "gateway.toml", &config));
+    let port = address.rsplit_once(':').unwrap().1;
+    let address = format!("https://localhost:{port}");
+    let wish = "--region ap-shanghai --zone ap-shanghai-2 --image img-pmqg1cw7";
+    let ca = ["--tls-ca", ca];
+    let certificate = ["--tls-cert", cert, "--tls-key", key];
+    let [token, wrong] = [token, wrong].map(|path| ["--token-file", path]);
+    let unknown = "UNAUTHENTICATED: the gateway does not know the caller";
+    let unusable = "the files of --tls-ca, --tls-cert and --tls-key cannot be used";
+    let rows: [(&[&[&str]], i32, &str); 7] = [
+        (&[&ca, &certificate, &token], 0, ""),
+        (&[&ca, &certificate], 77, unknown),
+        (&[&ca, &token], 77, unknown),
+        (&[&ca, &certificate, &wrong], 77, unknown),
+        (&[&certificate, &token], 69, "no gateway answers at"),
+        (&[&["--tls-ca", token[1]]], 65, unusable),
+        (&[&["--token-file", "no/such"]], 66, "cannot read no/such"),
+    ];
+    for (proof, code, says) in rows {
+        let mut arguments = vec!["run", "--server", &address];
+        arguments.extend(wish.split(' ').chain(proof.concat()));
+        let run = run(&arguments);
+        let said = text(&run.stderr);
+        assert_eq!(run.status.code(), Some(code), "{proof:?}: {said}");
+        assert!(said.contains(says), "{proof:?}: {said}");
+    }
+    refuses(&["run", "--tls-cert", cert], 64, "--tls-key");
+    assert_eq!(gateway.stop(), Some(0));
+    assert_eq!(simulator.stop(), Some(0));
+}
+
+const SPIFFE_ID: &str = "spiffe://example.org/ns/web/sa/api";
+/// What makes a gateway know its callers; it follows the table of an account.
+const SECURED: &str = r#"
+[grpc.tls]
+certificate_file = "server.pem"
+key_file = "server.key"
+client_ca_file = "callers.pem"
+
+[identity]
+require = ["mtls", "jwt"]
+
+[identity.issuers.cluster]
+issuer = "https://cluster.example"
+audiences = ["cvm-gateway"]
+algorithms = ["ES256"]
+jwks_file = "jwks.json"
+
+[identity.callers.machines]
+organization = "development"
+spiffe_id = "spiffe://example.org/ns/web/sa/api"
+
+[identity.callers.accounts]
+organization = "development"
+issuer = "cluster"
+subject_prefix = "system:serviceaccount:web:"
+"#;
 
 #[test]
 fn a_launch_is_followed_across_the_death_of_the_gateway() {

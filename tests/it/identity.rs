@@ -2,6 +2,7 @@
 //! calls go on, and what everybody may ask.
 
 pub(crate) mod pki;
+pub(crate) mod tokens;
 
 use crate::refusals::told;
 use crate::world::{Client, Folder, World, get, run, wish};
@@ -23,7 +24,7 @@ use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 
 /// Two organisations, and whose the callers are.
-const CALLERS: &str = r#"
+pub(crate) const CALLERS: &str = r#"
 [identity]
 require = ["mtls"]
 denied_file = "denied.txt"
@@ -54,7 +55,7 @@ key_file = "server.key"
 client_ca_file = "callers.pem"
 "#;
 
-const WEB: &str = "spiffe://example.org/ns/web/sa/api";
+pub(crate) const WEB: &str = "spiffe://example.org/ns/web/sa/api";
 
 /// A gateway with TLS, and who issues what.
 struct Secured {
@@ -104,19 +105,23 @@ impl Secured {
     }
 }
 
-fn put(folder: &Folder, name: &str, text: &str) {
+pub(crate) fn put(folder: &Folder, name: &str, text: &str) {
     let new = folder.0.join(format!("{name}.new"));
     std::fs::write(&new, text).unwrap();
     std::fs::rename(new, folder.0.join(name)).unwrap();
 }
 
-fn write(folder: &Folder, server: &Issued, callers: &str) {
+pub(crate) fn write(folder: &Folder, server: &Issued, callers: &str) {
     put(folder, "server.pem", &server.certificate);
     put(folder, "server.key", &server.key);
     put(folder, "callers.pem", callers);
 }
 
-async fn channel(gateway: &Gateway, servers: &Authority, identity: Option<&Issued>) -> Channel {
+pub(crate) async fn channel(
+    gateway: &Gateway,
+    servers: &Authority,
+    identity: Option<&Issued>,
+) -> Channel {
     let url = format!("https://localhost:{}", gateway.grpc_addr().port());
     let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(servers.pem()));
     let tls = match identity {
@@ -128,9 +133,9 @@ async fn channel(gateway: &Gateway, servers: &Authority, identity: Option<&Issue
 }
 
 /// The metrics of identities, by name and labels.
-type Counts = BTreeMap<String, f64>;
+pub(crate) type Counts = BTreeMap<String, f64>;
 
-async fn counts(gateway: &Gateway) -> Counts {
+pub(crate) async fn counts(gateway: &Gateway) -> Counts {
     let (_, text) = get(gateway.admin_addr(), "/metrics").await;
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let series = lines.map(|line| {
@@ -141,7 +146,7 @@ async fn counts(gateway: &Gateway) -> Counts {
 }
 
 /// The reasons that were counted since `before`.
-async fn rejections(gateway: &Gateway, before: &Counts) -> Vec<String> {
+pub(crate) async fn rejections(gateway: &Gateway, before: &Counts) -> Vec<String> {
     let prefix = r#"cvm_gateway_unauthenticated_total{reason=""#;
     let now = counts(gateway).await;
     let all = now.iter().filter_map(|(name, value)| {
@@ -151,7 +156,7 @@ async fn rejections(gateway: &Gateway, before: &Counts) -> Vec<String> {
     all.collect()
 }
 
-fn list() -> pb::ListOperationsRequest {
+pub(crate) fn list() -> pb::ListOperationsRequest {
     pb::ListOperationsRequest::default()
 }
 

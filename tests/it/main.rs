@@ -15,6 +15,7 @@ mod contract;
 mod desk;
 mod docs;
 mod doors;
+mod foreign;
 #[path = "../common/http.rs"]
 mod http;
 mod identity;

@@ -15,7 +15,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 const HOMES: [(&str, &[&str]); 7] = [
     ("sqlx::", &["store"]),
     ("AssertSqlSafe", &["store"]),
-    ("reqwest::", &["cloud"]),
+    ("reqwest::", &["cloud", "identity"]),
     ("prometheus::", &["metrics"]),
     ("axum::", &["admin", "simulator", "gateway"]),
     ("tonic::", &["pb", "grpc", "gateway", "client", "main"]),

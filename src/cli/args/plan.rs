@@ -1,6 +1,6 @@
 //! The arguments of `plan`.
 
-use super::{OutputArgs, SERVER, WishArgs};
+use super::{OutputArgs, ServerArgs, WishArgs};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -22,9 +22,8 @@ Exit codes:
   69 the gateway cannot be reached   70 a defect   73 the file of --save cannot be made, or is there
   74 cannot write   75 try later   77 it would not be allowed")]
 pub(in crate::cli) struct PlanArgs {
-    /// The gateway's address
-    #[arg(long, value_name = "URL", default_value = SERVER)]
-    pub(in crate::cli) server: String,
+    #[command(flatten)]
+    pub(in crate::cli) server: ServerArgs,
     /// Names the launch; by default a new UUID
     #[arg(long, value_name = "ID")]
     pub(in crate::cli) request_id: Option<String>,
