@@ -783,6 +783,35 @@ fn bad_identities_are_named_by_place_rule_and_remedy() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
+/// What the page of identities says, with files that are there.
+#[test]
+fn the_set_ups_of_the_documentation_are_sound() {
+    let page = include_str!("../../docs/identity.md");
+    let folder = secured();
+    let account = |name: &str| {
+        format!(
+            "[organizations.{name}]\ndefault_account = \"{name}\"\n\
+             accounts.{name} = {{ secret_id = \"i\", secret_key = \"k\" }}\n"
+        )
+    };
+    let organizations = format!("{LEAST}{}{}", account("web"), account("infra"));
+    let mut set_ups = 0;
+    for after in page.split("```toml\n").skip(1) {
+        let (text, _) = after.split_once("```").unwrap();
+        let secrets = "/var/run/secrets/kubernetes.io/serviceaccount/";
+        let text = text
+            .replace(&format!("{secrets}ca.crt"), "server.pem")
+            .replace(&format!("{secrets}token"), "rubbish")
+            .replace("tls/callers-ca.pem", "server.pem")
+            .replace("tls/", "");
+        let config = Config::parse("gw.toml", &format!("{organizations}{text}"), &folder);
+        assert!(config.is_ok(), "{}\n{text}", config.unwrap_err());
+        set_ups += 1;
+    }
+    assert_eq!(set_ups, 4);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 #[test]
 fn who_must_prove_something_can_be_known() {
     let rows = [
