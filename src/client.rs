@@ -7,9 +7,9 @@ mod progress;
 mod server;
 mod table;
 
+pub use crate::pb::json::{JsonError, read_request, write_plan, write_request};
 use failure::Asked;
 pub use failure::Refusal;
-pub use json::{JsonError, read_request, write_plan, write_request};
 pub use plan::overview;
 pub use progress::{Format, Progress};
 pub use server::{ReadToken, Server};

@@ -1,6 +1,7 @@
 //! The messages and stubs generated from `proto/`, and `Debug` for those that hold secrets.
 
 pub mod codec;
+pub mod json;
 
 use std::fmt;
 

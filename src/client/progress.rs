@@ -4,8 +4,9 @@ mod bars;
 mod lines;
 
 use crate::client::Event;
-use crate::client::json::{JsonError, write_event};
+use crate::client::json::write_event;
 use crate::clock::Clock;
+use crate::pb::json::JsonError;
 use crate::pb::v1::Instance;
 use crate::terminal;
 use bars::Bars;
