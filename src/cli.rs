@@ -8,6 +8,7 @@ mod launch;
 mod log;
 mod operations;
 mod plan;
+mod policy;
 mod serve;
 
 use crate::clock::Clock;
@@ -60,6 +61,7 @@ fn run(command: Command) -> Result<Exit, CliError> {
         Command::Plan(plan) => within(plan::plan(*plan, clock)),
         Command::Watch(watch) => within(launch::watch(watch, clock)),
         Command::Operations(command) => within(operations::run(command, clock)),
+        Command::Policy(command) => policy::policy(command, &clock),
         Command::Config(ConfigCommand::Check { config }) => check(&config),
         Command::Config(ConfigCommand::Default) => {
             terminal::print(DEFAULTS.trim_end())?;

@@ -1,15 +1,19 @@
 //! Reads the configuration: the built-in `default.toml`, the user's file over it, and the secret
 //! files that it names, into each room's settings. The only reader of environment and files.
 
+mod cases;
 mod file;
 mod identity;
 mod issuers;
 mod problem;
 mod read;
+mod rules;
 mod section;
 
+pub use cases::{CasesRun, only_account};
 pub use file::{create_file, fresh_folder, read_text, write_text};
 pub use problem::{ConfigError, Place, Problem};
+pub use rules::{RulesError, check_cases, read_rules, rule_files, rules_of};
 
 use crate::cloud;
 use crate::cloud::credentials::Credentials;
@@ -24,7 +28,7 @@ use section::{Problems, Section, Source};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Every setting with its default and what it means: the built-in layer, and the documentation.
@@ -58,6 +62,8 @@ pub struct Config {
     pub plan_life: Duration,
     /// Who may launch in which account.
     pub policy: Policy,
+    /// Where the rules are, when there are any.
+    pub rules: Option<RulesFolder>,
     /// The keys of those accounts.
     pub credentials: Credentials,
     /// What is logged.
@@ -92,6 +98,16 @@ pub struct Grpc {
     pub drain_timeout: Duration,
     /// Whether the API describes itself to tools.
     pub reflection: bool,
+}
+
+/// Where rules come from, again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulesFolder {
+    pub path: PathBuf,
+    /// What the requests of its cases are held against.
+    pub limits: Limits,
+    /// How often it is looked at.
+    pub reload_interval: Duration,
 }
 
 /// Settings of the log.

@@ -1,5 +1,7 @@
 //! Wires the rooms together, owns the listeners, and stops them in order.
 
+mod rules;
+
 use crate::admin::{self, Admin};
 use crate::chaos;
 use crate::clock::Clock;
@@ -20,10 +22,12 @@ use crate::pb;
 use crate::pb::v1::cvm_gateway_service_server::{CvmGatewayServiceServer, SERVICE_NAME};
 use crate::random::Random;
 use crate::store::{Budgets, Store, StoreError};
+use rules::RulesInForce;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::server::{Router, Server};
@@ -44,6 +48,8 @@ pub struct Gateway {
     health: HealthReporter,
     clock: Clock,
     drain_timeout: Duration,
+    /// Woken to look at the rules.
+    reload: Arc<Notify>,
     /// First stage of stopping: take no more, end what is idle.
     soft: CancellationToken,
     /// Second stage: drop what is left.
@@ -94,12 +100,7 @@ impl Gateway {
             clock.clone(),
             observer,
         )?;
-        let limiter = Limiter::new(
-            config.cloud_limits,
-            store.budgets().map(shared_slots),
-            clock.clone(),
-            metrics.cloud.clone(),
-        );
+        let limiter = limiter_of(config.cloud_limits, &store, &clock, &metrics);
         let rooms = operations::Rooms {
             random: Random::system(),
             store: store.clone(),
@@ -112,13 +113,15 @@ impl Gateway {
             "gateway.operations",
             Operations::start(config.operations, rooms)
         );
+        let rules = RulesInForce::new(config.policy, config.rules, &clock, &metrics.policy);
         let service = Service {
-            policy: Arc::new(config.policy),
+            policy: rules.current.clone(),
             limits: Arc::new(config.limits),
             operations: operations.clone(),
             plans: plans(config.plan_key, config.plan_life),
             clock: clock.clone(),
             metrics: metrics.grpc.clone(),
+            policy_metrics: metrics.policy.clone(),
             heartbeat_interval: config.grpc.heartbeat_interval,
         };
         let auth = AuthLayer::new(gate.clone());
@@ -137,10 +140,12 @@ impl Gateway {
             health,
             clock,
             drain_timeout: config.grpc.drain_timeout,
+            reload: Arc::clone(&rules.reload),
             soft: CancellationToken::new(),
             hard: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
+        gateway.keep_rules(rules);
         let door = gateway.door(grpc.listener, &gate, &config.grpc, metrics.identity);
         gateway.serve(door, router, admin.listener, side_door);
         gateway.watch_identity(&gate);
@@ -159,6 +164,11 @@ impl Gateway {
     #[must_use]
     pub fn admin_addr(&self) -> SocketAddr {
         self.admin_addr
+    }
+
+    /// Looks at the folder of rules now, instead of when its interval is over.
+    pub fn reload(&self) {
+        self.reload.notify_one();
     }
 
     /// Returns when the gateway cannot go on, with why.
@@ -248,6 +258,14 @@ impl Gateway {
         });
     }
 
+    fn keep_rules(&self, rules: RulesInForce) {
+        let soft = self.soft.clone();
+        let kept = rules
+            .reloader
+            .map(|reloader| async move { soft.run_until_cancelled(reloader.keep()).await });
+        kept.map(|kept| self.tasks.spawn(kept));
+    }
+
     /// Clients watch health for as long as they live; a stop must not wait for them.
     async fn end_health_watches(&self) {
         let mut health = self.health.clone();
@@ -309,6 +327,16 @@ fn plans(key: Option<PlanKey>, life: Duration) -> Plans {
         key: key.unwrap_or_else(unshared),
         life,
     }
+}
+
+fn limiter_of(
+    settings: limiter::Settings,
+    store: &Store,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> Limiter {
+    let shared = store.budgets().map(shared_slots);
+    Limiter::new(settings, shared, clock.clone(), metrics.cloud.clone())
 }
 
 /// The slots that all gateways of the journal share.

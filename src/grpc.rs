@@ -6,7 +6,9 @@ mod follow;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod instances;
+mod judge;
 pub mod observe;
+mod offline;
 mod plan;
 mod spec;
 mod status;
@@ -22,8 +24,9 @@ use crate::metrics;
 use crate::operations::{OperationError, Operations, Watch};
 use crate::pb::v1 as pb;
 use crate::pb::v1::cvm_gateway_service_server::CvmGatewayService;
-use crate::policy::{Grant, Policy};
+use crate::policy::{Action, Current, Grant};
 use follow::{Event, Follow, Messages, follow};
+pub use offline::request_of_json;
 pub use plan::Plans;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,12 +35,13 @@ use tonic::{Request, Response, Status};
 /// The gateway's service.
 #[derive(Clone, Debug)]
 pub struct Service {
-    pub policy: Arc<Policy>,
+    pub policy: Current,
     pub limits: Arc<Limits>,
     pub operations: Operations,
     pub plans: Plans,
     pub clock: Clock,
     pub metrics: metrics::Grpc,
+    pub policy_metrics: metrics::Policy,
     /// How long a stream may be silent.
     pub heartbeat_interval: Duration,
 }
@@ -88,6 +92,7 @@ impl CvmGatewayService for Service {
         request: Request<pb::WatchOperationRequest>,
     ) -> Result<Response<Self::WatchOperationStream>, Status> {
         let principal = auth::principal(&request)?;
+        self.may(&principal, Action::WatchOperation)?;
         let message = request.into_inner();
         let id = wire::operation_id(&message.name)?;
         observe::operation(id);
@@ -109,6 +114,7 @@ impl CvmGatewayService for Service {
         request: Request<pb::GetOperationRequest>,
     ) -> Result<Response<pb::GetOperationResponse>, Status> {
         let principal = auth::principal(&request)?;
+        self.may(&principal, Action::GetOperation)?;
         let id = wire::operation_id(&request.into_inner().name)?;
         let operation = self.operations.get(&principal.organization, id).await?;
         Ok(Response::new(pb::GetOperationResponse {
@@ -121,6 +127,7 @@ impl CvmGatewayService for Service {
         request: Request<pb::ListOperationsRequest>,
     ) -> Result<Response<pb::ListOperationsResponse>, Status> {
         let principal = auth::principal(&request)?;
+        self.may(&principal, Action::ListOperations)?;
         let message = request.into_inner();
         let page = wire::page(&message)?;
         let (operations, next) = self.page(&principal.organization, &page).await?;
@@ -146,7 +153,8 @@ impl CvmGatewayService for Service {
         observe::request(&wish.request_id);
         let request = LaunchRequest::parse(wish, &self.limits, self.clock.now());
         let request = request.map_err(|violations| violations.within("request"))?;
-        let grant = match self.policy.authorize(&principal, request) {
+        self.may_plan(&principal, &request)?;
+        let grant = match self.grant(&principal, request) {
             Ok(grant) => grant,
             Err(denial) => return Ok(Response::new(plan::denied(denial, spec))),
         };
@@ -165,6 +173,7 @@ impl CvmGatewayService for Service {
         request: Request<pb::CancelOperationRequest>,
     ) -> Result<Response<pb::CancelOperationResponse>, Status> {
         let principal = auth::principal(&request)?;
+        self.may(&principal, Action::CancelOperation)?;
         let id = wire::operation_id(&request.into_inner().name)?;
         observe::operation(id);
         let operation = self.operations.cancel(&principal, id).await?;
@@ -195,6 +204,7 @@ impl CvmGatewayService for Service {
         request: Request<pb::ListInstancesRequest>,
     ) -> Result<Response<pb::ListInstancesResponse>, Status> {
         let principal = auth::principal(&request)?;
+        self.may(&principal, Action::ListInstances)?;
         let message = request.into_inner();
         let page = instances::page(&message, &principal.organization)?;
         let machines = self.operations.instances(&page).await?;
@@ -211,7 +221,7 @@ impl Service {
         plan: Option<&[u8]>,
     ) -> Result<Watch, Status> {
         let request = LaunchRequest::parse(wish, &self.limits, self.clock.now())?;
-        let grant = chaos::at!("grpc.policy", self.policy.authorize(principal, request)?);
+        let grant = self.grant(principal, request)?;
         self.check_places(&grant).await?;
         if let Some(plan) = plan {
             self.plans.check(plan, &grant, self.clock.now())?;
@@ -236,7 +246,7 @@ impl Service {
     ) -> Result<Watch, Status> {
         let organization = &principal.organization;
         let owned = self.operations.owned(organization, wish.instances).await?;
-        let grant = self.policy.authorize_termination(principal, owned)?;
+        let grant = self.grant_termination(principal, owned)?;
         let (request_id, timeout) = (wish.request_id, wish.timeout);
         Ok(self
             .operations

@@ -1,9 +1,11 @@
 //! Every metric in one struct with its own registry; labels are closed sets, or bounded ones.
 
 mod identity;
+mod policy;
+mod process;
 mod unlisted;
 
-pub use {identity::Identity, unlisted::UnlistedCodes};
+pub use {identity::Identity, policy::Policy, unlisted::UnlistedCodes};
 
 use crate::domain::operation::StateName;
 use prometheus::{
@@ -41,6 +43,7 @@ pub struct Metrics {
     pub operations: Operations,
     pub journal: Journal,
     pub identity: Identity,
+    pub policy: Policy,
 }
 
 /// The conventional metrics of a gRPC server, and its streams.
@@ -136,9 +139,10 @@ impl Metrics {
             operations: Operations::new(&make)?,
             journal: Journal::new(&make)?,
             identity: Identity::new(&make)?,
+            policy: Policy::new(&make)?,
             registry: registry.clone(),
         };
-        register_process(&registry)?;
+        process::register(&registry)?;
         Ok(metrics)
     }
 
@@ -425,17 +429,6 @@ impl Journal {
             )?,
         })
     }
-}
-
-#[cfg(target_os = "linux")]
-fn register_process(registry: &Registry) -> Result<(), Inconsistent> {
-    use prometheus::process_collector::ProcessCollector;
-    registry.register(Box::new(ProcessCollector::for_self()))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn register_process(_registry: &Registry) -> Result<(), Inconsistent> {
-    Ok(())
 }
 
 /// Makes and registers in one step.

@@ -1,12 +1,27 @@
 //! What a caller may do: a wish becomes a [`Grant`], or a [`Denial`] that names the rule.
 
+mod action;
+mod current;
+mod facts;
+mod nearest;
+mod rules;
+mod verdict;
+
+pub use action::Action;
+pub use current::Current;
+pub use rules::{Flaw, RuleFile, Rules, SCHEMA};
+pub use verdict::{Said, Trial};
+
 use crate::domain::decision::Decision;
 use crate::domain::ids::{OrganizationId, Principal};
 use crate::domain::instance::OwnedInstances;
 use crate::domain::names::AccountName;
 use crate::domain::request::{LaunchRequest, Wish};
+use facts::Facts;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use time::UtcDateTime;
+use verdict::{Question, Verdict};
 
 /// An organisation and the accounts that it may launch with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,12 +32,16 @@ pub struct Organization {
     pub accounts: Vec<AccountName>,
 }
 
-/// Who may do what.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Who may do what: each organisation with its own accounts, and what the rules allow of that, if
+/// there are any.
+#[derive(Clone, Debug)]
 pub struct Policy {
     organizations: BTreeMap<OrganizationId, Organization>,
+    rules: Option<Rules>,
 }
 
+/// The policy without rules.
+const ORGANIZATIONS: &str = "organizations";
 /// The rule that decides about an account.
 const ACCOUNT_OF_OWN_ORGANIZATION: &str = "account-of-own-organization";
 
@@ -33,6 +52,7 @@ pub struct Grant {
     principal: Principal,
     account: AccountName,
     request: LaunchRequest,
+    approval: Approval,
 }
 
 /// A wish to give machines back that policy allowed. Only [`Policy::authorize_termination`] makes one.
@@ -40,26 +60,54 @@ pub struct Grant {
 pub struct TerminationGrant {
     principal: Principal,
     instances: OwnedInstances,
+    approval: Approval,
+}
+
+/// Which policy allowed something, and which of its rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Approval {
+    policy: String,
+    said: Vec<Said>,
+    trial: Option<Trial>,
 }
 
 /// A wish that policy forbade.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Denial {
-    /// The id of the rule that decided.
-    pub rule: &'static str,
+    /// The policy that decided: a name, or `sha256:` and what its rules hash to.
+    pub policy: String,
+    /// The rules that decided; not empty.
+    pub said: Vec<Said>,
     /// The rule's reason and the remedy, for the caller.
     pub message: String,
+    /// What rules on trial would have changed.
+    pub trial: Option<Trial>,
 }
 
 impl Policy {
-    /// The policy of these organisations: each may launch with its own accounts.
+    /// The policy of these organisations: each may do everything with its own accounts.
     #[must_use]
     pub fn new(organizations: BTreeMap<OrganizationId, Organization>) -> Self {
-        Self { organizations }
+        Self {
+            organizations,
+            rules: None,
+        }
     }
 
-    /// Decides whether `principal` may have what it wishes.
+    /// The same organisations, which may do what `rules` permit.
+    #[must_use]
+    pub fn with_rules(self, rules: Option<Rules>) -> Self {
+        Self { rules, ..self }
+    }
+
+    /// The rules, if there are any.
+    #[must_use]
+    pub fn rules(&self) -> Option<&Rules> {
+        self.rules.as_ref()
+    }
+
+    /// Decides whether `principal` may have what it wishes, at `now`.
     ///
     /// # Errors
     /// The rule that forbids it.
@@ -67,13 +115,36 @@ impl Policy {
         &self,
         principal: &Principal,
         request: LaunchRequest,
+        now: UtcDateTime,
     ) -> Result<Grant, Denial> {
-        let account = self.account(principal, request.wish().account.as_ref())?;
+        let (account, approval) = self.launch(principal, Action::RunInstances, &request, now)?;
         Ok(Grant {
             principal: principal.clone(),
             account,
             request,
+            approval,
         })
+    }
+
+    /// Decides whether `principal` may ask what its wish would meet.
+    ///
+    /// # Errors
+    /// The rule that forbids it.
+    pub fn may_plan(
+        &self,
+        principal: &Principal,
+        request: &LaunchRequest,
+        now: UtcDateTime,
+    ) -> Result<(), Denial> {
+        // Whose the account is, the plan itself says.
+        if self
+            .account(principal, request.wish().account.as_ref())
+            .is_err()
+        {
+            return Ok(());
+        }
+        self.launch(principal, Action::PlanRunInstances, request, now)
+            .map(|_approved| ())
     }
 
     /// Decides whether `principal` may give these machines back. That its organisation launched
@@ -85,11 +156,91 @@ impl Policy {
         &self,
         principal: &Principal,
         instances: OwnedInstances,
+        now: UtcDateTime,
     ) -> Result<TerminationGrant, Denial> {
-        self.account(principal, Some(&instances.account))?;
+        let account = self.account(principal, Some(&instances.account))?;
+        let action = Action::TerminateInstances;
+        let facts = || vec![facts::termination(&instances, now)];
+        let approval = self.judge(principal, action, Some(&account), facts)?;
         Ok(TerminationGrant {
             principal: principal.clone(),
             instances,
+            approval,
+        })
+    }
+
+    /// Decides whether `principal` may do what needs no account: read or cancel operations of its own
+    /// organisation.
+    ///
+    /// # Errors
+    /// The rule that forbids it.
+    pub fn may(&self, principal: &Principal, action: Action) -> Result<(), Denial> {
+        self.judge(principal, action, None, || vec![facts::none()])
+            .map(|_approval| ())
+    }
+
+    /// A launch is judged in each of its places, for it may end in any.
+    fn launch(
+        &self,
+        principal: &Principal,
+        action: Action,
+        request: &LaunchRequest,
+        now: UtcDateTime,
+    ) -> Result<(AccountName, Approval), Denial> {
+        let wish = request.wish();
+        let account = self.account(principal, wish.account.as_ref())?;
+        let places = || {
+            let specs = wish.specs();
+            let places = specs.iter();
+            let places = places.map(|spec| facts::launch(&wish.region, spec, now));
+            places.collect()
+        };
+        let approval = self.judge(principal, action, Some(&account), places)?;
+        Ok((account, approval))
+    }
+
+    fn judge(
+        &self,
+        principal: &Principal,
+        action: Action,
+        account: Option<&AccountName>,
+        places: impl FnOnce() -> Vec<Facts>,
+    ) -> Result<Approval, Denial> {
+        let Some(rules) = &self.rules else {
+            return Ok(Approval::of_own_account(account));
+        };
+        let policy = format!("sha256:{}", rules.version());
+        let (mut all, mut on_trial) = (Vec::new(), None);
+        for (index, facts) in places().into_iter().enumerate() {
+            let Verdict { outcome, trial } = rules.decide(Question {
+                principal,
+                action,
+                account: account.map(AccountName::as_str),
+                facts,
+            });
+            on_trial = on_trial.or(trial);
+            match outcome {
+                Ok(said) => all.extend(said),
+                Err((said, message)) => {
+                    let message = match index.checked_sub(1) {
+                        None => message,
+                        Some(index) => format!("alternatives[{index}]: {message}"),
+                    };
+                    return Err(Denial {
+                        policy,
+                        said,
+                        message,
+                        trial: on_trial,
+                    });
+                }
+            }
+        }
+        all.sort_by(|a, b| a.rule.cmp(&b.rule));
+        all.dedup();
+        Ok(Approval {
+            policy,
+            said: all,
+            trial: on_trial,
         })
     }
 
@@ -101,12 +252,12 @@ impl Policy {
     ) -> Result<AccountName, Denial> {
         let name = &principal.organization;
         let Some(organization) = self.organizations.get(name) else {
-            return Err(Denial {
-                rule: "organization-has-accounts",
-                message: format!(
-                    "the organisation {name} has no account; ask the operator for one"
-                ),
-            });
+            let message =
+                format!("the organisation {name} has no account; ask the operator for one");
+            return Err(Denial::of_organizations(
+                "organization-has-accounts",
+                message,
+            ));
         };
         let account = asked.unwrap_or(&organization.default_account);
         if organization.accounts.contains(account) {
@@ -114,29 +265,79 @@ impl Policy {
         }
         let own = organization.accounts.iter().map(AccountName::as_str);
         let own: Vec<&str> = own.collect();
-        Err(Denial {
-            rule: ACCOUNT_OF_OWN_ORGANIZATION,
-            message: format!(
-                "{account} is not an account of the organisation {name}; it has: {}",
-                own.join(", ")
-            ),
-        })
+        let message = format!(
+            "{account} is not an account of the organisation {name}; it has: {}",
+            own.join(", ")
+        );
+        Err(Denial::of_organizations(
+            ACCOUNT_OF_OWN_ORGANIZATION,
+            message,
+        ))
     }
 }
 
-/// Which policy decides, and by which rule: it has only one that allows.
-fn decision() -> Decision {
-    Decision {
-        policy: "organizations".to_owned(),
-        rule: ACCOUNT_OF_OWN_ORGANIZATION.to_owned(),
+impl Denial {
+    fn of_organizations(rule: &str, message: String) -> Self {
+        let said = Said {
+            rule: rule.to_owned(),
+            permits: false,
+            reason: message.clone(),
+        };
+        Self {
+            policy: ORGANIZATIONS.to_owned(),
+            said: vec![said],
+            message,
+            trial: None,
+        }
     }
+
+    /// The ids of the rules that decided, with commas between them.
+    #[must_use]
+    pub fn rule(&self) -> String {
+        ids(&self.said)
+    }
+}
+
+impl Approval {
+    /// Without rules, an organisation may do everything with its accounts.
+    fn of_own_account(account: Option<&AccountName>) -> Self {
+        let reason =
+            account.map(|account| format!("{account} is an account of the caller's organisation"));
+        Self {
+            policy: ORGANIZATIONS.to_owned(),
+            said: vec![Said {
+                rule: ACCOUNT_OF_OWN_ORGANIZATION.to_owned(),
+                permits: true,
+                reason: reason.unwrap_or_default(),
+            }],
+            trial: None,
+        }
+    }
+
+    fn decision(&self) -> Decision {
+        Decision {
+            policy: self.policy.clone(),
+            rule: ids(&self.said),
+        }
+    }
+}
+
+fn ids(said: &[Said]) -> String {
+    let ids: Vec<&str> = said.iter().map(|said| said.rule.as_str()).collect();
+    ids.join(",")
 }
 
 impl TerminationGrant {
     /// Why it was given.
     #[must_use]
     pub fn decision(&self) -> Decision {
-        decision()
+        self.approval.decision()
+    }
+
+    /// What rules on trial would have changed.
+    #[must_use]
+    pub fn trial(&self) -> Option<&Trial> {
+        self.approval.trial.as_ref()
     }
 
     /// Who it was given to.
@@ -156,7 +357,19 @@ impl Grant {
     /// Why it was given.
     #[must_use]
     pub fn decision(&self) -> Decision {
-        decision()
+        self.approval.decision()
+    }
+
+    /// The rules that allowed it.
+    #[must_use]
+    pub fn said(&self) -> &[Said] {
+        &self.approval.said
+    }
+
+    /// What rules on trial would have changed.
+    #[must_use]
+    pub fn trial(&self) -> Option<&Trial> {
+        self.approval.trial.as_ref()
     }
 
     /// Who it was given to.
@@ -197,66 +410,4 @@ impl Grant {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::ids::RequestId;
-    use crate::domain::names::Region;
-    use crate::domain::operation::OnFailure;
-    use crate::domain::rules::Limits;
-    use crate::domain::spec::{InstanceSpec, LaunchTemplate};
-    use time::UtcDateTime;
-
-    fn account(name: &str) -> AccountName {
-        AccountName::parse(name).unwrap()
-    }
-
-    fn decide(organization: &str, asked: Option<&str>) -> Result<AccountName, &'static str> {
-        let acme = Organization {
-            default_account: account("main"),
-            accounts: vec![account("main"), account("lab")],
-        };
-        let policy = Policy::new([(OrganizationId::parse("acme").unwrap(), acme)].into());
-        let principal = Principal {
-            name: "dev".to_owned(),
-            organization: OrganizationId::parse(organization).unwrap(),
-        };
-        let spec = InstanceSpec {
-            launch_template: Some(LaunchTemplate {
-                launch_template_id: Some("lt-1a2b3c4d".to_owned()),
-                launch_template_version: None,
-            }),
-            ..InstanceSpec::default()
-        };
-        let wish = Wish {
-            request_id: RequestId::parse("r").unwrap(),
-            account: asked.map(account),
-            region: Region::parse("ap-shanghai").unwrap(),
-            spec,
-            alternatives: Vec::new(),
-            on_failure: OnFailure::Keep,
-        };
-        let request =
-            LaunchRequest::parse(wish, &Limits::default(), UtcDateTime::UNIX_EPOCH).unwrap();
-        let verdict = policy.authorize(&principal, request);
-        verdict
-            .map(|grant| grant.account().clone())
-            .map_err(|denial| denial.rule)
-    }
-
-    #[test]
-    fn an_organisation_launches_with_its_own_accounts() {
-        let rows = [
-            (("acme", None), Ok("main")),
-            (("acme", Some("lab")), Ok("lab")),
-            (("acme", Some("other")), Err("account-of-own-organization")),
-            (("umbrella", None), Err("organization-has-accounts")),
-        ];
-        for ((organization, asked), expected) in rows {
-            assert_eq!(
-                decide(organization, asked),
-                expected.map(account),
-                "{organization} {asked:?}"
-            );
-        }
-    }
-}
+mod tests;

@@ -1,10 +1,12 @@
 //! The arguments of each command, and the pages of help that explain them.
 
 mod plan;
+mod policy;
 mod server;
 mod simulate;
 
 pub(super) use plan::PlanArgs;
+pub(super) use policy::{ExplainArgs, PolicyCommand, TestArgs};
 pub(super) use server::ServerArgs;
 pub(super) use simulate::SimulateArgs;
 
@@ -44,6 +46,9 @@ pub(super) enum Command {
     /// Lists, shows, releases and exports operations, in the journal itself
     #[command(subcommand)]
     Operations(OperationsCommand),
+    /// Checks, explains and tests the rules of an organisation, offline
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Checks a configuration file, or prints the defaults
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -56,6 +61,7 @@ pub(super) enum Command {
 ///
 /// SIGTERM or Ctrl-C stops it in order: nothing new is taken, calls on their way to the cloud are finished,
 /// streams are told to resume. What was not finished goes on at the next start. A second signal ends it at once.
+/// SIGHUP reads the rules again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

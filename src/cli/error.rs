@@ -1,7 +1,7 @@
 //! Everything that ends a command early, and the exit code of each.
 
 use crate::client::{ClientError, JsonError};
-use crate::config::ConfigError;
+use crate::config::{ConfigError, RulesError};
 use crate::demo::DemoError;
 use crate::gateway::GatewayError;
 use crate::simulator::{CatalogError, KnobError, TlsError};
@@ -50,6 +50,10 @@ pub(super) enum CliError {
         #[source]
         source: io::Error,
     },
+    #[error("the request in {} cannot be used: {what}", file_or_stdin(path))]
+    Unusable { path: PathBuf, what: String },
+    #[error(transparent)]
+    Rules(#[from] RulesError),
     #[error("the request in {} cannot be used", file_or_stdin(path))]
     Request { path: PathBuf, source: JsonError },
     #[error("cannot write the plan to {}; name a file that is not there yet", path.display())]
@@ -103,8 +107,10 @@ impl CliError {
     /// The exit code that tells a script what to do next.
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::Config(ConfigError::Unreadable { .. }) | Self::Input { .. } => Exit::NoInput,
-            Self::Config(ConfigError::Invalid(_)) => Exit::Configuration,
+            Self::Config(ConfigError::Unreadable { .. })
+            | Self::Rules(RulesError::Unreadable { .. })
+            | Self::Input { .. } => Exit::NoInput,
+            Self::Config(ConfigError::Invalid(_)) | Self::Rules(_) => Exit::Configuration,
             Self::Gateway(error) => of_gateway(error),
             Self::Client(error) => error.exit(),
             Self::Demo(error) => of_demo(error),
@@ -116,6 +122,7 @@ impl CliError {
             Self::Catalog { .. }
             | Self::Scenes { .. }
             | Self::Request { .. }
+            | Self::Unusable { .. }
             | Self::Ledger { .. } => Exit::Data,
             Self::Listen { source, .. } => of_port(source),
             Self::Exposed(_) | Self::Fault(_) => Exit::Usage,

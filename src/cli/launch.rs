@@ -15,7 +15,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// What a gateway takes at most, with room to spare.
-const REQUEST_BYTES_MAX: u64 = 16 << 20;
+pub(super) const REQUEST_BYTES_MAX: u64 = 16 << 20;
 
 /// Launches, and follows to the end.
 pub(super) async fn run(args: RunArgs, clock: Clock) -> Result<Exit, CliError> {

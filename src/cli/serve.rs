@@ -51,8 +51,10 @@ pub(super) async fn serve(path: &Path, clock: Clock) -> Result<Exit, CliError> {
     let config = Config::load(path)?;
     log::to_stderr(&config.log)?;
     let mut signals = Signals::listen()?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(CliError::Signals)?;
     let gateway = Gateway::start(config, clock).await?;
     let exit = tokio::select! {
+        () = reload_at(&mut hang_up, &gateway) => Exit::Software,
         () = signals.next() => {
             tracing::info!("stopping; a second signal ends at once");
             Exit::Ok
@@ -65,6 +67,13 @@ pub(super) async fn serve(path: &Path, clock: Clock) -> Result<Exit, CliError> {
     tokio::select! {
         () = gateway.stop() => Ok(exit),
         () = signals.next() => Ok(Exit::Interrupted),
+    }
+}
+
+/// Has the rules read at each SIGHUP. It does not return while there can be another.
+async fn reload_at(hang_up: &mut Signal, gateway: &Gateway) {
+    while hang_up.recv().await.is_some() {
+        gateway.reload();
     }
 }
 

@@ -61,7 +61,7 @@ impl fmt::Display for Problem {
     }
 }
 
-fn lines(problems: &[Problem]) -> String {
+pub(super) fn lines(problems: &[Problem]) -> String {
     problems
         .iter()
         .map(|problem| format!("\n  {problem}"))

@@ -3,7 +3,7 @@
 use super::file::read_text;
 use super::identity::{self, Exposure};
 use super::section::Section;
-use super::{Config, Grpc, Log, LogFormat, Summary};
+use super::{Config, Grpc, Log, LogFormat, Summary, rules};
 use crate::cloud;
 use crate::cloud::Target;
 use crate::cloud::credentials::{Credential, Credentials};
@@ -106,6 +106,8 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let mut operations = root.table("operations", |table| operations(table, quarantine_min));
     operations.sweep.places = places(&accounts.keys, regions);
     let (plan_key, plan_life) = root.table("plans", |table| plans(table, folder));
+    let (rules, rules_folder) =
+        root.table("policy", |table| rules::settings(table, folder, &limits));
     let log = root.table("log", log);
     let (journal, cloud) = (journal?, cloud?);
     let summary = Summary {
@@ -124,7 +126,8 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         operations,
         plan_key,
         plan_life,
-        policy: Policy::new(organizations),
+        policy: Policy::new(organizations).with_rules(rules),
+        rules: rules_folder,
         credentials: Credentials::new(accounts.keys),
         log: log?,
         summary,

@@ -10,7 +10,7 @@ use crate::domain::spec::CHARGE_TYPE;
 use crate::domain::violation::Violations;
 use crate::operations::{Outlook, PlaceOutlook};
 use crate::pb::v1 as pb;
-use crate::policy::{Denial, Grant};
+use crate::policy::{Denial, Grant, Said};
 use std::time::Duration;
 use time::UtcDateTime;
 
@@ -88,11 +88,7 @@ pub(super) fn without_secrets(mut spec: pb::InstanceSpec) -> pb::InstanceSpec {
 pub(super) fn denied(denial: Denial, spec: pb::InstanceSpec) -> pb::PlanRunInstancesResponse {
     pb::PlanRunInstancesResponse {
         allowed: false,
-        decisions: vec![pb::PolicyDecision {
-            rule_id: denial.rule.to_owned(),
-            permits: false,
-            reason: denial.message,
-        }],
+        decisions: denial.said.into_iter().map(decision).collect(),
         effective_spec: Some(spec),
         ..pb::PlanRunInstancesResponse::default()
     }
@@ -113,14 +109,7 @@ pub(super) fn allowed(
     let places: Vec<_> = outlook.places.iter().map(place).collect();
     pb::PlanRunInstancesResponse {
         allowed: true,
-        decisions: vec![pb::PolicyDecision {
-            rule_id: grant.decision().rule,
-            permits: true,
-            reason: format!(
-                "{} is an account of the caller's organisation",
-                grant.account()
-            ),
-        }],
+        decisions: grant.said().iter().cloned().map(decision).collect(),
         changes: Vec::new(),
         effective_spec: Some(spec),
         price: places.first().and_then(|first| first.price.clone()),
@@ -131,6 +120,14 @@ pub(super) fn allowed(
         cloud_dry_run_failure: refused.map(wire::failure),
         plan: plan.unwrap_or_default(),
         expire_time: expires.map(wire::timestamp),
+    }
+}
+
+fn decision(said: Said) -> pb::PolicyDecision {
+    pb::PolicyDecision {
+        rule_id: said.rule,
+        permits: said.permits,
+        reason: said.reason,
     }
 }
 

@@ -178,7 +178,10 @@ impl From<Denial> for Status {
     fn from(denial: Denial) -> Self {
         let reason = Reason::PolicyDenied;
         let mut details = details(reason);
-        let metadata = HashMap::from([("rule".to_owned(), denial.rule.to_owned())]);
+        let metadata = HashMap::from([
+            ("rule".to_owned(), denial.rule()),
+            ("policy".to_owned(), denial.policy),
+        ]);
         details.set_error_info(reason.as_str(), ERROR_DOMAIN, metadata);
         Self::with_error_details(code(reason), denial.message, details)
     }

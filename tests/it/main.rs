@@ -29,6 +29,7 @@ mod official_clients;
 mod orphans;
 mod parking;
 mod plan;
+mod policy;
 mod polling;
 mod postgres;
 

@@ -277,6 +277,7 @@ async fn labels_are_from_closed_sets() {
         ("account", names(&["main"])),
         ("action", names(&Action::ALL.map(Action::as_str))),
         ("class", names(&["ok", "refused", "launch", "poll"])),
+        ("decision", names(&["allow", "deny"])),
         ("result", names(&["ok", "failed", "timeout"])),
         ("source", names(&["tls", "denied", "keys"])),
         ("reason", names(&Rejection::ALL.map(Rejection::as_str))),

@@ -251,7 +251,8 @@ async fn submit(operations: &Operations, number: usize) -> cvm_gateway::operatio
     let request = LaunchRequest::parse(wish, &Limits::default(), UtcDateTime::UNIX_EPOCH).unwrap();
     let print = request.wish().fingerprint().unwrap();
     let policy = Policy::new([(organization, owns)].into());
-    let grant = policy.authorize(&principal, request).unwrap();
+    let grant = policy.authorize(&principal, request, UtcDateTime::UNIX_EPOCH);
+    let grant = grant.unwrap();
     operations.submit(&grant, print).await.unwrap()
 }
 

@@ -8,6 +8,7 @@ mod wishes;
 
 use crate::world::{Client, World, client, wish};
 use cvm_gateway::pb::v1 as pb;
+use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -99,6 +100,8 @@ pub(crate) struct Told {
     pub(crate) message: String,
     /// The fields of `BadRequest`.
     pub(crate) fields: Vec<String>,
+    /// Of `ErrorInfo`.
+    pub(crate) metadata: HashMap<String, String>,
 }
 
 /// Reads a refusal, which must be typed as the proto promises for every one.
@@ -125,6 +128,7 @@ pub(crate) fn told(status: &Status) -> Told {
     Told {
         code: status.code(),
         reason: info.reason,
+        metadata: info.metadata,
         message: status.message().to_owned(),
         fields: violations
             .into_iter()

@@ -184,7 +184,7 @@ async fn submit_all(clock: &Clock, operations: &Operations) {
             let request =
                 LaunchRequest::parse(wish(number), &Limits::default(), clock.now()).unwrap();
             let print = request.wish().fingerprint().unwrap();
-            let grant = policy.authorize(&principal, request).unwrap();
+            let grant = policy.authorize(&principal, request, clock.now()).unwrap();
             let launched = end(operations.submit(&grant, print).await.unwrap()).await;
             if early {
                 assert_eq!(launched.state.name(), StateName::Succeeded);
@@ -199,7 +199,7 @@ async fn submit_all(clock: &Clock, operations: &Operations) {
                     .owned(&principal.organization, ids.collect())
                     .await;
                 let grant = policy
-                    .authorize_termination(&principal, owned.unwrap())
+                    .authorize_termination(&principal, owned.unwrap(), clock.now())
                     .unwrap();
                 let name = RequestId::parse(&format!("back-{number}")).unwrap();
                 end(operations.terminate(&grant, name, None).await.unwrap()).await;

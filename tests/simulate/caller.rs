@@ -158,10 +158,11 @@ impl Life {
         if let Some(watch) = known.await? {
             return Ok(watch);
         }
-        let grant = self
-            .sim
-            .policy
-            .authorize(principal, LaunchRequest::clone(request));
+        let grant = self.sim.policy.authorize(
+            principal,
+            LaunchRequest::clone(request),
+            self.sim.clock.now(),
+        );
         operations.submit(&grant.unwrap(), print).await
     }
 
@@ -173,10 +174,10 @@ impl Life {
     ) -> Result<Watch, OperationError> {
         let (operations, principal) = (&replica.operations, &self.sim.principal);
         let owned = operations.owned(&principal.organization, ids.to_vec());
-        let grant = self
-            .sim
-            .policy
-            .authorize_termination(principal, owned.await?);
+        let grant =
+            self.sim
+                .policy
+                .authorize_termination(principal, owned.await?, self.sim.clock.now());
         let grant = grant.unwrap();
         operations.terminate(&grant, request_id.clone(), None).await
     }

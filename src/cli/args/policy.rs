@@ -1,0 +1,74 @@
+//! The arguments of the commands about rules.
+
+use crate::domain::ids::OrganizationId;
+use crate::domain::names::AccountName;
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+use time::UtcDateTime;
+use time::format_description::well_known::Rfc3339;
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum PolicyCommand {
+    /// Checks the rules in a folder against the schema, offline
+    Check {
+        /// A folder with *.cedar files
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Prints the schema: everything that rules can speak of
+    Schema,
+    Explain(Box<ExplainArgs>),
+    Test(TestArgs),
+}
+
+/// Says what the rules in a folder decide about a request, and which of them, offline
+///
+/// The request is read as `cvm-gateway run --file` does. It is held against the gateway's own bounds first, then
+/// against the rules, in each of its places.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cvm-gateway policy explain policy --as spiffe://acme/web --organization acme --file request.json
+  cvm-gateway policy explain policy --as nightly --organization acme --at 2026-12-24T22:00:00Z --file - < request.json
+
+Exit codes:
+  0 the rules permit it   65 the request cannot be used   66 no such file   77 the rules deny it   78 wrong rules")]
+pub(in crate::cli) struct ExplainArgs {
+    /// A folder with *.cedar files
+    #[arg(value_name = "DIR")]
+    pub(in crate::cli) folder: PathBuf,
+    /// The caller's name, as its certificate or token proves it
+    #[arg(long = "as", value_name = "PRINCIPAL")]
+    pub(in crate::cli) principal: String,
+    /// The caller's organisation
+    #[arg(long, value_name = "NAME", value_parser = OrganizationId::parse)]
+    pub(in crate::cli) organization: OrganizationId,
+    /// The account, when the request names none
+    #[arg(long, value_name = "NAME", default_value = "main", value_parser = AccountName::parse)]
+    pub(in crate::cli) account: AccountName,
+    /// When it is decided, RFC 3339; now when left out
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(in crate::cli) at: Option<UtcDateTime>,
+    /// A RunInstancesRequest as JSON; - is stdin
+    #[arg(long, short, value_name = "FILE")]
+    pub(in crate::cli) file: PathBuf,
+}
+
+/// Holds the rules in a folder against its own cases, DIR/tests/*.toml, offline
+///
+/// A case is a request and what must be decided about it; docs/policy.md shows one. `cvm-gateway serve` runs them,
+/// too, before it puts changed rules in force.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes:
+  0 every case is decided as it must be   1 some are not   66 no such file   78 wrong rules or cases")]
+pub(in crate::cli) struct TestArgs {
+    /// A folder with *.cedar files, and tests/*.toml
+    #[arg(value_name = "DIR")]
+    pub(in crate::cli) folder: PathBuf,
+}
+
+fn time(text: &str) -> Result<UtcDateTime, String> {
+    UtcDateTime::parse(text, &Rfc3339)
+        .map_err(|_not_one| "is no time; write it as 2026-12-24T22:00:00Z".to_owned())
+}

@@ -1,0 +1,93 @@
+//! The commands about rules: all offline.
+
+use super::args::{ExplainArgs, PolicyCommand, TestArgs};
+use super::error::CliError;
+use super::launch::{REQUEST_BYTES_MAX, read_input};
+use crate::clock::Clock;
+use crate::config::{CasesRun, check_cases, only_account, read_rules};
+use crate::domain::ids::Principal;
+use crate::domain::rules::Limits;
+use crate::grpc::request_of_json;
+use crate::policy::{SCHEMA, Said};
+use crate::terminal::{self, Exit};
+use std::path::Path;
+
+pub(super) fn policy(command: PolicyCommand, clock: &Clock) -> Result<Exit, CliError> {
+    match command {
+        PolicyCommand::Check { folder } => check(&folder),
+        PolicyCommand::Schema => {
+            terminal::print(SCHEMA.trim_end())?;
+            Ok(Exit::Ok)
+        }
+        PolicyCommand::Explain(args) => explain(*args, clock),
+        PolicyCommand::Test(args) => test(&args),
+    }
+}
+
+fn check(folder: &Path) -> Result<Exit, CliError> {
+    let rules = read_rules(folder)?;
+    let (count, version) = (rules.len(), rules.version());
+    terminal::print(format!("ok: {count} rules, sha256:{version}"))?;
+    Ok(Exit::Ok)
+}
+
+fn test(args: &TestArgs) -> Result<Exit, CliError> {
+    let rules = read_rules(&args.folder)?;
+    let CasesRun { cases, problems } = check_cases(&args.folder, &rules, &Limits::default())?;
+    for problem in &problems {
+        terminal::print(problem)?;
+    }
+    let wrong = problems.len();
+    terminal::print(match (wrong, cases) {
+        (0, 0) => "there are no cases; write some into tests/*.toml".to_owned(),
+        (0, _) => format!("ok: {cases} cases are decided as they must be"),
+        (_, _) => format!("{wrong} of {cases} cases are not decided as they must be"),
+    })?;
+    Ok(if problems.is_empty() {
+        Exit::Ok
+    } else {
+        Exit::Failed
+    })
+}
+
+fn explain(args: ExplainArgs, clock: &Clock) -> Result<Exit, CliError> {
+    let rules = read_rules(&args.folder)?;
+    let text = read_input(&args.file, REQUEST_BYTES_MAX)?;
+    let now = args.at.unwrap_or_else(|| clock.now());
+    let request = request_of_json(&text, &Limits::default(), now);
+    let request = request.map_err(|what| CliError::Unusable {
+        path: args.file.clone(),
+        what,
+    })?;
+    let account = request.wish().account.clone().unwrap_or(args.account);
+    let principal = Principal {
+        name: args.principal,
+        organization: args.organization,
+    };
+    let policy = only_account(&principal.organization, &account, &rules);
+    match policy.authorize(&principal, request, now) {
+        Ok(grant) => {
+            terminal::print("allowed")?;
+            show(grant.said())?;
+            Ok(Exit::Ok)
+        }
+        Err(denial) => {
+            terminal::print(format!("denied: {}", denial.message))?;
+            show(&denial.said)?;
+            Ok(Exit::NoPermission)
+        }
+    }
+}
+
+fn show(said: &[Said]) -> Result<(), CliError> {
+    for Said {
+        rule,
+        permits,
+        reason,
+    } in said
+    {
+        let verb = if *permits { "permits" } else { "denies" };
+        terminal::print(format!("  {verb}  {rule}  {reason}").trim_end())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! What rules see of a request: its facts, named as in `schema.cedarschema`.
+
+use crate::domain::instance::OwnedInstances;
+use crate::domain::names::Region;
+use crate::domain::spec::{CHARGE_TYPE, DataDisk, InstanceSpec, InternetAccessible, SystemDisk};
+use cedar_policy::RestrictedExpression as Value;
+use time::UtcDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// The facts of one request, by name.
+pub(super) type Facts = Vec<(String, Value)>;
+
+/// Of a launch in one of its places.
+pub(super) fn launch(region: &Region, spec: &InstanceSpec, now: UtcDateTime) -> Facts {
+    let mut facts = Collect::default();
+    facts.always("region", text(region.as_str()));
+    what(spec, &mut facts);
+    disks(spec, &mut facts);
+    network(spec, &mut facts);
+    access(spec, &mut facts);
+    when(now, &mut facts);
+    facts.0
+}
+
+/// Of machines that are to be given back.
+pub(super) fn termination(instances: &OwnedInstances, now: UtcDateTime) -> Facts {
+    let mut facts = Collect::default();
+    facts.always("region", text(instances.region.as_str()));
+    facts.always("instance_count", size(instances.ids.len()));
+    let ids = instances.ids.iter().map(|id| text(id.as_str()));
+    facts.always("instance_ids", Value::new_set(ids));
+    when(now, &mut facts);
+    facts.0
+}
+
+/// Of what no fact is needed for.
+pub(super) fn none() -> Facts {
+    Facts::new()
+}
+
+#[derive(Default)]
+struct Collect(Facts);
+
+impl Collect {
+    fn always(&mut self, name: &str, value: Value) {
+        self.0.push((name.to_owned(), value));
+    }
+
+    fn text(&mut self, name: &str, value: Option<&String>) {
+        let value = value.filter(|value| !value.is_empty());
+        self.0
+            .extend(value.map(|value| (name.to_owned(), text(value))));
+    }
+
+    fn number(&mut self, name: &str, value: Option<i64>) {
+        let value = value.map(|value| (name.to_owned(), Value::new_long(value)));
+        self.0.extend(value);
+    }
+
+    fn flag(&mut self, name: &str, value: bool) {
+        self.always(name, Value::new_bool(value));
+    }
+
+    fn texts<'a>(&mut self, name: &str, values: impl IntoIterator<Item = &'a String>) {
+        let values = values.into_iter().map(|value| text(value));
+        self.always(name, Value::new_set(values));
+    }
+}
+
+/// What is launched, and how it is paid for.
+fn what(spec: &InstanceSpec, facts: &mut Collect) {
+    let template = spec.launch_template.is_some();
+    let placement = spec.placement.as_ref();
+    facts.text("zone", placement.map(|placement| &placement.zone));
+    facts.number("project_id", placement.and_then(|at| at.project_id));
+    facts.text("instance_type", spec.instance_type.as_ref());
+    let family = spec.instance_type.as_deref().and_then(family);
+    facts.text("instance_family", family.as_ref());
+    let count = spec.instance_count.unwrap_or(1);
+    facts.always("instance_count", Value::new_long(count));
+    let at_least = spec.min_count.unwrap_or(count);
+    facts.always("min_count", Value::new_long(at_least));
+    let charge_type = spec.instance_charge_type.clone();
+    let charge_type = charge_type.or_else(|| (!template).then(|| CHARGE_TYPE.to_owned()));
+    facts.text("instance_charge_type", charge_type.as_ref());
+    let prepaid = spec.instance_charge_prepaid.as_ref();
+    let months = prepaid.map_or(0, |prepaid| prepaid.period);
+    facts.always("prepaid_months", Value::new_long(months));
+    facts.text("image_id", spec.image_id.as_ref());
+    facts.flag("launch_template", template);
+    facts.flag("dry_run", spec.dry_run.unwrap_or(false));
+    facts.flag("action_timer", spec.action_timer.is_some());
+    let protected = spec.disable_api_termination.unwrap_or(false);
+    facts.flag("disable_api_termination", protected);
+    let tags = spec.tag_specification.iter();
+    let tags = tags.filter(|tags| tags.resource_type == "instance");
+    let tags: Vec<_> = tags.flat_map(|tags| &tags.tags).collect();
+    facts.texts("tag_keys", tags.iter().map(|tag| &tag.key));
+    let tags = tags.iter().filter_map(|tag| {
+        let pair = [("key", &tag.key), ("value", &tag.value)];
+        let pair = pair.map(|(name, value)| (name.to_owned(), text(value)));
+        Value::new_record(pair).ok()
+    });
+    facts.always("tags", Value::new_set(tags));
+}
+
+fn disks(spec: &InstanceSpec, facts: &mut Collect) {
+    let system = spec.system_disk.as_ref();
+    let kind = |disk: &SystemDisk| disk.disk_type.clone();
+    facts.text("system_disk_type", system.and_then(kind).as_ref());
+    facts.number("system_disk_size", system.and_then(|disk| disk.disk_size));
+    let data = &spec.data_disks;
+    facts.texts(
+        "data_disk_types",
+        data.iter().filter_map(|disk| disk.disk_type.as_ref()),
+    );
+    let sizes = data.iter().map(|disk| disk.disk_size);
+    let size = sizes.fold(0, i64::saturating_add);
+    facts.always("data_disk_size", Value::new_long(size));
+    let system = system.is_some_and(|disk| disk.encrypt == Some(true));
+    let all = |disk: &DataDisk| disk.encrypt == Some(true);
+    facts.flag("disks_encrypted", system && data.iter().all(all));
+}
+
+fn network(spec: &InstanceSpec, facts: &mut Collect) {
+    let vpc = spec.virtual_private_cloud.as_ref();
+    facts.text("vpc_id", vpc.map(|vpc| &vpc.vpc_id));
+    facts.text("subnet_id", vpc.map(|vpc| &vpc.subnet_id));
+    let interfaces = spec.network_interfaces.iter();
+    let further = interfaces.flat_map(|interface| &interface.security_group_ids);
+    facts.texts(
+        "security_group_ids",
+        spec.security_group_ids.iter().chain(further),
+    );
+    let internet = spec.internet_accessible.as_ref();
+    facts.flag("public_ip", internet.is_some_and(is_public));
+    let bandwidth = internet.and_then(|internet| internet.internet_max_bandwidth_out);
+    facts.always(
+        "internet_max_bandwidth_out",
+        Value::new_long(bandwidth.unwrap_or(0)),
+    );
+}
+
+fn access(spec: &InstanceSpec, facts: &mut Collect) {
+    let login = spec.login_settings.as_ref();
+    facts.texts("key_ids", login.iter().flat_map(|login| &login.key_ids));
+    let password = login.is_some_and(|login| login.password.is_some());
+    facts.flag("password", password);
+    facts.flag("user_data", spec.user_data.is_some());
+    facts.text("cam_role_name", spec.cam_role_name.as_ref());
+}
+
+fn when(now: UtcDateTime, facts: &mut Collect) {
+    // The instant of a decision is between the years 1970 and 9999, which both formats know.
+    let seconds = now.replace_nanosecond(0).unwrap_or(now);
+    let text = seconds.format(&Rfc3339).unwrap_or_default();
+    facts.always("now", Value::new_datetime(text));
+    facts.always("hour", Value::new_long(i64::from(now.hour())));
+    let weekday = now.weekday().number_from_monday();
+    facts.always("weekday", Value::new_long(i64::from(weekday)));
+}
+
+/// With bandwidth and no word about an address the cloud gives one.
+/// Source: `InternetAccessible.PublicIpAssigned` of the contract.
+fn is_public(internet: &InternetAccessible) -> bool {
+    let bandwidth = internet.internet_max_bandwidth_out.unwrap_or(0);
+    let elastic = internet.ipv4_address_type.is_some() || internet.ipv6_address_type.is_some();
+    internet.public_ip_assigned.unwrap_or(bandwidth > 0) || elastic
+}
+
+fn family(instance_type: &str) -> Option<String> {
+    let (family, _) = instance_type.split_once('.')?;
+    Some(family.to_owned())
+}
+
+fn text(text: &str) -> Value {
+    Value::new_string(text.to_owned())
+}
+
+fn size(count: usize) -> Value {
+    Value::new_long(i64::try_from(count).unwrap_or(i64::MAX))
+}
