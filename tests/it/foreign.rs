@@ -6,8 +6,10 @@ use crate::world::{Client, World, run, wish};
 use cvm_gateway::pb::DESCRIPTOR;
 use cvm_gateway::pb::v1 as pb;
 use prost_reflect::DescriptorPool;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use tonic::{Response, Status};
+use tonic_types::{ErrorDetail, StatusExt};
 
 const OTHER: &str = "spiffe://example.org/ns/other/sa/api";
 const SERVICE: &str = "cvmgateway.v1.CvmGatewayService";
@@ -27,9 +29,18 @@ fn outcome<T: Debug>(answer: Result<Response<T>, Status>, names: &Names) -> Stri
     let told = match answer {
         Ok(response) => format!("{:?}", response.into_inner()),
         Err(status) => {
-            // The details as bytes would hide the names in numbers.
-            let details = String::from_utf8_lossy(status.details()).into_owned();
-            format!("{:?} {} {details}", status.code(), status.message())
+            // One by one: the order of the metadata differs each time.
+            let mut details = status.get_error_details_vec();
+            let mut infos = Vec::new();
+            details.retain(|detail| {
+                if let ErrorDetail::ErrorInfo(info) = detail {
+                    let metadata = BTreeMap::from_iter(info.metadata.clone());
+                    infos.push((info.reason.clone(), metadata));
+                }
+                !matches!(detail, ErrorDetail::ErrorInfo(_))
+            });
+            let (code, message) = (status.code(), status.message());
+            format!("{code:?} {message} {infos:?} {details:?}")
         }
     };
     let (_, uuid) = names.operation.split_once('/').unwrap();
