@@ -3,6 +3,7 @@
 
 use cedar_policy::{Authorizer, Entities, Policy, PolicyId, PolicySet, Request};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Rules that are told, at most.
 const NEAREST_MAX: usize = 3;
@@ -66,7 +67,11 @@ impl Permit {
 }
 
 /// The rules of `permits` that speak of the request, each with the first condition that fails.
-pub(super) fn nearest(permits: &[Permit], request: &Request, entities: &Entities) -> Vec<String> {
+pub(super) fn nearest(
+    permits: &[Arc<Permit>],
+    request: &Request,
+    entities: &Entities,
+) -> Vec<String> {
     let holds = |policies: &PolicySet| {
         let response = Authorizer::new().is_authorized(request, policies, entities);
         response.decision() == cedar_policy::Decision::Allow

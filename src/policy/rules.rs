@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// What rules can speak of; it is shipped with the program.
 pub const SCHEMA: &str = include_str!("schema.cedarschema");
@@ -55,7 +56,7 @@ pub(super) struct Slice {
     /// The enforced ones and those on trial; nothing when none is on trial.
     pub(super) on_trial: Option<PolicySet>,
     /// The enforced ones that permit, to explain why none did.
-    pub(super) permits: Vec<Permit>,
+    pub(super) permits: Vec<Arc<Permit>>,
 }
 
 /// A rule with where it stands.
@@ -64,6 +65,8 @@ struct Rule {
     offset: usize,
     policy: Policy,
     shadow: bool,
+    /// Taken apart, if it is enforced and permits.
+    permit: Option<Arc<Permit>>,
 }
 
 impl Rules {
@@ -85,6 +88,7 @@ impl Rules {
         if !reader.flaws.is_empty() {
             return Err(reader.flaws);
         }
+        reader.take_permits_apart()?;
         let slices = Action::ALL.into_iter().map(|action| {
             let rules = reader.rules.iter();
             let rules = rules.filter(|rule| speaks_of(&rule.policy, action));
@@ -130,11 +134,10 @@ impl Slice {
             let policies = rules.iter().map(|rule| rule.policy.clone());
             PolicySet::from_policies(policies).map_err(|error| error.to_string())
         };
-        let permits = enforced.iter().map(|rule| &rule.policy);
-        let permits = permits.filter(|policy| policy.effect() == Effect::Permit);
+        let permits = enforced.iter().filter_map(|rule| rule.permit.clone());
         let all = [enforced.clone(), shadow.clone()].concat();
         Ok(Self {
-            permits: permits.map(Permit::of).collect::<Result<_, _>>()?,
+            permits: permits.collect(),
             enforced: policies(&enforced)?,
             on_trial: (!shadow.is_empty()).then(|| policies(&all)).transpose()?,
         })
@@ -220,6 +223,7 @@ impl<'a> Reader<'a> {
             offset,
             policy: policy.new_id(PolicyId::new(id)),
             shadow: mode == Some("shadow"),
+            permit: None,
         });
     }
 
@@ -274,6 +278,18 @@ impl<'a> Reader<'a> {
             let place = if at == 0 { begin } else { at };
             self.flaws.push(flaw(self.files, file, place, message));
         }
+    }
+
+    /// Once for all actions: it reads the rule again.
+    fn take_permits_apart(&mut self) -> Result<(), Vec<Flaw>> {
+        for rule in &mut self.rules {
+            if !rule.shadow && rule.policy.effect() == Effect::Permit {
+                let permit = Permit::of(&rule.policy);
+                let permit = permit.map_err(|message| vec![Flaw::of_all(message)])?;
+                rule.permit = Some(Arc::new(permit));
+            }
+        }
+        Ok(())
     }
 
     fn flaw(&mut self, file: usize, offset: usize, message: impl Display) {

@@ -63,20 +63,19 @@ impl Rules {
             Err(problem) => return unposed(&problem),
         };
         let response = posed.put_to(&slice.enforced);
-        let allows = response.decision() == Decision::Allow;
         let trial = slice.on_trial.as_ref().and_then(|policies| {
-            let response = posed.put_to(policies);
+            let tried = posed.put_to(policies);
             let trial = Trial {
-                allows: is_allowed(&response),
-                rules: ids(response.diagnostics().reason()),
+                allows: is_allowed(&tried),
+                rules: ids(tried.diagnostics().reason()),
             };
-            (trial.allows != is_allowed(&posed.put_to(&slice.enforced))).then_some(trial)
+            (trial.allows != is_allowed(&response)).then_some(trial)
         });
         // A rule that fails to evaluate is skipped by Cedar, also one that forbids.
         let failed: Vec<_> = response.diagnostics().errors().collect();
         let outcome = match failed.first() {
             Some(error) => Err(self.unevaluable(error)),
-            None if allows => Ok(self.said(&response, true)),
+            None if response.decision() == Decision::Allow => Ok(self.said(&response, true)),
             None => Err(self.denied(&response, slice, &posed)),
         };
         Verdict { outcome, trial }
