@@ -2,17 +2,20 @@
 //! before anything is written down.
 
 use super::{Inner, Operations, driver};
+use crate::clock::Clock;
 use crate::cloud::limiter::{Action, Class};
 use crate::cloud::{CloudError, Effect, Target};
 use crate::domain::names::{AccountName, Region};
 use crate::domain::reason::Reason;
 use crate::domain::violation::Violations;
 use crate::policy::Grant;
+use arc_swap::ArcSwapOption;
 use futures_util::future::join;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use time::UtcDateTime;
+use tokio::sync::Mutex as Asking;
 
 /// For one of the cloud's answers, with the wait for the account's turn. Without one the launch goes
 /// on: the cloud judges the place again.
@@ -34,7 +37,15 @@ pub(super) struct Zones {
 }
 
 #[derive(Debug)]
-struct Answers<K>(Mutex<BTreeMap<K, Arc<Answer>>>);
+struct Answers<K>(Mutex<BTreeMap<K, Arc<Slot>>>);
+
+/// The newest answer to one question.
+#[derive(Debug, Default)]
+struct Slot {
+    answer: ArcSwapOption<Answer>,
+    /// Who holds it asks; who waits for it gets that answer. The cloud allows few such calls.
+    asking: Asking<()>,
+}
 
 /// What came of asking the cloud last.
 #[derive(Debug)]
@@ -58,10 +69,49 @@ impl<K> Default for Answers<K> {
     }
 }
 
-impl<K: Ord> Answers<K> {
+impl<K: Ord + Clone> Answers<K> {
+    /// What is known of `name`, and if that is nothing, what asking brings.
+    async fn get(
+        &self,
+        key: &K,
+        name: &str,
+        clock: &Clock,
+        ask: impl AsyncFnOnce() -> Result<Vec<String>, CloudError>,
+    ) -> Arc<Answer> {
+        let slot = self.slot(key);
+        if let Some(answer) = slot.known(name, clock.now()) {
+            return answer;
+        }
+        let asking = clock.timeout(ANSWER_WITHIN, slot.asking.lock()).await;
+        let asked = clock.now();
+        if asking.is_none() {
+            let told = Told::Nothing;
+            return Arc::new(Answer { asked, told });
+        }
+        if let Some(answer) = slot.known(name, asked) {
+            return answer;
+        }
+        let told = told(clock.timeout(ANSWER_WITHIN, ask()).await);
+        slot.learn(Answer { asked, told })
+    }
+
+    fn slot(&self, key: &K) -> Arc<Slot> {
+        // Every change is a single call on the map, so a panic elsewhere cannot leave it half done.
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.get(key) {
+            return Arc::clone(slot);
+        }
+        if slots.len() >= ENTRIES_MAX {
+            slots.clear(); // it is a hint
+        }
+        Arc::clone(slots.entry(key.clone()).or_default())
+    }
+}
+
+impl Slot {
     /// What is known of `name`, if it is to be believed at `now`.
-    fn known(&self, key: &K, name: &str, now: UtcDateTime) -> Option<Arc<Answer>> {
-        let answer = Arc::clone(self.lock().get(key)?);
+    fn known(&self, name: &str, now: UtcDateTime) -> Option<Arc<Answer>> {
+        let answer = self.answer.load_full()?;
         let fresh = if answer.has(name) {
             KNOWN_FOR
         } else {
@@ -70,19 +120,10 @@ impl<K: Ord> Answers<K> {
         (now < answer.asked + fresh).then_some(answer)
     }
 
-    fn learn(&self, key: K, answer: Answer) -> Arc<Answer> {
+    fn learn(&self, answer: Answer) -> Arc<Answer> {
         let answer = Arc::new(answer);
-        let mut answers = self.lock();
-        if answers.len() >= ENTRIES_MAX {
-            answers.clear(); // it is a hint
-        }
-        answers.insert(key, Arc::clone(&answer));
+        self.answer.store(Some(Arc::clone(&answer)));
         answer
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<K, Arc<Answer>>> {
-        // Every change is a single call on the map, so a panic elsewhere cannot leave it half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -148,37 +189,23 @@ impl Inner {
     }
 
     async fn regions_with(&self, target: &Target, class: &Class) -> Arc<Answer> {
-        let (asked, host) = (self.clock.now(), self.cloud.host_of_regions(target));
-        let (key, regions) = ((target.account.clone(), host), &self.zones.regions);
-        if let Some(answer) = regions.known(&key, target.region.as_str(), asked) {
-            return answer;
-        }
-        let (_, host) = &key;
-        let asking = async {
-            let permit = self
-                .limiter
-                .permit(target, host, Action::DescribeRegions, class.clone());
+        let key = (target.account.clone(), self.cloud.host_of_regions(target));
+        let ask = async || {
+            let (action, class) = (Action::DescribeRegions, class.clone());
+            let permit = self.limiter.permit(target, &key.1, action, class);
             self.cloud.regions(permit.await, target).await
         };
-        let told = told(self.clock.timeout(ANSWER_WITHIN, asking).await);
-        regions.learn(key, Answer { asked, told })
+        let (regions, region) = (&self.zones.regions, target.region.as_str());
+        regions.get(&key, region, &self.clock, ask).await
     }
 
     async fn zones_with(&self, target: &Target, zone: &str, class: &Class) -> Arc<Answer> {
-        let asked = self.clock.now();
-        if let Some(answer) = self.zones.zones.known(target, zone, asked) {
-            return answer;
-        }
-        let host = self.cloud.host(target);
-        let asking = async {
-            let permit = self
-                .limiter
-                .permit(target, &host, Action::DescribeZones, class.clone());
+        let ask = async || {
+            let (host, action) = (self.cloud.host(target), Action::DescribeZones);
+            let permit = self.limiter.permit(target, &host, action, class.clone());
             self.cloud.zones(permit.await, target).await
         };
-        let told = told(self.clock.timeout(ANSWER_WITHIN, asking).await);
-        let answer = Answer { asked, told };
-        self.zones.zones.learn(target.clone(), answer)
+        self.zones.zones.get(target, zone, &self.clock, ask).await
     }
 }
 
@@ -278,7 +305,7 @@ mod tests {
         let answers = Answers::default();
         let asked = utc_datetime!(2026-01-01 00:00);
         let told = names(&["z1"]);
-        answers.learn("key", Answer { asked, told });
+        answers.slot(&"key").learn(Answer { asked, told });
         for (after, name, known) in [
             (Duration::ZERO, "z1", true),
             (KNOWN_FOR - Duration::from_secs(1), "z1", true),
@@ -286,9 +313,9 @@ mod tests {
             (UNKNOWN_FOR - Duration::from_secs(1), "z2", true),
             (UNKNOWN_FOR, "z2", false),
         ] {
-            let found = answers.known(&"key", name, asked + after);
+            let found = answers.slot(&"key").known(name, asked + after);
             assert_eq!(found.is_some(), known, "{name} after {after:?}");
         }
-        assert!(answers.known(&"other", "z1", asked).is_none());
+        assert!(answers.slot(&"other").known("z1", asked).is_none());
     }
 }

@@ -3,6 +3,7 @@
 use crate::refusals::told;
 use crate::world::{World, client, run, wish};
 use cvm_gateway::pb::v1 as pb;
+use futures_util::future::join_all;
 use tonic::Code;
 
 async fn asked(world: &World, action: &str) -> usize {
@@ -67,5 +68,25 @@ async fn a_region_that_the_cloud_does_not_have_is_refused_at_the_door() {
         .find(|entry| entry["action"] == "DescribeRegions");
     assert!(regions.unwrap()["region"].is_null(), "{regions:?}");
     assert_eq!(asked(&world, "RunInstances").await, 0);
+    gateway.stop().await;
+}
+
+/// The cloud allows few such calls: who comes while it is asked waits for the same answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn launches_that_come_together_ask_once() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    let client = client(&gateway).await;
+    let asking = (0..64).map(|number| {
+        let mut client = client.clone();
+        let mut request = in_zone("ap-shanghai-99");
+        request.request_id = format!("together-{number}");
+        async move { client.run_instances(request).await.unwrap_err() }
+    });
+    for refused in join_all(asking).await {
+        assert_eq!(told(&refused).fields, ["spec.placement.zone"]);
+    }
+    assert_eq!(asked(&world, "DescribeZones").await, 1);
+    assert_eq!(asked(&world, "DescribeRegions").await, 1);
     gateway.stop().await;
 }
