@@ -1,9 +1,9 @@
 //! Which gateway is called, and how it and the caller prove who they are.
 
 use super::ClientError;
+use crate::domain::names::is_loopback_host;
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::metadata::MetadataValue;
@@ -82,7 +82,7 @@ impl Server {
         match endpoint.uri().scheme_str() {
             Some("https") if self.ca_pem.as_ref().is_some_and(holds_none) => Err(tls(None)),
             Some("http") if self.ca_pem.is_some() || self.identity.is_some() => Err(tls(None)),
-            Some("http") if self.token.is_some() && !is_here(&host) => {
+            Some("http") if self.token.is_some() && !is_loopback_host(&host) => {
                 Err(ClientError::Plaintext(self.url.clone()))
             }
             Some("http") => Ok(endpoint),
@@ -106,11 +106,6 @@ impl Server {
             None => tls,
         }
     }
-}
-
-fn is_here(host: &str) -> bool {
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 impl Interceptor for Present {

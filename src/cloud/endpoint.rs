@@ -1,9 +1,8 @@
 //! Which host a call goes to, and the host text that its signature covers.
 
 use super::SettingsError;
-use crate::domain::names::Region;
+use crate::domain::names::{Region, is_loopback_host};
 use reqwest::Url;
-use std::net::Ipv4Addr;
 
 /// The cloud's domains: its own, the international one, and the one inside its private networks.
 pub const DOMAINS: [&str; 3] = [
@@ -124,7 +123,7 @@ fn parse_override(text: &str) -> Result<Address, SettingsError> {
     let Some(name) = url.host_str() else {
         return Err(refuse("has no host"));
     };
-    if url.scheme() == "http" && !is_loopback(name) {
+    if url.scheme() == "http" && !is_loopback_host(name) {
         return Err(SettingsError::PlainHttp(text.to_owned()));
     }
     let host = match url.port() {
@@ -143,11 +142,6 @@ fn without_user(text: &str) -> String {
         Some((_, rest)) => format!("…@{rest}"),
         None => text.to_owned(),
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let v4 = host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback());
-    v4 || host == "[::1]" || host == "localhost"
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Names that reach host names, headers or the journal: they parse or they do not exist.
 
 use crate::domain::ids::{Malformed, text_id};
+use std::net::IpAddr;
 
 /// An account name labels metrics and logs, so it stays short.
 const ACCOUNT_BYTES_MAX: usize = 64;
@@ -44,6 +45,16 @@ impl Region {
     pub fn is_finance(&self) -> bool {
         self.as_str().ends_with("-fsi")
     }
+}
+
+/// Whether what goes to this host of a URL stays on this machine: a loopback address, or `localhost`.
+#[must_use]
+pub fn is_loopback_host(host: &str) -> bool {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let address = bare.unwrap_or(host).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -125,6 +136,23 @@ mod tests {
         let long = "a".repeat(ACCOUNT_BYTES_MAX + 1);
         for text in ["", "Prod", "a b", "a\"b", "a\n", "ä", &long] {
             assert_eq!(AccountName::parse(text).map_err(drop), Err(()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_stays_on_this_machine() {
+        for (host, stays) in [
+            ("localhost", true),
+            ("127.0.0.1", true),
+            ("127.9.8.7", true),
+            ("[::1]", true),
+            ("localhost.example", false),
+            ("128.0.0.1", false),
+            ("[::2]", false),
+            ("[::ffff:127.0.0.1]", false),
+            ("", false),
+        ] {
+            assert_eq!(is_loopback_host(host), stays, "{host}");
         }
     }
 }

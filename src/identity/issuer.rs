@@ -7,12 +7,12 @@ use super::proven::Proven;
 use super::rejection::Rejection;
 use super::token::{Token, TokenRules};
 use crate::clock::Clock;
+use crate::domain::names::is_loopback_host;
 use crate::metrics;
 use arc_swap::ArcSwapOption;
 use reqwest::{Certificate, Client, Response, StatusCode, Url, header};
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt::Display;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -64,9 +64,7 @@ impl KeyUrl {
     pub fn parse(text: &str) -> Result<Url, String> {
         let url = Url::parse(text).or(Err("is no URL; write it like https://issuer.example/jwks"));
         let url = url.map_err(str::to_owned)?;
-        let host = url.host_str().unwrap_or_default();
-        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-        let here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+        let here = url.host_str().is_some_and(is_loopback_host);
         match url.scheme() {
             _ if !url.username().is_empty() || url.password().is_some() => {
                 Err("names a user; put a token into `jwks_token_file`".to_owned())
