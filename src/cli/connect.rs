@@ -39,8 +39,5 @@ fn token(path: PathBuf) -> Result<ReadToken, CliError> {
 }
 
 fn read(path: &Path, bytes_max: u64) -> Result<String, CliError> {
-    read_text(path, bytes_max).map_err(|source| CliError::Input {
-        path: path.to_owned(),
-        source,
-    })
+    read_text(path, bytes_max).map_err(CliError::input(path))
 }

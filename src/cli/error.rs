@@ -104,6 +104,12 @@ fn file_or_stdin(path: &Path) -> String {
 }
 
 impl CliError {
+    /// That a file cannot be read, by the name that the command line gave it.
+    pub(super) fn input(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        |source| Self::Input { path, source }
+    }
+
     /// The exit code that tells a script what to do next.
     pub(super) fn exit(&self) -> Exit {
         match self {

@@ -97,10 +97,7 @@ pub(super) fn read_input(path: &Path, bytes_max: u64) -> Result<String, CliError
     } else {
         path
     };
-    read_text(source, bytes_max).map_err(|source| CliError::Input {
-        path: path.to_owned(),
-        source,
-    })
+    read_text(source, bytes_max).map_err(CliError::input(path))
 }
 
 fn from_file(path: &Path) -> Result<RunInstancesRequest, CliError> {

@@ -121,12 +121,7 @@ pub(super) async fn simulate(args: SimulateArgs, clock: Clock) -> Result<Exit, C
 /// The certificate that was given, or a new one whose CA is written for clients to trust.
 fn identity(args: &SimulateArgs, catalog: &Catalog, clock: &Clock) -> Result<Identity, CliError> {
     if let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) {
-        let read = |path: &Path| {
-            read_text(path, PEM_BYTES_MAX).map_err(|source| CliError::Input {
-                path: path.to_owned(),
-                source,
-            })
-        };
+        let read = |path: &Path| read_text(path, PEM_BYTES_MAX).map_err(CliError::input(path));
         return Ok(Identity::given(&read(certificate)?, &read(key)?)?);
     }
     let addresses = [
@@ -165,10 +160,7 @@ fn misbehaving(args: &SimulateArgs) -> Result<Catalog, CliError> {
     let Some(path) = &args.scenes else {
         return Ok(catalog);
     };
-    let text = read_text(path, SCENES_BYTES_MAX).map_err(|source| CliError::Input {
-        path: path.clone(),
-        source,
-    })?;
+    let text = read_text(path, SCENES_BYTES_MAX).map_err(CliError::input(path))?;
     catalog
         .with_scenes(&text)
         .map_err(|source| CliError::Scenes {
@@ -181,10 +173,7 @@ fn catalog(path: Option<&Path>) -> Result<Catalog, CliError> {
     let Some(path) = path else {
         return Ok(Catalog::embedded());
     };
-    let text = read_text(path, CATALOG_BYTES_MAX).map_err(|source| CliError::Input {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = read_text(path, CATALOG_BYTES_MAX).map_err(CliError::input(path))?;
     Catalog::parse(&text).map_err(|source| CliError::Catalog {
         path: path.to_owned(),
         source,
