@@ -1,6 +1,6 @@
 //! The cases that an organisation's rules must decide as it wrote down: `tests/*.toml` beside them.
 
-use super::file::read_text;
+use super::file::{paths_in, read_text};
 use super::problem::{Place, Problem};
 use crate::domain::ids::{OrganizationId, Principal};
 use crate::domain::instance::{InstanceId, OwnedInstances};
@@ -9,7 +9,6 @@ use crate::domain::rules::Limits;
 use crate::grpc::request_of_json;
 use crate::policy::{Action, Denial, Organization, Policy, Rules};
 use serde::Deserialize;
-use std::fs;
 use std::path::{Path, PathBuf};
 use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -119,19 +118,8 @@ fn case_files(folder: &Path) -> Result<Vec<PathBuf>, (PathBuf, std::io::Error)> 
     if !folder.exists() {
         return Ok(Vec::new());
     }
-    let failed = |error| (folder.clone(), error);
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(failed)?.take(FILES_MAX) {
-        let path = entry.map_err(failed)?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
+    let paths = paths_in(&folder, "toml", FILES_MAX);
+    paths.map_err(|error| (folder, error))
 }
 
 impl Case {

@@ -1,10 +1,28 @@
 //! Reads whole files up to a limit, and makes new ones.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
+
+/// The paths in `folder` that end in `.` and `extension`, in the order of their names, among the first
+/// `entries_max` entries of it.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(super) fn paths_in(
+    folder: &Path,
+    extension: &str,
+    entries_max: usize,
+) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder)?.take(entries_max);
+    let paths = entries.map(|entry| Ok(entry?.path()));
+    let mut paths = paths.collect::<io::Result<Vec<_>>>()?;
+    paths.retain(|path| path.extension().is_some_and(|ends| ends == extension));
+    paths.sort();
+    Ok(paths)
+}
 
 /// The text of the file at `path`, which may hold `bytes_max`.
 ///
@@ -37,7 +55,7 @@ pub fn fresh_folder(name: &str) -> io::Result<PathBuf> {
 /// # Errors
 /// When it cannot be written.
 pub fn write_text(path: &Path, text: &str) -> io::Result<()> {
-    std::fs::write(path, text)
+    fs::write(path, text)
 }
 
 /// Makes a file that must not be there yet, which only its owner may read.

@@ -2,13 +2,12 @@
 
 use super::RulesFolder;
 use super::cases::{self, CasesRun};
-use super::file::read_text;
+use super::file::{paths_in, read_text};
 use super::problem::{Place, Problem, lines};
 use super::section::Section;
 use crate::domain::causes::chain;
 use crate::domain::rules::Limits;
 use crate::policy::{RuleFile, Rules};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -138,18 +137,8 @@ pub fn rule_files(folder: &Path) -> Result<Vec<RuleFile>, RulesError> {
         path: path.to_owned(),
         source,
     };
-    let entries = fs::read_dir(folder).map_err(|source| unreadable(folder, source))?;
-    let mut paths = Vec::new();
-    for entry in entries.take(FILES_MAX * 10) {
-        let path = entry.map_err(|source| unreadable(folder, source))?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "cedar")
-        {
-            paths.push(path);
-        }
-    }
-    paths.sort();
+    let paths = paths_in(folder, "cedar", FILES_MAX * 10);
+    let paths = paths.map_err(|source| unreadable(folder, source))?;
     if paths.is_empty() {
         let rule = "holds no *.cedar file; without a rule nothing is permitted";
         return Err(wrong(rule.to_owned()));
