@@ -1,17 +1,20 @@
 //! The corpus of requests: sound ones and bad ones, each judged as it says. And random ones, which
 //! are sent as they were asked for.
 
+#[path = "../../tests/common/expected.rs"]
+mod expected;
+
 use super::*;
 use crate::cloud::body;
 use crate::domain::rules::Limits;
 use crate::pb::DESCRIPTOR;
+use expected::{asked, paths, with_the_gateway_s_own};
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage,
-    Value as Set,
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value as Set,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use time::UtcDateTime;
 use time::macros::utc_datetime;
@@ -101,13 +104,6 @@ const REQUIRED: [&str; 11] = [
     "vpc_id",
     "zone",
 ];
-/// What the contract spells otherwise than the proto would make one expect.
-const SPELLED: [(&str, &str); 3] = [
-    ("ipv4_address_type", "IPv4AddressType"),
-    ("ipv6_address_type", "IPv6AddressType"),
-    ("anti_ddos_package_id", "AntiDDoSPackageId"),
-];
-
 fn pick<T: Clone>(dice: &mut ChaCha8Rng, from: &[T]) -> T {
     let at = dice.next_u64() % u64::try_from(from.len()).unwrap();
     from[usize::try_from(at).unwrap()].clone()
@@ -148,83 +144,6 @@ fn value(field: &FieldDescriptor, dice: &mut ChaCha8Rng) -> Set {
     }
 }
 
-/// What is to be sent for a message: what is set in it, and nothing else.
-fn asked(message: &DynamicMessage) -> Value {
-    let mut out = Map::new();
-    for field in message.descriptor().fields() {
-        // The value of a tag or of metadata is part of it, even if it is empty.
-        if message.has_field(&field) || field.name() == "value" {
-            out.insert(spelled(field.name()), json(&message.get_field(&field)));
-        }
-    }
-    Value::Object(out)
-}
-
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the specification has no other kinds"
-)]
-fn json(set: &Set) -> Value {
-    match set {
-        Set::Bool(flag) => json!(flag),
-        Set::I64(number) => json!(number),
-        Set::U64(number) => json!(number),
-        Set::String(text) => json!(text),
-        Set::Message(message) => asked(message),
-        Set::List(values) => values.iter().map(json).collect(),
-        other => panic!("{other:?} is nothing that the specification has"),
-    }
-}
-
-fn spelled(name: &str) -> String {
-    if let Some((_, spelled)) = SPELLED.iter().find(|(of, _)| *of == name) {
-        return (*spelled).to_owned();
-    }
-    let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
-    name.split('_').map(capital).collect()
-}
-
-/// What the gateway adds to a launch of its own: its mark, its token, and the count that a template
-/// may not decide.
-fn with_the_gateway_s_own(mut asked: Value, id: OperationId) -> Value {
-    let own = json!({"Key": body::operation_tag_key(), "Value": id.to_string()});
-    let members = asked.as_object_mut().unwrap();
-    if members.contains_key("LaunchTemplate") {
-        members.entry("InstanceCount").or_insert(json!(1));
-    }
-    members.insert("ClientToken".to_owned(), json!(id.client_token(0)));
-    let tags = members
-        .entry("TagSpecification")
-        .or_insert_with(|| json!([]));
-    let tags = tags.as_array_mut().unwrap();
-    let instance = |of: &&mut Value| of["ResourceType"] == "instance";
-    if let Some(of) = tags.iter_mut().find(instance) {
-        let tags = of.as_object_mut().unwrap().entry("Tags");
-        tags.or_insert_with(|| json!([]))
-            .as_array_mut()
-            .unwrap()
-            .push(own);
-    } else {
-        tags.push(json!({"ResourceType": "instance", "Tags": [own]}));
-    }
-    asked
-}
-
-/// Counts the paths of members that were seen.
-fn paths(value: &Value, path: &str, seen: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members {
-                let path = format!("{path}.{name}");
-                paths(member, &path, seen);
-                seen.insert(path);
-            }
-        }
-        Value::Array(values) => values.iter().for_each(|value| paths(value, path, seen)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
 #[test]
 fn what_is_asked_for_is_sent_and_nothing_else() {
     let pool = DescriptorPool::decode(DESCRIPTOR).unwrap();
@@ -247,7 +166,9 @@ fn what_is_asked_for_is_sent_and_nothing_else() {
         let wish = wish.unwrap_or_else(|violations| panic!("seed {seed}: {violations}"));
         let sent = body::run_instances(&wish.spec, id, 0).unwrap();
         let sent: Value = serde_json::from_slice(&sent).unwrap();
-        assert_eq!(sent, with_the_gateway_s_own(asked, id), "seed {seed}");
+        let token = json!(id.client_token(0));
+        let expected = with_the_gateway_s_own(asked, &token, &id.to_string());
+        assert_eq!(sent, expected, "seed {seed}");
     }
     // The contract's paths that may be sent, less ClientToken, and each list and object by itself.
     let contract = include_str!("../../testdata/contract/cvm-contract.json");

@@ -1,8 +1,9 @@
 //! Random sound requests, by a real client through gateway, journal and sockets: what the simulator's
 //! ledger has is what was asked for, field by field, and nothing else.
 //!
-//! What is expected is read off the message by reflection; no code of the gateway's has a hand in it.
+//! What is expected is read off the message by reflection, in `tests/common/expected.rs`.
 
+use crate::expected::{asked, paths, spelled, with_the_gateway_s_own};
 use crate::world::{Client, Folder, World, client};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::pb::DESCRIPTOR;
@@ -11,11 +12,11 @@ use cvm_gateway::simulator::{Catalog, EMBEDDED, Settings, Simulator, Speed};
 use futures_util::future::join_all;
 use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor,
-    ReflectMessage, Value as Set,
+    Value as Set,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -115,12 +116,6 @@ const REQUIRED: [&str; 13] = [
     "subnet_id",
     "vpc_id",
     "zone",
-];
-/// What the contract spells otherwise than the proto would make one expect.
-const SPELLED: [(&str, &str); 3] = [
-    ("ipv4_address_type", "IPv4AddressType"),
-    ("ipv6_address_type", "IPv6AddressType"),
-    ("anti_ddos_package_id", "AntiDDoSPackageId"),
 ];
 /// What a member goes with.
 const COMPANIONS: [(&str, &str); 5] = [
@@ -251,60 +246,6 @@ fn single(field: &FieldDescriptor, dice: &mut Dice) -> Set {
     }
 }
 
-/// What must be sent for a message: what is set in it, and nothing else.
-fn asked(message: &DynamicMessage) -> Value {
-    let mut out = Map::new();
-    for field in message.descriptor().fields() {
-        // A text that cannot be left out is sent, even if it is empty.
-        let plain = !field.supports_presence() && !field.is_list();
-        if plain || message.has_field(&field) {
-            out.insert(spelled(field.name()), json(&message.get_field(&field)));
-        }
-    }
-    Value::Object(out)
-}
-
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the specification has no other kinds"
-)]
-fn json(set: &Set) -> Value {
-    match set {
-        Set::Bool(flag) => json!(flag),
-        Set::I64(number) => json!(number),
-        Set::U64(number) => json!(number),
-        Set::String(text) => json!(text),
-        Set::Message(message) => asked(message),
-        Set::List(values) => values.iter().map(json).collect(),
-        other => panic!("{other:?} is nothing that the specification has"),
-    }
-}
-
-fn spelled(name: &str) -> String {
-    if let Some((_, spelled)) = SPELLED.iter().find(|(of, _)| *of == name) {
-        return (*spelled).to_owned();
-    }
-    let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
-    name.split('_').map(capital).collect()
-}
-
-/// What the gateway adds to a launch: its token and its mark, and the count that a template may not
-/// decide.
-fn with_the_gateway_s_own(mut asked: Value, token: &Value, operation: &str) -> Value {
-    let own = json!({"Key": "cvm-gateway:operation", "Value": operation});
-    let members = asked.as_object_mut().unwrap();
-    if members.contains_key("LaunchTemplate") {
-        members.entry("InstanceCount").or_insert(json!(1));
-    }
-    members.insert("ClientToken".to_owned(), token.clone());
-    let empty = json!([{"ResourceType": "instance"}]);
-    let of = members.entry("TagSpecification").or_insert(empty);
-    let of = of[0].as_object_mut().unwrap();
-    let tags = of.entry("Tags").or_insert(json!([]));
-    tags.as_array_mut().unwrap().push(own);
-    asked
-}
-
 /// Puts the secrets back that the ledger masks. Whether they are those that were sent, the hash of
 /// the body tells.
 fn unmask(shown: &mut Value, asked: &Value) {
@@ -323,21 +264,6 @@ fn unmask(shown: &mut Value, asked: &Value) {
             pairs.for_each(|(shown, asked)| unmask(shown, asked));
         }
         _ => {}
-    }
-}
-
-/// The paths of members.
-fn paths(value: &Value, path: &str, seen: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members {
-                let path = format!("{path}.{name}");
-                paths(member, &path, seen);
-                seen.insert(path);
-            }
-        }
-        Value::Array(values) => values.iter().for_each(|value| paths(value, path, seen)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

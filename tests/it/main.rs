@@ -15,6 +15,8 @@ mod contract;
 mod desk;
 mod docs;
 mod doors;
+#[path = "../common/expected.rs"]
+mod expected;
 mod foreign;
 #[path = "../common/http.rs"]
 mod http;
