@@ -1,10 +1,13 @@
 //! Reads the configuration: the built-in `default.toml`, the user's file over it, and the secret
 //! files that it names, into each room's settings. The only reader of environment and files.
 
+mod accounts;
 mod cases;
+mod credentials;
 mod file;
 mod identity;
 mod issuers;
+mod keys;
 mod problem;
 mod read;
 mod rules;

@@ -15,11 +15,44 @@ const KEY_BYTES_MAX: usize = 1024;
 /// The cloud's own limit for the tokens of temporary keys.
 const TOKEN_BYTES_MAX: usize = 4096;
 
+/// A part of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Its id.
+    SecretId,
+    /// The key itself.
+    SecretKey,
+    /// What comes with a temporary one.
+    Token,
+}
+
+impl Part {
+    /// Whether a text can be one.
+    ///
+    /// # Errors
+    /// [`SettingsError::Credential`] when it is empty, too long, or has spaces or other characters
+    /// that no real one has: a copying mistake that the cloud would only call a wrong signature.
+    pub fn check(self, text: &str) -> Result<(), SettingsError> {
+        let (bytes_max, rule) = match self {
+            Self::SecretId => (KEY_BYTES_MAX, "the secret id is malformed"),
+            Self::SecretKey => (KEY_BYTES_MAX, "the secret key is malformed"),
+            Self::Token => (TOKEN_BYTES_MAX, "the token is malformed"),
+        };
+        let fits = (1..=bytes_max).contains(&text.len());
+        if fits && text.bytes().all(|b| b.is_ascii_graphic()) {
+            Ok(())
+        } else {
+            Err(SettingsError::Credential(rule))
+        }
+    }
+}
+
 /// An account's access key.
 pub struct Credential {
     secret_id: String,
     secret_key: SecretString,
     token: Option<SecretString>,
+    expires_at: Option<UtcDateTime>,
     /// Deriving the day's key costs more than all the rest of a signature.
     today: ArcSwapOption<DayKey>,
 }
@@ -28,33 +61,45 @@ impl Credential {
     /// A key, with the session token that comes with a temporary one.
     ///
     /// # Errors
-    /// [`SettingsError::Credential`] when a part is empty, too long, or has spaces or other
-    /// characters that no real one has: a copying mistake that the cloud would only call a wrong
-    /// signature.
+    /// As [`Part::check`] judges each.
     pub fn new(
         secret_id: String,
         secret_key: SecretString,
         token: Option<SecretString>,
     ) -> Result<Self, SettingsError> {
-        let usable = |text: &str, bytes_max| {
-            (1..=bytes_max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
-        };
-        if !usable(&secret_id, KEY_BYTES_MAX) {
-            return Err(SettingsError::Credential("the secret id is malformed"));
-        }
-        if !usable(secret_key.expose_secret(), KEY_BYTES_MAX) {
-            return Err(SettingsError::Credential("the secret key is malformed"));
-        }
-        let token_text = token.as_ref().map(ExposeSecret::expose_secret);
-        if token_text.is_some_and(|token| !usable(token, TOKEN_BYTES_MAX)) {
-            return Err(SettingsError::Credential("the token is malformed"));
+        Part::SecretId.check(&secret_id)?;
+        Part::SecretKey.check(secret_key.expose_secret())?;
+        if let Some(token) = &token {
+            Part::Token.check(token.expose_secret())?;
         }
         Ok(Self {
             secret_id,
             secret_key,
             token,
+            expires_at: None,
             today: ArcSwapOption::empty(),
         })
+    }
+
+    /// The same key, which is good until then.
+    #[must_use]
+    pub fn expiring(self, at: UtcDateTime) -> Self {
+        Self {
+            expires_at: Some(at),
+            ..self
+        }
+    }
+
+    /// Names the key. It is no secret, and is not for the log all the same.
+    #[must_use]
+    pub fn secret_id(&self) -> &str {
+        &self.secret_id
+    }
+
+    /// Until when the key is good; none: until somebody ends it.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<UtcDateTime> {
+        self.expires_at
     }
 
     /// Signs `request` as of `at`.
@@ -80,6 +125,35 @@ impl Credential {
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credential").finish_non_exhaustive()
+    }
+}
+
+/// Reads a key that is on this machine, again and again. `config` gives it: no other room reads files
+/// or the environment.
+#[derive(Clone)]
+pub struct Local(Arc<ReadKey>);
+
+type ReadKey = dyn Fn() -> Result<Credential, String> + Send + Sync;
+
+impl Local {
+    /// Reads with `read`, which says in its errors where what is wrong.
+    #[must_use]
+    pub fn new(read: impl Fn() -> Result<Credential, String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// The key as it is now.
+    ///
+    /// # Errors
+    /// Why there is none. Never repeats a secret.
+    pub fn read(&self) -> Result<Credential, String> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local").finish_non_exhaustive()
     }
 }
 

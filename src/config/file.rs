@@ -1,8 +1,10 @@
 //! Reads whole files up to a limit, and makes new ones.
 
+use secrecy::SecretString;
+use secrecy::zeroize::Zeroizing;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -38,6 +40,48 @@ pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
     }
     String::from_utf8(bytes)
         .map_err(|_not_utf8| io::Error::new(io::ErrorKind::InvalidData, "is not UTF-8 text"))
+}
+
+/// What others may do with a file of keys: its group may read it, which is how Kubernetes mounts secrets
+/// for who is not root.
+const MODE_REFUSED: u32 = 0o027;
+
+/// The text of a file of keys, without what editors add at its end.
+///
+/// # Errors
+/// When it cannot be read, is larger, is not UTF-8, or others may read or change it.
+pub(super) fn read_secret(path: &Path, bytes_max: u64) -> io::Result<SecretString> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    let mode = metadata.mode() & 0o777;
+    if metadata.is_file() && mode & MODE_REFUSED != 0 {
+        let message = format!(
+            "others may read or change it, its mode is {mode:03o}; chmod 600, or 640 for a group"
+        );
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+    }
+    // Made as large as it may become: one that grows leaves copies behind.
+    let capacity = usize::try_from(bytes_max).unwrap_or_default() + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() == capacity {
+        let message = format!("is larger than {bytes_max} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    let text = str::from_utf8(&bytes);
+    let text =
+        text.map_err(|_not_utf8| io::Error::new(io::ErrorKind::InvalidData, "is not UTF-8 text"))?;
+    Ok(text.trim_end().into())
+}
+
+/// A variable of the environment; none when it is not there, is empty or is no text.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment"
+)]
+pub(super) fn variable(name: &str) -> Option<SecretString> {
+    let value = std::env::var(name).ok()?;
+    (!value.is_empty()).then(|| value.into())
 }
 
 /// Makes a folder in the system's place for temporary ones, which only its owner may enter.

@@ -1,24 +1,24 @@
 //! Turns each table of the configuration into the settings of its room.
 
+use super::accounts::{self, Accounts};
 use super::file::read_text;
 use super::identity::{self, Exposure};
 use super::section::Section;
 use super::{Config, Grpc, Log, LogFormat, Summary, rules};
 use crate::cloud;
 use crate::cloud::Target;
-use crate::cloud::credentials::{Credential, Credentials};
+use crate::cloud::credentials::Credentials;
 use crate::cloud::endpoint::{DOMAINS, Endpoint};
 use crate::cloud::wire::Amounts;
-use crate::domain::ids::OrganizationId;
 use crate::domain::names::{AccountName, Region};
 use crate::domain::plan::PlanKey;
 use crate::domain::rules::{Limits, Required};
 use crate::operations;
 use crate::operations::machine::Timings;
-use crate::policy::{Organization, Policy};
+use crate::policy::Policy;
 use crate::store;
 use secrecy::{ExposeSecret, SecretString};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
@@ -41,8 +41,6 @@ const TOKEN_TRUST_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The cloud allows 10 to 40; a raised limit is some hundreds.
 const CALLS_PER_SECOND_MAX: u32 = 10_000;
-/// How much more than another one an organisation may count.
-const WEIGHT_MAX: u32 = 1000;
 /// The larger of the two figures that the cloud's pages give.
 const INSTANCE_COUNT_MAX: u32 = 500;
 /// The larger ones of these, too: beyond them the cloud surely refuses.
@@ -57,18 +55,6 @@ const OPEN_TO_ALL: &str =
 const JOURNAL_URLS: &str = "is no journal; write sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE, \
      the latter into a file that `url_file` names";
 
-type Organizations = BTreeMap<OrganizationId, Organization>;
-type Keys = HashMap<AccountName, Credential>;
-
-/// What the tables of the organisations hold for other rooms than the policy.
-#[derive(Default)]
-struct Accounts {
-    keys: Keys,
-    /// Who the cloud knows each account as: its number, or else its key.
-    owners: BTreeMap<AccountName, String>,
-    weights: BTreeMap<OrganizationId, u32>,
-}
-
 /// The whole configuration; `folder` is where its relative paths begin. Nothing only when a
 /// problem was noted.
 pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
@@ -79,7 +65,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let mut names = Vec::new();
     let (organizations, accounts) = root.table("organizations", |table| {
         names = table.names();
-        organizations(table, folder)
+        accounts::organizations(table, folder)
     });
     let callers = root.table("identity", |table| identity::callers(table, folder, &names));
     let (grpc, tls) = root.table("grpc", |table| {
@@ -104,7 +90,10 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         false => QUARANTINE_MIN,
     };
     let mut operations = root.table("operations", |table| operations(table, quarantine_min));
-    operations.sweep.places = places(&accounts.keys, regions);
+    operations.sweep.places = places(accounts.keys.keys(), regions);
+    let keys = accounts.keys.iter();
+    let keys = keys.filter_map(|(name, keys)| Some((name.clone(), keys.read().ok()?)));
+    let keys = keys.collect();
     let (plan_key, plan_life) = root.table("plans", |table| plans(table, folder));
     let (rules, rules_folder) =
         root.table("policy", |table| rules::settings(table, folder, &limits));
@@ -128,7 +117,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         plan_life,
         policy: Policy::new(organizations).with_rules(rules),
         rules: rules_folder,
-        credentials: Credentials::new(accounts.keys),
+        credentials: Credentials::new(keys),
         log: log?,
         summary,
     })
@@ -248,20 +237,6 @@ fn cloud_limits(table: &mut Section<'_>, accounts: &Accounts) -> cloud::limiter:
     }
 }
 
-impl Accounts {
-    /// Each account with the first of those that the cloud counts as one.
-    fn counted_as(&self) -> BTreeMap<AccountName, AccountName> {
-        let first = |owner: &String| {
-            let same = self.owners.iter().find(|(_, other)| *other == owner);
-            same.map(|(name, _)| name.clone())
-        };
-        let accounts = self.owners.iter();
-        accounts
-            .filter_map(|(name, owner)| Some((name.clone(), first(owner)?)))
-            .collect()
-    }
-}
-
 fn endpoint(table: &mut Section<'_>) -> Option<Endpoint> {
     let regional = table.flag("regional");
     let of_domain = table.text_as("domain", |domain| Endpoint::parse(domain, regional, None));
@@ -326,7 +301,10 @@ fn sweep(table: &mut Section<'_>) -> operations::SweepSettings {
 }
 
 /// Every region of every account.
-fn places(keys: &Keys, regions: &[Region]) -> BTreeSet<Target> {
+fn places<'a>(
+    accounts: impl Iterator<Item = &'a AccountName>,
+    regions: &[Region],
+) -> BTreeSet<Target> {
     let of = |account: &AccountName| {
         let account = account.clone();
         let place = move |region: &Region| Target {
@@ -335,7 +313,7 @@ fn places(keys: &Keys, regions: &[Region]) -> BTreeSet<Target> {
         };
         regions.iter().map(place)
     };
-    keys.keys().flat_map(of).collect()
+    accounts.flat_map(of).collect()
 }
 
 fn plans(table: &mut Section<'_>, folder: &Path) -> (Option<PlanKey>, Duration) {
@@ -350,102 +328,6 @@ fn plans(table: &mut Section<'_>, folder: &Path) -> (Option<PlanKey>, Duration) 
 
 pub(super) fn size(count: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
-}
-
-fn organizations(table: &mut Section<'_>, folder: &Path) -> (Organizations, Accounts) {
-    let (mut organizations, mut accounts) = (Organizations::new(), Accounts::default());
-    for name in table.names() {
-        let found = table.table(&name, |table| {
-            let id = OrganizationId::parse(&name);
-            let id = id.map_err(|rule| table.refuse(rule)).ok();
-            if table.is_set("weight") {
-                let weight = table.count("weight", 1..=WEIGHT_MAX);
-                let weights = &mut accounts.weights;
-                weights.extend(id.clone().map(|id| (id, weight)));
-            }
-            let organization = organization(table, folder, &mut accounts);
-            Some((id?, organization?))
-        });
-        organizations.extend(found);
-    }
-    (organizations, accounts)
-}
-
-/// Adds its accounts to `all`.
-fn organization(
-    table: &mut Section<'_>,
-    folder: &Path,
-    all: &mut Accounts,
-) -> Option<Organization> {
-    let mut names = Vec::new();
-    let mut accounts = Vec::new();
-    table.table("accounts", |table| {
-        names = table.names();
-        for name in &names {
-            accounts.extend(table.table(name, |table| account(table, folder, name, all)));
-        }
-        if names.is_empty() {
-            let rule = "no account; add a table with `secret_id` and `secret_key_file`:";
-            table.refuse(format_args!("{rule} [{}.NAME]", table.path()));
-        }
-    });
-    let default_account = table.text_as("default_account", |text| {
-        let known = names.iter().any(|name| name == text);
-        let rule = || {
-            format!(
-                "no account `{text}` here; name one of: {}",
-                names.join(", ")
-            )
-        };
-        let name = known.then(|| AccountName::parse(text).ok());
-        name.ok_or_else(rule)
-    });
-    Some(Organization {
-        default_account: default_account??,
-        accounts,
-    })
-}
-
-/// The account `name`, which is added to `all`: those of the organisations before it.
-fn account(
-    table: &mut Section<'_>,
-    folder: &Path,
-    name: &str,
-    all: &mut Accounts,
-) -> Option<AccountName> {
-    let uin = table.if_set("uin", |uin| {
-        let sound = !uin.is_empty() && uin.bytes().all(|byte| byte.is_ascii_digit());
-        let rule = "is no account number; write the digits that the cloud's console shows";
-        sound.then(|| uin.to_owned()).ok_or(rule)
-    });
-    let credential = credential(table, folder);
-    let name = AccountName::parse(name);
-    let name = name.map_err(|rule| table.refuse(rule)).ok()?;
-    if all.keys.contains_key(&name) {
-        table.refuse("another organisation has an account of that name; choose a unique one");
-    }
-    let (secret_id, credential) = credential?;
-    all.owners.insert(name.clone(), uin.unwrap_or(secret_id));
-    all.keys.insert(name.clone(), credential);
-    Some(name)
-}
-
-/// The id of the key, and the key.
-fn credential(table: &mut Section<'_>, folder: &Path) -> Option<(String, Credential)> {
-    let plain = |text: &str| Ok::<_, String>(SecretString::from(text));
-    let id = table.text_as("secret_id", |text| Ok::<_, String>(text.to_owned()));
-    match (table.is_set("secret_key"), table.is_set("secret_key_file")) {
-        (true, true) => table.refuse("has both `secret_key` and `secret_key_file`; keep one"),
-        (false, false) => table.refuse("`secret_key_file` is missing"),
-        (true, false) | (false, true) => {}
-    }
-    let key = table.if_set("secret_key", plain);
-    let from_file = table.if_set("secret_key_file", |path| secret_file(folder, path));
-    let token = table.if_set("token_file", |path| secret_file(folder, path));
-    let id = id?;
-    let credential = Credential::new(id.clone(), key.or(from_file)?, token);
-    let credential = credential.map_err(|rule| table.refuse(rule)).ok()?;
-    Some((id, credential))
 }
 
 fn log(table: &mut Section<'_>) -> Option<Log> {

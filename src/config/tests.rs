@@ -871,8 +871,8 @@ const BAD_ACCOUNTS: &[(&str, &str, &str)] = &[
     ),
     (
         "\"AKIDx\"",
-        "\"\"",
-        "gw.toml:4:37: organizations.development.accounts.main: cloud credential: the secret id is malformed",
+        "\"AKID x\"",
+        "gw.toml:5:13: organizations.development.accounts.main.secret_id: cloud credential: the secret id is malformed",
     ),
     (
         "\"AKIDx\"",
@@ -887,7 +887,7 @@ const BAD_ACCOUNTS: &[(&str, &str, &str)] = &[
     (
         "\"canary-key\"",
         "\"canary key\"",
-        "gw.toml:4:37: organizations.development.accounts.main: cloud credential: the secret key is malformed; copy it again",
+        "gw.toml:6:14: organizations.development.accounts.main.secret_key: cloud credential: the secret key is malformed; copy it again",
     ),
     (
         "\"canary-key\"",

@@ -5,7 +5,7 @@
 
 use crate::cloud::server::{Server, answer};
 use crate::log;
-use crate::world::{World, client, config_text, get, run, wish};
+use crate::world::{World, client, config_text, get, put_secret, run, wish};
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
 use cvm_gateway::clock::Clock;
@@ -154,7 +154,7 @@ impl Emitted {
 
 /// A gateway with a temporary key, whose token is in a file.
 fn config(world: &World, endpoint: &str, found: &mut Emitted) -> Config {
-    std::fs::write(world.folder.0.join("main.token"), TOKEN).unwrap();
+    put_secret(&world.folder.0.join("main.token"), TOKEN);
     let text = config_text(&world.folder.0, endpoint, "check_zones = false\n")
         .replace("AKIDfakeForLoopbackTestsOnly0000001", SECRET_ID)
         .replace(

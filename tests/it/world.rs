@@ -8,7 +8,9 @@ use cvm_gateway::pb::v1 as pb;
 use cvm_gateway::pb::v1::cvm_gateway_service_client::CvmGatewayServiceClient;
 use cvm_gateway::simulator::{Catalog, Settings, Simulator, Speed};
 use serde_json::Value;
+use std::fs::Permissions;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,6 +31,14 @@ impl Folder {
         std::fs::create_dir_all(&folder).unwrap();
         Self(folder)
     }
+}
+
+/// Writes a file of a key, which nobody else may read, in the place of one that is there.
+pub(crate) fn put_secret(path: &Path, text: &str) {
+    let fresh = path.with_extension("fresh");
+    std::fs::write(&fresh, text).unwrap();
+    std::fs::set_permissions(&fresh, Permissions::from_mode(0o600)).unwrap();
+    std::fs::rename(fresh, path).unwrap();
 }
 
 impl Drop for Folder {

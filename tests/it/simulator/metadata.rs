@@ -1,6 +1,6 @@
 //! The metadata service: a gateway launches with the keys that a machine is given.
 
-use crate::world::{World, client, config_text, get, run, wish};
+use crate::world::{World, client, config_text, get, put_secret, run, wish};
 use cvm_gateway::config::Config;
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ async fn the_keys_of_a_bound_role_launch() {
     assert!(head.starts_with("HTTP/1.1 404"), "{head}");
 
     let key = |name: &str| keys[name].as_str().unwrap();
-    std::fs::write(world.folder.0.join("token"), key("Token")).unwrap();
+    put_secret(&world.folder.0.join("token"), key("Token"));
     let text = config_text(&world.folder.0, &format!("http://{simulator}"), "")
         .replace("AKIDfakeForLoopbackTestsOnly0000001", key("TmpSecretId"))
         .replace(
