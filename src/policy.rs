@@ -5,6 +5,7 @@ mod current;
 mod facts;
 mod nearest;
 mod rules;
+mod slices;
 mod verdict;
 
 pub use action::Action;

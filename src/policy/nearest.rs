@@ -67,8 +67,8 @@ impl Permit {
 }
 
 /// The rules of `permits` that speak of the request, each with the first condition that fails.
-pub(super) fn nearest(
-    permits: &[Arc<Permit>],
+pub(super) fn nearest<'a>(
+    permits: impl Iterator<Item = &'a Arc<Permit>>,
     request: &Request,
     entities: &Entities,
 ) -> Vec<String> {
@@ -76,7 +76,9 @@ pub(super) fn nearest(
         let response = Authorizer::new().is_authorized(request, policies, entities);
         response.decision() == cedar_policy::Decision::Allow
     };
-    let about = permits.iter().filter(|permit| holds(&permit.scope));
+    let mut about: Vec<_> = permits.filter(|permit| holds(&permit.scope)).collect();
+    about.sort_by(|a, b| a.id.cmp(&b.id));
+    let about = about.into_iter();
     let failing = about.filter_map(|permit| {
         let mut conditions = permit.conditions.iter();
         let failing = conditions.find(|condition| !holds(&condition.alone))?;

@@ -2,6 +2,7 @@
 
 use crate::policy::action::Action;
 use crate::policy::nearest::Permit;
+use crate::policy::slices::Slices;
 use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode,
     Validator,
@@ -44,29 +45,20 @@ pub struct Rules {
     version: String,
     count: usize,
     pub(super) schema: Schema,
-    pub(super) by_action: BTreeMap<Action, Slice>,
+    pub(super) by_action: BTreeMap<Action, Slices>,
     /// What each rule says to whom it stops, by its id.
     pub(super) reasons: BTreeMap<String, String>,
 }
 
-/// The rules that can say something of one action.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Slice {
-    pub(super) enforced: PolicySet,
-    /// The enforced ones and those on trial; nothing when none is on trial.
-    pub(super) on_trial: Option<PolicySet>,
-    /// The enforced ones that permit, to explain why none did.
-    pub(super) permits: Vec<Arc<Permit>>,
-}
-
 /// A rule with where it stands.
-struct Rule {
+pub(super) struct Rule {
     file: usize,
     offset: usize,
-    policy: Policy,
-    shadow: bool,
+    pub(super) policy: Policy,
+    /// Whether it is on trial.
+    pub(super) shadow: bool,
     /// Taken apart, if it is enforced and permits.
-    permit: Option<Arc<Permit>>,
+    pub(super) permit: Option<Arc<Permit>>,
 }
 
 impl Rules {
@@ -92,7 +84,7 @@ impl Rules {
         let slices = Action::ALL.into_iter().map(|action| {
             let rules = reader.rules.iter();
             let rules = rules.filter(|rule| speaks_of(&rule.policy, action));
-            Ok((action, Slice::of(rules)?))
+            Ok((action, Slices::of(rules)?))
         });
         let by_action = slices.collect::<Result<_, String>>();
         let reasons = reader.rules.iter().filter_map(|rule| {
@@ -124,23 +116,6 @@ impl Rules {
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
-    }
-}
-
-impl Slice {
-    fn of<'a>(rules: impl Iterator<Item = &'a Rule>) -> Result<Self, String> {
-        let (shadow, enforced): (Vec<_>, Vec<_>) = rules.partition(|rule| rule.shadow);
-        let policies = |rules: &[&Rule]| {
-            let policies = rules.iter().map(|rule| rule.policy.clone());
-            PolicySet::from_policies(policies).map_err(|error| error.to_string())
-        };
-        let permits = enforced.iter().filter_map(|rule| rule.permit.clone());
-        let all = [enforced.clone(), shadow.clone()].concat();
-        Ok(Self {
-            permits: permits.collect(),
-            enforced: policies(&enforced)?,
-            on_trial: (!shadow.is_empty()).then(|| policies(&all)).transpose()?,
-        })
     }
 }
 

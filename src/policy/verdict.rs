@@ -4,12 +4,13 @@ use crate::domain::ids::Principal;
 use crate::policy::action::Action;
 use crate::policy::facts::Facts;
 use crate::policy::nearest;
-use crate::policy::rules::{Rules, Slice};
+use crate::policy::rules::Rules;
+use crate::policy::slices::{Slice, Slices};
 use cedar_policy::{
-    Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicyId,
-    PolicySet, Request, Response, RestrictedExpression,
+    AuthorizationError, Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName,
+    EntityUid, PolicyId, PolicySet, Request, Response, RestrictedExpression,
 };
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -56,32 +57,25 @@ pub(super) struct Verdict {
 impl Rules {
     /// Decides. What cannot be decided is denied.
     pub(super) fn decide(&self, question: Question<'_>) -> Verdict {
-        let nothing = Slice::default();
-        let slice = self.by_action.get(&question.action).unwrap_or(&nothing);
+        let nothing = Slices::default();
+        let slices = self.by_action.get(&question.action).unwrap_or(&nothing);
         let posed = match self.pose(question) {
             Ok(posed) => posed,
             Err(problem) => return unposed(&problem),
         };
-        let response = posed.put_to(&slice.enforced);
-        let trial = slice.on_trial.as_ref().and_then(|policies| {
-            let tried = posed.put_to(policies);
-            let trial = Trial {
-                allows: is_allowed(&tried),
-                rules: ids(tried.diagnostics().reason()),
-            };
-            (trial.allows != is_allowed(&response)).then_some(trial)
-        });
-        // A rule that fails to evaluate is skipped by Cedar, also one that forbids.
-        let failed: Vec<_> = response.diagnostics().errors().collect();
-        let outcome = match failed.first() {
-            Some(error) => Err(self.unevaluable(error)),
-            None if response.decision() == Decision::Allow => Ok(self.said(&response, true)),
-            None => Err(self.denied(&response, slice, &posed)),
+        let slices = slices.about(&posed.principals, &posed.resources);
+        let answer = posed.put_to(slices.iter().map(|slice| &slice.enforced));
+        let tried = posed.put_to(slices.iter().map(|slice| &slice.shadow));
+        let trial = answer.changed_by(tried);
+        let outcome = match answer.unevaluable() {
+            Some(refused) => Err(refused),
+            None if answer.allows() => Ok(self.said(&answer.permits, true)),
+            None => Err(self.denied(&answer, &slices, &posed)),
         };
         Verdict { outcome, trial }
     }
 
-    fn pose(&self, question: Question<'_>) -> Result<Posed, String> {
+    pub(super) fn pose(&self, question: Question<'_>) -> Result<Posed, String> {
         let Principal { name, organization } = question.principal;
         let organization = uid("Organization", organization.as_str())?;
         let principal = uid("Service", name)?;
@@ -90,36 +84,36 @@ impl Rules {
             Entity::with_uid(organization.clone()),
             member(principal.clone(), name, &organization)?,
         ];
-        let resource = match question.account {
-            None => organization,
-            Some(account) => {
-                let resource = uid("Account", account)?;
-                entities.push(member(resource.clone(), account, &organization)?);
-                resource
-            }
-        };
+        let mut resources = vec![organization.clone()];
+        if let Some(account) = question.account {
+            let resource = uid("Account", account)?;
+            entities.push(member(resource.clone(), account, &organization)?);
+            resources.insert(0, resource);
+        }
+        let resource = resources.first().cloned().unwrap_or(organization.clone());
         let context = Context::from_pairs(question.facts).map_err(told)?;
         let schema = Some(&self.schema);
         let entities = Entities::from_entities(entities, schema).map_err(told)?;
-        let request = Request::new(principal, action, resource, context, schema);
+        let request = Request::new(principal.clone(), action, resource, context, schema);
         Ok(Posed {
             request: request.map_err(told)?,
             entities,
+            principals: vec![principal, organization],
+            resources,
         })
     }
 
-    fn said(&self, response: &Response, permits: bool) -> Vec<Said> {
-        let rules = ids(response.diagnostics().reason()).into_iter();
-        let said = rules.map(|rule| Said {
-            reason: self.reasons.get(&rule).cloned().unwrap_or_default(),
+    fn said(&self, rules: &BTreeSet<String>, permits: bool) -> Vec<Said> {
+        let said = rules.iter().map(|rule| Said {
+            reason: self.reasons.get(rule).cloned().unwrap_or_default(),
             permits,
-            rule,
+            rule: rule.clone(),
         });
         said.collect()
     }
 
-    fn denied(&self, response: &Response, slice: &Slice, posed: &Posed) -> (Vec<Said>, String) {
-        let said = self.said(response, false);
+    fn denied(&self, answer: &Answer, slices: &[&Slice], posed: &Posed) -> (Vec<Said>, String) {
+        let said = self.said(&answer.forbids, false);
         if !said.is_empty() {
             let rules = said.iter().map(|said| match said.reason.as_str() {
                 "" => format!("`{}`", said.rule),
@@ -128,7 +122,8 @@ impl Rules {
             let rules: Vec<String> = rules.collect();
             return (said, format!("forbidden by the rule {}", rules.join("; ")));
         }
-        let nearest = nearest::nearest(&slice.permits, &posed.request, &posed.entities);
+        let permits = slices.iter().flat_map(|slice| &slice.permits);
+        let nearest = nearest::nearest(permits, &posed.request, &posed.entities);
         let message = match nearest.as_slice() {
             [] => {
                 "no rule permits it, and none speaks of this caller and what it asks for; ask the \
@@ -139,40 +134,80 @@ impl Rules {
         };
         (vec![refusal(NO_RULE, &message)], message)
     }
-
-    fn unevaluable(&self, error: &cedar_policy::AuthorizationError) -> (Vec<Said>, String) {
-        let cedar_policy::AuthorizationError::PolicyEvaluationError(error) = error;
-        let rule = error.policy_id();
-        let message = format!(
-            "the rule `{rule}` cannot be evaluated: {}; until the operator mends it, it denies",
-            error.inner()
-        );
-        (vec![refusal(rule.as_ref(), &message)], message)
-    }
 }
 
 /// A question in Cedar's terms.
-struct Posed {
-    request: Request,
-    entities: Entities,
+pub(super) struct Posed {
+    pub(super) request: Request,
+    pub(super) entities: Entities,
+    /// The caller and what it is in, and the same of the resource: what a rule's scope can name.
+    principals: Vec<EntityUid>,
+    resources: Vec<EntityUid>,
+}
+
+/// What rules answer. Sorted, so that the same decision is always told in the same words.
+#[derive(Clone, Default)]
+struct Answer {
+    permits: BTreeSet<String>,
+    forbids: BTreeSet<String>,
+    /// Those that could not be evaluated. Cedar skips them, also one that forbids.
+    failed: BTreeMap<String, String>,
 }
 
 impl Posed {
-    fn put_to(&self, policies: &PolicySet) -> Response {
-        Authorizer::new().is_authorized(&self.request, policies, &self.entities)
+    /// As if all the rules were in one set: a rule's say depends on no other rule.
+    fn put_to<'a>(&self, rules: impl Iterator<Item = &'a PolicySet>) -> Answer {
+        let mut answer = Answer::default();
+        for rules in rules.filter(|rules| !rules.is_empty()) {
+            answer.add(&Authorizer::new().is_authorized(&self.request, rules, &self.entities));
+        }
+        answer
     }
 }
 
-fn is_allowed(response: &Response) -> bool {
-    let mut errors = response.diagnostics().errors();
-    response.decision() == Decision::Allow && errors.next().is_none()
-}
+impl Answer {
+    fn add(&mut self, response: &Response) {
+        let said = match response.decision() {
+            Decision::Allow => &mut self.permits,
+            Decision::Deny => &mut self.forbids,
+        };
+        said.extend(response.diagnostics().reason().map(PolicyId::to_string));
+        let failed = response.diagnostics().errors();
+        self.failed.extend(failed.map(|error| {
+            let AuthorizationError::PolicyEvaluationError(error) = error;
+            (error.policy_id().to_string(), error.inner().to_string())
+        }));
+    }
 
-/// Sorted, so that the same decision is always told in the same words.
-fn ids<'a>(ids: impl Iterator<Item = &'a PolicyId>) -> Vec<String> {
-    let mut ids: Vec<String> = ids.map(PolicyId::to_string).collect();
-    ids.sort();
-    ids
+    fn allows(&self) -> bool {
+        self.failed.is_empty() && self.forbids.is_empty() && !self.permits.is_empty()
+    }
+
+    /// What `tried` would change, were its rules in force too.
+    fn changed_by(&self, mut tried: Self) -> Option<Trial> {
+        tried.permits.extend(self.permits.iter().cloned());
+        tried.forbids.extend(self.forbids.iter().cloned());
+        tried.failed.extend(self.failed.clone());
+        let allows = tried.allows();
+        let decided = if tried.forbids.is_empty() {
+            tried.permits
+        } else {
+            tried.forbids
+        };
+        (allows != self.allows()).then(|| Trial {
+            allows,
+            rules: decided.into_iter().collect(),
+        })
+    }
+
+    /// Why nothing is decided, when a rule could not be evaluated.
+    fn unevaluable(&self) -> Option<(Vec<Said>, String)> {
+        let (rule, error) = self.failed.first_key_value()?;
+        let message = format!(
+            "the rule `{rule}` cannot be evaluated: {error}; until the operator mends it, it denies"
+        );
+        Some((vec![refusal(rule, &message)], message))
+    }
 }
 
 /// The request has something that the schema does not know: a defect of ours, but no launch.
