@@ -16,7 +16,7 @@ GO_CLIENTS := target/tools/go-clients
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help demo test simulate stores kill replicas failpoints mutants fuzz check bench measure measure-simulator proto fmt deny ci clean
+.PHONY: help demo test simulate stores kill replicas failpoints mutants fuzz check bench measure measure-simulator measure-trust proto fmt deny ci clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -90,6 +90,9 @@ measure: ## What one gateway does in a second and takes, as figures of this mach
 
 measure-simulator: ## What the simulator does in a second, with 100,000 instances in it
 	cargo bench --locked --bench simulator
+
+measure-trust: ## What proving callers and asking rules costs, in µs, and while both change
+	cargo bench --locked --bench trust
 
 proto: $(BUF) ## The API: style, comments, and what would break its callers
 	$(BUF) lint

@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
-/// How long files of rules must stay as they are, before they are taken for whole.
+/// How long files of rules must stay as they are, before they are taken for whole: no longer than
+/// until they are looked at again.
 const SETTLED_FOR: Duration = Duration::from_millis(100);
 
 /// The policy, and who replaces it.
@@ -72,7 +73,8 @@ impl Reloader {
             let _waited = self.clock.timeout(self.folder.reload_interval, asked).await;
             let seen = self.look().await;
             // Several files are not changed at once: wait until they stay as they are.
-            self.clock.sleep(SETTLED_FOR).await;
+            let settled = SETTLED_FOR.min(self.folder.reload_interval);
+            self.clock.sleep(settled).await;
             if seen == last || seen != self.look().await {
                 continue;
             }
