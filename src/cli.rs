@@ -1,6 +1,7 @@
 //! The command line: reads the arguments, runs one command, and says how it ended.
 
 mod args;
+mod audit;
 mod check;
 mod connect;
 mod error;
@@ -61,6 +62,7 @@ fn run(command: Command) -> Result<Exit, CliError> {
         Command::Plan(plan) => within(plan::plan(*plan, clock)),
         Command::Watch(watch) => within(launch::watch(watch, clock)),
         Command::Operations(command) => within(operations::run(command, clock)),
+        Command::Audit(command) => within(audit::run(command)),
         Command::Policy(command) => policy::policy(command, &clock),
         Command::Config(ConfigCommand::Check { config }) => check(&config),
         Command::Config(ConfigCommand::Default) => {

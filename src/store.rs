@@ -5,6 +5,7 @@ mod adoption;
 mod audit;
 mod budget;
 mod care;
+mod chain;
 mod changes;
 mod database;
 mod desk;
@@ -23,6 +24,7 @@ mod reserve;
 mod row;
 mod schema;
 mod sql;
+mod verify;
 mod writer;
 
 pub use adoption::Adoption;
@@ -35,6 +37,7 @@ pub use launched::{Launched, LaunchedPage};
 pub use model::{Call, Commit, Model, Moment, Now, Weather};
 pub use orders::Order;
 pub use owners::Owner;
+pub use verify::{Anchor, Verified};
 
 use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};

@@ -1,10 +1,12 @@
 //! The arguments of each command, and the pages of help that explain them.
 
+mod audit;
 mod plan;
 mod policy;
 mod server;
 mod simulate;
 
+pub(super) use audit::{AuditCommand, VerifyArgs};
 pub(super) use plan::PlanArgs;
 pub(super) use policy::{ExplainArgs, PolicyCommand, TestArgs};
 pub(super) use server::ServerArgs;
@@ -46,6 +48,9 @@ pub(super) enum Command {
     /// Lists, shows, releases and exports operations, in the journal itself
     #[command(subcommand)]
     Operations(OperationsCommand),
+    /// Verifies and exports the audit, in the journal itself
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Checks, explains and tests the rules of an organisation, offline
     #[command(subcommand)]
     Policy(PolicyCommand),

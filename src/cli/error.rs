@@ -28,6 +28,14 @@ pub(super) enum CliError {
     NoOperation(String),
     #[error("{name} waits for nobody: it is {state}")]
     NotWaiting { name: String, state: String },
+    #[error("line {line} of {} is no row of the audit; write what `cvm-gateway audit` printed", path.display())]
+    Anchor { path: PathBuf, line: usize },
+    #[error("cannot write the ends of the chains to {}; name a file that is not there yet", path.display())]
+    Anchors {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot make a temporary folder; name a place for it with TMPDIR")]
     Folder(#[source] io::Error),
     #[error("cannot read {}", path.display())]
@@ -121,8 +129,10 @@ impl CliError {
             Self::Client(error) => error.exit(),
             Self::Demo(error) => of_demo(error),
             Self::Journal(error) => of_journal(error),
-            Self::NoOperation(_) | Self::NotWaiting { .. } => Exit::Data,
-            Self::Folder(_) | Self::Save { .. } | Self::Authority { .. } => Exit::CannotCreate,
+            Self::Anchor { .. } | Self::NoOperation(_) | Self::NotWaiting { .. } => Exit::Data,
+            Self::Folder(_) | Self::Anchors { .. } | Self::Save { .. } | Self::Authority { .. } => {
+                Exit::CannotCreate
+            }
             Self::Tls(TlsError::Make(_)) => Exit::Os,
             Self::Tls(_) => Exit::Data,
             Self::Catalog { .. }

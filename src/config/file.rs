@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -82,6 +82,26 @@ pub(super) fn read_secret(path: &Path, bytes_max: u64) -> io::Result<SecretStrin
 pub(super) fn variable(name: &str) -> Option<SecretString> {
     let value = std::env::var(name).ok()?;
     (!value.is_empty()).then(|| value.into())
+}
+
+/// The lines of the file at `path`, one by one, each with at most `bytes_max` bytes of it.
+///
+/// # Errors
+/// When it cannot be opened; the lines, when it cannot be read on.
+pub fn lines_of(
+    path: &Path,
+    bytes_max: u64,
+) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
+    let mut reader = BufReader::new(File::open(path)?);
+    Ok(std::iter::from_fn(move || {
+        let mut line = Vec::new();
+        let read = reader.by_ref().take(bytes_max).read_until(b'\n', &mut line);
+        match read {
+            Ok(0) => None,
+            Ok(_) => Some(Ok(line)),
+            Err(error) => Some(Err(error)),
+        }
+    }))
 }
 
 /// Makes a folder in the system's place for temporary ones, which only its owner may enter.

@@ -6,7 +6,7 @@ use crate::domain::instance::InstanceId;
 use crate::domain::millis;
 use crate::domain::names::{AccountName, Region};
 use crate::domain::operation::{Kind, Operation};
-use crate::store::audit::{self, Entry};
+use crate::store::audit::Entry;
 use crate::store::database::Database;
 use crate::store::error::StoreError;
 use crate::store::leasing::Leasing;
@@ -70,6 +70,7 @@ impl Database {
 pub(in crate::store) async fn run(
     connection: &mut AnyConnection,
     adoption: &Adoption,
+    told: &mut Vec<Entry>,
 ) -> Result<Vec<AnyRow>, StoreError> {
     let known = sqlx::query(sql::known(1)).bind(adoption.operation.to_string());
     let known = known.fetch_optional(&mut *connection).await?;
@@ -83,8 +84,7 @@ pub(in crate::store) async fn run(
     if !adopted.is_empty() {
         let instances = adopted.iter().map(|owner| owner.instance.as_str());
         let instances: Vec<_> = instances.collect();
-        let entry = Entry::adopted(&operation, &instances, adoption.time);
-        audit::write(connection, &[&entry]).await?;
+        told.push(Entry::adopted(&operation, &instances, adoption.time));
     }
     Ok(rows)
 }

@@ -1,67 +1,66 @@
-//! The audit: rows that are written in the transaction of the act that they tell of.
+//! The audit: what is told of each act, in the transaction of that act.
 
 use crate::domain::decision::Decision;
+use crate::domain::ids::OperationId;
 use crate::domain::millis;
-use crate::domain::operation::{Kind, Operation};
+use crate::domain::operation::{Failure, Kind, Operation};
 use crate::store::care::Release;
-use crate::store::error::StoreError;
-use crate::store::sql;
-use sqlx::AnyConnection;
+use crate::store::orders::Order;
+use serde_json::{Map, Value, json};
 use time::UtcDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
 
-/// A new row of `audit`.
+/// RFC 3339 with milliseconds, always of the same length.
+const TIME: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
+/// What becomes a row, once the chain is known that it is added to.
 pub(in crate::store) struct Entry {
-    operation: String,
-    time: i64,
-    action: &'static str,
-    organization: String,
-    principal: String,
-    account: String,
-    region: String,
-    request_hash: Option<String>,
-    detail: String,
+    pub(in crate::store) time: i64,
+    pub(in crate::store) event: &'static str,
+    pub(in crate::store) operation: Option<OperationId>,
+    fields: Map<String, Value>,
 }
 
 impl Entry {
     /// That an operation was allowed.
-    pub(in crate::store) fn begun(
-        operation: &Operation,
-        decision: &Decision,
-        request_hash: String,
-    ) -> Self {
-        let action = match operation.kind {
-            Kind::Launch => "LAUNCH",
-            Kind::Termination => "TERMINATE",
-        };
-        let detail = serde_json::json!({
-            "host": operation.host,
-            "policy": decision.policy,
-            "rule": decision.rule,
+    pub(in crate::store) fn begun(operation: &Operation, decision: &Decision) -> Self {
+        let rules: Vec<_> = decision.rule.split(',').collect();
+        let decision = json!({
+            "verdict": "allow",
+            "policy_version": decision.policy,
+            "rules": rules,
         });
-        Self {
-            request_hash: Some(request_hash),
-            ..Self::of(operation, action, detail.to_string())
-        }
+        let begun = Self::of(operation, operation.create_time, "intent");
+        begun
+            .with("host", operation.host.clone())
+            .with("decision", decision)
     }
 
-    /// That the caller cancelled an operation, once it did.
-    pub(in crate::store) fn cancelled(operation: &Operation) -> Option<Self> {
-        let cancellation = operation.cancellation.as_ref()?;
-        Some(Self {
-            time: millis::from_time(cancellation.time),
-            principal: cancellation.principal.clone(),
-            ..Self::of(operation, "CANCEL", "{}".to_owned())
-        })
+    /// That the caller does not want an operation any more.
+    pub(in crate::store) fn ordered(operation: &Operation, order: &Order) -> Self {
+        Self::of(operation, order.time, "intent").by("CancelOperation", &order.principal, operation)
+    }
+
+    /// How an operation ended, or that a person must see to it.
+    pub(in crate::store) fn ended(operation: &Operation) -> Self {
+        let instances = operation.instances.iter();
+        let instances: Vec<_> = instances.map(|instance| instance.id.as_str()).collect();
+        let outcome = json!({
+            "state": operation.state.name().as_str(),
+            "instances": instances,
+            "cloud_request_id": operation.cloud_request_id,
+            "failure": operation.failure.as_ref().map(failure),
+        });
+        Self::of(operation, operation.update_time, "outcome").with("outcome", outcome)
     }
 
     /// That a person let an operation go on.
     pub(in crate::store) fn released(operation: &Operation, release: &Release) -> Self {
-        let detail = serde_json::json!({ "reason": release.reason });
-        Self {
-            time: millis::from_time(release.time),
-            principal: release.principal.clone(),
-            ..Self::of(operation, "RELEASE", detail.to_string())
-        }
+        Self::of(operation, release.time, "act")
+            .by("Release", &release.principal, operation)
+            .with("reason", release.reason.clone())
     }
 
     /// That an operation was given machines that were found by their tag, by the gateway itself.
@@ -70,52 +69,82 @@ impl Entry {
         instances: &[&str],
         time: UtcDateTime,
     ) -> Self {
-        let detail = serde_json::json!({ "instances": instances });
-        Self {
-            time: millis::from_time(time),
-            principal: "cvm-gateway".to_owned(),
-            ..Self::of(operation, "ADOPT", detail.to_string())
-        }
+        Self::of(operation, time, "act")
+            .by("Adopt", "cvm-gateway", operation)
+            .with("instances", instances)
     }
 
-    fn of(operation: &Operation, action: &'static str, detail: String) -> Self {
-        Self {
-            operation: operation.id.to_string(),
-            time: millis::from_time(operation.create_time),
-            action,
-            organization: operation.organization.as_str().to_owned(),
-            principal: operation.principal.clone(),
-            account: operation.account.as_str().to_owned(),
-            region: operation.region.as_str().to_owned(),
-            request_hash: None,
-            detail,
-        }
+    /// The row of a chain that begins, before the first of its other rows.
+    pub(in crate::store) fn chain(time: i64, links: Vec<Value>) -> Self {
+        let begun = Self {
+            time,
+            event: "chain",
+            operation: None,
+            fields: Map::new(),
+        };
+        begun.with("links", links)
+    }
+
+    fn of(operation: &Operation, time: UtcDateTime, event: &'static str) -> Self {
+        let action = match operation.kind {
+            Kind::Launch => "RunInstances",
+            Kind::Termination => "TerminateInstances",
+        };
+        let entry = Self {
+            time: millis::from_time(time),
+            event,
+            operation: Some(operation.id),
+            fields: Map::new(),
+        };
+        entry
+            .with("action", action)
+            .with("organization", operation.organization.as_str())
+            .with("principal", principal(&operation.principal, operation))
+            .with("account", operation.account.as_str())
+            .with("region", operation.region.as_str())
+            .with("operation", operation.id.resource_name())
+    }
+
+    /// It was somebody else, who did something else.
+    fn by(self, action: &str, name: &str, operation: &Operation) -> Self {
+        self.with("action", action)
+            .with("principal", principal(name, operation))
+    }
+
+    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.fields.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The record of a row: the very bytes that are hashed.
+    pub(in crate::store) fn record(&self, chain: &str, sequence: i64) -> String {
+        let time = millis::to_time(self.time).and_then(|time| time.format(TIME).ok());
+        let mut record = Map::from_iter([
+            ("chain".to_owned(), chain.into()),
+            ("sequence".to_owned(), sequence.into()),
+            ("time".to_owned(), time.into()),
+            ("event".to_owned(), self.event.into()),
+        ]);
+        record.extend(self.fields.clone());
+        Value::Object(record).to_string()
     }
 }
 
-/// Adds the rows that are not there yet.
-///
-/// # Errors
-/// As for every statement.
-pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    entries: &[&Entry],
-) -> Result<(), StoreError> {
-    for piece in sql::pieces(entries) {
-        let mut query = sqlx::query(sql::audit(piece.len()));
-        for entry in piece {
-            query = query
-                .bind(entry.operation.as_str())
-                .bind(entry.time)
-                .bind(entry.action)
-                .bind(entry.organization.as_str())
-                .bind(entry.principal.as_str())
-                .bind(entry.account.as_str())
-                .bind(entry.region.as_str())
-                .bind(entry.request_hash.as_deref())
-                .bind(entry.detail.as_str());
-        }
-        query.execute(&mut *connection).await?;
-    }
-    Ok(())
+/// The time of a record, in milliseconds.
+pub(in crate::store) fn millis_of(time: &str) -> Option<i64> {
+    let time = UtcDateTime::parse(time, TIME).ok()?;
+    Some(millis::from_time(time))
+}
+
+fn principal(name: &str, operation: &Operation) -> Value {
+    json!({ "name": name, "organization": operation.organization.as_str() })
+}
+
+fn failure(failure: &Failure) -> Value {
+    json!({
+        "reason": failure.reason.as_str(),
+        "message": failure.message,
+        "cloud_code": failure.cloud_code,
+        "cloud_request_id": failure.cloud_request_id,
+    })
 }

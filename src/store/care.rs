@@ -5,7 +5,7 @@ use crate::domain::ids::OperationId;
 use crate::domain::millis;
 use crate::domain::names::AccountName;
 use crate::domain::operation::{Operation, StateName};
-use crate::store::audit::{self, Entry};
+use crate::store::audit::Entry;
 use crate::store::database::Database;
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
@@ -105,6 +105,7 @@ pub(in crate::store) async fn take_released(
     dialect: &Dialect,
     (release, owner): (&Release, &str),
     (now, ttl): (i64, i64),
+    told: &mut Vec<Entry>,
 ) -> Result<Vec<AnyRow>, StoreError> {
     let id = release.operation.to_string();
     let taken = sqlx::query(sql::take_released(dialect))
@@ -124,8 +125,7 @@ pub(in crate::store) async fn take_released(
     };
     match row::operation(&taken) {
         Ok(operation) => {
-            let entry = Entry::released(&operation, release);
-            audit::write(connection, &[&entry]).await?;
+            told.push(Entry::released(&operation, release));
             Ok(vec![taken])
         }
         Err(error) => {

@@ -6,6 +6,7 @@ use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::millis;
 use crate::domain::operation::{Lease, Operation, StateName};
 use crate::metrics::Journal;
+use crate::store::chain::Chain;
 use crate::store::error::StoreError;
 use crate::store::group::{Command, Reply};
 use crate::store::leasing::Leasing;
@@ -56,6 +57,7 @@ impl Database {
             pool: opened.writers,
             dialect: opened.dialect,
             connection: Some(opened.connection),
+            chain: Chain::default(),
             queue,
             batch: settings.batch.max(1),
             metrics,

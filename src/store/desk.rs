@@ -19,7 +19,7 @@ use time::UtcDateTime;
 pub struct Desk {
     target: Target,
     settings: Settings,
-    readers: AnyPool,
+    pub(in crate::store) readers: AnyPool,
 }
 
 /// Which operations are listed; what is not set does not matter.
@@ -164,7 +164,9 @@ impl Desk {
     /// # Errors
     /// What reading may tell.
     pub async fn audit(&self, id: OperationId) -> Result<Vec<Value>, StoreError> {
-        self.rows(sql::AUDIT, id, audited).await
+        let mut rows = self.rows(sql::OLD_AUDIT, id, audited).await?;
+        rows.extend(self.rows(sql::AUDIT, id, chained).await?);
+        Ok(rows)
     }
 
     async fn rows(
@@ -249,6 +251,18 @@ pub(in crate::store) fn attempt(row: &AnyRow) -> Result<Value, StoreError> {
     }))
 }
 
+/// A row of the audit, as it is told.
+pub(in crate::store) fn chained(row: &AnyRow) -> Result<Value, StoreError> {
+    let record: String = row.try_get("record")?;
+    let mut value = serde_json::from_str(&record).unwrap_or(Value::String(record));
+    if let Some(record) = value.as_object_mut() {
+        let hash: String = row.try_get("hash")?;
+        record.insert("hash".to_owned(), hash.into());
+    }
+    Ok(value)
+}
+
+/// A row of the audit, of a version before there were chains.
 pub(in crate::store) fn audited(row: &AnyRow) -> Result<Value, StoreError> {
     let detail: String = row.try_get("detail")?;
     let detail = serde_json::from_str(&detail).unwrap_or(Value::String(detail));

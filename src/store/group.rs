@@ -4,12 +4,14 @@ use crate::chaos;
 use crate::domain::ids::OperationId;
 use crate::domain::millis;
 use crate::domain::operation::Attempt;
+use crate::store::audit::Entry;
+use crate::store::chain::Chain;
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
 use crate::store::launched;
 use crate::store::leasing::{self, Leasing};
 use crate::store::row::{Admit, Admitted, Change};
-use crate::store::{Saved, audit, care, changes, owners, row, sql};
+use crate::store::{Saved, care, changes, owners, row, sql};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use std::collections::HashSet;
@@ -132,7 +134,8 @@ impl Group {
         }
     }
 
-    /// Runs the statements of all members. To run them twice changes nothing more.
+    /// Runs the statements of all members. To run them twice changes nothing more. The audit comes
+    /// last: the chain goes on from what was really changed.
     ///
     /// # Errors
     /// That of the first statement which fails.
@@ -140,11 +143,13 @@ impl Group {
         &self,
         connection: &mut AnyConnection,
         dialect: &Dialect,
+        chain: &mut Chain,
     ) -> Result<Answers, StoreError> {
         let admits: Vec<&Admit> = self.admits.iter().map(|(row, _)| &**row).collect();
         let changed: Vec<&Change> = self.saves.iter().flat_map(|(rows, _)| rows).collect();
-        let admits = admit(connection, dialect, &admits).await?;
-        let saved = save(connection, &changed).await?;
+        let mut told = Vec::new();
+        let admits = admit(connection, dialect, &admits, &mut told).await?;
+        let saved = save(connection, &changed, &mut told).await?;
         if dialect.notifies {
             let done = changed.iter().zip(&saved);
             let done = done.filter(|(_, saved)| **saved == Saved::Done);
@@ -158,9 +163,13 @@ impl Group {
             .map(|(rows, _)| saved.by_ref().take(rows.len()).collect())
             .collect();
         let mut leasings = Vec::with_capacity(self.leasings.len());
+        let mut also_told = Vec::new();
         for (leasing, _) in &self.leasings {
-            leasings.push(leasing::run(connection, dialect, leasing).await?);
+            leasings.push(leasing::run(connection, dialect, leasing, &mut also_told).await?);
         }
+        told.extend(&also_told);
+        let written = chain.write(connection, &told);
+        chaos::around!("store.audit", written, else Err(sqlx::Error::WorkerCrashed.into()))?;
         Ok(Answers {
             admits,
             saves,
@@ -174,10 +183,11 @@ fn send<T>(reply: Reply<T>, answer: Result<T, StoreError>) {
     drop(reply.send(answer));
 }
 
-async fn admit(
+async fn admit<'a>(
     connection: &mut AnyConnection,
     dialect: &Dialect,
-    rows: &[&Admit],
+    rows: &[&'a Admit],
+    told: &mut Vec<&'a Entry>,
 ) -> Result<Vec<Admitted>, StoreError> {
     let mut inserted = HashSet::new();
     for piece in sql::pieces(rows) {
@@ -204,16 +214,11 @@ async fn admit(
             inserted.insert(row::id(&row)?);
         }
     }
-    let new = rows
-        .iter()
-        .filter(|row| inserted.contains(&row.operation.id));
-    let entries: Vec<_> = new.map(|row| &row.audit).collect();
-    let written = audit::write(connection, &entries);
-    chaos::around!("store.audit", written, else Err(sqlx::Error::WorkerCrashed.into()))?;
     for new in rows
         .iter()
         .filter(|row| inserted.contains(&row.operation.id))
     {
+        told.push(&new.audit);
         launched::leave(connection, &new.operation).await?;
     }
     let mut admitted = Vec::with_capacity(rows.len());
@@ -246,9 +251,10 @@ async fn find_request(
 
 /// Writes changes in their order. One statement takes only the first that is left of each
 /// operation.
-async fn save(
+async fn save<'a>(
     connection: &mut AnyConnection,
-    changes: &[&Change],
+    changes: &[&'a Change],
+    told: &mut Vec<&'a Entry>,
 ) -> Result<Vec<Saved>, StoreError> {
     let mut outcomes = vec![Saved::LeaseLost; changes.len()];
     let mut left: Vec<_> = changes.iter().copied().zip(&mut outcomes).collect();
@@ -257,15 +263,16 @@ async fn save(
         let (mut first, later): (Vec<_>, Vec<_>) = left
             .into_iter()
             .partition(|(change, _)| ids.insert(change.id));
-        save_distinct(connection, &mut first).await?;
+        save_distinct(connection, &mut first, told).await?;
         left = later;
     }
     Ok(outcomes)
 }
 
-async fn save_distinct(
+async fn save_distinct<'a>(
     connection: &mut AnyConnection,
-    changes: &mut [(&Change, &mut Saved)],
+    changes: &mut [(&'a Change, &mut Saved)],
+    told: &mut Vec<&'a Entry>,
 ) -> Result<(), StoreError> {
     let mut updated = HashSet::new();
     for piece in sql::pieces(changes) {
@@ -306,10 +313,7 @@ async fn save_distinct(
         let changes = changes.iter().map(|(change, _)| *change);
         changes.filter(|change| updated.contains(&change.id))
     };
-    let cancelled: Vec<_> = updated_now()
-        .filter_map(|change| change.cancelled.as_ref())
-        .collect();
-    audit::write(connection, &cancelled).await?;
+    told.extend(updated_now().filter_map(|change| change.ended.as_ref()));
     for change in updated_now() {
         if let Some((account, reason)) = &change.brake {
             let time = change.update_time;

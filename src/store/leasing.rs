@@ -5,6 +5,7 @@ use crate::domain::ids::OperationId;
 use crate::domain::millis;
 use crate::domain::operation::Lease;
 use crate::store::adoption::Adoption;
+use crate::store::audit::Entry;
 use crate::store::care::Release;
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
@@ -59,7 +60,7 @@ pub(in crate::store) enum Leasing {
     Probe,
 }
 
-/// Does it, and gives the rows that the wish promises.
+/// Does it, and gives the rows that the wish promises; `told` gets what the audit is told of it.
 ///
 /// # Errors
 /// That of the first statement which fails.
@@ -67,6 +68,7 @@ pub(in crate::store) async fn run(
     connection: &mut AnyConnection,
     dialect: &Dialect,
     leasing: &Leasing,
+    told: &mut Vec<Entry>,
 ) -> Result<Vec<AnyRow>, StoreError> {
     match leasing {
         Leasing::Claim {
@@ -97,7 +99,7 @@ pub(in crate::store) async fn run(
             owner,
             now,
             ttl,
-        } => care::take_released(connection, dialect, (release, owner), (*now, *ttl)).await,
+        } => care::take_released(connection, dialect, (release, owner), (*now, *ttl), told).await,
         Leasing::FinishRelease(id) => {
             care::finish_release(connection, *id).await?;
             Ok(Vec::new())
@@ -112,20 +114,34 @@ pub(in crate::store) async fn run(
             let released = release(connection, dialect, (owner, held), (*now, *within));
             chaos::around!("store.release", released, else Err(sqlx::Error::WorkerCrashed.into()))
         }
-        Leasing::Order(order) => {
-            let order = sqlx::query(sql::ORDER)
-                .bind(order.operation.to_string())
-                .bind(order.principal.as_str())
-                .bind(millis::from_time(order.time));
-            Ok(order.fetch_all(connection).await?)
-        }
+        Leasing::Order(order) => self::order(connection, order, told).await,
         Leasing::Fulfilled(operation) => {
             let fulfilled = sqlx::query(sql::FULFILLED).bind(operation.to_string());
             Ok(fulfilled.fetch_all(connection).await?)
         }
-        Leasing::Adopt(adoption) => adoption::run(connection, adoption).await,
+        Leasing::Adopt(adoption) => adoption::run(connection, adoption, told).await,
         Leasing::Probe => Ok(sqlx::query(sql::PROBE).fetch_all(connection).await?),
     }
+}
+
+/// Writes an order down, unless it is there already.
+async fn order(
+    connection: &mut AnyConnection,
+    order: &Order,
+    told: &mut Vec<Entry>,
+) -> Result<Vec<AnyRow>, StoreError> {
+    let id = order.operation.to_string();
+    let ordered = sqlx::query(sql::ORDER)
+        .bind(id.as_str())
+        .bind(order.principal.as_str())
+        .bind(millis::from_time(order.time));
+    let ordered = ordered.fetch_all(&mut *connection).await?;
+    if !ordered.is_empty() {
+        let known = sqlx::query(sql::known(1)).bind(id);
+        let operation = row::operation(&known.fetch_one(connection).await?)?;
+        told.push(Entry::ordered(&operation, order));
+    }
+    Ok(ordered)
 }
 
 /// Prolongs what the owner holds and still has, from a time on, for so long; the rows of those.

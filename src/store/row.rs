@@ -35,11 +35,10 @@ pub(in crate::store) struct Admit {
 
 impl Admit {
     pub(in crate::store) fn new(new: NewOperation) -> Result<Self, StoreError> {
-        let request_hash = hex::encode(new.request_hash);
         Ok(Self {
             document: document(&new.operation)?,
-            audit: Entry::begun(&new.operation, &new.decision, request_hash.clone()),
-            request_hash,
+            audit: Entry::begun(&new.operation, &new.decision),
+            request_hash: hex::encode(new.request_hash),
             bodies: bodies(&new.bodies),
             now: millis::from_time(new.now),
             lease: bigint(new.lease.as_millis()),
@@ -71,7 +70,8 @@ pub(in crate::store) struct Change {
     pub(in crate::store) update_time: i64,
     pub(in crate::store) attempt: Option<Attempt>,
     pub(in crate::store) named: Vec<Named>,
-    pub(in crate::store) cancelled: Option<Entry>,
+    /// Its end, for the audit.
+    pub(in crate::store) ended: Option<Entry>,
     /// Why nothing new may be launched on the account.
     pub(in crate::store) brake: Option<(AccountName, String)>,
 }
@@ -88,7 +88,11 @@ impl Change {
             update_time: millis::from_time(operation.update_time),
             attempt: operation.attempts.last().filter(|_| save.attempt).cloned(),
             named: Named::all(operation),
-            cancelled: Entry::cancelled(operation),
+            ended: operation
+                .state
+                .name()
+                .is_at_rest()
+                .then(|| Entry::ended(operation)),
             brake: care::brake(operation).map(|reason| (operation.account.clone(), reason)),
         })
     }

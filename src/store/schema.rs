@@ -6,7 +6,7 @@ use sqlx::{AnyConnection, SqlStr};
 use std::sync::Arc;
 
 /// Every migration, oldest first; a released one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 9] = [
+const MIGRATIONS: [(i64, &str, &str); 10] = [
     (
         1,
         "operations",
@@ -48,10 +48,15 @@ const MIGRATIONS: [(i64, &str, &str); 9] = [
         "terminations",
         include_str!("../../migrations/0009_terminations.sql"),
     ),
+    (
+        10,
+        "audit_chains",
+        include_str!("../../migrations/0010_audit_chains.sql"),
+    ),
 ];
 
 /// The version of the tables: the number of the last migration.
-pub(in crate::store) const LATEST: i64 = 9;
+pub(in crate::store) const LATEST: i64 = 10;
 
 /// Brings the tables up to date.
 ///

@@ -98,9 +98,13 @@ pub(in crate::store) const RECORD: &str = "SELECT id, organization, request_id, 
 pub(in crate::store) const ATTEMPTS: &str = "SELECT operation_id AS id, number, signed_at, epoch, \
      result, detail, cloud_request_id FROM attempts WHERE operation_id = $1 ORDER BY number";
 
-pub(in crate::store) const AUDIT: &str = "SELECT operation_id AS id, time, action, organization, \
+/// Of the versions before there were chains.
+pub(in crate::store) const OLD_AUDIT: &str = "SELECT operation_id AS id, time, action, organization, \
      principal, account, region, request_hash, detail FROM audit WHERE operation_id = $1 \
      ORDER BY time, action";
+
+pub(in crate::store) const AUDIT: &str = "SELECT record, hash FROM audit_rows \
+     WHERE operation_id = $1 ORDER BY time, chain, sequence";
 
 pub(in crate::store) const ASK_RELEASE: &str = "INSERT INTO releases \
      (operation_id, principal, reason, time) VALUES ($1, $2, $3, $4) \
@@ -193,14 +197,51 @@ pub(in crate::store) fn known(rows: usize) -> AssertSqlSafe<String> {
     ))
 }
 
-/// Adds rows to the audit, unless they are there.
+/// Adds rows to the audit.
 pub(in crate::store) fn audit(rows: usize) -> AssertSqlSafe<String> {
     numbered(&format!(
-        "INSERT INTO audit (operation_id, time, action, organization, principal, account, region, \
-         request_hash, detail) VALUES {} ON CONFLICT (operation_id, time, action) DO NOTHING",
-        repeated("(?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        "INSERT INTO audit_rows (chain, sequence, time, event, operation_id, record, hash) \
+         VALUES {}",
+        repeated("(?, ?, ?, ?, ?, ?, ?)", rows)
     ))
 }
+
+/// The last rows of the chains, but those that another chain names already.
+pub(in crate::store) const UNLINKED: &str = "SELECT tail.chain, tail.sequence, tail.hash FROM \
+     (SELECT head.chain AS name, (SELECT MAX(sequence) FROM audit_rows WHERE chain = head.chain) \
+     AS length FROM audit_rows AS head WHERE head.sequence = 1) AS chains \
+     JOIN audit_rows AS tail ON tail.chain = chains.name AND tail.sequence = chains.length \
+     WHERE NOT EXISTS (SELECT 1 FROM audit_links \
+     WHERE linked = chains.name AND sequence = chains.length) ORDER BY tail.chain";
+
+pub(in crate::store) const LINK: &str =
+    "INSERT INTO audit_links (chain, linked, sequence) VALUES ($1, $2, $3)";
+
+/// The chains and the last row of each, the oldest first.
+pub(in crate::store) const CHAINS: &str = "SELECT chain, MAX(sequence) AS sequence FROM audit_rows \
+     GROUP BY chain ORDER BY chain";
+
+/// A page of a chain.
+pub(in crate::store) const CHAIN: &str = "SELECT sequence, time, event, operation_id, record, hash \
+     FROM audit_rows WHERE chain = $1 AND sequence > $2 AND sequence <= $3 ORDER BY sequence LIMIT $4";
+
+pub(in crate::store) const CHAIN_HASH: &str =
+    "SELECT hash FROM audit_rows WHERE chain = $1 AND sequence = $2";
+
+/// What was written before there were chains.
+pub(in crate::store) const UNCHAINED: &str = "SELECT COUNT(*) FROM audit";
+
+/// Operations that nothing is told of, or whose end is not; but those that are older than the chains.
+pub(in crate::store) const UNTOLD: &str = concat!(
+    "SELECT id FROM operations WHERE \
+     create_time >= (SELECT MIN(time) FROM audit_rows WHERE sequence = 1) AND \
+     NOT EXISTS (SELECT 1 FROM audit WHERE operation_id = id) AND (\
+     NOT EXISTS (SELECT 1 FROM audit_rows WHERE operation_id = id AND event = 'intent') OR \
+     NOT EXISTS (SELECT 1 FROM audit_rows WHERE operation_id = id AND event = 'outcome') \
+     AND state IN ",
+    at_rest!(),
+    ") ORDER BY id LIMIT $1"
+);
 
 /// Takes over an operation that waits for a person.
 pub(in crate::store) fn take_released(dialect: &Dialect) -> AssertSqlSafe<String> {

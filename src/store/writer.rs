@@ -5,6 +5,7 @@ use crate::chaos;
 use crate::domain::causes::chain;
 use crate::metrics::Journal;
 use crate::store::Elapsed;
+use crate::store::chain::Chain;
 use crate::store::engine::{self, Dialect};
 use crate::store::error::StoreError;
 use crate::store::group::{Answers, Command, Group};
@@ -29,6 +30,8 @@ pub(in crate::store) struct Writer {
     /// None until it is needed, and after every failure: what a failed transaction left of its
     /// connection is not trusted.
     pub(in crate::store) connection: Option<PoolConnection<Any>>,
+    /// Of the audit, and of that connection.
+    pub(in crate::store) chain: Chain,
     pub(in crate::store) queue: mpsc::Receiver<Command>,
     /// Most commands of one transaction.
     pub(in crate::store) batch: usize,
@@ -144,6 +147,7 @@ impl Writer {
 
     fn distrust(&mut self, error: &StoreError) {
         self.healthy.store(false, Ordering::Relaxed);
+        self.chain = Chain::default();
         let fatal = matches!(error, StoreError::Fatal { .. });
         if let Some(connection) = self.connection.take() {
             engine::abandon(connection.detach(), fatal);
@@ -207,11 +211,13 @@ impl Writer {
         let transaction = connection.begin_with(self.dialect.begin);
         let mut transaction =
             chaos::around!("store.begin", transaction, else Err(sqlx::Error::WorkerCrashed))?;
-        let answers = group.write(&mut transaction, self.dialect);
+        let mut chain = self.chain.clone();
+        let answers = group.write(&mut transaction, self.dialect, &mut chain);
         let answers =
             chaos::around!("store.write", answers, else Err(sqlx::Error::WorkerCrashed.into()))?;
         let started = (self.elapsed)();
         chaos::around!("store.commit", transaction.commit(), else Err(sqlx::Error::WorkerCrashed))?;
+        self.chain = chain;
         let took = (self.elapsed)().saturating_sub(started);
         self.metrics.commit_seconds.observe(took.as_secs_f64());
         self.metrics.commit_writes.observe(group.writes().into());

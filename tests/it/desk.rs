@@ -31,8 +31,12 @@ async fn change(world: &World, sql: &str) {
 }
 
 fn operations(config: &Path, arguments: &[&str]) -> Output {
+    command("operations", config, arguments)
+}
+
+fn command(name: &str, config: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_cvm-gateway"))
-        .arg("operations")
+        .arg(name)
         .args(arguments)
         .arg("--config")
         .arg(config)
@@ -52,6 +56,14 @@ fn refused(config: &Path, arguments: &[&str], code: i32, expected: &str) {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
     assert!(said.contains(expected), "{arguments:?} says {said}");
+}
+
+/// What `audit verify` prints, and its exit code.
+fn verified(config: &Path, arguments: &[&str]) -> (String, Option<i32>) {
+    let arguments = [&["verify"], arguments].concat();
+    let output = command("audit", config, &arguments);
+    let said = [output.stdout, output.stderr].concat();
+    (String::from_utf8(said).unwrap(), output.status.code())
 }
 
 /// Waits until `done` says so.
@@ -117,20 +129,20 @@ async fn a_person_sees_what_is_parked_and_releases_it() {
     let shown = show();
     assert_eq!(shown["crashes"], 3);
     assert!(!shown["attempts"].as_array().unwrap().is_empty());
-    assert_eq!(shown["audit"][0]["action"], "LAUNCH");
+    assert_eq!(shown["audit"][0]["action"], "RunInstances");
     assert_eq!(
-        shown["audit"][0]["detail"]["rule"],
-        "account-of-own-organization"
+        shown["audit"][0]["decision"]["rules"],
+        serde_json::json!(["account-of-own-organization"])
     );
     assert!(shown.get("body").is_none());
 
     let release = ["release", name, "--by", "alice", "--reason", "mended"];
     assert!(printed(&config, &release).contains("goes on"));
     until(async || show()["state"] == "SUCCEEDED").await;
-    let audit = &show()["audit"][1];
+    let audit = &show()["audit"][2];
     assert_eq!(
-        (&audit["action"], &audit["principal"]),
-        (&"RELEASE".into(), &"alice".into())
+        (&audit["action"], &audit["principal"]["name"]),
+        (&"Release".into(), &"alice".into())
     );
     let ended = run(&mut after, wish("poison", 1)).await;
     let told = |transition: &pb::Transition| transition.note == "released by alice: mended";
@@ -151,10 +163,45 @@ async fn a_person_sees_what_is_parked_and_releases_it() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     let count = |kind: &str| lines.iter().filter(|line| line["kind"] == kind).count();
-    assert_eq!((count("operation"), count("audit")), (2, 3));
+    assert_eq!((count("operation"), count("audit")), (2, 6));
     assert!(count("attempt") >= 2);
     std::fs::remove_file(world.folder.0.join("journal.db")).unwrap();
     refused(&config, &["list"], 66, "there is no journal at");
+}
+
+/// Beside a gateway and without one; a witness outside knows what the journal has forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_shows_that_somebody_touched_it() {
+    let world = World::new(2.0).await;
+    let (first, config) = gateway(&world).await;
+    let mut caller = client(&first).await;
+    let launched = run(&mut caller, wish("one", 1)).await;
+    let name = launched.last().name.clone();
+    launched.end.unwrap();
+    let kept = world.folder.0.join("ends.jsonl");
+    let kept = kept.to_str().unwrap();
+    let (said, code) = verified(&config, &["--save", kept]);
+    assert_eq!(said, "ok: 3 rows in 1 chains are as they were written\n");
+    assert_eq!(code, Some(0));
+    assert_eq!(verified(&config, &["--save", kept]).1, Some(73));
+    first.stop().await;
+
+    assert_eq!(verified(&config, &["--anchor", kept]).1, Some(0));
+    change(&world, "DELETE FROM audit_rows WHERE event = 'outcome'").await;
+    let (said, code) = verified(&config, &["--anchor", kept]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("is missing, and the anchor names it"),
+        "{said}"
+    );
+    assert!(
+        said.contains(&format!("{name} is not in the audit")),
+        "{said}"
+    );
+    std::fs::write(kept, "{}").unwrap();
+    let (said, code) = verified(&config, &["--anchor", kept]);
+    assert!(said.contains("line 1 of "), "{said}");
+    assert_eq!(code, Some(65));
 }
 
 /// What any replica wrote down stops the account in each.

@@ -8,8 +8,7 @@ use cvm_gateway::domain::ids::{OperationId, OrganizationId, RequestId};
 use cvm_gateway::domain::instance::{Instance, InstanceId};
 use cvm_gateway::domain::names::{AccountName, Region};
 use cvm_gateway::domain::operation::{
-    Attempt, AttemptResult, Cancellation, Kind, Lease, OnFailure, Operation, Reconciliation, State,
-    StateName,
+    Attempt, AttemptResult, Kind, Lease, OnFailure, Operation, Reconciliation, State, StateName,
 };
 use cvm_gateway::metrics::Metrics;
 use cvm_gateway::store::{
@@ -60,6 +59,8 @@ macro_rules! contract_of_the_model {
         }
     };
 }
+
+mod audit;
 
 contract_of_the_model! {
     admits_replays_and_refuses
@@ -437,9 +438,9 @@ async fn adopts_what_nobody_has(journal: Journal) {
     }
     if journal.model.is_none() {
         let audit = journal.audit().await;
-        assert_eq!(audit.len(), 2, "{audit:?}");
+        assert_eq!(audit.len(), 3, "{audit:?}");
         assert!(
-            audit[1].starts_with("ADOPT cvm-gateway main - {\"instances\":[\"ins-"),
+            audit.contains(&"act Adopt cvm-gateway main".to_owned()),
             "{audit:?}"
         );
     }
@@ -637,18 +638,11 @@ async fn writes_the_audit(journal: Journal) {
     let accepted = operation("acme", "r-1");
     let lease = admit(&store, &accepted).await;
     store.admit(new(&operation("acme", "r-1"))).await.unwrap();
-    assert_eq!(
-        journal.audit().await,
-        [
-            "LAUNCH dev main 0000 {\"host\":\"cvm.tencentcloudapi.com\",\"policy\":\"p\",\"rule\":\"r\"}"
-        ]
-    );
+    let begun = ["intent RunInstances dev main"];
+    assert_eq!(journal.audit().await, begun, "only what is new");
 
-    let mut stuck = next(&accepted, State::NeedsOperator);
-    stuck.cancellation = Some(Cancellation {
-        principal: "ops".to_owned(),
-        time: NOW + HOUR,
-    });
+    let stuck = next(&accepted, State::NeedsOperator);
+    save(&store, lease, &stuck).await;
     save(&store, lease, &stuck).await;
     journal.release(accepted.id).await;
     let release = store.releases().await.unwrap().remove(0);
@@ -664,12 +658,16 @@ async fn writes_the_audit(journal: Journal) {
         .unwrap();
     save(&store, taken.lease, &next(&stuck, State::Failed)).await;
     let audit = journal.audit().await;
-    assert_eq!(audit.len(), 3, "each act once: {audit:?}");
-    assert_eq!(audit[1], "CANCEL ops main - {}");
-    assert_eq!(audit[2], "RELEASE alice main - {\"reason\":\"looked at\"}");
+    let each = [
+        "intent RunInstances dev main",
+        "outcome RunInstances dev main",
+        "act Release alice main",
+        "act Release alice main",
+    ];
+    assert_eq!(audit, each, "nothing of a lease that is lost");
 
     // What cannot be written down is not accepted.
-    let sql = "ALTER TABLE audit RENAME TO elsewhere";
+    let sql = "ALTER TABLE audit_rows RENAME TO elsewhere";
     journal.run(sql).await;
     let refused = operation("acme", "r-2");
     assert!(store.admit(new(&refused)).await.is_err());
@@ -1108,6 +1106,8 @@ async fn a_lost_answer_to_a_commit_changes_nothing() {
     assert_eq!(store.counts().await.unwrap(), [(StateName::Sent, 1)]);
     assert_eq!(journal.state(&store, &accepted).await, sent);
     assert_eq!(journal.attempts().await, ["1 PENDING - -"]);
+    assert_eq!(journal.audit().await, ["intent RunInstances dev main"]);
+    assert_eq!(audit::verify(&journal, &[]).await.findings, [""; 0]);
     store.close().await;
 }
 
@@ -1221,15 +1221,13 @@ impl Journal {
     }
 
     async fn audit(&self) -> Vec<String> {
-        let sql =
-            "SELECT action, principal, account, request_hash, detail FROM audit ORDER BY time";
+        let sql = "SELECT record FROM audit_rows WHERE sequence > 1 ORDER BY chain, sequence";
         let rows = sqlx::query(sql).fetch_all(&mut self.connect().await).await;
         let line = |row: &sqlx::any::AnyRow| {
-            let [action, principal, account, detail] =
-                [0, 1, 2, 4].map(|i| row.get::<String, _>(i));
-            let hash: Option<String> = row.get(3);
-            let hash = hash.map_or("-".to_owned(), |hash| hash[..4].to_owned());
-            format!("{action} {principal} {account} {hash} {detail}")
+            let record: serde_json::Value = serde_json::from_str(row.get(0)).unwrap();
+            let text = |place: &str| record.pointer(place).unwrap().as_str().unwrap().to_owned();
+            let told = ["/event", "/action", "/principal/name", "/account"].map(text);
+            told.join(" ")
         };
         rows.unwrap().iter().map(line).collect()
     }

@@ -1,0 +1,78 @@
+//! The commands on the audit.
+
+use super::args::{AuditCommand, VerifyArgs};
+use super::error::CliError;
+use crate::config::{Config, create_file, lines_of};
+use crate::store::{Anchor, Desk, Verified};
+use crate::terminal::{self, Exit};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// A row is a request and some words around it.
+const LINE_BYTES_MAX: u64 = 1 << 20;
+
+/// Runs one of them.
+pub(super) async fn run(command: AuditCommand) -> Result<Exit, CliError> {
+    match command {
+        AuditCommand::Verify(args) => verify(args).await,
+    }
+}
+
+async fn open(path: &Path) -> Result<Desk, CliError> {
+    let config = Config::load(path)?;
+    Ok(Desk::open(&config.journal).await?)
+}
+
+async fn verify(args: VerifyArgs) -> Result<Exit, CliError> {
+    let anchors = args.anchor.as_deref().map(anchors).transpose()?;
+    let desk = open(&args.config).await?;
+    let verified = desk.verify(&anchors.unwrap_or_default()).await?;
+    desk.close().await;
+    for finding in &verified.findings {
+        terminal::print(finding)?;
+    }
+    let Verified { rows, ends, .. } = &verified;
+    let (chains, wrong) = (ends.len(), verified.findings.len());
+    terminal::print(match wrong {
+        0 => format!("ok: {rows} rows in {chains} chains are as they were written"),
+        _ => format!("{wrong} findings in {rows} rows of {chains} chains"),
+    })?;
+    if verified.unchained > 0 {
+        terminal::print(format!(
+            "{} rows of earlier versions are in no chain: nothing tells whether they were changed",
+            verified.unchained
+        ))?;
+    }
+    if wrong > 0 {
+        return Ok(Exit::Failed);
+    }
+    args.save.map_or(Ok(()), |path| save(path, ends))?;
+    Ok(Exit::Ok)
+}
+
+/// The last row of each chain that the file names, so that a whole export is an anchor, too.
+fn anchors(path: &Path) -> Result<Vec<Anchor>, CliError> {
+    let mut last: BTreeMap<String, Anchor> = BTreeMap::new();
+    let lines = lines_of(path, LINE_BYTES_MAX).map_err(CliError::input(path))?;
+    for (number, line) in (1..).zip(lines) {
+        let line = line.map_err(CliError::input(path))?;
+        let anchor: Anchor = serde_json::from_slice(&line).map_err(|_none| CliError::Anchor {
+            path: path.to_owned(),
+            line: number,
+        })?;
+        let later = |known: &Anchor| known.sequence < anchor.sequence;
+        if last.get(&anchor.chain).is_none_or(later) {
+            last.insert(anchor.chain.clone(), anchor);
+        }
+    }
+    Ok(last.into_values().collect())
+}
+
+fn save(path: PathBuf, ends: &[Anchor]) -> Result<(), CliError> {
+    let lines = ends.iter().map(serde_json::to_string);
+    let lines: Vec<String> = lines.filter_map(Result::ok).collect();
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let written = create_file(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|source| CliError::Anchors { path, source })
+}

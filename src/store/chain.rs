@@ -1,0 +1,129 @@
+//! The chain of a connection: each row of the audit holds the hash of the one before, and the first
+//! one names the ends of the other chains, so that nothing that others came after can be taken away.
+
+use crate::domain::ids::OperationId;
+use crate::domain::millis;
+use crate::store::audit::Entry;
+use crate::store::error::StoreError;
+use crate::store::sql;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use sqlx::{AnyConnection, Row};
+use time::UtcDateTime;
+
+/// The hash of a row, and before the first row.
+pub(in crate::store) type Hash = [u8; 32];
+
+/// How far a connection has come. It ends with the connection: whether an earlier one's last commit
+/// went through, its own chain tells, and no other one depends on it.
+#[derive(Clone, Default)]
+pub(in crate::store) struct Chain(Option<End>);
+
+#[derive(Clone)]
+struct End {
+    chain: String,
+    sequence: i64,
+    hash: Hash,
+}
+
+/// A row that is to be written.
+struct Linked<'a> {
+    sequence: i64,
+    entry: &'a Entry,
+    record: String,
+    hash: String,
+}
+
+/// The hash of the row with this record, after a row of that hash.
+pub(in crate::store) fn hash(before: &Hash, record: &str) -> Hash {
+    let hash = Sha256::new().chain_update(before).chain_update(record);
+    hash.finalize().into()
+}
+
+impl Chain {
+    /// Adds the rows. What it has then become counts once the transaction is committed.
+    ///
+    /// # Errors
+    /// As for every statement.
+    pub(in crate::store) async fn write(
+        &mut self,
+        connection: &mut AnyConnection,
+        entries: &[&Entry],
+    ) -> Result<(), StoreError> {
+        let Some(first) = entries.first() else {
+            return Ok(());
+        };
+        let end = match &mut self.0 {
+            Some(end) => end,
+            none => none.insert(End::begin(connection, first.time).await?),
+        };
+        let rows: Vec<_> = entries.iter().map(|entry| end.add(entry)).collect();
+        end.insert(connection, &rows).await
+    }
+}
+
+impl End {
+    async fn begin(connection: &mut AnyConnection, time: i64) -> Result<Self, StoreError> {
+        let began = millis::to_time(time).unwrap_or(UtcDateTime::UNIX_EPOCH);
+        let mut end = Self {
+            // So they sort by their begin.
+            chain: OperationId::generate(began).to_string(),
+            sequence: 0,
+            hash: Hash::default(),
+        };
+        let mut links = Vec::new();
+        for other in sqlx::query(sql::UNLINKED)
+            .fetch_all(&mut *connection)
+            .await?
+        {
+            let chain: String = other.try_get("chain")?;
+            let sequence: i64 = other.try_get("sequence")?;
+            let hash: String = other.try_get("hash")?;
+            sqlx::query(sql::LINK)
+                .bind(end.chain.as_str())
+                .bind(chain.as_str())
+                .bind(sequence)
+                .execute(&mut *connection)
+                .await?;
+            links.push(json!({ "chain": chain, "sequence": sequence, "hash": hash }));
+        }
+        let first = Entry::chain(time, links);
+        let row = end.add(&first);
+        end.insert(connection, &[row]).await?;
+        Ok(end)
+    }
+
+    fn add<'a>(&mut self, entry: &'a Entry) -> Linked<'a> {
+        self.sequence += 1;
+        let record = entry.record(&self.chain, self.sequence);
+        self.hash = hash(&self.hash, &record);
+        Linked {
+            sequence: self.sequence,
+            entry,
+            record,
+            hash: hex::encode(self.hash),
+        }
+    }
+
+    async fn insert(
+        &self,
+        connection: &mut AnyConnection,
+        rows: &[Linked<'_>],
+    ) -> Result<(), StoreError> {
+        for piece in sql::pieces(rows) {
+            let mut query = sqlx::query(sql::audit(piece.len()));
+            for row in piece {
+                query = query
+                    .bind(self.chain.as_str())
+                    .bind(row.sequence)
+                    .bind(row.entry.time)
+                    .bind(row.entry.event)
+                    .bind(row.entry.operation.map(|id| id.to_string()))
+                    .bind(row.record.as_str())
+                    .bind(row.hash.as_str());
+            }
+            query.execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+}
