@@ -183,6 +183,7 @@ fn new_operation(clock: &Clock) -> NewOperation {
             rule: "bench".to_owned(),
         },
         bodies: vec![SealedBody::new(vec![b'x'; BODY_BYTES])],
+        quotas: Vec::new(),
         owner: "bench".to_owned(),
         now,
         lease: Duration::from_secs(30),

@@ -9,6 +9,7 @@ mod identity;
 mod issuers;
 mod keys;
 mod problem;
+mod quotas;
 mod read;
 mod rules;
 mod section;

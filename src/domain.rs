@@ -9,6 +9,7 @@ pub mod names;
 pub mod operation;
 pub mod outlook;
 pub mod plan;
+pub mod quota;
 pub mod reason;
 pub mod request;
 pub mod rules;

@@ -10,6 +10,7 @@ pub mod machine;
 mod newest;
 mod plan;
 mod poller;
+mod quotas;
 mod sweep;
 mod table;
 mod terminate;
@@ -34,6 +35,7 @@ use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::instance::InstanceId;
 use crate::domain::names::AccountName;
 use crate::domain::operation::{Kind, Operation, Place, State, StateName, Transition};
+use crate::domain::quota::{Exceeded, Quota};
 use crate::domain::reason::Reason;
 use crate::metrics::Metrics;
 use crate::policy::Grant;
@@ -78,6 +80,8 @@ pub struct Settings {
     pub check_zones: bool,
     /// The search for machines that no operation names.
     pub sweep: SweepSettings,
+    /// How much organisations may have at once.
+    pub quotas: Vec<Quota>,
 }
 
 /// What launches are driven with.
@@ -138,6 +142,9 @@ pub enum OperationError {
     /// The granted specification cannot be written as JSON.
     #[error("the request cannot be written as JSON")]
     Body(#[from] serde_json::Error),
+    /// It would go over these limits of its organisation.
+    #[error("{}", quotas::told(.0))]
+    OverLimit(Vec<Exceeded>),
     /// The journal failed.
     #[error("the journal failed")]
     Store(#[from] StoreError),
@@ -153,6 +160,7 @@ impl OperationError {
             Self::InstanceNotFound(_) => Reason::ResourceNotFound,
             Self::CannotCancel(_) | Self::Braked { .. } => Reason::PreconditionFailed,
             Self::RequestIdReused(_) => Reason::RequestIdReused,
+            Self::OverLimit(_) => Reason::QuotaExceeded,
             Self::TooMany | Self::Store(StoreError::Busy) => Reason::Overloaded,
             Self::Body(_)
             | Self::Store(StoreError::Corrupt { .. } | StoreError::Refused { .. }) => {
@@ -264,7 +272,8 @@ impl Operations {
         if let Some(brake) = self.0.brake(grant.account()) {
             return Err(brake);
         }
-        self.begin(operation, bodies, fingerprint, grant.decision())
+        let quotas = self.0.quotas_of(grant);
+        self.begin(operation, bodies, fingerprint, (grant.decision(), quotas))
             .await
     }
 
@@ -274,7 +283,7 @@ impl Operations {
         operation: Operation,
         bodies: Vec<SealedBody>,
         request_hash: [u8; 32],
-        decision: Decision,
+        (decision, quotas): (Decision, Vec<Quota>),
     ) -> Result<Watch, OperationError> {
         let inner = &self.0;
         if inner.stop.is_cancelled() {
@@ -287,6 +296,7 @@ impl Operations {
             request_hash,
             bodies,
             decision,
+            quotas,
             now: operation.create_time,
             operation,
             owner: inner.owner.clone(),
@@ -442,6 +452,7 @@ impl Inner {
             }
             Admission::Replayed(operation) => Ok(operation),
             Admission::Conflict(id) => Err(OperationError::RequestIdReused(id)),
+            Admission::Refused(exceeded) => Err(OperationError::OverLimit(exceeded)),
         }
     }
 

@@ -20,6 +20,7 @@ mod model;
 mod opening;
 mod orders;
 mod owners;
+mod reservations;
 mod reserve;
 mod row;
 mod schema;
@@ -43,6 +44,7 @@ use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::instance::InstanceId;
 use crate::domain::operation::{Lease, Operation, StateName};
+use crate::domain::quota::{Exceeded, Quota};
 use crate::metrics::Journal;
 use database::Database;
 use secrecy::SecretString;
@@ -94,6 +96,8 @@ macro_rules! either {
     };
 }
 
+use either;
+
 /// An operation to accept.
 #[derive(Clone, Debug)]
 pub struct NewOperation {
@@ -104,6 +108,8 @@ pub struct NewOperation {
     pub bodies: Vec<SealedBody>,
     /// Why it was allowed, for the audit.
     pub decision: Decision,
+    /// The limits that it counts against.
+    pub quotas: Vec<Quota>,
     /// The replica that will step it.
     pub owner: String,
     pub now: UtcDateTime,
@@ -124,6 +130,8 @@ pub enum Admission {
     Replayed(Operation),
     /// The organisation used the `request_id` for another request: that of this operation.
     Conflict(OperationId),
+    /// Nothing was written: it would go over these limits.
+    Refused(Vec<Exceeded>),
 }
 
 /// An operation that was taken over.

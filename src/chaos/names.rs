@@ -1,7 +1,7 @@
 //! Every planted name. A test compares them with the sources, another looks for them in the program.
 
 /// Where faults can be planted.
-pub const POINTS: [&str; 84] = [
+pub const POINTS: [&str; 87] = [
     "cancel.fulfilled",
     "cancel.order",
     "cancel.take",
@@ -75,9 +75,12 @@ pub const POINTS: [&str; 84] = [
     "store.queue",
     "store.release",
     "store.renew",
+    "store.reserve",
     "store.save",
     "store.saved",
     "store.scrub",
+    "store.settle",
+    "store.usage",
     "store.write",
     "submit.admit",
     "submit.find",

@@ -4,7 +4,7 @@ use super::accounts::{self, Accounts};
 use super::file::read_text;
 use super::identity::{self, Exposure};
 use super::section::Section;
-use super::{Config, Grpc, Log, LogFormat, Summary, rules};
+use super::{Config, Grpc, Log, LogFormat, Summary, quotas, rules};
 use crate::cloud;
 use crate::cloud::Target;
 use crate::cloud::credentials::Credentials;
@@ -94,6 +94,9 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let keys = accounts.keys.iter();
     let keys = keys.filter_map(|(name, keys)| Some((name.clone(), keys.read().ok()?)));
     let keys = keys.collect();
+    operations.quotas = root.table("quotas", |table| {
+        quotas::read(table, &organizations, &names)
+    });
     let (plan_key, plan_life) = root.table("plans", |table| plans(table, folder));
     let (rules, rules_folder) =
         root.table("policy", |table| rules::settings(table, folder, &limits));
@@ -286,6 +289,7 @@ fn operations(table: &mut Section<'_>, quarantine_min: Duration) -> operations::
         journal_retry_interval: table.duration("journal_retry_interval"),
         check_zones: table.flag("check_zones"),
         sweep: table.table("sweep", sweep),
+        quotas: Vec::new(),
     }
 }
 

@@ -209,6 +209,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Knows a key that may be left out, where it is.
+    pub(super) fn may_have(&mut self, key: &str) {
+        self.known.push(key.to_owned());
+    }
+
     /// `true` or `false`.
     pub(super) fn flag(&mut self, key: &str) -> bool {
         let flag = self.parsed(key, |value| {

@@ -100,6 +100,7 @@ fn the_other_defaults_are_the_defaults() {
             journal_retry_interval: seconds(1),
             check_zones: true,
             sweep: config.operations.sweep.clone(),
+            quotas: Vec::new(),
         }
     );
     let journal = &config.journal;
@@ -214,6 +215,37 @@ fn the_file_lies_over_the_defaults_key_by_key() {
 }
 
 #[test]
+fn quotas_limit_what_they_fit() {
+    use crate::domain::quota::Measure;
+    let text = format!(
+        "{LEAST}\
+         [quotas.all]\norganization = \"development\"\ninstances = 0\n\
+         [quotas.web]\norganization = \"development\"\naccount = \"main\"\n\
+         principal_prefix = \"web-\"\nlaunches_per_minute = 6\nconcurrent_operations = 7\n"
+    );
+    let config = parse(&text);
+    let config = config.unwrap();
+    let [all, web] = &config.operations.quotas[..] else {
+        panic!("{:?}", config.operations.quotas);
+    };
+    assert_eq!((all.name.as_str(), web.name.as_str()), ("all", "web"));
+    assert_eq!(all.limits, [(Measure::Instances, 0)].into());
+    assert!(all.fits("other", "dev"));
+    let limits = [
+        (Measure::LaunchesPerMinute, 6),
+        (Measure::ConcurrentOperations, 7),
+    ];
+    assert_eq!(web.limits, limits.into());
+    for (account, principal, fits) in [
+        ("main", "web-1", true),
+        ("main", "dev", false),
+        ("other", "web-1", false),
+    ] {
+        assert_eq!(web.fits(account, principal), fits, "{account} {principal}");
+    }
+}
+
+#[test]
 fn every_default_is_documented() {
     let lines: Vec<&str> = DEFAULTS.lines().collect();
     let mut keys = 0;
@@ -317,6 +349,38 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
     (
         "[identity]\ndevelopment_organization = \"Web\"",
         "gw.toml:8:28: identity.development_organization: organization must be 1 to 63 characters of a-z 0-9 -",
+    ),
+    (
+        "[quotas.web]\ninstances = 1",
+        "gw.toml:7:9: quotas.web: `organization` is missing",
+    ),
+    (
+        "[quotas.web]\norganization = \"other\"\ninstances = 1",
+        "gw.toml:8:16: quotas.web.organization: no organisation `other`; it has no table in [organizations]",
+    ),
+    (
+        "[quotas.web]\norganization = \"development\"\naccount = \"other\"\ninstances = 1",
+        "gw.toml:9:11: quotas.web.account: no account `other` of that organisation",
+    ),
+    (
+        "[quotas.web]\norganization = \"development\"",
+        "gw.toml:7:9: quotas.web: limits nothing; set one of instances, launches_per_minute, concurrent_operations",
+    ),
+    (
+        "[quotas.web]\norganization = \"development\"\ninstances = -1",
+        "gw.toml:9:13: quotas.web.instances: `-1` is not a whole number from 0 to 100000000",
+    ),
+    (
+        "[quotas.web]\norganization = \"development\"\ninstance = 1",
+        "gw.toml:9:1: unknown key `instance` in [quotas.web]; did you mean `instances`?",
+    ),
+    (
+        "[quotas.Web]\norganization = \"development\"\ninstances = 1",
+        "gw.toml:7:9: quotas.Web: the name must be 1 to 63 characters of a-z 0-9 - _",
+    ),
+    (
+        "[quotas.web]\norganization = \"development\"\nprincipal = \"a\"\nprincipal_prefix = \"b\"\ninstances = 1",
+        "gw.toml:7:9: quotas.web: `principal` and `principal_prefix` exclude each other",
     ),
     (
         "[journal]\nurl = \"mysql://user:canary@host/db\"",

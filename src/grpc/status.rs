@@ -5,6 +5,7 @@ use crate::domain::causes::chain;
 use crate::domain::ids::OperationId;
 use crate::domain::operation::{Failure, Operation};
 use crate::domain::plan::PlanError;
+use crate::domain::quota::Exceeded;
 use crate::domain::reason::Reason;
 use crate::domain::violation::Violations;
 use crate::operations::OperationError;
@@ -196,6 +197,9 @@ impl From<OperationError> for Status {
             let metadata = HashMap::from([("operation".to_owned(), id.resource_name())]);
             details.set_error_info(reason.as_str(), ERROR_DOMAIN, metadata);
         }
+        if let OperationError::OverLimit(exceeded) = &error {
+            explain_limits(reason, exceeded, &mut details);
+        }
         if matches!(error, OperationError::CursorAhead(_)) {
             details.add_bad_request_violation("after_sequence", error.to_string());
         }
@@ -214,6 +218,33 @@ impl From<OperationError> for Status {
             );
         }
         Self::with_error_details(code(reason), told(&error), details)
+    }
+}
+
+/// Which limits; and when to come back, if time alone makes room in all of them.
+fn explain_limits(reason: Reason, exceeded: &[Exceeded], details: &mut ErrorDetails) {
+    for over in exceeded {
+        let subject = format!("{}/{}", over.quota, over.measure.as_str());
+        let (limit, used, asked) = (over.limit, over.used, over.asked);
+        let description = format!("limit {limit}, used {used}, asked {asked}");
+        details.add_quota_failure_violation(subject, description);
+    }
+    if let Some(first) = exceeded.first() {
+        let metadata = [
+            (
+                "limit",
+                format!("{}/{}", first.quota, first.measure.as_str()),
+            ),
+            ("limit_value", first.limit.to_string()),
+            ("used", first.used.to_string()),
+            ("asked", first.asked.to_string()),
+        ];
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
+        details.set_error_info(reason.as_str(), ERROR_DOMAIN, HashMap::from(metadata));
+    }
+    let waits = exceeded.iter().map(|over| over.room_after);
+    if let Some(wait) = waits.collect::<Option<Vec<_>>>() {
+        details.set_retry_info(wait.into_iter().max());
     }
 }
 
@@ -246,6 +277,7 @@ fn told(error: &OperationError) -> String {
         | OperationError::MixedInstances
         | OperationError::CannotCancel(_)
         | OperationError::Braked { .. }
+        | OperationError::OverLimit(_)
         | OperationError::TooMany
         | OperationError::Stopping
         | OperationError::Body(_) => error.to_string(),

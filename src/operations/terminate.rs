@@ -73,8 +73,9 @@ impl Operations {
         let operation = leaving(self.new_id(now), grant, request_id, host, timeout, now);
         let fingerprint = fingerprint(&instances.ids);
         let bodies = vec![SealedBody::new(Vec::new())];
-        self.begin(operation, bodies, fingerprint, grant.decision())
-            .await
+        // To give machines back is never limited.
+        let granted = (grant.decision(), Vec::new());
+        self.begin(operation, bodies, fingerprint, granted).await
     }
 
     /// Writes down that the caller no longer wants a launch, and gives the operation as it is.

@@ -11,7 +11,7 @@ use crate::store::database::Database;
 use crate::store::error::StoreError;
 use crate::store::leasing::Leasing;
 use crate::store::owners::{self, Named};
-use crate::store::{row, sql};
+use crate::store::{reservations, row, sql};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use time::UtcDateTime;
@@ -85,6 +85,7 @@ pub(in crate::store) async fn run(
         let instances = adopted.iter().map(|owner| owner.instance.as_str());
         let instances: Vec<_> = instances.collect();
         told.push(Entry::adopted(&operation, &instances, adoption.time));
+        reservations::recount(connection, &[operation.id]).await?;
     }
     Ok(rows)
 }

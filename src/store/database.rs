@@ -112,6 +112,7 @@ impl Database {
                 Ok(Admission::Replayed(row::operation(&known)?))
             }
             Admitted::Known(known) => Ok(Admission::Conflict(row::id(&known)?)),
+            Admitted::Refused(exceeded) => Ok(Admission::Refused(exceeded)),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::store::error::StoreError;
 use crate::store::launched;
 use crate::store::leasing::{self, Leasing};
 use crate::store::row::{Admit, Admitted, Change};
-use crate::store::{Saved, care, changes, owners, row, sql};
+use crate::store::{Saved, care, changes, owners, reservations, row, sql};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use std::collections::HashSet;
@@ -183,12 +183,38 @@ fn send<T>(reply: Reply<T>, answer: Result<T, StoreError>) {
     drop(reply.send(answer));
 }
 
+/// Admits what fits into the limits, and writes nothing of the rest.
 async fn admit<'a>(
     connection: &mut AnyConnection,
     dialect: &Dialect,
     rows: &[&'a Admit],
     told: &mut Vec<&'a Entry>,
 ) -> Result<Vec<Admitted>, StoreError> {
+    let verdicts = reservations::judge(connection, dialect, rows).await?;
+    let fitting = rows.iter().zip(&verdicts);
+    let fitting = fitting.filter(|(_, exceeded)| exceeded.is_empty());
+    let fitting: Vec<_> = fitting.map(|(row, _)| *row).collect();
+    let inserted = insert(connection, dialect, &fitting, told).await?;
+    let mut admitted = Vec::with_capacity(rows.len());
+    for (row, exceeded) in rows.iter().zip(verdicts) {
+        admitted.push(if !exceeded.is_empty() {
+            Admitted::Refused(exceeded)
+        } else if inserted.contains(&row.operation.id) {
+            Admitted::New
+        } else {
+            find_request(connection, row).await?
+        });
+    }
+    Ok(admitted)
+}
+
+/// Inserts those whose request is not known yet, with all that belongs to them; gives their ids.
+async fn insert<'a>(
+    connection: &mut AnyConnection,
+    dialect: &Dialect,
+    rows: &[&'a Admit],
+    told: &mut Vec<&'a Entry>,
+) -> Result<HashSet<OperationId>, StoreError> {
     let mut inserted = HashSet::new();
     for piece in sql::pieces(rows) {
         let mut query = sqlx::query(sql::admit(dialect, piece.len()));
@@ -214,22 +240,18 @@ async fn admit<'a>(
             inserted.insert(row::id(&row)?);
         }
     }
-    for new in rows
-        .iter()
-        .filter(|row| inserted.contains(&row.operation.id))
-    {
+    let new = || {
+        rows.iter()
+            .filter(|row| inserted.contains(&row.operation.id))
+    };
+    let held: Vec<_> = new().filter_map(|row| row.held.as_ref()).collect();
+    let reserved = reservations::write(connection, &held);
+    chaos::around!("store.reserve", reserved, else Err(sqlx::Error::WorkerCrashed.into()))?;
+    for new in new() {
         told.push(&new.audit);
         launched::leave(connection, &new.operation).await?;
     }
-    let mut admitted = Vec::with_capacity(rows.len());
-    for row in rows {
-        admitted.push(if inserted.contains(&row.operation.id) {
-            Admitted::New
-        } else {
-            find_request(connection, row).await?
-        });
-    }
-    Ok(admitted)
+    Ok(inserted)
 }
 
 /// The operation that has the request already; ours, when this is not the first try.
@@ -314,6 +336,13 @@ async fn save_distinct<'a>(
         changes.filter(|change| updated.contains(&change.id))
     };
     told.extend(updated_now().filter_map(|change| change.ended.as_ref()));
+    let settled: Vec<_> = updated_now()
+        .filter_map(|change| change.settled.as_ref())
+        .collect();
+    let gone: Vec<_> = updated_now().flat_map(|change| &change.gone).collect();
+    let now = updated_now().map(|change| change.update_time).max();
+    let settled = reservations::settle(connection, &settled, &gone, now.unwrap_or_default());
+    chaos::around!("store.settle", settled, else Err(sqlx::Error::WorkerCrashed.into()))?;
     for change in updated_now() {
         if let Some((account, reason)) = &change.brake {
             let time = change.update_time;

@@ -8,6 +8,7 @@ use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::instance::InstanceId;
 use crate::domain::millis;
 use crate::domain::operation::{Attempt, Lease, Operation, StateName};
+use crate::domain::quota::{Reservation, Usage};
 use crate::store::care::{Brake, Release};
 use crate::store::error::StoreError;
 use crate::store::launched::{Launched, LaunchedPage};
@@ -15,7 +16,7 @@ use crate::store::orders::Order;
 use crate::store::owners::Owner;
 use crate::store::{Admission, Claimed, NewOperation, Save, Saved, SealedBody};
 use futures_util::future::BoxFuture;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +36,7 @@ pub type Weather =
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Call {
     Admit,
+    Usage,
     Save,
     Claim,
     Calm,
@@ -95,6 +97,9 @@ struct Tables {
     requests: BTreeMap<(OrganizationId, RequestId), OperationId>,
     attempts: BTreeMap<(OperationId, u32), Attempt>,
     instances: BTreeMap<InstanceId, Launched>,
+    reservations: BTreeMap<OperationId, Reservation>,
+    /// The machines that are gone.
+    gone: BTreeSet<InstanceId>,
     orders: BTreeMap<OperationId, Order>,
     brakes: BTreeMap<OperationId, Brake>,
     releases: BTreeMap<OperationId, Release>,
@@ -181,6 +186,15 @@ impl Model {
 
     pub(in crate::store) async fn admit(&self, new: NewOperation) -> Result<Admission, StoreError> {
         self.run(Call::Admit, |tables, now| tables.admit(new, now))
+            .await
+    }
+
+    pub(in crate::store) async fn usage(
+        &self,
+        organization: &OrganizationId,
+        _now: i64,
+    ) -> Result<Usage, StoreError> {
+        self.run(Call::Usage, |tables, _| Ok(tables.usage(organization)))
             .await
     }
 

@@ -5,7 +5,7 @@ use crate::chaos;
 use crate::store::engine::{self, Dialect, Target};
 use crate::store::error::StoreError;
 use crate::store::reserve::Reserve;
-use crate::store::{Settings, owners, schema, sql};
+use crate::store::{Settings, owners, reservations, schema, sql};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Connection};
 use std::fs::File;
@@ -93,6 +93,7 @@ async fn bring_up(
     chaos::around!("store.migrate", schema::migrate(connection), else Err(StoreError::Closed))?;
     let mut transaction = connection.begin_with(target.dialect().begin).await?;
     owners::fill(&mut transaction).await?;
+    reservations::fill(&mut transaction).await?;
     transaction.commit().await?;
     target
         .wait_for_locks(connection, settings.busy_timeout)

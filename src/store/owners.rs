@@ -139,28 +139,54 @@ pub(in crate::store) async fn write(
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn fill(connection: &mut AnyConnection) -> Result<(), StoreError> {
-    let chore = sqlx::query(sql::TAKE_CHORE).bind("instances");
-    if chore.fetch_optional(&mut *connection).await?.is_none() {
+    if !takes_chore(connection, "instances").await? {
         return Ok(());
     }
     let mut after = String::new();
-    loop {
-        let page = sqlx::query(sql::PAGE).bind(after.as_str()).bind(PAGE);
-        let rows = page.fetch_all(&mut *connection).await?;
-        let Some(last) = rows.last() else {
-            return Ok(());
-        };
-        after = row::id(last)?.to_string();
-        let mut named = Vec::new();
-        for row in &rows {
-            match row::operation(row) {
-                Ok(operation) => named.extend(Named::all(&operation)),
-                Err(error) => tracing::error!(
-                    error = chain(&error, ": "),
-                    "the machines of an operation are not known"
-                ),
-            }
-        }
+    while let Some((operations, last)) = page(connection, &after).await? {
+        after = last;
+        let named: Vec<_> = operations.iter().flat_map(Named::all).collect();
         write(connection, &named.iter().collect::<Vec<_>>()).await?;
     }
+    Ok(())
+}
+
+/// Whether a new table is still to be filled; it is then up to the caller, in this transaction.
+///
+/// # Errors
+/// As for every statement.
+pub(in crate::store) async fn takes_chore(
+    connection: &mut AnyConnection,
+    name: &str,
+) -> Result<bool, StoreError> {
+    let chore = sqlx::query(sql::TAKE_CHORE).bind(name);
+    Ok(chore.fetch_optional(connection).await?.is_some())
+}
+
+/// The operations after that id, as many as are read at once, and their last id; nothing after the
+/// last one. One that cannot be read is left out.
+///
+/// # Errors
+/// As for every statement.
+pub(in crate::store) async fn page(
+    connection: &mut AnyConnection,
+    after: &str,
+) -> Result<Option<(Vec<Operation>, String)>, StoreError> {
+    let page = sqlx::query(sql::PAGE).bind(after).bind(PAGE);
+    let rows = page.fetch_all(connection).await?;
+    let Some(last) = rows.last() else {
+        return Ok(None);
+    };
+    let last = row::id(last)?.to_string();
+    let mut operations = Vec::with_capacity(rows.len());
+    for row in &rows {
+        match row::operation(row) {
+            Ok(operation) => operations.push(operation),
+            Err(error) => tracing::error!(
+                error = chain(&error, ": "),
+                "the machines of an operation are not known"
+            ),
+        }
+    }
+    Ok(Some((operations, last)))
 }

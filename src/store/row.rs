@@ -5,10 +5,12 @@ use crate::domain::instance::InstanceId;
 use crate::domain::millis;
 use crate::domain::names::{AccountName, Region};
 use crate::domain::operation::{Attempt, AttemptResult, Lease, Operation, StateName};
+use crate::domain::quota::{self, Exceeded, Quota};
 use crate::store::audit::Entry;
 use crate::store::error::{Cause, StoreError};
 use crate::store::launched::Launched;
 use crate::store::owners::{Named, Owner};
+use crate::store::reservations::Held;
 use crate::store::{Claimed, NewOperation, Save, SealedBody, care};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -31,6 +33,9 @@ pub(in crate::store) struct Admit {
     pub(in crate::store) now: i64,
     pub(in crate::store) lease: i64,
     pub(in crate::store) audit: Entry,
+    /// What it must fit into.
+    pub(in crate::store) quotas: Vec<Quota>,
+    pub(in crate::store) held: Option<Held>,
 }
 
 impl Admit {
@@ -38,6 +43,8 @@ impl Admit {
         Ok(Self {
             document: document(&new.operation)?,
             audit: Entry::begun(&new.operation, &new.decision),
+            held: Held::of(&new.operation),
+            quotas: new.quotas,
             request_hash: hex::encode(new.request_hash),
             bodies: bodies(&new.bodies),
             now: millis::from_time(new.now),
@@ -58,6 +65,8 @@ pub(in crate::store) enum Admitted {
     New,
     /// The request is known: `id`, `request_hash`, `document`.
     Known(AnyRow),
+    /// It would go over these limits.
+    Refused(Vec<Exceeded>),
 }
 
 /// A changed row of `operations`, and of `attempts`.
@@ -72,6 +81,9 @@ pub(in crate::store) struct Change {
     pub(in crate::store) named: Vec<Named>,
     /// Its end, for the audit.
     pub(in crate::store) ended: Option<Entry>,
+    /// What a launch holds that has come to its end.
+    pub(in crate::store) settled: Option<Held>,
+    pub(in crate::store) gone: Vec<InstanceId>,
     /// Why nothing new may be launched on the account.
     pub(in crate::store) brake: Option<(AccountName, String)>,
 }
@@ -93,6 +105,8 @@ impl Change {
                 .name()
                 .is_at_rest()
                 .then(|| Entry::ended(operation)),
+            settled: Held::ended(operation),
+            gone: quota::gone(operation).cloned().collect(),
             brake: care::brake(operation).map(|reason| (operation.account.clone(), reason)),
         })
     }

@@ -6,7 +6,7 @@ use sqlx::{AnyConnection, SqlStr};
 use std::sync::Arc;
 
 /// Every migration, oldest first; a released one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 10] = [
+const MIGRATIONS: [(i64, &str, &str); 11] = [
     (
         1,
         "operations",
@@ -53,10 +53,15 @@ const MIGRATIONS: [(i64, &str, &str); 10] = [
         "audit_chains",
         include_str!("../../migrations/0010_audit_chains.sql"),
     ),
+    (
+        11,
+        "reservations",
+        include_str!("../../migrations/0011_reservations.sql"),
+    ),
 ];
 
 /// The version of the tables: the number of the last migration.
-pub(in crate::store) const LATEST: i64 = 10;
+pub(in crate::store) const LATEST: i64 = 11;
 
 /// Brings the tables up to date.
 ///

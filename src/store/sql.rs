@@ -189,6 +189,58 @@ pub(in crate::store) fn leave(rows: usize) -> AssertSqlSafe<String> {
     ))
 }
 
+/// Writes what launches hold, or what they hold no more.
+pub(in crate::store) fn reserve(rows: usize) -> AssertSqlSafe<String> {
+    numbered(&format!(
+        "INSERT INTO reservations \
+         (operation_id, organization, account, principal, create_time, open, instances) VALUES {} \
+         ON CONFLICT (operation_id) DO UPDATE SET open = excluded.open, instances = excluded.instances",
+        repeated("(?, ?, ?, ?, ?, ?, ?)", rows)
+    ))
+}
+
+/// Counts the machines anew of launches that have come to an end.
+pub(in crate::store) fn recount(rows: usize) -> AssertSqlSafe<String> {
+    numbered(&format!(
+        "UPDATE reservations SET instances = (SELECT COUNT(*) FROM instances \
+         WHERE instances.operation_id = reservations.operation_id AND instances.gone_time = 0) \
+         WHERE open = 0 AND operation_id IN ({})",
+        repeated("?", rows)
+    ))
+}
+
+/// Marks machines that are gone; gives the operations of those that were not.
+pub(in crate::store) fn gone(rows: usize) -> AssertSqlSafe<String> {
+    numbered(&format!(
+        "UPDATE instances SET gone_time = ? WHERE gone_time = 0 AND instance_id IN ({}) \
+         RETURNING operation_id AS id",
+        repeated("?", rows)
+    ))
+}
+
+/// The requests among these that are known.
+pub(in crate::store) fn requested(rows: usize) -> AssertSqlSafe<String> {
+    numbered(&format!(
+        "SELECT organization, request_id FROM operations \
+         JOIN (VALUES {}) AS new ON organization = new.column1 AND request_id = new.column2",
+        repeated("(?, ?)", rows)
+    ))
+}
+
+/// Waits for the turn to judge an organisation's launches; it lasts until the commit.
+pub(in crate::store) const QUOTA_TURN: &str = "INSERT INTO quota_turns (organization, turns) \
+     VALUES ($1, 1) ON CONFLICT (organization) DO UPDATE SET turns = quota_turns.turns + 1";
+
+/// What an organisation holds, by account and caller.
+pub(in crate::store) const HELD: &str = "SELECT account, principal, \
+     CAST(SUM(instances) AS BIGINT) AS instances, CAST(SUM(open) AS BIGINT) AS operations \
+     FROM reservations WHERE organization = $1 AND open + instances > 0 GROUP BY account, principal";
+
+/// How many launches an organisation began since a time, by account, caller and second.
+pub(in crate::store) const LAUNCHES: &str = "SELECT account, principal, \
+     create_time / 1000 AS second, COUNT(*) AS launches FROM reservations \
+     WHERE organization = $1 AND create_time > $2 GROUP BY account, principal, create_time / 1000";
+
 /// Operations by their ids.
 pub(in crate::store) fn known(rows: usize) -> AssertSqlSafe<String> {
     numbered(&format!(

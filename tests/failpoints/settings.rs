@@ -77,6 +77,10 @@ default_account = "main"
 secret_id = "AKIDfakeForLoopbackTestsOnly0000001"
 secret_key = "fakeSecretKeyLoopbackTestsOnly001"
 
+[quotas.all]
+organization = "development"
+instances = 1000
+
 [operations]
 token_trust_window = "{window}"
 {operations}

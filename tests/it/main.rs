@@ -37,6 +37,7 @@ mod postgres;
 
 mod presence;
 mod python_validate;
+mod quotas;
 mod recovery;
 mod refusals;
 mod secrets;

@@ -1,6 +1,8 @@
 //! The journal's promises: every case runs on SQLite, on PostgreSQL, and on the model in memory
 //! unless it is about what is in the database's own hands.
 
+mod quotas;
+
 use crate::postgres;
 use cvm_gateway::clock::Clock;
 use cvm_gateway::domain::decision::Decision;
@@ -14,6 +16,11 @@ use cvm_gateway::metrics::Metrics;
 use cvm_gateway::store::{
     Admission, Adoption, Claimed, Launched, LaunchedPage, Model, NewOperation, Order, Owner,
     Release, Save, Saved, SealedBody, Settings, Store, StoreError,
+};
+use quotas::{
+    counts_the_launches_of_older_journals, counts_what_is_adopted_and_what_only_time_ended,
+    holds_what_lives, judges_each_of_a_batch_by_those_before_it, lets_in_exactly_as_many_as_fit,
+    limits_those_that_a_quota_fits, refunds_what_was_not_launched, tells_when_there_is_room_again,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::collections::HashSet;
@@ -84,6 +91,13 @@ contract_of_the_model! {
     lists_newest_first
     counts_by_state
     survives_being_reopened
+    lets_in_exactly_as_many_as_fit
+    judges_each_of_a_batch_by_those_before_it
+    holds_what_lives
+    refunds_what_was_not_launched
+    counts_what_is_adopted_and_what_only_time_ended
+    limits_those_that_a_quota_fits
+    tells_when_there_is_room_again
 }
 
 contract! {
@@ -114,6 +128,14 @@ contract! {
     refuses_a_newer_schema
     closes_once_the_queue_is_written
     applies_every_migration_to_its_samples
+    lets_in_exactly_as_many_as_fit
+    judges_each_of_a_batch_by_those_before_it
+    holds_what_lives
+    refunds_what_was_not_launched
+    counts_what_is_adopted_and_what_only_time_ended
+    limits_those_that_a_quota_fits
+    tells_when_there_is_room_again
+    counts_the_launches_of_older_journals
 }
 
 async fn admits_replays_and_refuses(journal: Journal) {
@@ -154,6 +176,7 @@ async fn one_of_many_racers_is_new(journal: Journal) {
             Admission::New(lease) => winners.push(lease.operation),
             Admission::Replayed(operation) => drop(replayed.insert(operation.id)),
             Admission::Conflict(_) => panic!("the requests are the same"),
+            Admission::Refused(_) => panic!("nothing is limited"),
         }
     }
     assert_eq!(winners.len(), 1);
@@ -1338,6 +1361,7 @@ fn new(operation: &Operation) -> NewOperation {
             SealedBody::new(b"{\"Password\":\"hunter2\"}\0\xff".to_vec()),
             SealedBody::new(b"{}".to_vec()),
         ],
+        quotas: Vec::new(),
         owner: "a".to_owned(),
         now: NOW,
         lease: HOUR,
@@ -1366,7 +1390,9 @@ fn attempt(number: u32, result: AttemptResult) -> Attempt {
 async fn admit(store: &Store, operation: &Operation) -> Lease {
     match store.admit(new(operation)).await.unwrap() {
         Admission::New(lease) => lease,
-        known @ (Admission::Replayed(_) | Admission::Conflict(_)) => panic!("{known:?}"),
+        known @ (Admission::Replayed(_) | Admission::Conflict(_) | Admission::Refused(_)) => {
+            panic!("{known:?}")
+        }
     }
 }
 

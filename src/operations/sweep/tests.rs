@@ -65,6 +65,7 @@ fn admission(operation: Operation) -> NewOperation {
         now: operation.create_time,
         operation,
         request_hash: [0; 32],
+        quotas: Vec::new(),
         bodies: vec![SealedBody::new(Vec::new())],
         decision: Decision {
             policy: "test".to_owned(),

@@ -77,6 +77,7 @@ impl Tables {
                 adopted.push(named.instance);
             }
         }
+        self.recount(adoption.operation);
         adopted
     }
 

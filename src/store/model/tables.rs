@@ -1,13 +1,16 @@
 //! What each write changes in the model's tables.
 
 use super::{Commit, Row, Tables, later};
+use crate::domain::ids::{OperationId, OrganizationId};
 use crate::domain::millis;
 use crate::domain::operation::{Lease, Operation, StateName};
+use crate::domain::quota::{self, Reservation, Usage};
 use crate::store::care::{self, Brake};
 use crate::store::error::StoreError;
 use crate::store::launched::{self, Launched};
 use crate::store::owners::Named;
 use crate::store::{Admission, Claimed, FIRST_EPOCH, NewOperation, Save, Saved};
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,11 +39,21 @@ impl Tables {
                 None => Admission::Conflict(operation.id),
             });
         }
+        let reservation = Reservation::of(operation);
+        if let Some(asked) = &reservation {
+            let usage = self.usage(&operation.organization);
+            let exceeded = usage.exceeded(&new.quotas, asked);
+            if !exceeded.is_empty() {
+                return Ok(Admission::Refused(exceeded));
+            }
+        }
         if self.operations.contains_key(&operation.id) {
             let source = Arc::new(std::io::Error::other("the id is taken"));
             return Err(StoreError::Refused { source });
         }
         self.requests.insert(key, lease.operation);
+        self.reservations
+            .extend(reservation.map(|reserved| (lease.operation, reserved)));
         let operation = Arc::new(new.operation);
         for id in launched::given_back(&operation) {
             let machine = self.instances.get_mut(id);
@@ -112,7 +125,49 @@ impl Tables {
             let launched = named.launched();
             self.instances.entry(named.instance).or_insert(launched);
         }
+        self.settle(&operation);
         Saved::Done
+    }
+
+    /// What the launches of an organisation hold.
+    pub(super) fn usage(&self, organization: &OrganizationId) -> Usage {
+        let mut usage = Usage::default();
+        for (id, reservation) in &self.reservations {
+            let row = self.operations.get(id);
+            if row.is_some_and(|row| row.operation.organization == *organization) {
+                usage.add(reservation);
+            }
+        }
+        usage
+    }
+
+    fn settle(&mut self, operation: &Operation) {
+        let mut changed = BTreeSet::new();
+        if let Some(ended) = Reservation::of(operation).filter(|reserved| !reserved.open) {
+            self.reservations.insert(operation.id, ended);
+            changed.insert(operation.id);
+        }
+        for id in quota::gone(operation) {
+            if let Some(machine) = self.instances.get(id) {
+                self.gone.insert(id.clone());
+                changed.insert(machine.owner.operation);
+            }
+        }
+        for id in changed {
+            self.recount(id);
+        }
+    }
+
+    /// Counts the machines of a launch that has come to its end.
+    pub(super) fn recount(&mut self, operation: OperationId) {
+        let machines = self.instances.values().filter(|machine| {
+            machine.owner.operation == operation && !self.gone.contains(&machine.owner.instance)
+        });
+        let living = i64::try_from(machines.count()).unwrap_or(i64::MAX);
+        let reserved = self.reservations.get_mut(&operation);
+        if let Some(reserved) = reserved.filter(|reserved| !reserved.open) {
+            reserved.instances = living;
+        }
     }
 
     pub(super) fn claim(

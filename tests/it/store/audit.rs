@@ -201,7 +201,9 @@ async fn finds_what_only_the_end_knew(journal: Journal) {
     let id = more.id;
     journal
         .run(&format!(
-            "DELETE FROM audit_rows WHERE operation_id = '{id}'; DELETE FROM operations WHERE id = '{id}'"
+            "DELETE FROM audit_rows WHERE operation_id = '{id}'; \
+             DELETE FROM reservations WHERE operation_id = '{id}'; \
+             DELETE FROM operations WHERE id = '{id}'"
         ))
         .await;
     assert_eq!(verify(&journal, &[]).await.findings, [""; 0]);

@@ -1,0 +1,116 @@
+//! Limits of an organisation, seen by its callers.
+
+use crate::lifecycle::terminate;
+use crate::refusals::told;
+use crate::world::{Client, World, client, run, wish};
+use cvm_gateway::gateway::Gateway;
+use std::time::Duration;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// In a fast world a machine may be gone before it was seen to go.
+const SOON_GONE: &str = "missing_grace = \"1s\"\nunseen_grace = \"1s\"";
+
+/// A gateway whose callers share these limits.
+async fn limited(world: &World, limits: &str) -> Gateway {
+    let quota = format!("[quotas.team]\norganization = \"development\"\n{limits}");
+    world.gateway(&format!("{SOON_GONE}\n{quota}\n")).await
+}
+
+async fn refused(client: &mut Client, request_id: &str, count: i64) -> Status {
+    let answer = client.run_instances(wish(request_id, count)).await;
+    answer.unwrap_err()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_over_a_limit_is_told_which_and_what_is_left() {
+    let world = World::new(100.0).await;
+    let gateway = limited(&world, "instances = 3").await;
+    let mut caller = client(&gateway).await;
+    let first = run(&mut caller, wish("first", 2)).await;
+    first.end.as_ref().unwrap();
+
+    let status = refused(&mut caller, "second", 2).await;
+    let said = told(&status);
+    assert_eq!(said.code, Code::ResourceExhausted);
+    assert_eq!(said.reason, "QUOTA_EXCEEDED");
+    for (key, value) in [
+        ("limit", "team/instances"),
+        ("limit_value", "3"),
+        ("used", "2"),
+        ("asked", "2"),
+    ] {
+        assert_eq!(said.metadata[key], value, "{key}");
+    }
+    let quota = status.get_details_quota_failure().unwrap();
+    let violation = &quota.violations[0];
+    assert_eq!(violation.subject, "team/instances");
+    assert_eq!(violation.description, "limit 3, used 2, asked 2");
+    assert!(status.get_details_retry_info().is_none(), "{status:?}");
+    let says = "the limit team/instances is 3, 2 are used and 2 are asked for";
+    assert!(said.message.contains(says), "{}", said.message);
+    assert_eq!(world.machines().await.len(), 2);
+
+    let again = run(&mut caller, wish("first", 2)).await;
+    assert_eq!(again.last().name, first.last().name, "known for ever");
+    gateway.stop().await;
+
+    // Another process counts the same.
+    let gateway = limited(&world, "instances = 3").await;
+    let mut caller = client(&gateway).await;
+    assert_eq!(
+        told(&refused(&mut caller, "second", 2).await).metadata["used"],
+        "2"
+    );
+    let machines = first.last().instances.iter();
+    let ids: Vec<_> = machines
+        .map(|machine| machine.instance_id.clone())
+        .collect();
+    terminate(&mut caller, "leave", &ids[..1])
+        .await
+        .end
+        .unwrap();
+    run(&mut caller, wish("second", 2)).await.end.unwrap();
+    assert_eq!(
+        told(&refused(&mut caller, "third", 1).await).metadata["used"],
+        "3"
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_that_failed_takes_nothing() {
+    let world = World::new(100.0).await;
+    let gateway = limited(&world, "instances = 2\nconcurrent_operations = 1").await;
+    let mut caller = client(&gateway).await;
+    for model in ["LAUNCHFAIL.SMALL1", "SOLDOUT.SMALL1"] {
+        let mut failing = wish(model, 2);
+        failing.spec.as_mut().unwrap().instance_type = Some(model.to_owned());
+        run(&mut caller, failing).await.end.unwrap_err();
+    }
+    run(&mut caller, wish("good", 2)).await.end.unwrap();
+    let over = told(&refused(&mut caller, "more", 1).await);
+    assert_eq!(over.metadata["limit"], "team/instances", "only that one");
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_launches_too_often_is_told_when_to_come_back() {
+    let world = World::new(100.0).await;
+    let gateway = limited(&world, "launches_per_minute = 1").await;
+    let mut caller = client(&gateway).await;
+    run(&mut caller, wish("first", 1)).await.end.unwrap();
+    let status = refused(&mut caller, "second", 1).await;
+    assert_eq!(told(&status).metadata["limit"], "team/launches_per_minute");
+    let wait = status
+        .get_details_retry_info()
+        .unwrap()
+        .retry_delay
+        .unwrap();
+    let minute = Duration::from_secs(60);
+    assert!(
+        wait > minute / 2 && wait <= minute + Duration::from_secs(1),
+        "{wait:?}"
+    );
+    gateway.stop().await;
+}
