@@ -53,6 +53,12 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
             gauge.set(counted.map_or(0, |(_, count)| *count));
         }
     }
+    let levels = admin.operations.levels();
+    if let Some(Ok(levels)) = admin.clock.timeout(ANSWER_WITHIN, levels).await {
+        for level in &levels {
+            admin.metrics.quotas.show(level);
+        }
+    }
     match admin.metrics.render() {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus_text())], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),

@@ -160,8 +160,8 @@ impl CvmGatewayService for Service {
         };
         let places = self.check_places(&grant).await;
         places.map_err(|violations| violations.within("request"))?;
-        let outlook = self.operations.outlook(&grant, message.cloud_dry_run).await;
-        let outlook = outlook.map_err(OperationError::from)?;
+        let outlook = self.operations.outlook(&grant, message.cloud_dry_run);
+        let outlook = outlook.await?;
         let passes = outlook.dry_run.as_ref().is_none_or(Result::is_ok);
         let sealed = passes.then(|| self.plans.seal(&grant, self.clock.now()));
         let sealed = sealed.transpose().map_err(OperationError::from)?;

@@ -3,9 +3,10 @@
 mod identity;
 mod policy;
 mod process;
+mod quotas;
 mod unlisted;
 
-pub use {identity::Identity, policy::Policy, unlisted::UnlistedCodes};
+pub use {identity::Identity, policy::Policy, quotas::Quotas, unlisted::UnlistedCodes};
 
 use crate::domain::operation::StateName;
 use prometheus::{
@@ -44,6 +45,7 @@ pub struct Metrics {
     pub journal: Journal,
     pub identity: Identity,
     pub policy: Policy,
+    pub quotas: Quotas,
 }
 
 /// The conventional metrics of a gRPC server, and its streams.
@@ -140,6 +142,7 @@ impl Metrics {
             journal: Journal::new(&make)?,
             identity: Identity::new(&make)?,
             policy: Policy::new(&make)?,
+            quotas: Quotas::new(&make)?,
             registry: registry.clone(),
         };
         process::register(&registry)?;

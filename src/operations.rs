@@ -452,7 +452,7 @@ impl Inner {
             }
             Admission::Replayed(operation) => Ok(operation),
             Admission::Conflict(id) => Err(OperationError::RequestIdReused(id)),
-            Admission::Refused(exceeded) => Err(OperationError::OverLimit(exceeded)),
+            Admission::Refused(exceeded) => Err(self.over_limit(exceeded)),
         }
     }
 

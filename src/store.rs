@@ -20,6 +20,7 @@ mod model;
 mod opening;
 mod orders;
 mod owners;
+mod presence;
 mod reservations;
 mod reserve;
 mod row;
@@ -38,6 +39,7 @@ pub use launched::{Launched, LaunchedPage};
 pub use model::{Call, Commit, Model, Moment, Now, Weather};
 pub use orders::Order;
 pub use owners::Owner;
+pub use presence::{LivingPage, Presence};
 pub use verify::{Anchor, Verified};
 
 use crate::domain::decision::Decision;

@@ -29,6 +29,13 @@ impl Measure {
         Self::ConcurrentOperations,
     ];
 
+    /// An amount of it as a number of its unit.
+    #[must_use]
+    pub fn amount(self, amount: i64) -> f64 {
+        // Counts: no amount comes near the limit of what a float holds exactly.
+        i32::try_from(amount).map_or(f64::INFINITY, f64::from)
+    }
+
     /// Its name in the configuration, in refusals and in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -141,6 +148,13 @@ pub struct Exceeded {
     pub room_after: Option<Duration>,
 }
 
+/// How much of one limit is used, and what a launch would take of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Headroom {
+    pub level: Level,
+    pub asked: i64,
+}
+
 /// How much of one limit is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Level {
@@ -189,6 +203,17 @@ impl Usage {
             limit: *limit,
         };
         quota.limits.iter().map(level).collect()
+    }
+
+    /// How much of each limit of `quota` a launch with this reservation would take.
+    #[must_use]
+    pub fn headroom(&self, quota: &Quota, asked: &Reservation) -> Vec<Headroom> {
+        let levels = self.levels(quota, asked.time).into_iter();
+        let headroom = levels.map(|level| Headroom {
+            asked: asked_of(level.measure, asked),
+            level,
+        });
+        headroom.collect()
     }
 
     /// The limits that a launch with this reservation would go over.

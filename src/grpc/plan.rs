@@ -188,7 +188,15 @@ fn quotas(grant: &Grant, outlook: &Outlook) -> Vec<pb::QuotaHeadroom> {
         requested,
         zone: quota.zone.clone(),
     };
-    outlook.quotas.iter().flatten().map(headroom).collect()
+    let own = outlook.limits.iter().map(|room| pb::QuotaHeadroom {
+        limit_name: format!("{}/{}", room.level.quota, room.level.measure.as_str()),
+        limit: room.level.limit,
+        used: room.level.used,
+        requested: room.asked,
+        zone: String::new(),
+    });
+    let accounts = outlook.quotas.iter().flatten().map(headroom);
+    accounts.chain(own).collect()
 }
 
 #[cfg(test)]

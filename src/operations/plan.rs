@@ -1,10 +1,11 @@
 //! What a launch would meet at the cloud: asked, and nothing launched.
 
-use super::{Operations, driver};
+use super::{OperationError, Operations, driver};
 use crate::cloud::limiter::{Action, Class, Permit};
 use crate::cloud::{CloudError, Target, body};
 use crate::domain::operation::{Failure, Place};
 use crate::domain::outlook::{Offer, PRICED_MAX, Price, Quota};
+use crate::domain::quota::Headroom;
 use crate::domain::reason::Reason;
 use crate::policy::Grant;
 use futures_util::future::{join, join_all};
@@ -21,6 +22,8 @@ pub struct Outlook {
     pub places: Vec<PlaceOutlook>,
     /// Of the first place's zone; none is asked for when no zone is named.
     pub quotas: Result<Vec<Quota>, Failure>,
+    /// What it would take of the organisation's limits.
+    pub limits: Vec<Headroom>,
     /// What the cloud's own DryRun said, if it was asked.
     pub dry_run: Option<Result<(), Failure>>,
 }
@@ -39,12 +42,9 @@ impl Operations {
     /// judges the very body that would be sent.
     ///
     /// # Errors
-    /// When the granted specification cannot be written as JSON.
-    pub async fn outlook(
-        &self,
-        grant: &Grant,
-        dry_run: bool,
-    ) -> Result<Outlook, serde_json::Error> {
+    /// When the granted specification cannot be written as JSON, or the journal cannot be read.
+    pub async fn outlook(&self, grant: &Grant, dry_run: bool) -> Result<Outlook, OperationError> {
+        let limits = self.headroom(grant).await?;
         let specs = grant.wish().specs();
         let id = self.new_id(self.0.clock.now());
         let bodies = specs.iter().zip(0..);
@@ -79,6 +79,7 @@ impl Operations {
         Ok(Outlook {
             places: places.collect(),
             quotas,
+            limits,
             dry_run,
         })
     }

@@ -1,9 +1,49 @@
 //! What organisations may have at once: which limits a launch counts against, and what a caller is
 //! told who would go over one.
 
-use super::Inner;
-use crate::domain::quota::{Exceeded, Quota};
+use super::{Inner, OperationError, Operations, accepted};
+use crate::domain::ids::OrganizationId;
+use crate::domain::millis;
+use crate::domain::quota::{Exceeded, Headroom, Level, Quota, Reservation};
 use crate::policy::Grant;
+use crate::store::StoreError;
+use std::collections::BTreeMap;
+
+impl Operations {
+    /// How much of every limit is used now.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn levels(&self) -> Result<Vec<Level>, StoreError> {
+        let inner = &self.0;
+        let mut by_organization: BTreeMap<&OrganizationId, Vec<&Quota>> = BTreeMap::new();
+        for quota in &inner.settings.quotas {
+            let own = by_organization.entry(&quota.organization).or_default();
+            own.push(quota);
+        }
+        let now = inner.clock.now();
+        let mut levels = Vec::new();
+        for (organization, quotas) in by_organization {
+            let usage = inner.store.usage(organization, now).await?;
+            let of = |quota: &Quota| usage.levels(quota, millis::from_time(now));
+            levels.extend(quotas.into_iter().flat_map(of));
+        }
+        Ok(levels)
+    }
+
+    /// What a launch would take of the limits that it counts against.
+    pub(super) async fn headroom(&self, grant: &Grant) -> Result<Vec<Headroom>, OperationError> {
+        let (inner, now) = (&self.0, self.0.clock.now());
+        let quotas = inner.quotas_of(grant);
+        let operation = accepted(self.new_id(now), grant, String::new(), now);
+        let Some(asked) = Reservation::of(&operation).filter(|_| !quotas.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let usage = inner.store.usage(&operation.organization, now).await?;
+        let of = |quota: &Quota| usage.headroom(quota, &asked);
+        Ok(quotas.iter().flat_map(of).collect())
+    }
+}
 
 impl Inner {
     /// The limits that a launch counts against.
@@ -14,6 +54,11 @@ impl Inner {
         };
         let quotas = self.settings.quotas.iter().filter(fits);
         quotas.cloned().collect()
+    }
+
+    pub(super) fn over_limit(&self, exceeded: Vec<Exceeded>) -> OperationError {
+        self.metrics.quotas.refused(&exceeded);
+        OperationError::OverLimit(exceeded)
     }
 }
 

@@ -3,6 +3,7 @@
 //! before the cloud was asked. What it finds it tells, and gives to the operation of the tag.
 
 mod judge;
+mod stock;
 
 use super::Inner;
 use super::driver::target;
@@ -18,6 +19,7 @@ use judge::{Orphan, Why, named, orphans};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+use stock::Absences;
 use time::UtcDateTime;
 
 /// Places that are swept although the configuration does not name them: callers may name regions
@@ -53,6 +55,7 @@ struct Memory {
     /// Until when places are left alone.
     closed: BTreeMap<Target, UtcDateTime>,
     sightings: BTreeMap<Target, Sightings>,
+    absences: BTreeMap<Target, Absences>,
     /// When orphans were given back within the last hour.
     deletions: VecDeque<UtcDateTime>,
 }
@@ -134,9 +137,10 @@ impl Inner {
         sightings.all(|sighting| sighting.logged)
     }
 
-    async fn sweep(&self, place: &Target, memory: &mut Memory) {
+    async fn sweep(self: &Arc<Self>, place: &Target, memory: &mut Memory) {
         let started = self.clock.now();
-        let orphans = match self.orphans(place).await {
+        let absences = memory.absences.entry(place.clone()).or_default();
+        let orphans = match self.orphans(place, started, absences).await {
             Some(Ok(orphans)) => orphans,
             Some(Err(error)) => {
                 self.metrics.operations.swept(false, 1);
@@ -197,8 +201,13 @@ impl Inner {
         }
     }
 
-    /// The orphans of a place; nothing when the gateway stops.
-    async fn orphans(&self, place: &Target) -> Option<Result<Vec<Orphan>, SweepError>> {
+    /// The orphans of a place, once stock is taken; nothing when the gateway stops.
+    async fn orphans(
+        self: &Arc<Self>,
+        place: &Target,
+        started: UtcDateTime,
+        absences: &mut Absences,
+    ) -> Option<Result<Vec<Orphan>, SweepError>> {
         let action = Action::DescribeInstances;
         let permit = self.permit(place, action, Class::Sweep).await?;
         let key = body::operation_tag_key();
@@ -207,6 +216,10 @@ impl Inner {
         let listed = chaos::around!("sweep.list", listed, else Some(Err(crate::cloud::Fault::Timeout.error("planted"))));
         Some(match listed? {
             Ok(machines) => {
+                let stock = self.take_stock(place, &machines, started, absences);
+                if let Err(error) = stock.await {
+                    return Some(Err(error.into()));
+                }
                 let unnamed = self.unnamed(place, machines);
                 chaos::around!("sweep.judge", unnamed, else Err(StoreError::Busy))
                     .map_err(Into::into)

@@ -10,6 +10,7 @@ use crate::store::care::Release;
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
 use crate::store::orders::Order;
+use crate::store::presence::{self, Presence};
 use crate::store::{adoption, care, row, sql};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
@@ -56,6 +57,8 @@ pub(in crate::store) enum Leasing {
     Fulfilled(OperationId),
     /// Gives the new rows of `instances`.
     Adopt(Adoption),
+    /// Gives nothing.
+    See(Presence),
     /// Only finds out whether the disk takes writes.
     Probe,
 }
@@ -120,6 +123,7 @@ pub(in crate::store) async fn run(
             Ok(fulfilled.fetch_all(connection).await?)
         }
         Leasing::Adopt(adoption) => adoption::run(connection, adoption, told).await,
+        Leasing::See(presence) => presence::run(connection, presence).await,
         Leasing::Probe => Ok(sqlx::query(sql::PROBE).fetch_all(connection).await?),
     }
 }

@@ -2,6 +2,7 @@
 //! fast, repeatable, and shared by replicas that crash. It keeps the contract of tests/it/store.rs.
 
 mod care;
+mod presence;
 mod tables;
 
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
@@ -16,7 +17,7 @@ use crate::store::orders::Order;
 use crate::store::owners::Owner;
 use crate::store::{Admission, Claimed, NewOperation, Save, Saved, SealedBody};
 use futures_util::future::BoxFuture;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,6 +56,9 @@ pub enum Call {
     Known,
     Launched,
     Adopt,
+    Living,
+    ThoughtGone,
+    See,
     Order,
     Orders,
     Fulfilled,
@@ -98,8 +102,8 @@ struct Tables {
     attempts: BTreeMap<(OperationId, u32), Attempt>,
     instances: BTreeMap<InstanceId, Launched>,
     reservations: BTreeMap<OperationId, Reservation>,
-    /// The machines that are gone.
-    gone: BTreeSet<InstanceId>,
+    /// The machines that are gone, since when.
+    gone: BTreeMap<InstanceId, UtcDateTime>,
     orders: BTreeMap<OperationId, Order>,
     brakes: BTreeMap<OperationId, Brake>,
     releases: BTreeMap<OperationId, Release>,
@@ -174,6 +178,12 @@ impl Model {
         attempts
             .map(|((id, _), attempt)| (*id, attempt.clone()))
             .collect()
+    }
+
+    /// What every launch holds of the limits of its organisation.
+    #[must_use]
+    pub fn reservations(&self) -> BTreeMap<OperationId, Reservation> {
+        self.lock().reservations.clone()
     }
 
     /// Every attempt of an operation, by number.

@@ -208,6 +208,17 @@ pub(in crate::store) fn owner(row: &AnyRow) -> Result<Owner, StoreError> {
     })
 }
 
+/// The machine of a row.
+pub(in crate::store) fn instance(row: &AnyRow) -> Result<InstanceId, StoreError> {
+    let text: String = row.try_get("instance_id")?;
+    InstanceId::parse(&text).map_err(|error| StoreError::Corrupt {
+        table: INSTANCES,
+        column: "instance_id",
+        id: text,
+        source: Arc::new(error),
+    })
+}
+
 /// A machine of a row, whose operation is `id`.
 pub(in crate::store) fn launched(row: &AnyRow) -> Result<Launched, StoreError> {
     let owner = owner(row)?;

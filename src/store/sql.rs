@@ -218,6 +218,31 @@ pub(in crate::store) fn gone(rows: usize) -> AssertSqlSafe<String> {
     ))
 }
 
+/// Machines of launches that have ended, and that live as far as is known.
+pub(in crate::store) const LIVING: &str = "SELECT instance_id FROM instances \
+     WHERE gone_time = 0 AND account = $1 AND region = $2 AND create_time < $3 AND instance_id > $4 \
+     AND EXISTS (SELECT 1 FROM reservations \
+     WHERE reservations.operation_id = instances.operation_id AND reservations.open = 0) \
+     ORDER BY instance_id LIMIT $5";
+
+/// Those of the machines that were seen to be gone before a time.
+pub(in crate::store) fn thought_gone(rows: usize) -> AssertSqlSafe<String> {
+    numbered(&format!(
+        "SELECT instance_id FROM instances \
+         WHERE gone_time > 0 AND gone_time < ? AND instance_id IN ({})",
+        repeated("?", rows)
+    ))
+}
+
+/// Machines that were seen to be gone before a time, and live; gives their operations.
+pub(in crate::store) fn returned(rows: usize) -> AssertSqlSafe<String> {
+    numbered(&format!(
+        "UPDATE instances SET gone_time = 0 \
+         WHERE gone_time > 0 AND gone_time < ? AND instance_id IN ({}) RETURNING operation_id AS id",
+        repeated("?", rows)
+    ))
+}
+
 /// The requests among these that are known.
 pub(in crate::store) fn requested(rows: usize) -> AssertSqlSafe<String> {
     numbered(&format!(

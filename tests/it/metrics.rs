@@ -242,7 +242,8 @@ async fn open_streams_are_counted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn labels_are_from_closed_sets() {
     let world = World::new(100.0).await;
-    let gateway = world.gateway("").await;
+    let quota = "[quotas.all]\norganization = \"development\"\ninstances = 1000";
+    let gateway = world.gateway(quota).await;
     let mut client = client(&gateway).await;
     story(&mut client).await;
     raw::post(&gateway, MADE_UP, &[], raw::framed(0, &[])).await;
@@ -277,6 +278,8 @@ async fn labels_are_from_closed_sets() {
         ("account", names(&["main"])),
         ("action", names(&Action::ALL.map(Action::as_str))),
         ("class", names(&["ok", "refused", "launch", "poll"])),
+        ("quota", names(&["all"])),
+        ("limit", names(&["instances"])),
         ("decision", names(&["allow", "deny"])),
         ("result", names(&["ok", "failed", "timeout"])),
         ("source", names(&["tls", "denied", "keys"])),

@@ -2,8 +2,9 @@
 
 use crate::lifecycle::terminate;
 use crate::refusals::told;
-use crate::world::{Client, World, client, run, wish};
+use crate::world::{Client, World, client, get, run, wish};
 use cvm_gateway::gateway::Gateway;
+use cvm_gateway::pb::v1::PlanRunInstancesRequest;
 use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -50,6 +51,25 @@ async fn who_goes_over_a_limit_is_told_which_and_what_is_left() {
     let says = "the limit team/instances is 3, 2 are used and 2 are asked for";
     assert!(said.message.contains(says), "{}", said.message);
     assert_eq!(world.machines().await.len(), 2);
+    let (_, metrics) = get(gateway.admin_addr(), "/metrics").await;
+    for line in [
+        r#"cvm_gateway_quota_used{limit="instances",quota="team"} 2"#,
+        r#"cvm_gateway_quota_limit{limit="instances",quota="team"} 3"#,
+        r#"cvm_gateway_quota_refusals_total{limit="instances",quota="team"} 1"#,
+    ] {
+        assert!(metrics.contains(line), "{line} not in\n{metrics}");
+    }
+    let plan = PlanRunInstancesRequest {
+        request: Some(wish("second", 2)),
+        cloud_dry_run: false,
+    };
+    let plan = caller.plan_run_instances(plan).await.unwrap().into_inner();
+    let own = plan
+        .quotas
+        .iter()
+        .find(|quota| quota.limit_name == "team/instances");
+    let own = own.unwrap();
+    assert_eq!((own.limit, own.used, own.requested), (3, 2, 2));
 
     let again = run(&mut caller, wish("first", 2)).await;
     assert_eq!(again.last().name, first.last().name, "known for ever");

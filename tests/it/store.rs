@@ -20,7 +20,8 @@ use cvm_gateway::store::{
 use quotas::{
     counts_the_launches_of_older_journals, counts_what_is_adopted_and_what_only_time_ended,
     holds_what_lives, judges_each_of_a_batch_by_those_before_it, lets_in_exactly_as_many_as_fit,
-    limits_those_that_a_quota_fits, refunds_what_was_not_launched, tells_when_there_is_room_again,
+    limits_those_that_a_quota_fits, notices_what_comes_and_goes_without_it,
+    refunds_what_was_not_launched, tells_when_there_is_room_again,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use std::collections::HashSet;
@@ -98,6 +99,7 @@ contract_of_the_model! {
     counts_what_is_adopted_and_what_only_time_ended
     limits_those_that_a_quota_fits
     tells_when_there_is_room_again
+    notices_what_comes_and_goes_without_it
 }
 
 contract! {
@@ -135,6 +137,7 @@ contract! {
     counts_what_is_adopted_and_what_only_time_ended
     limits_those_that_a_quota_fits
     tells_when_there_is_room_again
+    notices_what_comes_and_goes_without_it
     counts_the_launches_of_older_journals
 }
 

@@ -34,6 +34,7 @@ pub(crate) fn violations(sim: &Sim) -> Vec<String> {
     wrong.extend(parked_for_nothing(sim, &commits));
     wrong.extend(gone_is_gone(&newest, &machines));
     wrong.extend(every_machine_is_known(&newest, &machines));
+    wrong.extend(limits_are_held_by_what_is(sim, &newest, &machines));
     wrong.extend(
         arrivals
             .iter()
@@ -167,6 +168,44 @@ fn every_machine_is_known(
     unknown
         .map(|made| format!("I4: nobody knows {} of {:?}", made.id, made.tags.get(TAG)))
         .collect()
+}
+
+/// I19: what launches hold of the limits is what open ones asked for, and the machines of the others
+/// that live: no crash, repetition or lost answer leaves anything reserved, or gives it back twice.
+fn limits_are_held_by_what_is(
+    sim: &Sim,
+    newest: &BTreeMap<String, Arc<Operation>>,
+    machines: &[Made],
+) -> Vec<String> {
+    let mut reservations = sim.model.reservations();
+    let mut wrong = Vec::new();
+    for operation in newest.values() {
+        let reserved = reservations.remove(&operation.id);
+        if operation.kind == Kind::Termination {
+            continue;
+        }
+        let own = of(operation, machines).into_iter();
+        let living = own.filter(|made| made.gone_at.is_none()).count();
+        let asked = usize::try_from(operation.instance_count).unwrap();
+        let expected = match (operation.state.name().is_final(), operation.dry_run) {
+            (true, _) => (false, living),
+            (false, true) => (true, 0),
+            (false, false) => (true, asked),
+        };
+        let held = reserved.map(|held| (held.open, usize::try_from(held.instances).unwrap()));
+        if held != Some(expected) {
+            wrong.push(format!(
+                "I19: {} is {} and holds {held:?}, not {expected:?}",
+                operation.id,
+                operation.state.name().as_str()
+            ));
+        }
+    }
+    let left = reservations
+        .keys()
+        .map(|id| format!("I19: {id} holds something and is no launch"));
+    wrong.extend(left);
+    wrong
 }
 
 /// I3: a launch that arrived is in the journal: its place, its time, its bytes.

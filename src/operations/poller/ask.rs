@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 const SPLIT_CALLS_MAX: usize = 56;
 
 /// What the calls gave an answer for; none for a machine that the cloud does not show.
-pub(super) type Answers<T> = BTreeMap<InstanceId, Option<T>>;
+pub(in crate::operations) type Answers<T> = BTreeMap<InstanceId, Option<T>>;
 
 /// The same question about several machines.
 struct Question {
@@ -26,7 +26,7 @@ struct Question {
 
 impl Inner {
     /// The state of each machine.
-    pub(super) async fn states(
+    pub(in crate::operations) async fn states(
         self: &Arc<Self>,
         target: &Arc<Target>,
         ids: Vec<InstanceId>,

@@ -8,11 +8,12 @@ use crate::cloud::{Accepted, Cloud, Fault};
 use crate::config::Config;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, RequestId};
-use crate::domain::instance::{InstanceDetail, InstanceState};
+use crate::domain::instance::{Instance, InstanceDetail, InstanceState};
 use crate::domain::operation::{Operation, State};
+use crate::domain::quota::{Callers, Measure, Quota};
 use crate::metrics::Metrics;
 use crate::random::Random;
-use crate::store::{Model, NewOperation, SealedBody, Store};
+use crate::store::{Admission, Model, NewOperation, Save, SealedBody, Store};
 use async_trait::async_trait;
 use std::path::Path;
 use std::sync::{Mutex, atomic::AtomicUsize, atomic::Ordering};
@@ -35,6 +36,8 @@ struct Listing {
     lists: AtomicUsize,
     failing: Mutex<bool>,
     given_back: Mutex<Vec<InstanceId>>,
+    /// What it only shows to who asks for it by its id.
+    untagged: Mutex<Vec<InstanceId>>,
     /// Where a launch is written down each time before the list is answered, and like which.
     launching: Mutex<Option<(Store, Operation)>>,
 }
@@ -100,9 +103,13 @@ impl Cloud for Listing {
         &self,
         _: Permit,
         _: &Target,
-        _: &[InstanceId],
+        ids: &[InstanceId],
     ) -> Result<Vec<(InstanceId, InstanceState)>, CloudError> {
-        unasked()
+        let untagged = self.untagged.lock().unwrap();
+        let shown = ids.iter().filter(|id| untagged.contains(id));
+        Ok(shown
+            .map(|id| (id.clone(), InstanceState::Running))
+            .collect())
     }
 
     async fn describe_instances(
@@ -252,6 +259,56 @@ impl World {
 }
 
 #[tokio::test]
+async fn what_the_cloud_lost_is_held_no_longer() {
+    let world = World::new().await;
+    let ids = ["ins-1", "ins-2", "ins-3"].map(|id| InstanceId::parse(id).unwrap());
+    let wish = Operation {
+        id: OperationId::generate(world.failed.create_time),
+        request_id: RequestId::parse("lives").unwrap(),
+        state: State::Accepted,
+        sequence: 1,
+        ..world.failed.clone()
+    };
+    let Admission::New(lease) = world.store.admit(admission(wish.clone())).await.unwrap() else {
+        panic!("the request is new");
+    };
+    let launched = Operation {
+        state: State::Succeeded,
+        sequence: 2,
+        instances: ids.iter().cloned().map(Instance::named).collect(),
+        ..wish.clone()
+    };
+    let save = Save {
+        lease,
+        operation: launched,
+        attempt: false,
+    };
+    world.store.save(&[save]).await.unwrap();
+    let held = async || {
+        let usage = world.store.usage(&wish.organization, world.clock.now());
+        let quota = Quota {
+            name: String::new(),
+            organization: wish.organization.clone(),
+            account: None,
+            callers: Callers::Any,
+            limits: [(Measure::Instances, 0)].into(),
+        };
+        usage.await.unwrap().levels(&quota, 0)[0].used
+    };
+    let tag = wish.id.to_string();
+    world.show(&[("ins-1", &tag)]);
+    *world.cloud.untagged.lock().unwrap() = vec![ids[1].clone()];
+    world.pass(130).await;
+    assert_eq!(held().await, 3, "left out once");
+    world.pass(300).await;
+    assert_eq!(held().await, 2, "one is gone, and one only lost its tag");
+    world.show(&[("ins-1", &tag), ("ins-3", &tag)]);
+    world.pass(310).await;
+    assert_eq!(held().await, 3, "it is there after all");
+    world.operations.stopped().await;
+}
+
+#[tokio::test]
 async fn an_orphan_is_seen_twice_and_a_failed_list_is_no_sighting() {
     let world = World::new().await;
     world.show(&[("ins-1", "by-hand")]);
@@ -281,7 +338,9 @@ async fn the_cloud_is_listed_before_the_journal_is_read() {
     let place = target(&world.failed);
     for machines in 1..=2 {
         // Time passes, for a second list would have to wait for its turn.
-        let (orphans, ()) = tokio::join!(inner.orphans(&place), world.pass(5));
+        let (started, mut absences) = (world.clock.now(), Absences::new());
+        let orphans = inner.orphans(&place, started, &mut absences);
+        let (orphans, ()) = tokio::join!(orphans, world.pass(5));
         assert_eq!(orphans.unwrap().unwrap(), []);
         assert_eq!(world.cloud.machines.lock().unwrap().len(), machines);
     }

@@ -149,7 +149,7 @@ impl Tables {
         }
         for id in quota::gone(operation) {
             if let Some(machine) = self.instances.get(id) {
-                self.gone.insert(id.clone());
+                self.gone.entry(id.clone()).or_insert(operation.update_time);
                 changed.insert(machine.owner.operation);
             }
         }
@@ -161,7 +161,7 @@ impl Tables {
     /// Counts the machines of a launch that has come to its end.
     pub(super) fn recount(&mut self, operation: OperationId) {
         let machines = self.instances.values().filter(|machine| {
-            machine.owner.operation == operation && !self.gone.contains(&machine.owner.instance)
+            machine.owner.operation == operation && !self.gone.contains_key(&machine.owner.instance)
         });
         let living = i64::try_from(machines.count()).unwrap_or(i64::MAX);
         let reserved = self.reservations.get_mut(&operation);

@@ -3,11 +3,11 @@
 use super::{HOUR, Journal, NOW, admit, all, new, next, operation, save};
 use cvm_gateway::domain::ids::OrganizationId;
 use cvm_gateway::domain::instance::{Instance, InstanceId, InstanceState};
-use cvm_gateway::domain::names::AccountName;
+use cvm_gateway::domain::names::{AccountName, Region};
 use cvm_gateway::domain::operation::{Failure, Kind, Operation, State};
 use cvm_gateway::domain::quota::{Callers, Exceeded, Measure, Quota};
 use cvm_gateway::domain::reason::Reason;
-use cvm_gateway::store::{Admission, Adoption, NewOperation, Store};
+use cvm_gateway::store::{Admission, Adoption, LivingPage, NewOperation, Presence, Store};
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
@@ -324,4 +324,68 @@ pub(super) async fn counts_the_launches_of_older_journals(journal: Journal) {
     let store = journal.open().await;
     assert_eq!(instances(&store).await, 8);
     assert_eq!(used(&store, Measure::ConcurrentOperations).await, 1);
+}
+
+pub(super) async fn notices_what_comes_and_goes_without_it(journal: Journal) {
+    let store = journal.open().await;
+    let wish = operation("acme", "r-1");
+    let lease = admit(&store, &wish).await;
+    let mut launched = next(&wish, State::Launched);
+    launched.instances = machines(&["ins-1", "ins-2", "ins-3"], &InstanceState::Running);
+    save(&store, lease, &launched).await;
+    let page = LivingPage {
+        account: wish.account.clone(),
+        region: wish.region.clone(),
+        before: NOW + HOUR,
+        after: None,
+    };
+    assert_eq!(store.living(&page).await.unwrap(), [], "it has not ended");
+    save(&store, lease, &next(&launched, State::Succeeded)).await;
+    let all: Vec<_> = launched.instances.iter().map(|it| it.id.clone()).collect();
+    assert_eq!(store.living(&page).await.unwrap(), all);
+    for (page, expected) in [
+        (
+            LivingPage {
+                after: Some(all[0].clone()),
+                ..page.clone()
+            },
+            &all[1..],
+        ),
+        (
+            LivingPage {
+                before: NOW,
+                ..page.clone()
+            },
+            &[][..],
+        ),
+        (
+            LivingPage {
+                region: Region::parse("ap-tokyo").unwrap(),
+                ..page.clone()
+            },
+            &[],
+        ),
+    ] {
+        assert_eq!(store.living(&page).await.unwrap(), expected, "{page:?}");
+    }
+
+    let see = |gone: &[InstanceId], shown: &[InstanceId], since| Presence {
+        gone: gone.to_vec(),
+        shown: shown.to_vec(),
+        since,
+        time: NOW + HOUR,
+    };
+    store.see(&see(&all[..2], &[], NOW)).await.unwrap();
+    assert_eq!(instances(&store).await, 1);
+    assert_eq!(store.living(&page).await.unwrap(), all[2..]);
+    let (early, late) = (NOW + HOUR, NOW + 2 * HOUR);
+    for (since, expected) in [(early, &[][..]), (late, &all[..2])] {
+        let mut thought = store.thought_gone(&all, since).await.unwrap();
+        thought.sort();
+        assert_eq!(thought, expected);
+    }
+    store.see(&see(&[], &all, early)).await.unwrap();
+    assert_eq!(instances(&store).await, 1, "it went after that was seen");
+    store.see(&see(&[], &all[..1], late)).await.unwrap();
+    assert_eq!(instances(&store).await, 2);
 }
