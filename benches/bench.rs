@@ -174,6 +174,7 @@ fn new_operation(clock: &Clock) -> NewOperation {
         sold_out: Vec::new(),
         on_failure: OnFailure::Keep,
         cancellation: None,
+        changes: Vec::new(),
     };
     NewOperation {
         operation,

@@ -17,10 +17,10 @@ use cvm_gateway::clock::Clock;
 use cvm_gateway::domain::ids::{OrganizationId, Principal, RequestId};
 use cvm_gateway::domain::names::{AccountName, Region};
 use cvm_gateway::domain::operation::OnFailure;
-use cvm_gateway::domain::request::{LaunchRequest, Wish};
+use cvm_gateway::domain::request::Wish;
 use cvm_gateway::domain::rules::Limits;
 use cvm_gateway::domain::spec::{InstanceSpec, Placement};
-use cvm_gateway::policy::{Organization, Policy, RuleFile, Rules};
+use cvm_gateway::policy::{Organization, Policy, RuleFile, RuleFiles, Rules};
 use cvm_gateway::simulator::{Catalog, Settings, Simulator, Speed};
 use futures_util::future::join_all;
 use pki::{Authority, Issued, uri};
@@ -95,18 +95,19 @@ fn common_rule(number: usize) -> String {
 }
 
 /// So many rules, the one that permits our caller among them.
-fn rules(count: usize, rule: fn(usize) -> String) -> Vec<RuleFile> {
+fn rules(count: usize, rule: fn(usize) -> String) -> RuleFiles {
     let mut text = own_rule(1);
     for number in 2..=count {
         text.push_str(&rule(number));
     }
-    vec![RuleFile {
-        name: "bench.cedar".to_owned(),
-        text,
-    }]
+    let name = "bench.cedar".to_owned();
+    RuleFiles {
+        rules: vec![RuleFile { name, text }],
+        ..RuleFiles::default()
+    }
 }
 
-fn policy(files: &[RuleFile]) -> Policy {
+fn policy(files: &RuleFiles) -> Policy {
     let account = AccountName::parse("main").unwrap();
     let organization = Organization {
         default_account: account.clone(),
@@ -123,15 +124,17 @@ fn decide(what: &str, rule: fn(usize) -> String) {
         organization: OrganizationId::parse("development").unwrap(),
     };
     let now = Clock::system().now();
-    let request = launch_request();
+    let limits = Limits::default();
     let policies = COUNTS.map(|count| policy(&rules(count, rule)));
     let mut seconds = COUNTS.map(|_| Vec::new());
     for _ in 0..ROUNDS {
         for (policy, seconds) in policies.iter().zip(&mut seconds) {
+            let proposal = policy.propose(&principal, judged(), &limits, now, now);
+            let proposal = proposal.unwrap();
             let times = 200;
             let start = Instant::now();
             for _ in 0..times {
-                black_box(policy.may_plan(&principal, black_box(&request), now)).unwrap();
+                black_box(policy.may_plan(black_box(&proposal), now)).unwrap();
             }
             seconds.push(start.elapsed().as_secs_f64() / f64::from(times));
         }
@@ -145,7 +148,7 @@ fn decide(what: &str, rule: fn(usize) -> String) {
     }
 }
 
-fn launch_request() -> LaunchRequest {
+fn judged() -> Wish {
     let spec = InstanceSpec {
         placement: Some(Placement {
             zone: "ap-shanghai-2".to_owned(),
@@ -155,15 +158,14 @@ fn launch_request() -> LaunchRequest {
         instance_type: Some("S5.MEDIUM4".to_owned()),
         ..InstanceSpec::default()
     };
-    let wish = Wish {
+    Wish {
         request_id: RequestId::parse("bench").unwrap(),
         account: None,
         region: Region::parse("ap-shanghai").unwrap(),
         spec,
         alternatives: Vec::new(),
         on_failure: OnFailure::Keep,
-    };
-    LaunchRequest::parse(wish, &Limits::default(), Clock::system().now()).unwrap()
+    }
 }
 
 /// Reading rules and checking them, as a reload does.

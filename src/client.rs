@@ -10,7 +10,7 @@ mod table;
 pub use crate::pb::json::{JsonError, read_request, write_plan, write_request};
 use failure::Asked;
 pub use failure::Refusal;
-pub use plan::overview;
+pub use plan::{changed, overview};
 pub use progress::{Format, Progress};
 pub use server::{ReadToken, Server};
 pub use table::{align, table};

@@ -26,6 +26,7 @@ use crate::domain::plan::PlanKey;
 use crate::domain::rules::Limits;
 use crate::identity as callers;
 use crate::operations;
+use crate::policy::RuleFiles;
 use crate::policy::{Organization, Policy};
 use crate::store;
 use section::{Problems, Section, Source};
@@ -112,6 +113,8 @@ pub struct RulesFolder {
     pub limits: Limits,
     /// How often it is looked at.
     pub reload_interval: Duration,
+    /// What was in it when the configuration was read.
+    pub files: RuleFiles,
 }
 
 /// Settings of the log.

@@ -1,6 +1,7 @@
 //! The nouns: pure values with parse-only constructors. No async, no I/O.
 
 pub mod causes;
+pub mod change;
 pub mod decision;
 pub mod ids;
 pub mod instance;

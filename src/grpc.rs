@@ -17,7 +17,8 @@ mod wire;
 use crate::chaos;
 use crate::clock::Clock;
 use crate::domain::ids::{OperationId, OrganizationId, Principal};
-use crate::domain::request::{LaunchRequest, Wish};
+use crate::domain::plan::claimed_expiry;
+use crate::domain::request::Wish;
 use crate::domain::rules::Limits;
 use crate::domain::violation::Violations;
 use crate::metrics;
@@ -26,7 +27,7 @@ use crate::pb::v1 as pb;
 use crate::pb::v1::cvm_gateway_service_server::CvmGatewayService;
 use crate::policy::{Action, Current, Grant};
 use follow::{Event, Follow, Messages, follow};
-pub use offline::request_of_json;
+pub use offline::wish_of_json;
 pub use plan::Plans;
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,28 +145,31 @@ impl CvmGatewayService for Service {
     ) -> Result<Response<pb::PlanRunInstancesResponse>, Status> {
         let principal = auth::principal(&request)?;
         let message = request.into_inner();
-        let asked = message.request.as_ref();
-        let spec = asked
-            .and_then(|asked| asked.spec.clone())
-            .unwrap_or_default();
-        let spec = plan::without_secrets(spec);
         let wish = plan::wish(message.request, &self.limits, self.clock.now())?;
         observe::request(&wish.request_id);
-        let request = LaunchRequest::parse(wish, &self.limits, self.clock.now());
-        let request = request.map_err(|violations| violations.within("request"))?;
-        self.may_plan(&principal, &request)?;
-        let grant = match self.grant(&principal, request) {
+        let expires = self.plans.expiry(self.clock.now());
+        let planned = self.plan(&principal, wish, self.plans.begin(expires));
+        let judge::Judged {
+            verdict,
+            spec,
+            changes,
+        } = planned.map_err(|refusal| refusal.within("request"))?;
+        let spec = plan::without_secrets(spec).map_err(OperationError::from)?;
+        let planned = plan::Planned { spec, changes };
+        let grant = match verdict {
             Ok(grant) => grant,
-            Err(denial) => return Ok(Response::new(plan::denied(denial, spec))),
+            Err(denial) => return Ok(Response::new(plan::denied(denial, planned))),
         };
         let places = self.check_places(&grant).await;
         places.map_err(|violations| violations.within("request"))?;
         let outlook = self.operations.outlook(&grant, message.cloud_dry_run);
         let outlook = outlook.await?;
         let passes = outlook.dry_run.as_ref().is_none_or(Result::is_ok);
-        let sealed = passes.then(|| self.plans.seal(&grant, self.clock.now()));
+        let sealed = passes.then(|| self.plans.seal(&grant, expires));
         let sealed = sealed.transpose().map_err(OperationError::from)?;
-        Ok(Response::new(plan::allowed(&grant, spec, &outlook, sealed)))
+        Ok(Response::new(plan::allowed(
+            &grant, planned, &outlook, sealed,
+        )))
     }
 
     async fn cancel_operation(
@@ -220,8 +224,11 @@ impl Service {
         fingerprint: [u8; 32],
         plan: Option<&[u8]>,
     ) -> Result<Watch, Status> {
-        let request = LaunchRequest::parse(wish, &self.limits, self.clock.now())?;
-        let grant = self.grant(principal, request)?;
+        let now = self.clock.now();
+        // The seal is looked at below: with a time that it does not bear nothing is launched.
+        let expires = plan.and_then(claimed_expiry);
+        let from = expires.map_or(now, |expires| self.plans.begin(expires));
+        let grant = self.grant(principal, wish, from)?;
         self.check_places(&grant).await?;
         if let Some(plan) = plan {
             self.plans.check(plan, &grant, self.clock.now())?;

@@ -495,5 +495,6 @@ fn accepted(id: OperationId, grant: &Grant, host: String, now: UtcDateTime) -> O
         sold_out: Vec::new(),
         on_failure: wish.on_failure,
         cancellation: None,
+        changes: grant.changes().to_vec(),
     }
 }

@@ -3,21 +3,26 @@
 mod action;
 mod current;
 mod facts;
+mod layers;
 mod nearest;
+mod proposal;
 mod rules;
 mod slices;
 mod verdict;
 
 pub use action::Action;
 pub use current::Current;
-pub use rules::{Flaw, RuleFile, Rules, SCHEMA};
+pub use proposal::{Proposal, Refusal};
+pub use rules::{Flaw, RuleFile, RuleFiles, Rules, SCHEMA};
 pub use verdict::{Said, Trial};
 
+use crate::domain::change::Change;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{OrganizationId, Principal};
 use crate::domain::instance::OwnedInstances;
 use crate::domain::names::AccountName;
 use crate::domain::request::{LaunchRequest, Wish};
+use crate::domain::violation::Violations;
 use facts::Facts;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -53,6 +58,7 @@ pub struct Grant {
     principal: Principal,
     account: AccountName,
     request: LaunchRequest,
+    changes: Vec<Change>,
     approval: Approval,
 }
 
@@ -84,6 +90,8 @@ pub struct Denial {
     pub message: String,
     /// What rules on trial would have changed.
     pub trial: Option<Trial>,
+    /// The fields that a layer requires otherwise.
+    pub fields: Box<Violations>,
 }
 
 impl Policy {
@@ -108,43 +116,37 @@ impl Policy {
         self.rules.as_ref()
     }
 
-    /// Decides whether `principal` may have what it wishes, at `now`.
+    /// Decides whether the caller may have what was proposed, at `now`.
     ///
     /// # Errors
-    /// The rule that forbids it.
-    pub fn authorize(
-        &self,
-        principal: &Principal,
-        request: LaunchRequest,
-        now: UtcDateTime,
-    ) -> Result<Grant, Denial> {
-        let (account, approval) = self.launch(principal, Action::RunInstances, &request, now)?;
-        Ok(Grant {
-            principal: principal.clone(),
+    /// The rule that forbids it, or what a layer requires.
+    pub fn authorize(&self, proposal: Proposal, now: UtcDateTime) -> Result<Grant, Denial> {
+        if let Some(denial) = proposal.unmet(self.version()) {
+            return Err(denial);
+        }
+        let approval = self.launch(Action::RunInstances, &proposal, now)?;
+        let Proposal {
+            principal,
             account,
             request,
+            changes,
+            ..
+        } = proposal;
+        Ok(Grant {
+            principal,
+            account,
+            request,
+            changes,
             approval,
         })
     }
 
-    /// Decides whether `principal` may ask what its wish would meet.
+    /// Decides whether the caller may ask what its wish would meet.
     ///
     /// # Errors
     /// The rule that forbids it.
-    pub fn may_plan(
-        &self,
-        principal: &Principal,
-        request: &LaunchRequest,
-        now: UtcDateTime,
-    ) -> Result<(), Denial> {
-        // Whose the account is, the plan itself says.
-        if self
-            .account(principal, request.wish().account.as_ref())
-            .is_err()
-        {
-            return Ok(());
-        }
-        self.launch(principal, Action::PlanRunInstances, request, now)
+    pub fn may_plan(&self, proposal: &Proposal, now: UtcDateTime) -> Result<(), Denial> {
+        self.launch(Action::PlanRunInstances, proposal, now)
             .map(|_approved| ())
     }
 
@@ -183,21 +185,27 @@ impl Policy {
     /// A launch is judged in each of its places, for it may end in any.
     fn launch(
         &self,
-        principal: &Principal,
         action: Action,
-        request: &LaunchRequest,
+        proposal: &Proposal,
         now: UtcDateTime,
-    ) -> Result<(AccountName, Approval), Denial> {
-        let wish = request.wish();
-        let account = self.account(principal, wish.account.as_ref())?;
+    ) -> Result<Approval, Denial> {
+        let wish = proposal.wish();
         let places = || {
             let specs = wish.specs();
             let places = specs.iter();
             let places = places.map(|spec| facts::launch(&wish.region, spec, now));
             places.collect()
         };
-        let approval = self.judge(principal, action, Some(&account), places)?;
-        Ok((account, approval))
+        let (principal, account) = (&proposal.principal, &proposal.account);
+        self.judge(principal, action, Some(account), places)
+    }
+
+    /// The policy in force: a name, or what its rules hash to.
+    fn version(&self) -> String {
+        match &self.rules {
+            None => ORGANIZATIONS.to_owned(),
+            Some(rules) => format!("sha256:{}", rules.version()),
+        }
     }
 
     fn judge(
@@ -210,7 +218,7 @@ impl Policy {
         let Some(rules) = &self.rules else {
             return Ok(Approval::of_own_account(account));
         };
-        let policy = format!("sha256:{}", rules.version());
+        let policy = self.version();
         let (mut all, mut on_trial) = (Vec::new(), None);
         for (index, facts) in places().into_iter().enumerate() {
             let Verdict { outcome, trial } = rules.decide(Question {
@@ -232,6 +240,7 @@ impl Policy {
                         said,
                         message,
                         trial: on_trial,
+                        fields: Box::default(),
                     });
                 }
             }
@@ -289,6 +298,7 @@ impl Denial {
             said: vec![said],
             message,
             trial: None,
+            fields: Box::default(),
         }
     }
 
@@ -324,7 +334,8 @@ impl Approval {
 }
 
 fn ids(said: &[Said]) -> String {
-    let ids: Vec<&str> = said.iter().map(|said| said.rule.as_str()).collect();
+    let mut ids: Vec<&str> = said.iter().map(|said| said.rule.as_str()).collect();
+    ids.dedup();
     ids.join(",")
 }
 
@@ -401,6 +412,12 @@ impl Grant {
             wish.specs(),
         ))?;
         Ok(Sha256::digest(text).into())
+    }
+
+    /// What layers changed of what was asked for.
+    #[must_use]
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
     }
 
     /// What was allowed.

@@ -3,12 +3,14 @@
 use super::args::{ExplainArgs, PolicyCommand, TestArgs};
 use super::error::CliError;
 use super::launch::{REQUEST_BYTES_MAX, read_input};
+use crate::client::changed;
 use crate::clock::Clock;
 use crate::config::{CasesRun, check_cases, only_account, read_rules};
+use crate::domain::change::Change;
 use crate::domain::ids::Principal;
 use crate::domain::rules::Limits;
-use crate::grpc::request_of_json;
-use crate::policy::{SCHEMA, Said};
+use crate::grpc::wish_of_json;
+use crate::policy::{Refusal, SCHEMA, Said};
 use crate::terminal::{self, Exit};
 use std::path::Path;
 
@@ -26,8 +28,10 @@ pub(super) fn policy(command: PolicyCommand, clock: &Clock) -> Result<Exit, CliE
 
 fn check(folder: &Path) -> Result<Exit, CliError> {
     let rules = read_rules(folder)?;
-    let (count, version) = (rules.len(), rules.version());
-    terminal::print(format!("ok: {count} rules, sha256:{version}"))?;
+    let (count, layers, version) = (rules.len(), rules.layers(), rules.version());
+    terminal::print(format!(
+        "ok: {count} rules, {layers} layers, sha256:{version}"
+    ))?;
     Ok(Exit::Ok)
 }
 
@@ -54,29 +58,48 @@ fn explain(args: ExplainArgs, clock: &Clock) -> Result<Exit, CliError> {
     let rules = read_rules(&args.folder)?;
     let text = read_input(&args.file, REQUEST_BYTES_MAX)?;
     let now = args.at.unwrap_or_else(|| clock.now());
-    let request = request_of_json(&text, &Limits::default(), now);
-    let request = request.map_err(|what| CliError::Unusable {
+    let unusable = |what| CliError::Unusable {
         path: args.file.clone(),
         what,
-    })?;
-    let account = request.wish().account.clone().unwrap_or(args.account);
+    };
+    let limits = Limits::default();
+    let wish = wish_of_json(&text, &limits, now).map_err(unusable)?;
+    let account = wish.account.clone().unwrap_or(args.account);
     let principal = Principal {
         name: args.principal,
         organization: args.organization,
     };
     let policy = only_account(&principal.organization, &account, &rules);
-    match policy.authorize(&principal, request, now) {
+    let (verdict, changes) = match policy.propose(&principal, wish, &limits, now, now) {
+        Err(Refusal::Invalid(violations)) => return Err(unusable(violations.to_string())),
+        Err(Refusal::Denied(denial)) => (Err(denial), Vec::new()),
+        Ok(proposal) => {
+            let changes = proposal.changes().to_vec();
+            (policy.authorize(proposal, now), changes)
+        }
+    };
+    let exit = match &verdict {
         Ok(grant) => {
             terminal::print("allowed")?;
             show(grant.said())?;
-            Ok(Exit::Ok)
+            Exit::Ok
         }
         Err(denial) => {
             terminal::print(format!("denied: {}", denial.message))?;
             show(&denial.said)?;
-            Ok(Exit::NoPermission)
+            Exit::NoPermission
         }
+    };
+    for Change {
+        field,
+        before,
+        after,
+        origin,
+    } in changes
+    {
+        terminal::print(changed(&field, &before, &after, &origin))?;
     }
+    Ok(exit)
 }
 
 fn show(said: &[Said]) -> Result<(), CliError> {

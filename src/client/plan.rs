@@ -19,6 +19,8 @@ pub fn overview(plan: &PlanRunInstancesResponse) -> String {
             format!("{verdict} by {}: {}", decision.rule_id, decision.reason)
         })
         .collect();
+    let changes = plan.changes.iter();
+    lines.extend(changes.map(|of| changed(&of.field, &of.before, &of.after, &of.origin)));
     let places: Vec<_> = plan.places.iter().map(place).collect();
     if !places.is_empty() {
         lines.push(align(&["ZONE", "TYPE", "STOCK", "PRICE"], &places));
@@ -30,6 +32,13 @@ pub fn overview(plan: &PlanRunInstancesResponse) -> String {
         lines.push(format!("the cloud's DryRun refused with {code}: {message}"));
     }
     lines.join("\n")
+}
+
+/// A field that policy changed, in one line.
+#[must_use]
+pub fn changed(field: &str, before: &str, after: &str, origin: &str) -> String {
+    let before = if before.is_empty() { "unset" } else { before };
+    format!("  changes  {field}  {before} → {after}  ({origin})")
 }
 
 fn place(place: &PlannedPlace) -> [String; 4] {

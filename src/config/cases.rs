@@ -1,23 +1,22 @@
 //! The cases that an organisation's rules must decide as it wrote down: `tests/*.toml` beside them.
 
-use super::file::{paths_in, read_text};
 use super::problem::{Place, Problem};
+use crate::domain::change::Change;
 use crate::domain::ids::{OrganizationId, Principal};
 use crate::domain::instance::{InstanceId, OwnedInstances};
 use crate::domain::names::{AccountName, Region};
+use crate::domain::request::Wish;
 use crate::domain::rules::Limits;
-use crate::grpc::request_of_json;
-use crate::policy::{Action, Denial, Organization, Policy, Rules};
+use crate::grpc::wish_of_json;
+use crate::policy::{Action, Denial, Organization, Policy, Refusal, RuleFile, Rules};
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use serde_json::Value;
+use std::path::Path;
 use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::utc_datetime;
 use toml::Spanned;
 
-/// Files of cases, at most, and what each may hold.
-const FILES_MAX: usize = 200;
-const FILE_BYTES_MAX: u64 = 1 << 20;
 /// All cases together: they run at each reload.
 const CASES_MAX: usize = 2_000;
 /// When a case is decided that does not say when: at noon of a working day.
@@ -38,6 +37,8 @@ struct Case {
     expect: Expectation,
     /// The rules that must have decided; any when it is left out.
     rules: Option<Vec<String>>,
+    /// What layers must have changed, and to what: some of it, or nothing when it is empty.
+    changes: Option<toml::Table>,
     /// A `RunInstancesRequest`, in the names of protobuf JSON.
     request: Option<toml::Table>,
     /// Of a termination.
@@ -68,24 +69,21 @@ pub struct CasesRun {
     pub problems: Vec<Problem>,
 }
 
-/// Decides every case in `folder`'s `tests`.
-///
-/// # Errors
-/// The file that cannot be read.
+/// Decides every case in `files` of `folder`.
 pub(super) fn run_cases(
     folder: &Path,
+    files: &[RuleFile],
     rules: &Rules,
     limits: &Limits,
-) -> Result<CasesRun, (PathBuf, std::io::Error)> {
+) -> CasesRun {
     let mut run = CasesRun::default();
-    for path in case_files(folder)? {
-        let text = read_text(&path, FILE_BYTES_MAX).map_err(|error| (path.clone(), error))?;
-        let name = path.display().to_string();
+    for RuleFile { name, text } in files {
+        let name = folder.join(name).display().to_string();
         let problem = |offset, message| Problem {
-            place: Place::of(&name, &text, offset),
+            place: Place::of(&name, text, offset),
             message,
         };
-        let cases: Cases = match toml::from_str(&text) {
+        let cases: Cases = match toml::from_str(text) {
             Ok(cases) => cases,
             Err(error) => {
                 let offset = error.span().map_or(0, |span| span.start);
@@ -99,7 +97,7 @@ pub(super) fn run_cases(
             if run.cases > CASES_MAX {
                 let message = format!("there are more than {CASES_MAX} cases");
                 run.problems.push(problem(0, message));
-                return Ok(run);
+                return run;
             }
             let offset = case.span().start;
             let case = case.into_inner();
@@ -109,23 +107,21 @@ pub(super) fn run_cases(
             }
         }
     }
-    Ok(run)
+    run
 }
 
-/// The files of cases, in the order of their names; none when there is no folder of them.
-fn case_files(folder: &Path) -> Result<Vec<PathBuf>, (PathBuf, std::io::Error)> {
-    let folder = folder.join("tests");
-    if !folder.exists() {
-        return Ok(Vec::new());
-    }
-    let paths = paths_in(&folder, "toml", FILES_MAX);
-    paths.map_err(|error| (folder, error))
+/// What came of a case.
+struct Decided {
+    /// The rules that allow it, or why it is denied.
+    verdict: Result<String, Denial>,
+    changes: Vec<Change>,
 }
 
 impl Case {
     /// Whether it is decided as it must be.
     fn check(&self, rules: &Rules, limits: &Limits) -> Result<(), String> {
-        let said = match (self.decide(rules, limits)?, self.expect) {
+        let Decided { verdict, changes } = self.decide(rules, limits)?;
+        let said = match (verdict, self.expect) {
             (Ok(rules), Expectation::Allow) => rules,
             (Err(denial), Expectation::Deny) => denial.rule(),
             (Ok(rules), Expectation::Deny) => {
@@ -138,6 +134,7 @@ impl Case {
                 ));
             }
         };
+        self.check_changes(&changes)?;
         match &self.rules {
             Some(expected) if expected.join(",") != said => {
                 let expected = expected.join(",");
@@ -147,8 +144,39 @@ impl Case {
         }
     }
 
-    /// The rules that allow it, or why it is denied; an error when the case is unusable.
-    fn decide(&self, rules: &Rules, limits: &Limits) -> Result<Result<String, Denial>, String> {
+    /// Whether layers changed the fields that are named, to what is written there.
+    fn check_changes(&self, changes: &[Change]) -> Result<(), String> {
+        let Some(expected) = &self.changes else {
+            return Ok(());
+        };
+        if expected.is_empty()
+            && let Some(Change { field, origin, .. }) = changes.first()
+        {
+            return Err(format!(
+                "must be left as it is, and {field} is changed: {origin}"
+            ));
+        }
+        for (field, value) in expected {
+            let value = serde_json::to_value(value).map_err(|error| error.to_string())?;
+            // What is changed twice is in the end what it was changed to last.
+            let change = changes.iter().rev().find(|change| change.field == *field);
+            match change {
+                None => return Err(format!("{field} must become {value}, and is not changed")),
+                Some(Change { after, origin, .. })
+                    if serde_json::from_str::<Value>(after).ok().as_ref() != Some(&value) =>
+                {
+                    return Err(format!(
+                        "{field} must become {value}, and becomes {after}: {origin}"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What is decided; an error when the case is unusable.
+    fn decide(&self, rules: &Rules, limits: &Limits) -> Result<Decided, String> {
         let all = Action::ALL.into_iter();
         let action = { all }.find(|action| action.as_str() == self.action);
         let action = action.ok_or_else(|| format!("`{}` is no action", self.action))?;
@@ -162,17 +190,12 @@ impl Case {
             name: self.principal.clone(),
             organization: self.organization.clone(),
         };
-        match action {
+        let verdict = match action {
             Action::RunInstances | Action::PlanRunInstances => {
                 let request = self.request.as_ref().ok_or("has no `request`")?;
                 let json = serde_json::to_string(request).map_err(|error| error.to_string())?;
-                let request = request_of_json(&json, limits, now)?;
-                if action == Action::PlanRunInstances {
-                    let verdict = policy.may_plan(&principal, &request, now);
-                    return Ok(verdict.map(|()| String::new()));
-                }
-                let verdict = policy.authorize(&principal, request, now);
-                Ok(verdict.map(|grant| grant.decision().rule))
+                let wish = wish_of_json(&json, limits, now)?;
+                return launched(&policy, action, &principal, wish, (limits, now));
             }
             Action::TerminateInstances => {
                 let instances = OwnedInstances {
@@ -181,7 +204,7 @@ impl Case {
                     ids: self.instance_ids.clone(),
                 };
                 let verdict = policy.authorize_termination(&principal, instances, now);
-                Ok(verdict.map(|grant| grant.decision().rule))
+                verdict.map(|grant| grant.decision().rule)
             }
             Action::WatchOperation
             | Action::GetOperation
@@ -189,10 +212,40 @@ impl Case {
             | Action::CancelOperation
             | Action::ListInstances => {
                 let verdict = policy.may(&principal, action);
-                Ok(verdict.map(|()| String::new()))
+                verdict.map(|()| String::new())
             }
-        }
+        };
+        Ok(Decided {
+            verdict,
+            changes: Vec::new(),
+        })
     }
+}
+
+/// What is decided about a launch, or about a plan of one.
+fn launched(
+    policy: &Policy,
+    action: Action,
+    principal: &Principal,
+    wish: Wish,
+    (limits, now): (&Limits, UtcDateTime),
+) -> Result<Decided, String> {
+    let (verdict, changes) = match policy.propose(principal, wish, limits, now, now) {
+        Err(Refusal::Invalid(violations)) => return Err(violations.to_string()),
+        Err(Refusal::Denied(denial)) => (Err(denial), Vec::new()),
+        Ok(proposal) => {
+            let changes = proposal.changes().to_vec();
+            let verdict = match action == Action::PlanRunInstances {
+                true => policy.may_plan(&proposal, now).map(|()| String::new()),
+                false => {
+                    let granted = policy.authorize(proposal, now);
+                    granted.map(|grant| grant.decision().rule)
+                }
+            };
+            (verdict, changes)
+        }
+    };
+    Ok(Decided { verdict, changes })
 }
 
 /// The policy of one organisation with one account: which accounts it has is not for rules to say.

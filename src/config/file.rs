@@ -8,22 +8,37 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// The paths in `folder` that end in `.` and `extension`, in the order of their names, among the first
-/// `entries_max` entries of it.
+/// The paths in `folder` that end in `.` and `extension`, in the order of their names.
 ///
 /// # Errors
-/// When the folder cannot be read.
+/// When the folder cannot be read, or holds more than `entries_max` names.
 pub(super) fn paths_in(
     folder: &Path,
     extension: &str,
     entries_max: usize,
 ) -> io::Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder)?.take(entries_max);
+    let entries = fs::read_dir(folder)?.take(entries_max + 1);
     let paths = entries.map(|entry| Ok(entry?.path()));
     let mut paths = paths.collect::<io::Result<Vec<_>>>()?;
+    if paths.len() > entries_max {
+        let message = format!("holds more than {entries_max} names");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
     paths.retain(|path| path.extension().is_some_and(|ends| ends == extension));
     paths.sort();
     Ok(paths)
+}
+
+/// As [`read_text`], of a regular file only: to open a pipe is to wait until somebody writes into it.
+///
+/// # Errors
+/// As of [`read_text`], and when it is something else.
+pub(super) fn read_regular(path: &Path, bytes_max: u64) -> io::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        let message = "is no regular file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    read_text(path, bytes_max)
 }
 
 /// The text of the file at `path`, which may hold `bytes_max`.

@@ -1,18 +1,21 @@
-//! Reads a folder of rules: its `*.cedar` files, in the order of their names.
+//! Reads a folder of rules: `*.cedar` files, `layers/*.toml` and `tests/*.toml`, in the order of their names.
 
 use super::RulesFolder;
 use super::cases::{self, CasesRun};
-use super::file::{paths_in, read_text};
+use super::file::{paths_in, read_regular};
 use super::problem::{Place, Problem, lines};
 use super::section::Section;
 use crate::domain::causes::chain;
 use crate::domain::rules::Limits;
-use crate::policy::{RuleFile, Rules};
+use crate::policy::{RuleFile, RuleFiles, Rules};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Files of rules in a folder, at most, and what each may hold.
+/// Files of rules or of layers in a folder, at most, and what each may hold.
 const FILES_MAX: usize = 500;
+const CASE_FILES_MAX: usize = 200;
+/// Names in a folder that are looked at; one with more is refused.
+const ENTRIES_MAX: usize = 5_000;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// All files together. A thousand rules are about 300 KiB.
 const TEXT_BYTES_MAX: usize = 4 << 20;
@@ -54,32 +57,27 @@ pub(super) fn settings(
     let reload_interval = table.duration("reload_interval");
     let found = table.if_set("directory", |path| {
         let path = folder.join(path);
-        let rules = load_rules(&path, limits).map_err(|error| chain(&error, ": "))?;
+        let told = |error: RulesError| chain(&error, ": ");
+        let files = rule_files(&path).map_err(told)?;
+        let rules = rules_of(&path, &files, limits).map_err(told)?;
         let folder = RulesFolder {
             path,
             limits: limits.clone(),
             reload_interval,
+            files,
         };
         Ok::<_, String>((rules, folder))
     });
     found.unzip()
 }
 
-/// Reads the rules in `folder`, checks them, and holds them against its cases.
-///
-/// # Errors
-/// [`RulesError`]: when something cannot be read, or with everything that is wrong in it.
-fn load_rules(folder: &Path, limits: &Limits) -> Result<Rules, RulesError> {
-    rules_of(folder, &rule_files(folder)?, limits)
-}
-
 /// The rules in these files of `folder`, checked, and held against its cases.
 ///
 /// # Errors
 /// [`RulesError`]: everything that is wrong.
-pub fn rules_of(folder: &Path, files: &[RuleFile], limits: &Limits) -> Result<Rules, RulesError> {
+pub fn rules_of(folder: &Path, files: &RuleFiles, limits: &Limits) -> Result<Rules, RulesError> {
     let rules = parse(folder, files)?;
-    let CasesRun { problems, .. } = check_cases(folder, &rules, limits)?;
+    let CasesRun { problems, .. } = cases::run_cases(folder, &files.cases, &rules, limits);
     if problems.is_empty() {
         Ok(rules)
     } else {
@@ -92,8 +90,8 @@ pub fn rules_of(folder: &Path, files: &[RuleFile], limits: &Limits) -> Result<Ru
 /// # Errors
 /// When a file of cases cannot be read.
 pub fn check_cases(folder: &Path, rules: &Rules, limits: &Limits) -> Result<CasesRun, RulesError> {
-    let run = cases::run_cases(folder, rules, limits);
-    run.map_err(|(path, source)| RulesError::Unreadable { path, source })
+    let files = rule_files(folder)?;
+    Ok(cases::run_cases(folder, &files.cases, rules, limits))
 }
 
 /// Reads and checks the rules in `folder`.
@@ -104,17 +102,15 @@ pub fn read_rules(folder: &Path) -> Result<Rules, RulesError> {
     parse(folder, &rule_files(folder)?)
 }
 
-fn parse(folder: &Path, files: &[RuleFile]) -> Result<Rules, RulesError> {
+fn parse(folder: &Path, files: &RuleFiles) -> Result<Rules, RulesError> {
     Rules::parse(files).map_err(|flaws| {
+        let all = || files.rules.iter().chain(&files.layers);
         let problems = flaws.into_iter().map(|flaw| {
-            let file = files.iter().find(|file| file.name == flaw.file);
+            let file = all().find(|file| file.name == flaw.file);
             let text = file.map_or("", |file| file.text.as_str());
-            let name = match flaw.file.as_str() {
-                "" => folder.display().to_string(),
-                name => name.to_owned(),
-            };
+            let name = folder.join(&flaw.file).display().to_string();
             Problem {
-                place: Place::of(&name, text, flaw.offset),
+                place: Place::of(name.trim_end_matches('/'), text, flaw.offset),
                 message: flaw.message,
             }
         });
@@ -124,40 +120,69 @@ fn parse(folder: &Path, files: &[RuleFile]) -> Result<Rules, RulesError> {
     })
 }
 
-/// The files of rules in `folder`, as they are now.
+/// Everything that is in the folder of rules, as it is now.
 ///
 /// # Errors
 /// When something cannot be read, or is too much.
-pub fn rule_files(folder: &Path) -> Result<Vec<RuleFile>, RulesError> {
-    let wrong = |rule: String| RulesError::Folder {
-        folder: folder.to_owned(),
-        rule,
-    };
+pub fn rule_files(folder: &Path) -> Result<RuleFiles, RulesError> {
+    let rules = files_in(folder, "", "cedar", FILES_MAX)?;
+    if rules.is_empty() {
+        let rule = "holds no *.cedar file; without a rule nothing is permitted";
+        return Err(RulesError::Folder {
+            folder: folder.to_owned(),
+            rule: rule.to_owned(),
+        });
+    }
+    Ok(RuleFiles {
+        rules,
+        layers: files_in(folder, "layers/", "toml", FILES_MAX)?,
+        cases: files_in(folder, "tests/", "toml", CASE_FILES_MAX)?,
+    })
+}
+
+/// The files with that ending in the folder `part` of `folder`, in the order of their names; none when
+/// there is no such folder.
+fn files_in(
+    folder: &Path,
+    part: &str,
+    ending: &str,
+    files_max: usize,
+) -> Result<Vec<RuleFile>, RulesError> {
     let unreadable = |path: &Path, source| RulesError::Unreadable {
         path: path.to_owned(),
         source,
     };
-    let paths = paths_in(folder, "cedar", FILES_MAX * 10);
-    let paths = paths.map_err(|source| unreadable(folder, source))?;
-    if paths.is_empty() {
-        let rule = "holds no *.cedar file; without a rule nothing is permitted";
-        return Err(wrong(rule.to_owned()));
-    }
-    if paths.len() > FILES_MAX {
-        return Err(wrong(format!("holds more than {FILES_MAX} *.cedar files")));
+    let within = folder.join(part);
+    let wrong = |rule: String| RulesError::Folder {
+        folder: within.clone(),
+        rule,
+    };
+    let paths = match paths_in(&within, ending, ENTRIES_MAX) {
+        Err(error) if !part.is_empty() && error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Vec::new());
+        }
+        paths => paths.map_err(|source| unreadable(&within, source))?,
+    };
+    if paths.len() > files_max {
+        return Err(wrong(format!(
+            "holds more than {files_max} *.{ending} files"
+        )));
     }
     let mut files = Vec::new();
+    let mut bytes = 0;
     for path in paths {
-        let text = read_text(&path, FILE_BYTES_MAX);
+        let text = read_regular(&path, FILE_BYTES_MAX);
+        let text = text.map_err(|source| unreadable(&path, source))?;
+        bytes += text.len();
+        if bytes > TEXT_BYTES_MAX {
+            let rule = format!("holds more than {TEXT_BYTES_MAX} bytes of *.{ending} files");
+            return Err(wrong(rule));
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         files.push(RuleFile {
-            text: text.map_err(|source| unreadable(&path, source))?,
-            name: path.display().to_string(),
+            name: format!("{part}{name}"),
+            text,
         });
-    }
-    let bytes: usize = files.iter().map(|file| file.text.len()).sum();
-    if bytes > TEXT_BYTES_MAX {
-        let rule = format!("holds {bytes} bytes of rules, more than {TEXT_BYTES_MAX}");
-        return Err(wrong(rule));
     }
     Ok(files)
 }

@@ -1,5 +1,6 @@
 //! The durable life of one launch.
 
+use crate::domain::change::Change;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::instance::{Instance, InstanceId};
 use crate::domain::millis;
@@ -60,6 +61,9 @@ pub struct Operation {
     /// That the caller no longer wants it.
     #[serde(default)]
     pub cancellation: Option<Cancellation>,
+    /// What policy changed of what was asked for, before it was decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
 }
 
 /// What an operation does.
@@ -455,20 +459,35 @@ mod tests {
                 principal: "dev".to_owned(),
                 time: at,
             }),
+            changes: vec![encrypted()],
         };
         let json = serde_json::to_string(&operation).unwrap();
         assert_eq!(
             json,
-            include_str!("../../testdata/journal/operation-v2.json").trim_end()
+            include_str!("../../testdata/journal/operation-v3.json").trim_end()
         );
         assert_eq!(serde_json::from_str::<Operation>(&json).unwrap(), operation);
     }
 
-    /// What the first version wrote is a launch in one place that nobody cancelled.
+    fn encrypted() -> Change {
+        Change {
+            field: "spec.system_disk.encrypt".to_owned(),
+            before: String::new(),
+            after: "true".to_owned(),
+            origin: "set of the team layer web, layers/web.toml:7".to_owned(),
+        }
+    }
+
+    /// What the second version wrote is as it was asked for; what the first wrote is also in one place,
+    /// and nobody cancelled it.
     #[test]
-    fn the_first_version_s_form_is_read() {
+    fn earlier_versions_forms_are_read() {
         let read = |text: &str| serde_json::from_str::<Operation>(text).unwrap();
-        let mut expected = read(include_str!("../../testdata/journal/operation-v2.json"));
+        let mut expected = read(include_str!("../../testdata/journal/operation-v3.json"));
+        expected.changes.clear();
+        let second = include_str!("../../testdata/journal/operation-v2.json");
+        assert_eq!(read(second), expected);
+        assert_eq!(serde_json::to_string(&expected).unwrap(), second.trim_end());
         expected.attempts[0].alternative = 0;
         expected.places.clear();
         expected.alternative = 0;

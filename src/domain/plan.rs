@@ -98,6 +98,13 @@ impl PlanKey {
     }
 }
 
+/// When a plan says that it expires, before anybody knows whether it is sealed so.
+#[must_use]
+pub fn claimed_expiry(plan: &[u8]) -> Option<UtcDateTime> {
+    let (time, _) = parts(plan)?;
+    UtcDateTime::from_unix_timestamp(i64::from_be_bytes(time)).ok()
+}
+
 /// The time and the seal.
 fn parts(plan: &[u8]) -> Option<([u8; TIME_BYTES], [u8; SEAL_BYTES])> {
     let (version, rest) = plan.split_first()?;

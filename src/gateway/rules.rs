@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::config::{RulesError, RulesFolder, rule_files, rules_of};
 use crate::domain::causes::chain;
 use crate::metrics;
-use crate::policy::{Current, Policy, RuleFile, Rules};
+use crate::policy::{Current, Policy, RuleFiles, Rules};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,12 +61,13 @@ impl RulesInForce {
 }
 
 /// What was found in the folder: what its files hold, or that they cannot be read.
-type Seen = Result<Vec<RuleFile>, String>;
+type Seen = Result<RuleFiles, String>;
 
 impl Reloader {
     /// Never returns. Rules that are wrong are told once and change nothing.
-    pub(super) async fn keep(self) {
-        let mut last = self.look().await;
+    pub(super) async fn keep(mut self) {
+        // What is in force, so that a change since the start is one, too.
+        let mut last = Ok(std::mem::take(&mut self.folder.files));
         loop {
             let asked = self.now.notified();
             // Either is a reason to look.
@@ -88,7 +89,7 @@ impl Reloader {
 
     async fn load(&self, seen: Seen) -> Result<Rules, String> {
         let files = seen?;
-        let RulesFolder { path, limits, .. } = self.folder.clone();
+        let (path, limits) = (self.folder.path.clone(), self.folder.limits.clone());
         let loaded = spawn_blocking(move || rules_of(&path, &files, &limits)).await;
         let loaded = loaded.map_err(|error| error.to_string())?;
         loaded.map_err(|error| chain(&error, ": "))
@@ -103,13 +104,14 @@ impl Reloader {
 
     fn replace(&self, rules: Rules) {
         let (version, count) = (rules.version().to_owned(), rules.len());
+        let layers = rules.layers();
         let policy = self.current.get().as_ref().clone();
         self.current.replace(policy.with_rules(Some(rules)));
         self.metrics.reloads.inc();
         self.metrics
             .rules
             .set(i64::try_from(count).unwrap_or(i64::MAX));
-        tracing::info!(version, count, "the changed rules are in force");
+        tracing::info!(version, count, layers, "the changed rules are in force");
     }
 
     fn refuse(&self, error: &str) {

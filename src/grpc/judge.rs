@@ -2,10 +2,21 @@
 
 use super::Service;
 use crate::chaos;
+use crate::domain::change::Change;
 use crate::domain::ids::Principal;
 use crate::domain::instance::OwnedInstances;
-use crate::domain::request::LaunchRequest;
-use crate::policy::{Action, Denial, Grant, TerminationGrant, Trial};
+use crate::domain::request::Wish;
+use crate::domain::spec::InstanceSpec;
+use crate::policy::{Action, Denial, Grant, Refusal, TerminationGrant, Trial};
+use time::UtcDateTime;
+
+/// What is decided about a launch that is only planned.
+pub(super) struct Judged {
+    pub(super) verdict: Result<Grant, Denial>,
+    /// What would be launched, whether it may be or not.
+    pub(super) spec: InstanceSpec,
+    pub(super) changes: Vec<Change>,
+}
 
 impl Service {
     /// Whether the caller may do what touches only its own organisation's operations.
@@ -14,25 +25,56 @@ impl Service {
         self.told(principal, action, verdict, |()| None)
     }
 
-    pub(super) fn may_plan(
-        &self,
-        principal: &Principal,
-        request: &LaunchRequest,
-    ) -> Result<(), Denial> {
-        let policy = self.policy.get();
-        let verdict = policy.may_plan(principal, request, self.clock.now());
-        self.told(principal, Action::PlanRunInstances, verdict, |()| None)
-    }
-
+    /// The launch that `wish` becomes by the policy of this moment, and whether it may be made. Times of
+    /// layers are counted from `from`.
     pub(super) fn grant(
         &self,
         principal: &Principal,
-        request: LaunchRequest,
-    ) -> Result<Grant, Denial> {
+        wish: Wish,
+        from: UtcDateTime,
+    ) -> Result<Grant, Refusal> {
         let policy = self.policy.get();
         let now = self.clock.now();
-        let verdict = chaos::at!("grpc.policy", policy.authorize(principal, request, now));
-        self.told(principal, Action::RunInstances, verdict, Grant::trial)
+        let verdict = match policy.propose(principal, wish, &self.limits, now, from) {
+            Ok(proposal) => chaos::at!("grpc.policy", policy.authorize(proposal, now)),
+            Err(Refusal::Denied(denial)) => Err(denial),
+            Err(Refusal::Invalid(violations)) => return Err(Refusal::Invalid(violations)),
+        };
+        let told = self.told(principal, Action::RunInstances, verdict, Grant::trial);
+        told.map_err(Refusal::Denied)
+    }
+
+    /// The same for a launch that is only planned, which the caller must be allowed to; and what it
+    /// would be, whether it may be made or not.
+    pub(super) fn plan(
+        &self,
+        principal: &Principal,
+        wish: Wish,
+        from: UtcDateTime,
+    ) -> Result<Judged, Refusal> {
+        let policy = self.policy.get();
+        let now = self.clock.now();
+        let asked = wish.spec.clone();
+        let (verdict, spec, changes) =
+            match policy.propose(principal, wish, &self.limits, now, from) {
+                Ok(proposal) => {
+                    let may_plan = policy.may_plan(&proposal, now);
+                    self.told(principal, Action::PlanRunInstances, may_plan, |()| None)?;
+                    let spec = proposal.wish().spec.clone();
+                    let changes = proposal.changes().to_vec();
+                    let verdict = chaos::at!("grpc.policy", policy.authorize(proposal, now));
+                    (verdict, spec, changes)
+                }
+                // Whose the account is, the plan itself says.
+                Err(Refusal::Denied(denial)) => (Err(denial), asked, Vec::new()),
+                Err(Refusal::Invalid(violations)) => return Err(Refusal::Invalid(violations)),
+            };
+        let verdict = self.told(principal, Action::RunInstances, verdict, Grant::trial);
+        Ok(Judged {
+            verdict,
+            spec,
+            changes,
+        })
     }
 
     pub(super) fn grant_termination(

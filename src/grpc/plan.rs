@@ -1,16 +1,20 @@
 //! PlanRunInstances on the wire, and the seal of its plans.
 
 use super::wire;
+use crate::domain::change::Change;
 use crate::domain::operation::Failure;
 use crate::domain::outlook::{Offer, Price, Quota};
 use crate::domain::plan::{PlanError, PlanKey};
 use crate::domain::request::Wish;
 use crate::domain::rules::Limits;
-use crate::domain::spec::CHARGE_TYPE;
+use crate::domain::secret::Secret;
+use crate::domain::spec::{CHARGE_TYPE, InstanceSpec};
 use crate::domain::violation::Violations;
 use crate::operations::{Outlook, PlaceOutlook};
+use crate::pb::json::read_spec;
 use crate::pb::v1 as pb;
 use crate::policy::{Denial, Grant, Said};
+use serde_json::Value;
 use std::time::Duration;
 use time::UtcDateTime;
 
@@ -30,13 +34,24 @@ pub(super) struct Sealed {
 }
 
 impl Plans {
+    /// When a plan that is made `now` expires.
+    pub(super) fn expiry(&self, now: UtcDateTime) -> UtcDateTime {
+        (now + self.life).truncate_to_second()
+    }
+
+    /// What times of a launch are counted from, whose plan expires then: the same moment when it is
+    /// planned and when the plan is carried out.
+    pub(super) fn begin(&self, expires: UtcDateTime) -> UtcDateTime {
+        let life = self.life.try_into().unwrap_or(time::Duration::ZERO);
+        expires.checked_sub(life).unwrap_or(expires)
+    }
+
     pub(super) fn seal(
         &self,
         grant: &Grant,
-        now: UtcDateTime,
+        expires: UtcDateTime,
     ) -> Result<Sealed, serde_json::Error> {
         let launch = grant.digest()?;
-        let expires = (now + self.life).truncate_to_second();
         Ok(Sealed {
             plan: self.key.seal(&launch, expires),
             expires,
@@ -73,23 +88,47 @@ pub(super) fn wish(
 }
 
 /// The specification as far as it may be shown.
-pub(super) fn without_secrets(mut spec: pb::InstanceSpec) -> pb::InstanceSpec {
+pub(super) fn without_secrets(
+    mut spec: InstanceSpec,
+) -> Result<pb::InstanceSpec, serde_json::Error> {
     spec.user_data = None;
     if let Some(login) = &mut spec.login_settings {
         login.password = None;
     }
     for item in spec.metadata.iter_mut().flat_map(|m| m.items.iter_mut()) {
-        item.value.clear();
+        item.value = Secret::default();
     }
-    spec
+    let body = serde_json::to_value(&spec)?;
+    read_spec(named_as_in_proto(body)).map_err(serde::de::Error::custom)
+}
+
+/// The members of the cloud's body are the fields of the proto, in another spelling.
+fn named_as_in_proto(body: Value) -> Value {
+    match body {
+        Value::Object(members) => {
+            let members = members.into_iter();
+            let members =
+                members.map(|(name, value)| (wire::snake_case(&name), named_as_in_proto(value)));
+            Value::Object(members.collect())
+        }
+        Value::Array(items) => items.into_iter().map(named_as_in_proto).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => body,
+    }
+}
+
+/// What was planned: the launch, as policy made it.
+pub(super) struct Planned {
+    pub(super) spec: pb::InstanceSpec,
+    pub(super) changes: Vec<Change>,
 }
 
 /// What is answered to a launch that policy forbids.
-pub(super) fn denied(denial: Denial, spec: pb::InstanceSpec) -> pb::PlanRunInstancesResponse {
+pub(super) fn denied(denial: Denial, planned: Planned) -> pb::PlanRunInstancesResponse {
     pb::PlanRunInstancesResponse {
         allowed: false,
         decisions: denial.said.into_iter().map(decision).collect(),
-        effective_spec: Some(spec),
+        changes: planned.changes.into_iter().map(change).collect(),
+        effective_spec: Some(planned.spec),
         ..pb::PlanRunInstancesResponse::default()
     }
 }
@@ -97,7 +136,7 @@ pub(super) fn denied(denial: Denial, spec: pb::InstanceSpec) -> pb::PlanRunInsta
 /// What is answered to a launch that policy allows.
 pub(super) fn allowed(
     grant: &Grant,
-    spec: pb::InstanceSpec,
+    planned: Planned,
     outlook: &Outlook,
     sealed: Option<Sealed>,
 ) -> pb::PlanRunInstancesResponse {
@@ -110,8 +149,8 @@ pub(super) fn allowed(
     pb::PlanRunInstancesResponse {
         allowed: true,
         decisions: grant.said().iter().cloned().map(decision).collect(),
-        changes: Vec::new(),
-        effective_spec: Some(spec),
+        changes: planned.changes.into_iter().map(change).collect(),
+        effective_spec: Some(planned.spec),
         price: places.first().and_then(|first| first.price.clone()),
         in_stock: places.first().is_some_and(pb::PlannedPlace::in_stock),
         places,
@@ -120,6 +159,21 @@ pub(super) fn allowed(
         cloud_dry_run_failure: refused.map(wire::failure),
         plan: plan.unwrap_or_default(),
         expire_time: expires.map(wire::timestamp),
+    }
+}
+
+fn change(change: Change) -> pb::FieldChange {
+    let Change {
+        field,
+        before,
+        after,
+        origin,
+    } = change;
+    pb::FieldChange {
+        field,
+        before,
+        after,
+        origin,
     }
 }
 
@@ -202,30 +256,58 @@ fn quotas(grant: &Grant, outlook: &Outlook) -> Vec<pb::QuotaHeadroom> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::spec::{
+        InternetAccessible, LoginSettings, Metadata, MetadataItem, VirtualPrivateCloud,
+    };
 
     #[test]
-    fn secrets_are_left_out() {
-        let item = |key: &str, value: &str| pb::MetadataItem {
-            key: key.to_owned(),
-            value: value.to_owned(),
+    fn secrets_are_left_out_and_nothing_else() {
+        let item = MetadataItem {
+            key: "role".to_owned(),
+            value: Secret::new("hunter22".to_owned()),
         };
-        let spec = without_secrets(pb::InstanceSpec {
-            user_data: Some("c2VjcmV0".to_owned()),
-            login_settings: Some(pb::LoginSettings {
-                password: Some("hunter22".to_owned()),
+        let spec = InstanceSpec {
+            user_data: Some(Secret::new("c2VjcmV0".to_owned())),
+            login_settings: Some(LoginSettings {
+                password: Some(Secret::new("hunter22".to_owned())),
                 key_ids: vec!["skey-1".to_owned()],
                 keep_image_login: None,
             }),
-            metadata: Some(pb::Metadata {
-                items: vec![item("role", "hunter22")],
-            }),
+            metadata: Some(Metadata { items: vec![item] }),
             host_name: Some("web".to_owned()),
-            ..pb::InstanceSpec::default()
-        });
+            instance_count: Some(3),
+            virtual_private_cloud: Some(VirtualPrivateCloud {
+                ipv6_address_count: Some(2),
+                ..VirtualPrivateCloud::default()
+            }),
+            internet_accessible: Some(InternetAccessible {
+                ipv4_address_type: Some("WanIP".to_owned()),
+                anti_ddos_package_id: Some("bgp-1".to_owned()),
+                public_ip_assigned: Some(false),
+                ..InternetAccessible::default()
+            }),
+            ..InstanceSpec::default()
+        };
+        let spec = without_secrets(spec).unwrap();
         assert_eq!(spec.user_data, None);
         let login = spec.login_settings.unwrap();
         assert_eq!((login.password, login.key_ids.len()), (None, 1));
-        assert_eq!(spec.metadata.unwrap().items, [item("role", "")]);
-        assert_eq!(spec.host_name.as_deref(), Some("web"));
+        let items = spec.metadata.unwrap().items;
+        assert_eq!(
+            (items[0].key.as_str(), items[0].value.as_str()),
+            ("role", "")
+        );
+        assert_eq!(
+            (spec.host_name.as_deref(), spec.instance_count),
+            (Some("web"), Some(3))
+        );
+        assert_eq!(
+            spec.virtual_private_cloud.unwrap().ipv6_address_count,
+            Some(2)
+        );
+        let internet = spec.internet_accessible.unwrap();
+        assert_eq!(internet.ipv4_address_type.as_deref(), Some("WanIP"));
+        assert_eq!(internet.anti_ddos_package_id.as_deref(), Some("bgp-1"));
+        assert_eq!(internet.public_ip_assigned, Some(false));
     }
 }

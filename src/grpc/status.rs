@@ -10,7 +10,7 @@ use crate::domain::reason::Reason;
 use crate::domain::violation::Violations;
 use crate::operations::OperationError;
 use crate::pb::codec::ERROR_DOMAIN;
-use crate::policy::Denial;
+use crate::policy::{Denial, Refusal};
 use std::collections::HashMap;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -184,7 +184,19 @@ impl From<Denial> for Status {
             ("policy".to_owned(), denial.policy),
         ]);
         details.set_error_info(reason.as_str(), ERROR_DOMAIN, metadata);
+        for field in &denial.fields.0 {
+            details.add_bad_request_violation(&field.field, &field.message);
+        }
         Self::with_error_details(code(reason), denial.message, details)
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Invalid(violations) => violations.into(),
+            Refusal::Denied(denial) => denial.into(),
+        }
     }
 }
 

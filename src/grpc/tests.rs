@@ -6,6 +6,7 @@ mod expected;
 
 use super::*;
 use crate::cloud::body;
+use crate::domain::request::LaunchRequest;
 use crate::domain::rules::Limits;
 use crate::pb::DESCRIPTOR;
 use expected::{asked, paths, with_the_gateway_s_own};

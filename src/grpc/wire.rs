@@ -1,6 +1,7 @@
 //! Messages: requests become values of the domain, values become messages.
 
 use super::spec::{At, instance_spec};
+use crate::domain::change::Change;
 use crate::domain::ids::{OperationId, RequestId};
 use crate::domain::instance::{Instance, InstanceId};
 use crate::domain::names::{AccountName, Region};
@@ -285,6 +286,22 @@ pub(super) fn operation(operation: &Operation) -> pb::Operation {
         create_time: Some(timestamp(operation.create_time)),
         update_time: Some(timestamp(operation.update_time)),
         kind: kind(operation.kind).into(),
+        changes: operation.changes.iter().cloned().map(change).collect(),
+    }
+}
+
+fn change(change: Change) -> pb::PolicyChange {
+    let Change {
+        field,
+        before,
+        after,
+        origin,
+    } = change;
+    pb::PolicyChange {
+        field,
+        before,
+        after,
+        origin,
     }
 }
 
@@ -383,7 +400,7 @@ pub(super) fn invalid(field: &str, message: &str) -> Violations {
     violations
 }
 
-fn snake_case(name: &str) -> String {
+pub(super) fn snake_case(name: &str) -> String {
     // Where the cloud spells an abbreviation in capitals, the rule below would cut it up.
     let name = name.replace("IPv", "Ipv").replace("DDoS", "Ddos");
     let mut snake = String::new();

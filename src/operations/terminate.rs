@@ -246,5 +246,6 @@ fn leaving(
         sold_out: Vec::new(),
         on_failure: OnFailure::Keep,
         cancellation: None,
+        changes: Vec::new(),
     }
 }

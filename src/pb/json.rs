@@ -1,7 +1,9 @@
 //! Messages in the canonical JSON of protobuf, as tools of every language read and write it.
 
 use crate::pb::DESCRIPTOR;
-use crate::pb::v1::{PlanRunInstancesResponse, RunInstancesRequest, WatchOperationResponse};
+use crate::pb::v1::{
+    InstanceSpec, PlanRunInstancesResponse, RunInstancesRequest, WatchOperationResponse,
+};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 use serde::de::DeserializeSeed;
@@ -30,6 +32,17 @@ pub fn read_request(text: &str) -> Result<RunInstancesRequest, JsonError> {
         .map_err(JsonError::Malformed)?;
     json.end().map_err(JsonError::Malformed)?;
     message.transcode_to().map_err(defect)
+}
+
+/// Reads an `InstanceSpec`, as [`read_request`] does.
+///
+/// # Errors
+/// [`JsonError::Malformed`].
+pub fn read_spec(json: serde_json::Value) -> Result<InstanceSpec, JsonError> {
+    let spec = descriptor("InstanceSpec")?
+        .deserialize(json)
+        .map_err(JsonError::Malformed)?;
+    spec.transcode_to().map_err(defect)
 }
 
 /// Writes a `RunInstancesRequest`, for [`read_request`].

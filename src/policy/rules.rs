@@ -1,6 +1,7 @@
 //! The organisation's own rules: files of Cedar, read and checked against the schema as a whole.
 
 use crate::policy::action::Action;
+use crate::policy::layers::Layers;
 use crate::policy::nearest::Permit;
 use crate::policy::slices::Slices;
 use cedar_policy::{
@@ -20,11 +21,22 @@ pub const SCHEMA: &str = include_str!("schema.cedarschema");
 /// How many rules a decision looks at, at most: each costs about half a microsecond.
 const RULES_MAX: usize = 5_000;
 
-/// One file of rules.
+/// One file of rules, layers or cases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleFile {
+    /// From the folder of the rules on, with `/`.
     pub name: String,
     pub text: String,
+}
+
+/// Everything that is in a folder of rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleFiles {
+    /// Of Cedar.
+    pub rules: Vec<RuleFile>,
+    pub layers: Vec<RuleFile>,
+    /// What the two must decide; the policy itself does not read them.
+    pub cases: Vec<RuleFile>,
 }
 
 /// What is wrong with a file of rules.
@@ -48,6 +60,8 @@ pub struct Rules {
     pub(super) by_action: BTreeMap<Action, Slices>,
     /// What each rule says to whom it stops, by its id.
     pub(super) reasons: BTreeMap<String, String>,
+    /// What launches are filled in with before.
+    pub(super) layers: Layers,
 }
 
 /// A rule with where it stands.
@@ -62,14 +76,15 @@ pub(super) struct Rule {
 }
 
 impl Rules {
-    /// Reads `files`, which are all the rules there are.
+    /// Reads `files`, which are all the rules and layers there are.
     ///
     /// # Errors
     /// Everything that is wrong: no Cedar, unknown to the schema, without an id or with one that
-    /// another rule has.
-    pub fn parse(files: &[RuleFile]) -> Result<Self, Vec<Flaw>> {
-        let mut reader = Reader::new(files)?;
-        for (index, file) in files.iter().enumerate() {
+    /// another rule has; no layer, an unknown field, a value that does not fit it.
+    pub fn parse(files: &RuleFiles) -> Result<Self, Vec<Flaw>> {
+        let mut reader = Reader::new(&files.rules)?;
+        let layers = Layers::parse(&files.layers).map_err(|flaws| reader.flaws.extend(flaws));
+        for (index, file) in files.rules.iter().enumerate() {
             reader.read(index, file);
         }
         reader.check_count();
@@ -92,11 +107,12 @@ impl Rules {
             Some((rule.policy.id().to_string(), reason.to_owned()))
         });
         Ok(Self {
-            version: version(files),
+            version: version(files.rules.iter().chain(&files.layers)),
             count: reader.rules.len(),
             reasons: reasons.collect(),
             by_action: by_action.map_err(|message| vec![Flaw::of_all(message)])?,
             schema: reader.schema,
+            layers: layers.unwrap_or_default(),
         })
     }
 
@@ -112,7 +128,13 @@ impl Rules {
         self.count == 0
     }
 
-    /// Which rules these are: the first half of the SHA-256 over all files.
+    /// How many layers there are.
+    #[must_use]
+    pub fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Which rules these are: the first half of the SHA-256 over all files, layers included.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
@@ -291,7 +313,7 @@ fn speaks_of(policy: &Policy, action: Action) -> bool {
     }
 }
 
-fn version(files: &[RuleFile]) -> String {
+fn version<'a>(files: impl Iterator<Item = &'a RuleFile>) -> String {
     let mut hash = Sha256::new();
     for file in files {
         for part in [&file.name, &file.text] {

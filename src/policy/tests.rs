@@ -26,7 +26,10 @@ fn policy(rules: Option<&str>) -> Policy {
 
 fn parse(text: &str) -> Result<Rules, Vec<Flaw>> {
     let [name, text] = ["a.cedar", text].map(str::to_owned);
-    Rules::parse(&[RuleFile { name, text }])
+    Rules::parse(&RuleFiles {
+        rules: vec![RuleFile { name, text }],
+        ..RuleFiles::default()
+    })
 }
 
 fn caller(organization: &str) -> Principal {
@@ -48,21 +51,33 @@ fn spec() -> InstanceSpec {
     }
 }
 
-fn request(asked: Option<&str>, spec: InstanceSpec, others: Vec<Alternative>) -> LaunchRequest {
-    let wish = Wish {
+fn request(asked: Option<&str>, spec: InstanceSpec, others: Vec<Alternative>) -> Wish {
+    Wish {
         request_id: RequestId::parse("r").unwrap(),
         account: asked.map(account),
         region: Region::parse("ap-shanghai").unwrap(),
         spec,
         alternatives: others,
         on_failure: OnFailure::Keep,
-    };
-    LaunchRequest::parse(wish, &Limits::default(), UtcDateTime::UNIX_EPOCH).unwrap()
+    }
+}
+
+fn proposal(policy: &Policy, caller: &Principal, wish: Wish) -> Result<Proposal, Denial> {
+    match policy.propose(caller, wish, &Limits::default(), NOW, NOW) {
+        Err(Refusal::Invalid(violations)) => panic!("{violations}"),
+        Err(Refusal::Denied(denial)) => Err(denial),
+        Ok(proposal) => Ok(proposal),
+    }
+}
+
+fn authorize(policy: &Policy, caller: &Principal, wish: Wish) -> Result<Grant, Denial> {
+    policy.authorize(proposal(policy, caller, wish)?, NOW)
 }
 
 /// What rules say of a launch with this specification.
 fn judge(rules: &str, spec: InstanceSpec) -> Result<Grant, Denial> {
-    policy(Some(rules)).authorize(&caller("acme"), request(None, spec, Vec::new()), NOW)
+    let wish = request(None, spec, Vec::new());
+    authorize(&policy(Some(rules)), &caller("acme"), wish)
 }
 
 #[test]
@@ -79,7 +94,7 @@ fn an_organisation_launches_with_its_own_accounts() {
     ] {
         for ((organization, asked), expected) in rows {
             let request = request(asked, spec(), Vec::new());
-            let verdict = policy(rules).authorize(&caller(organization), request, NOW);
+            let verdict = authorize(&policy(rules), &caller(organization), request);
             let verdict = verdict.map(|grant| grant.account().clone());
             let expected = expected.map(account).map_err(str::to_owned);
             let verdict = verdict.map_err(|denial| denial.rule());
@@ -160,7 +175,7 @@ when { context has zone && context.zone == "ap-shanghai-2" };"#;
     }];
     let policy = policy(Some(&rules));
     let request = request(None, spec(), elsewhere);
-    let denial = policy.authorize(&caller("acme"), request, NOW).unwrap_err();
+    let denial = authorize(&policy, &caller("acme"), request).unwrap_err();
     assert!(
         denial
             .message
@@ -324,11 +339,12 @@ fn an_action_is_judged_by_its_own_rules() {
     let allowed = Action::ALL.map(|action| match action {
         Action::RunInstances => {
             let request = request(None, spec(), Vec::new());
-            policy.authorize(&caller, request, NOW).is_ok()
+            authorize(&policy, &caller, request).is_ok()
         }
         Action::PlanRunInstances => {
             let request = request(None, spec(), Vec::new());
-            policy.may_plan(&caller, &request, NOW).is_ok()
+            let proposal = proposal(&policy, &caller, request).unwrap();
+            policy.may_plan(&proposal, NOW).is_ok()
         }
         Action::TerminateInstances => {
             let instances = OwnedInstances {

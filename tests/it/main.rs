@@ -22,6 +22,7 @@ mod foreign;
 mod http;
 mod identity;
 mod launch;
+mod layers;
 mod lifecycle;
 mod limiter;
 mod log;

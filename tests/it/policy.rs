@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 use tonic::{Code, Status};
 
-const SETTINGS: &str = "[policy]\ndirectory = \"policy\"\nreload_interval = \"20ms\"\n";
+pub(crate) const SETTINGS: &str = "[policy]\ndirectory = \"policy\"\nreload_interval = \"20ms\"\n";
 
 const RULES: &str = r#"
 @id("run-small") permit(principal == Service::"developer", action, resource == Account::"main")
@@ -33,7 +33,7 @@ fn launches_only(rules: &str) -> String {
     rules.replace("action, resource ==", launches)
 }
 
-fn write(world: &World, rules: &str) {
+pub(crate) fn write(world: &World, rules: &str) {
     let folder = world.folder.0.join("policy");
     std::fs::create_dir_all(&folder).unwrap();
     // It appears at once, never half written.
@@ -41,7 +41,7 @@ fn write(world: &World, rules: &str) {
     std::fs::rename(folder.join("new"), folder.join("rules.cedar")).unwrap();
 }
 
-fn denied(status: &Status) -> (String, String) {
+pub(crate) fn denied(status: &Status) -> (String, String) {
     let Told {
         code,
         reason,
@@ -58,13 +58,13 @@ fn denied(status: &Status) -> (String, String) {
 }
 
 /// The value of a series; zero before it appears.
-async fn metric(gateway: &Gateway, series: &str) -> u64 {
+pub(crate) async fn metric(gateway: &Gateway, series: &str) -> u64 {
     let (_, text) = get(gateway.admin_addr(), "/metrics").await;
     let line = text.lines().find_map(|line| line.strip_prefix(series));
     line.map_or(0, |value| value.trim().parse().unwrap())
 }
 
-async fn until(mut seen: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(mut seen: impl AsyncFnMut() -> bool) {
     let clock = Clock::system();
     for _ in 0..1000 {
         if seen().await {
@@ -228,12 +228,12 @@ fn the_examples_are_sound_and_decide_their_cases() {
     let checked = program(&["policy", "check", examples]);
     assert_eq!(checked.status.code(), Some(0), "{checked:?}");
     assert!(
-        out(&checked).starts_with("ok: 10 rules, sha256:"),
+        out(&checked).starts_with("ok: 9 rules, 7 layers, sha256:"),
         "{checked:?}"
     );
     let tested = program(&["policy", "test", examples]);
     assert_eq!(tested.status.code(), Some(0), "{tested:?}");
-    assert_eq!(out(&tested), "ok: 8 cases are decided as they must be\n");
+    assert_eq!(out(&tested), "ok: 14 cases are decided as they must be\n");
 }
 
 #[test]
@@ -259,14 +259,22 @@ fn rules_are_explained_offline() {
         ];
         program(&arguments)
     };
-    let denied = explain(asked);
+    let denied = explain(
+        &asked
+            .replace("S5.MEDIUM4", "GN10X.2XLARGE40")
+            .replace("30", "1"),
+    );
     assert_eq!(denied.status.code(), Some(77), "{denied:?}");
-    let says =
-        "denied: no rule permits it; `web-small` needs when { context.instance_count <= 20 }\n";
+    let says = "denied: no rule permits it; `web-small` needs when { ";
     assert!(out(&denied).starts_with(says), "{}", out(&denied));
+    let capped = explain(asked);
+    assert_eq!(capped.status.code(), Some(77), "{capped:?}");
+    let says = "denied: spec.instance_count must be at most 20: team layer web, layers/web.toml:14\n  denies  layer:web  ";
+    assert!(out(&capped).starts_with(says), "{}", out(&capped));
     let allowed = explain(&asked.replace("30", "20"));
     assert_eq!(allowed.status.code(), Some(0), "{allowed:?}");
-    assert_eq!(out(&allowed), "allowed\n  permits  web-small\n");
+    let says = "allowed\n  permits  web-small\n  changes  spec.system_disk.encrypt  unset → true  (set of the organization layer acme, layers/acme.toml:13)\n";
+    assert!(out(&allowed).starts_with(says), "{}", out(&allowed));
     let unusable = explain(&asked.replace("30", "-1"));
     assert_eq!(unusable.status.code(), Some(65), "{unusable:?}");
     let said = std::str::from_utf8(&unusable.stderr).unwrap();

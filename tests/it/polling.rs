@@ -11,7 +11,7 @@ use cvm_gateway::domain::millis::since;
 use cvm_gateway::domain::names::{AccountName, Region};
 use cvm_gateway::domain::operation::{OnFailure, Operation, StateName};
 use cvm_gateway::domain::reason::Reason;
-use cvm_gateway::domain::request::{LaunchRequest, Wish};
+use cvm_gateway::domain::request::Wish;
 use cvm_gateway::domain::rules::Limits;
 use cvm_gateway::domain::spec::{InstanceSpec, Placement};
 use cvm_gateway::metrics::Metrics;
@@ -248,11 +248,11 @@ async fn submit(operations: &Operations, number: usize) -> cvm_gateway::operatio
         alternatives: Vec::new(),
         on_failure: OnFailure::Keep,
     };
-    let request = LaunchRequest::parse(wish, &Limits::default(), UtcDateTime::UNIX_EPOCH).unwrap();
-    let print = request.wish().fingerprint().unwrap();
+    let print = wish.fingerprint().unwrap();
     let policy = Policy::new([(organization, owns)].into());
-    let grant = policy.authorize(&principal, request, UtcDateTime::UNIX_EPOCH);
-    let grant = grant.unwrap();
+    let now = UtcDateTime::UNIX_EPOCH;
+    let proposal = policy.propose(&principal, wish, &Limits::default(), now, now);
+    let grant = policy.authorize(proposal.unwrap(), now).unwrap();
     operations.submit(&grant, print).await.unwrap()
 }
 

@@ -1349,6 +1349,7 @@ fn operation(organization: &str, request_id: &str) -> Operation {
         sold_out: Vec::new(),
         on_failure: OnFailure::Keep,
         cancellation: None,
+        changes: Vec::new(),
     }
 }
 

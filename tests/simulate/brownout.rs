@@ -10,7 +10,7 @@ use cvm_gateway::domain::ids::{OperationId, OrganizationId, Principal, RequestId
 use cvm_gateway::domain::millis::since;
 use cvm_gateway::domain::names::{AccountName, Region};
 use cvm_gateway::domain::operation::{AttemptResult, OnFailure, Operation, State, StateName};
-use cvm_gateway::domain::request::{LaunchRequest, Wish};
+use cvm_gateway::domain::request::Wish;
 use cvm_gateway::domain::rules::Limits;
 use cvm_gateway::metrics::Metrics;
 use cvm_gateway::operations::{Operations, Rooms, Watch};
@@ -181,10 +181,10 @@ async fn submit_all(clock: &Clock, operations: &Operations) {
                 120_000 + 900 * (number - BEFORE)
             };
             clock.sleep(Duration::from_millis(spread)).await;
-            let request =
-                LaunchRequest::parse(wish(number), &Limits::default(), clock.now()).unwrap();
-            let print = request.wish().fingerprint().unwrap();
-            let grant = policy.authorize(&principal, request, clock.now()).unwrap();
+            let (wish, now) = (wish(number), clock.now());
+            let print = wish.fingerprint().unwrap();
+            let proposal = policy.propose(&principal, wish, &Limits::default(), now, now);
+            let grant = policy.authorize(proposal.unwrap(), now).unwrap();
             let launched = end(operations.submit(&grant, print).await.unwrap()).await;
             if early {
                 assert_eq!(launched.state.name(), StateName::Succeeded);

@@ -6,7 +6,7 @@ use crate::sim::{Replica, Sim};
 use cvm_gateway::domain::ids::{OperationId, RequestId};
 use cvm_gateway::domain::instance::InstanceId;
 use cvm_gateway::domain::operation::{Operation, StateName};
-use cvm_gateway::domain::request::LaunchRequest;
+use cvm_gateway::domain::request::Wish;
 use cvm_gateway::domain::rules::Limits;
 use cvm_gateway::operations::{OperationError, Watch};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(crate) enum What {
 
 /// What a caller wants.
 enum Want {
-    Machines(Box<LaunchRequest>),
+    Machines(Box<Wish>),
     /// That these machines are given back.
     Leave(RequestId, Vec<InstanceId>),
 }
@@ -43,10 +43,9 @@ enum Want {
 /// Lives a caller's life.
 pub(crate) async fn live(sim: Arc<Sim>, number: usize, caller: scenario::Caller) {
     sim.clock.sleep(caller.start).await;
-    let request = LaunchRequest::parse(caller.wish, &Limits::default(), sim.clock.now()).unwrap();
     let mut life = Life::new(Arc::clone(&sim), number);
     life.cancels_after = caller.cancels_after;
-    life.pursue(&Want::Machines(Box::new(request))).await;
+    life.pursue(&Want::Machines(Box::new(caller.wish))).await;
     let has_machines = |state| matches!(state, StateName::Succeeded | StateName::Partial);
     let Some(launched) = life.last.filter(|last| has_machines(last.state.name())) else {
         return;
@@ -146,11 +145,10 @@ impl Life {
     }
 
     async fn submit(&self, replica: &Replica, want: &Want) -> Result<Watch, OperationError> {
-        let request = match want {
-            Want::Machines(request) => request,
+        let wish = match want {
+            Want::Machines(wish) => wish,
             Want::Leave(request_id, ids) => return self.leave(replica, request_id, ids).await,
         };
-        let wish = request.wish();
         let print = wish.fingerprint().unwrap();
         let principal = &self.sim.principal;
         let operations = &replica.operations;
@@ -158,11 +156,10 @@ impl Life {
         if let Some(watch) = known.await? {
             return Ok(watch);
         }
-        let grant = self.sim.policy.authorize(
-            principal,
-            LaunchRequest::clone(request),
-            self.sim.clock.now(),
-        );
+        let (policy, now) = (&self.sim.policy, self.sim.clock.now());
+        let limits = Limits::default();
+        let proposal = policy.propose(principal, Wish::clone(wish), &limits, now, now);
+        let grant = policy.authorize(proposal.unwrap(), now);
         operations.submit(&grant.unwrap(), print).await
     }
 

@@ -63,6 +63,7 @@ fn accepted(instance_count: u32) -> Operation {
         sold_out: Vec::new(),
         on_failure: OnFailure::Keep,
         cancellation: None,
+        changes: Vec::new(),
     }
 }
 

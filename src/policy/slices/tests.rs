@@ -5,7 +5,7 @@ use crate::domain::names::Region;
 use crate::domain::spec::InstanceSpec;
 use crate::policy::action::Action;
 use crate::policy::facts;
-use crate::policy::rules::{RuleFile, Rules};
+use crate::policy::rules::{RuleFile, RuleFiles, Rules};
 use crate::policy::verdict::{Posed, Question};
 use cedar_policy::{Authorizer, Decision, PolicyId, PolicySet, Response};
 use rand_chacha::ChaCha8Rng;
@@ -113,7 +113,11 @@ fn one_of<'a>(random: &mut ChaCha8Rng, of: &[&'a str]) -> &'a str {
 
 fn parse(text: &str) -> Rules {
     let [name, text] = ["a.cedar", text].map(str::to_owned);
-    Rules::parse(&[RuleFile { name, text }]).unwrap()
+    let files = RuleFiles {
+        rules: vec![RuleFile { name, text }],
+        ..RuleFiles::default()
+    };
+    Rules::parse(&files).unwrap()
 }
 
 fn question() -> Question<'static> {
