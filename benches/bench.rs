@@ -13,6 +13,7 @@
 
 use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::tc3;
+use cvm_gateway::domain::audit::Call;
 use cvm_gateway::domain::decision::Decision;
 use cvm_gateway::domain::ids::{OperationId, OrganizationId, RequestId};
 use cvm_gateway::domain::names::{AccountName, Region};
@@ -179,6 +180,7 @@ fn new_operation(clock: &Clock) -> NewOperation {
     NewOperation {
         operation,
         request_hash: [0; 32],
+        asked: Call::default(),
         decision: Decision {
             policy: "bench".to_owned(),
             rule: "bench".to_owned(),

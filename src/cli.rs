@@ -62,7 +62,7 @@ fn run(command: Command) -> Result<Exit, CliError> {
         Command::Plan(plan) => within(plan::plan(*plan, clock)),
         Command::Watch(watch) => within(launch::watch(watch, clock)),
         Command::Operations(command) => within(operations::run(command, clock)),
-        Command::Audit(command) => within(audit::run(command)),
+        Command::Audit(command) => within(audit::run(command, clock)),
         Command::Policy(command) => policy::policy(command, &clock),
         Command::Config(ConfigCommand::Check { config }) => check(&config),
         Command::Config(ConfigCommand::Default) => {

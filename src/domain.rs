@@ -1,5 +1,6 @@
 //! The nouns: pure values with parse-only constructors. No async, no I/O.
 
+pub mod audit;
 pub mod causes;
 pub mod change;
 pub mod decision;

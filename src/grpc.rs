@@ -1,5 +1,6 @@
 //! The door: who calls, what they wish, and how they are answered.
 
+mod audit;
 pub mod auth;
 pub mod door;
 mod follow;
@@ -16,6 +17,7 @@ mod wire;
 
 use crate::chaos;
 use crate::clock::Clock;
+use crate::domain::audit::Call;
 use crate::domain::ids::{OperationId, OrganizationId, Principal};
 use crate::domain::plan::claimed_expiry;
 use crate::domain::request::Wish;
@@ -25,7 +27,7 @@ use crate::metrics;
 use crate::operations::{OperationError, Operations, Watch};
 use crate::pb::v1 as pb;
 use crate::pb::v1::cvm_gateway_service_server::CvmGatewayService;
-use crate::policy::{Action, Current, Grant};
+use crate::policy::{Action, Current, Grant, Refusal};
 use follow::{Event, Follow, Messages, follow};
 pub use offline::wish_of_json;
 pub use plan::Plans;
@@ -58,6 +60,7 @@ impl CvmGatewayService for Service {
         request: Request<pb::RunInstancesRequest>,
     ) -> Result<Response<Self::RunInstancesStream>, Status> {
         let principal = auth::principal(&request)?;
+        let asked = audit::launch(&request);
         let mut message = request.into_inner();
         let plan = message.plan.take();
         let now = self.clock.now();
@@ -65,7 +68,7 @@ impl CvmGatewayService for Service {
         observe::request(&wish.request_id);
         let request_id = wish.request_id.clone();
         let fingerprint = wish.fingerprint().map_err(OperationError::from)?;
-        let watch = match chaos::around!("grpc.submit", self.submit(&principal, wish, fingerprint, plan.as_deref()), else Err(OperationError::Stopping.into()))
+        let watch = match chaos::around!("grpc.submit", self.submit((&principal, asked), wish, fingerprint, plan.as_deref()), else Err(OperationError::Stopping.into()))
         {
             Ok(watch) => watch,
             // What was accepted once is answered, whatever the rules have become since.
@@ -177,10 +180,21 @@ impl CvmGatewayService for Service {
         request: Request<pb::CancelOperationRequest>,
     ) -> Result<Response<pb::CancelOperationResponse>, Status> {
         let principal = auth::principal(&request)?;
-        self.may(&principal, Action::CancelOperation)?;
+        let asked = audit::cancellation(&request);
         let id = wire::operation_id(&request.into_inner().name)?;
         observe::operation(id);
-        let operation = self.operations.cancel(&principal, id).await?;
+        let action = Action::CancelOperation;
+        let decision = match self.may(&principal, action) {
+            Ok(decision) => decision,
+            Err(denial) => {
+                let nowhere = (String::new(), String::new());
+                self.tell_denied((&principal, action, asked), nowhere, &denial)
+                    .await;
+                return Err(denial.into());
+            }
+        };
+        let told = (&asked, &decision);
+        let operation = self.operations.cancel(&principal, id, told).await?;
         Ok(Response::new(pb::CancelOperationResponse {
             operation: Some(wire::operation(&operation)),
         }))
@@ -191,9 +205,10 @@ impl CvmGatewayService for Service {
         request: Request<pb::TerminateInstancesRequest>,
     ) -> Result<Response<Self::TerminateInstancesStream>, Status> {
         let principal = auth::principal(&request)?;
+        let asked = audit::termination(&request);
         let wish = wire::termination(&request.into_inner())?;
         observe::request(&wish.request_id);
-        let watch = self.terminate(&principal, wish).await?;
+        let watch = self.terminate(&principal, wish, asked).await?;
         observe::operation(watch.id());
         let settings = self.follow("TerminateInstances", true);
         Ok(Response::new(follow(
@@ -219,7 +234,7 @@ impl CvmGatewayService for Service {
 impl Service {
     async fn submit(
         &self,
-        principal: &Principal,
+        (principal, asked): (&Principal, Call),
         wish: Wish,
         fingerprint: [u8; 32],
         plan: Option<&[u8]>,
@@ -228,12 +243,22 @@ impl Service {
         // The seal is looked at below: with a time that it does not bear nothing is launched.
         let expires = plan.and_then(claimed_expiry);
         let from = expires.map_or(now, |expires| self.plans.begin(expires));
-        let grant = self.grant(principal, wish, from)?;
+        let place = audit::place(&wish);
+        let grant = match self.grant(principal, wish, from) {
+            Ok(grant) => grant,
+            Err(refusal) => {
+                if let Refusal::Denied(denial) = &refusal {
+                    let call = (principal, Action::RunInstances, asked);
+                    self.tell_denied(call, place, denial).await;
+                }
+                return Err(refusal.into());
+            }
+        };
         self.check_places(&grant).await?;
         if let Some(plan) = plan {
             self.plans.check(plan, &grant, self.clock.now())?;
         }
-        Ok(self.operations.submit(&grant, fingerprint).await?)
+        Ok(self.operations.submit(&grant, fingerprint, asked).await?)
     }
 
     /// Whether the cloud has the places of the launch.
@@ -250,14 +275,23 @@ impl Service {
         &self,
         principal: &Principal,
         wish: wire::TerminationWish,
+        asked: Call,
     ) -> Result<Watch, Status> {
         let organization = &principal.organization;
         let owned = self.operations.owned(organization, wish.instances).await?;
-        let grant = self.grant_termination(principal, owned)?;
+        let place = (owned.account.to_string(), owned.region.to_string());
+        let grant = match self.grant_termination(principal, owned) {
+            Ok(grant) => grant,
+            Err(denial) => {
+                let call = (principal, Action::TerminateInstances, asked);
+                self.tell_denied(call, place, &denial).await;
+                return Err(denial.into());
+            }
+        };
         let (request_id, timeout) = (wish.request_id, wish.timeout);
         Ok(self
             .operations
-            .terminate(&grant, request_id, timeout)
+            .terminate(&grant, request_id, timeout, asked)
             .await?)
     }
 

@@ -20,6 +20,7 @@ pub use tls::{Material, MaterialError, Peer};
 pub use token::TokenRules;
 
 use crate::clock::Clock;
+use crate::domain::audit::Proof;
 use crate::domain::ids::Principal;
 use crate::metrics;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -198,7 +199,7 @@ impl Gate {
         tls.as_ref().map(|tls| Arc::clone(&tls.config))
     }
 
-    /// Who calls, by the other side of its connection and by what the call carries.
+    /// Who calls, by the other side of its connection and by what the call carries; and what proved it.
     ///
     /// # Errors
     /// Why nobody is let in. Callers must not be told.
@@ -206,7 +207,7 @@ impl Gate {
         &self,
         peer: Option<&Peer>,
         headers: &HeaderMap,
-    ) -> Result<Principal, Rejection> {
+    ) -> Result<(Principal, Proof), Rejection> {
         let principal = self.prove(peer, headers).await;
         if let Err(rejection) = principal {
             self.0.metrics.rejected(rejection.as_str());
@@ -218,21 +219,23 @@ impl Gate {
         &self,
         peer: Option<&Peer>,
         headers: &HeaderMap,
-    ) -> Result<Principal, Rejection> {
-        match &self.0.required {
-            Required::Nothing(everybody) => Ok(everybody.clone()),
-            Required::Certificate => self.caller(&self.certificate(peer)?),
-            Required::Token => self.caller(&self.token(headers).await?),
+    ) -> Result<(Principal, Proof), Rejection> {
+        let mut proof = Proof::default();
+        let principal = match &self.0.required {
+            Required::Nothing(everybody) => everybody.clone(),
+            Required::Certificate => self.caller(&self.certificate(peer, &mut proof)?)?,
+            Required::Token => self.caller(&self.token(headers, &mut proof).await?)?,
             Required::Both => {
-                let machine = self.caller(&self.certificate(peer)?)?;
-                let caller = self.caller(&self.token(headers).await?)?;
+                let machine = self.caller(&self.certificate(peer, &mut proof)?)?;
+                let caller = self.caller(&self.token(headers, &mut proof).await?)?;
                 let same = machine.organization == caller.organization;
-                same.then_some(caller).ok_or(Rejection::TwoOrganizations)
+                same.then_some(caller).ok_or(Rejection::TwoOrganizations)?
             }
-        }
+        };
+        Ok((principal, proof))
     }
 
-    fn certificate(&self, peer: Option<&Peer>) -> Result<Proven, Rejection> {
+    fn certificate(&self, peer: Option<&Peer>, proof: &mut Proof) -> Result<Proven, Rejection> {
         let peer = peer.ok_or(Rejection::NoCertificate)?;
         let tls = self.0.tls.load();
         let tls = tls.as_ref().ok_or(Rejection::NoCertificate)?;
@@ -240,14 +243,17 @@ impl Gate {
         if self.0.denied.load().has_certificate(leaf) {
             return Err(Rejection::Denied);
         }
+        proof.certificate_sha256 = Some(hex::encode(leaf.sha256));
         leaf.names.clone()
     }
 
-    async fn token(&self, headers: &HeaderMap) -> Result<Proven, Rejection> {
+    async fn token(&self, headers: &HeaderMap, proof: &mut Proof) -> Result<Proven, Rejection> {
         let token = Token::parse(token::bearer(headers)?)?;
         let name = token.issuer()?;
         let issuer = self.0.issuers.iter().find(|issuer| issuer.issuer() == name);
-        issuer.ok_or(Rejection::TokenIssuer)?.judge(&token).await
+        let proven = issuer.ok_or(Rejection::TokenIssuer)?.judge(&token).await?;
+        proof.token_id = token.id();
+        Ok(proven)
     }
 
     fn caller(&self, proven: &Proven) -> Result<Principal, Rejection> {

@@ -2,6 +2,7 @@
 
 mod capacity;
 mod care;
+mod denied;
 mod driver;
 mod instances;
 mod launch;
@@ -11,6 +12,7 @@ mod newest;
 mod plan;
 mod poller;
 mod quotas;
+mod stop;
 mod sweep;
 mod table;
 mod terminate;
@@ -29,6 +31,7 @@ use crate::chaos;
 use crate::clock::Clock;
 use crate::cloud::limiter::Limiter;
 use crate::cloud::{Cloud, body};
+use crate::domain::audit::Call;
 use crate::domain::causes::chain;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
@@ -42,6 +45,7 @@ use crate::policy::Grant;
 use crate::random::Random;
 use crate::store::{Admission, Brake, NewOperation, SealedBody, Store, StoreError};
 use capacity::Capacity;
+use denied::Denials;
 use driver::Due;
 use machine::Timings;
 use poller::Polled;
@@ -99,6 +103,15 @@ pub struct Rooms {
 /// All launches of this process. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Operations(Arc<Inner>);
+
+/// What an operation begins with, beside what it is.
+struct Granted {
+    /// For the audit.
+    call: Call,
+    decision: Decision,
+    /// The limits that it counts against.
+    quotas: Vec<Quota>,
+}
 
 /// Why a launch could not be submitted, read or followed.
 #[derive(Debug, thiserror::Error)]
@@ -192,6 +205,8 @@ struct Inner {
     capacity: Mutex<Capacity>,
     /// Which regions and zones the cloud has.
     zones: Zones,
+    /// The denied calls of the last minute.
+    denials: Mutex<Denials>,
     steps: Arc<Semaphore>,
     /// The accounts on which nothing new is launched; none before the journal was asked.
     brakes: Mutex<Option<Vec<Brake>>>,
@@ -237,6 +252,7 @@ impl Operations {
             polled: Polled::default(),
             capacity: Mutex::default(),
             zones: Zones::default(),
+            denials: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             fatal: cell::Sender::new(None),
@@ -246,11 +262,12 @@ impl Operations {
         inner.tasks.spawn(Arc::clone(&inner).poll());
         inner.tasks.spawn(Arc::clone(&inner).hear_changes());
         inner.tasks.spawn(Arc::clone(&inner).keep_sweeping());
+        inner.tasks.spawn(Arc::clone(&inner).keep_telling());
         Self(inner)
     }
 
     /// Makes what was granted durable, and follows it. The same request_id with the same request,
-    /// told by the wish's `fingerprint`, follows the operation that exists.
+    /// told by the wish's `fingerprint`, follows the operation that exists. The `call` is for the audit.
     ///
     /// # Errors
     /// Nothing was launched, and nothing will be, unless the error is [`OperationError::Store`]: then the
@@ -259,6 +276,7 @@ impl Operations {
         &self,
         grant: &Grant,
         fingerprint: [u8; 32],
+        call: Call,
     ) -> Result<Watch, OperationError> {
         let now = self.0.clock.now();
         let id = self.new_id(now);
@@ -272,9 +290,16 @@ impl Operations {
         if let Some(brake) = self.0.brake(grant.account()) {
             return Err(brake);
         }
-        let quotas = self.0.quotas_of(grant);
-        self.begin(operation, bodies, fingerprint, (grant.decision(), quotas))
-            .await
+        let granted = Granted {
+            call: call.clone(),
+            decision: grant.decision(),
+            quotas: self.0.quotas_of(grant),
+        };
+        let begun = self.begin(operation, bodies, fingerprint, granted).await;
+        if let Err(OperationError::OverLimit(exceeded)) = &begun {
+            self.over_limit(grant, call, exceeded).await;
+        }
+        begun
     }
 
     /// Makes an operation durable and follows it; or the one that its request_id has.
@@ -283,7 +308,7 @@ impl Operations {
         operation: Operation,
         bodies: Vec<SealedBody>,
         request_hash: [u8; 32],
-        (decision, quotas): (Decision, Vec<Quota>),
+        granted: Granted,
     ) -> Result<Watch, OperationError> {
         let inner = &self.0;
         if inner.stop.is_cancelled() {
@@ -295,8 +320,9 @@ impl Operations {
         let new = NewOperation {
             request_hash,
             bodies,
-            decision,
-            quotas,
+            decision: granted.decision,
+            quotas: granted.quotas,
+            asked: granted.call,
             now: operation.create_time,
             operation,
             owner: inner.owner.clone(),
@@ -379,49 +405,6 @@ impl Operations {
             .store
             .list(organization, states, before, limit)
             .await?)
-    }
-
-    /// Whether new launches are taken.
-    ///
-    /// # Errors
-    /// Why not.
-    pub async fn ready(&self) -> Result<(), OperationError> {
-        if self.0.stop.is_cancelled() {
-            return Err(OperationError::Stopping);
-        }
-        Ok(self.0.store.ping().await?)
-    }
-
-    /// Returns when the journal's disk failed, with why: the process must end.
-    pub async fn failed(&self) -> String {
-        let mut fatal = self.0.fatal.subscribe();
-        let reason = fatal.wait_for(Option::is_some).await;
-        reason
-            .ok()
-            .and_then(|reason| reason.clone())
-            .unwrap_or_default()
-    }
-
-    /// Begins to stop: no new launch, no new attempt; watches end.
-    pub fn begin_stop(&self) {
-        self.0.stop.cancel();
-    }
-
-    /// Waits for the calls under way to be recorded, then gives the leases back.
-    pub async fn stopped(&self) {
-        self.begin_stop();
-        self.0.tasks.close();
-        self.0.tasks.wait().await;
-        let (inner, now) = (&self.0, self.0.clock.now());
-        let every = inner.settings.lease;
-        let released = inner.store.release(&inner.owner, &[], now, every);
-        if let Err(error) = chaos::around!("lease.release", released, else Err(StoreError::Busy)) {
-            let error = chain(&error, ": ");
-            tracing::warn!(
-                error,
-                "the leases could not be given back; they run out by themselves"
-            );
-        }
     }
 
     fn new_id(&self, now: UtcDateTime) -> OperationId {

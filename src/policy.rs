@@ -177,9 +177,9 @@ impl Policy {
     ///
     /// # Errors
     /// The rule that forbids it.
-    pub fn may(&self, principal: &Principal, action: Action) -> Result<(), Denial> {
+    pub fn may(&self, principal: &Principal, action: Action) -> Result<Decision, Denial> {
         self.judge(principal, action, None, || vec![facts::none()])
-            .map(|_approval| ())
+            .map(|approval| approval.decision())
     }
 
     /// A launch is judged in each of its places, for it may end in any.
@@ -299,6 +299,15 @@ impl Denial {
             message,
             trial: None,
             fields: Box::default(),
+        }
+    }
+
+    /// Why it was denied, for the audit.
+    #[must_use]
+    pub fn decision(&self) -> Decision {
+        Decision {
+            policy: self.policy.clone(),
+            rule: self.rule(),
         }
     }
 

@@ -11,6 +11,7 @@ mod database;
 mod desk;
 mod engine;
 mod error;
+mod follow;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod group;
@@ -26,6 +27,7 @@ mod reserve;
 mod row;
 mod schema;
 mod sql;
+mod told;
 mod verify;
 mod writer;
 
@@ -35,6 +37,7 @@ pub use care::{Brake, Release};
 pub use changes::Changes;
 pub use desk::{Asked, Desk, Filter, Record};
 pub use error::{Cause, StoreError};
+pub use follow::{Cursor, Line};
 pub use launched::{Launched, LaunchedPage};
 pub use model::{Call, Commit, Model, Moment, Now, Weather};
 pub use orders::Order;
@@ -42,6 +45,7 @@ pub use owners::Owner;
 pub use presence::{LivingPage, Presence};
 pub use verify::{Anchor, Verified};
 
+use crate::domain::audit::Call as AuditedCall;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::instance::InstanceId;
@@ -112,6 +116,8 @@ pub struct NewOperation {
     pub decision: Decision,
     /// The limits that it counts against.
     pub quotas: Vec<Quota>,
+    /// What was asked for, for the audit.
+    pub asked: AuditedCall,
     /// The replica that will step it.
     pub owner: String,
     pub now: UtcDateTime,
@@ -393,30 +399,6 @@ impl Store {
     /// What writing may tell.
     pub async fn adopt(&self, adoption: &Adoption) -> Result<Vec<InstanceId>, StoreError> {
         either!(self, engine => engine.adopt(adoption).await)
-    }
-
-    /// Makes an order durable; one that is there already stays as it is.
-    ///
-    /// # Errors
-    /// What writing may tell.
-    pub async fn order(&self, order: &Order) -> Result<(), StoreError> {
-        either!(self, engine => engine.order(order).await)
-    }
-
-    /// Up to `limit` orders that are not fulfilled yet, oldest first.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
-    pub async fn orders(&self, limit: u32) -> Result<Vec<Order>, StoreError> {
-        either!(self, engine => engine.orders(limit).await)
-    }
-
-    /// Takes the order for an operation away, and all orders for what has come to an end.
-    ///
-    /// # Errors
-    /// What writing may tell.
-    pub async fn fulfilled(&self, operation: OperationId) -> Result<(), StoreError> {
-        either!(self, engine => engine.fulfilled(operation).await)
     }
 
     /// The accounts on which nothing new is launched.

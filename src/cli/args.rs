@@ -6,7 +6,7 @@ mod policy;
 mod server;
 mod simulate;
 
-pub(super) use audit::{AuditCommand, VerifyArgs};
+pub(super) use audit::{AuditCommand, ExportArgs, VerifyArgs};
 pub(super) use plan::PlanArgs;
 pub(super) use policy::{ExplainArgs, PolicyCommand, TestArgs};
 pub(super) use server::ServerArgs;

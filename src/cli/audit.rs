@@ -1,20 +1,28 @@
 //! The commands on the audit.
 
-use super::args::{AuditCommand, VerifyArgs};
+use super::args::{AuditCommand, ExportArgs, VerifyArgs};
 use super::error::CliError;
+use crate::clock::Clock;
 use crate::config::{Config, create_file, lines_of};
-use crate::store::{Anchor, Desk, Verified};
+use crate::store::{Anchor, Cursor, Desk, Verified};
 use crate::terminal::{self, Exit};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A row is a request and some words around it.
 const LINE_BYTES_MAX: u64 = 1 << 20;
 
+/// Rows that are read at once.
+const PAGE: usize = 500;
+/// How often new rows are looked for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
 /// Runs one of them.
-pub(super) async fn run(command: AuditCommand) -> Result<Exit, CliError> {
+pub(super) async fn run(command: AuditCommand, clock: Clock) -> Result<Exit, CliError> {
     match command {
+        AuditCommand::Export(args) => export(args, &clock).await,
         AuditCommand::Verify(args) => verify(args).await,
     }
 }
@@ -22,6 +30,26 @@ pub(super) async fn run(command: AuditCommand) -> Result<Exit, CliError> {
 async fn open(path: &Path) -> Result<Desk, CliError> {
     let config = Config::load(path)?;
     Ok(Desk::open(&config.journal).await?)
+}
+
+async fn export(args: ExportArgs, clock: &Clock) -> Result<Exit, CliError> {
+    let desk = open(&args.config).await?;
+    let mut cursor = Cursor::default();
+    loop {
+        let lines = desk.follow(&mut cursor, PAGE).await?;
+        for line in &lines {
+            if args.since.is_none_or(|since| line.time >= since) {
+                terminal::print(&line.text)?;
+            }
+        }
+        match (lines.is_empty(), args.follow) {
+            (false, _) => {}
+            (true, true) => clock.sleep(LOOK_INTERVAL).await,
+            (true, false) => break,
+        }
+    }
+    desk.close().await;
+    Ok(Exit::Ok)
 }
 
 async fn verify(args: VerifyArgs) -> Result<Exit, CliError> {

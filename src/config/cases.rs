@@ -212,7 +212,7 @@ impl Case {
             | Action::CancelOperation
             | Action::ListInstances => {
                 let verdict = policy.may(&principal, action);
-                verdict.map(|()| String::new())
+                verdict.map(|_decision| String::new())
             }
         };
         Ok(Decided {

@@ -2,6 +2,7 @@
 //! says.
 
 use super::{observe, status};
+use crate::domain::audit::Proof;
 use crate::domain::ids::Principal;
 use crate::identity::{Gate, Peer};
 use http::{Request, Response, header};
@@ -74,10 +75,11 @@ where
             let peer = request.extensions().get::<Caller>().cloned();
             let peer = peer.and_then(|caller| caller.peer);
             match gate.principal(peer.as_deref(), request.headers()).await {
-                Ok(principal) => {
+                Ok((principal, proof)) => {
                     observe::principal(&principal);
                     request.headers_mut().remove(header::AUTHORIZATION);
                     request.extensions_mut().insert(principal);
+                    request.extensions_mut().insert(proof);
                     inner.call(request).await
                 }
                 Err(rejection) => {
@@ -101,4 +103,10 @@ pub struct Caller {
 pub(super) fn principal<T>(request: &tonic::Request<T>) -> Result<Principal, Status> {
     let principal = request.extensions().get::<Principal>();
     principal.cloned().ok_or_else(status::unauthenticated)
+}
+
+/// By what it was let in.
+pub(super) fn proof<T>(request: &tonic::Request<T>) -> Proof {
+    let proof = request.extensions().get::<Proof>();
+    proof.cloned().unwrap_or_default()
 }

@@ -3,6 +3,7 @@
 use super::Service;
 use crate::chaos;
 use crate::domain::change::Change;
+use crate::domain::decision::Decision;
 use crate::domain::ids::Principal;
 use crate::domain::instance::OwnedInstances;
 use crate::domain::request::Wish;
@@ -20,9 +21,9 @@ pub(super) struct Judged {
 
 impl Service {
     /// Whether the caller may do what touches only its own organisation's operations.
-    pub(super) fn may(&self, principal: &Principal, action: Action) -> Result<(), Denial> {
+    pub(super) fn may(&self, principal: &Principal, action: Action) -> Result<Decision, Denial> {
         let verdict = self.policy.get().may(principal, action);
-        self.told(principal, action, verdict, |()| None)
+        self.told(principal, action, verdict, |_decision| None)
     }
 
     /// The launch that `wish` becomes by the policy of this moment, and whether it may be made. Times of

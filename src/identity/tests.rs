@@ -116,7 +116,7 @@ pub(in crate::identity) async fn judge(
     headers: &HeaderMap,
 ) -> String {
     match gate.principal(peer, headers).await {
-        Ok(principal) => format!("{} of {}", principal.name, principal.organization),
+        Ok((principal, _)) => format!("{} of {}", principal.name, principal.organization),
         Err(rejection) => rejection.as_str().to_owned(),
     }
 }

@@ -134,6 +134,13 @@ impl<'a> Token<'a> {
         issuer.ok_or(Rejection::TokenClaims)
     }
 
+    /// Its own id, if it has one that can be shown.
+    pub(super) fn id(&self) -> Option<String> {
+        let id = self.claims.get("jti").and_then(Value::as_str)?;
+        let sound = id.len() <= SUBJECT_BYTES_MAX && !id.contains(char::is_control);
+        sound.then(|| id.to_owned())
+    }
+
     /// What it is signed with, if its issuer signs so.
     fn algorithm(&self, rules: &TokenRules) -> Result<Algorithm, Rejection> {
         let algorithm: Option<Algorithm> = self.header.alg.parse().ok();

@@ -2,10 +2,12 @@
 
 use super::driver::target;
 use super::machine::{CallEnd, callable};
-use super::{Inner, OperationError, Operations, Watch};
+use super::{Granted, Inner, OperationError, Operations, Watch};
 use crate::chaos;
 use crate::cloud::limiter::{Action, Class, Turn};
 use crate::cloud::{CloudError, Effect, Retry, Target};
+use crate::domain::audit::Call;
+use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, OrganizationId, Principal, RequestId};
 use crate::domain::instance::{Instance, InstanceId, OwnedInstances};
 use crate::domain::millis::since;
@@ -61,6 +63,7 @@ impl Operations {
         grant: &TerminationGrant,
         request_id: RequestId,
         timeout: Option<Duration>,
+        call: Call,
     ) -> Result<Watch, OperationError> {
         let instances = grant.instances();
         let timeout = timeout.unwrap_or(self.0.settings.timings.terminate_timeout);
@@ -73,8 +76,12 @@ impl Operations {
         let operation = leaving(self.new_id(now), grant, request_id, host, timeout, now);
         let fingerprint = fingerprint(&instances.ids);
         let bodies = vec![SealedBody::new(Vec::new())];
-        // To give machines back is never limited.
-        let granted = (grant.decision(), Vec::new());
+        let granted = Granted {
+            call,
+            decision: grant.decision(),
+            // To give machines back is never limited.
+            quotas: Vec::new(),
+        };
         self.begin(operation, bodies, fingerprint, granted).await
     }
 
@@ -87,6 +94,7 @@ impl Operations {
         &self,
         principal: &Principal,
         id: OperationId,
+        told: (&Call, &Decision),
     ) -> Result<Operation, OperationError> {
         let operation = self.get(&principal.organization, id).await?;
         let state = operation.state.name();
@@ -105,7 +113,7 @@ impl Operations {
             principal: cancellation.principal.clone(),
             time: cancellation.time,
         };
-        let ordered = self.0.store.order(&order);
+        let ordered = self.0.store.order(&order, told);
         chaos::around!("cancel.order", ordered, else Err(crate::store::StoreError::Busy))?;
         self.0.take_cancellation(id, cancellation);
         Ok(operation)

@@ -2,12 +2,14 @@
 
 use crate::pb::DESCRIPTOR;
 use crate::pb::v1::{
-    InstanceSpec, PlanRunInstancesResponse, RunInstancesRequest, WatchOperationResponse,
+    CancelOperationRequest, InstanceSpec, PlanRunInstancesResponse, RunInstancesRequest,
+    TerminateInstancesRequest, WatchOperationResponse,
 };
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
+use prost_reflect::{DescriptorError, DescriptorPool, DynamicMessage, MessageDescriptor};
 use serde::de::DeserializeSeed;
 use std::error::Error;
+use std::sync::LazyLock;
 
 /// Why a text is not a message, or a message has no text.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +55,22 @@ pub fn write_request(request: &RunInstancesRequest) -> Result<String, JsonError>
     write("RunInstancesRequest", &request.encode_to_vec())
 }
 
+/// Writes a `TerminateInstancesRequest` in one line.
+///
+/// # Errors
+/// [`JsonError::Descriptor`].
+pub fn write_termination(request: &TerminateInstancesRequest) -> Result<String, JsonError> {
+    write("TerminateInstancesRequest", &request.encode_to_vec())
+}
+
+/// Writes a `CancelOperationRequest` in one line.
+///
+/// # Errors
+/// [`JsonError::Descriptor`].
+pub fn write_cancellation(request: &CancelOperationRequest) -> Result<String, JsonError> {
+    write("CancelOperationRequest", &request.encode_to_vec())
+}
+
 /// Writes a plan in one line.
 ///
 /// # Errors
@@ -74,8 +92,12 @@ fn write(message: &str, bytes: &[u8]) -> Result<String, JsonError> {
     serde_json::to_string(&message).map_err(defect)
 }
 
+/// Decoded once: each launch writes a message.
+static POOL: LazyLock<Result<DescriptorPool, DescriptorError>> =
+    LazyLock::new(|| DescriptorPool::decode(DESCRIPTOR));
+
 fn descriptor(message: &str) -> Result<MessageDescriptor, JsonError> {
-    let pool = DescriptorPool::decode(DESCRIPTOR).map_err(defect)?;
+    let pool = POOL.as_ref().map_err(defect)?;
     pool.get_message_by_name(&format!("cvmgateway.v1.{message}"))
         .ok_or_else(|| defect(format!("no message {message}")))
 }

@@ -1,7 +1,8 @@
 //! The audit: what is told of each act, in the transaction of that act.
 
+use crate::domain::audit::{Call, Proof, Refused, Suppressed};
 use crate::domain::decision::Decision;
-use crate::domain::ids::OperationId;
+use crate::domain::ids::{OperationId, OrganizationId};
 use crate::domain::millis;
 use crate::domain::operation::{Failure, Kind, Operation};
 use crate::store::care::Release;
@@ -16,6 +17,7 @@ const TIME: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
 /// What becomes a row, once the chain is known that it is added to.
+#[derive(Clone)]
 pub(in crate::store) struct Entry {
     pub(in crate::store) time: i64,
     pub(in crate::store) event: &'static str,
@@ -25,22 +27,68 @@ pub(in crate::store) struct Entry {
 
 impl Entry {
     /// That an operation was allowed.
-    pub(in crate::store) fn begun(operation: &Operation, decision: &Decision) -> Self {
-        let rules: Vec<_> = decision.rule.split(',').collect();
-        let decision = json!({
-            "verdict": "allow",
-            "policy_version": decision.policy,
-            "rules": rules,
-        });
-        let begun = Self::of(operation, operation.create_time, "intent");
-        begun
+    pub(in crate::store) fn begun(
+        operation: &Operation,
+        (asked, decision): (&Call, &Decision),
+    ) -> Self {
+        let who = (operation.principal.as_str(), &operation.organization);
+        Self::of(operation, operation.create_time, "intent")
+            .with("principal", principal(who, &asked.proof))
             .with("host", operation.host.clone())
-            .with("decision", decision)
+            .with("request", request(asked))
+            .with("decision", verdict("allow", decision))
     }
 
     /// That the caller does not want an operation any more.
-    pub(in crate::store) fn ordered(operation: &Operation, order: &Order) -> Self {
-        Self::of(operation, order.time, "intent").by("CancelOperation", &order.principal, operation)
+    pub(in crate::store) fn ordered(
+        operation: &Operation,
+        order: &Order,
+        (asked, decision): (&Call, &Decision),
+    ) -> Self {
+        let who = (order.principal.as_str(), &operation.organization);
+        Self::of(operation, order.time, "intent")
+            .with("action", "CancelOperation")
+            .with("principal", principal(who, &asked.proof))
+            .with("request", request(asked))
+            .with("decision", verdict("allow", decision))
+    }
+
+    /// That a call was denied.
+    pub(in crate::store) fn refused(refused: Refused) -> Self {
+        let Refused {
+            time,
+            action,
+            principal: caller,
+            asked,
+            account,
+            region,
+            decision,
+            reason,
+        } = refused;
+        let who = (caller.name.as_str(), &caller.organization);
+        Self::new(time, "denied")
+            .with("action", action)
+            .with("organization", caller.organization.as_str())
+            .with("principal", principal(who, &asked.proof))
+            .with("account", account)
+            .with("region", region)
+            .with("request", request(&asked))
+            .with("decision", verdict("deny", &decision))
+            .with("reason", reason)
+    }
+
+    /// That denied calls have no rows.
+    pub(in crate::store) fn suppressed(suppressed: Suppressed) -> Self {
+        let Suppressed {
+            time,
+            principal: caller,
+            calls,
+        } = suppressed;
+        let who = (caller.name.as_str(), &caller.organization);
+        Self::new(time, "suppressed")
+            .with("organization", caller.organization.as_str())
+            .with("principal", principal(who, &Proof::default()))
+            .with("suppressed", calls)
     }
 
     /// How an operation ended, or that a person must see to it.
@@ -78,11 +126,18 @@ impl Entry {
     pub(in crate::store) fn chain(time: i64, links: Vec<Value>) -> Self {
         let begun = Self {
             time,
-            event: "chain",
-            operation: None,
-            fields: Map::new(),
+            ..Self::new(UtcDateTime::UNIX_EPOCH, "chain")
         };
         begun.with("links", links)
+    }
+
+    fn new(time: UtcDateTime, event: &'static str) -> Self {
+        Self {
+            time: millis::from_time(time),
+            event,
+            operation: None,
+            fields: Map::new(),
+        }
     }
 
     fn of(operation: &Operation, time: UtcDateTime, event: &'static str) -> Self {
@@ -91,15 +146,14 @@ impl Entry {
             Kind::Termination => "TerminateInstances",
         };
         let entry = Self {
-            time: millis::from_time(time),
-            event,
             operation: Some(operation.id),
-            fields: Map::new(),
+            ..Self::new(time, event)
         };
+        let who = (operation.principal.as_str(), &operation.organization);
         entry
             .with("action", action)
             .with("organization", operation.organization.as_str())
-            .with("principal", principal(&operation.principal, operation))
+            .with("principal", principal(who, &Proof::default()))
             .with("account", operation.account.as_str())
             .with("region", operation.region.as_str())
             .with("operation", operation.id.resource_name())
@@ -107,8 +161,9 @@ impl Entry {
 
     /// It was somebody else, who did something else.
     fn by(self, action: &str, name: &str, operation: &Operation) -> Self {
+        let who = (name, &operation.organization);
         self.with("action", action)
-            .with("principal", principal(name, operation))
+            .with("principal", principal(who, &Proof::default()))
     }
 
     fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -136,8 +191,30 @@ pub(in crate::store) fn millis_of(time: &str) -> Option<i64> {
     Some(millis::from_time(time))
 }
 
-fn principal(name: &str, operation: &Operation) -> Value {
-    json!({ "name": name, "organization": operation.organization.as_str() })
+fn principal((name, organization): (&str, &OrganizationId), proof: &Proof) -> Value {
+    let mut principal = Map::from_iter([
+        ("name".to_owned(), name.into()),
+        ("organization".to_owned(), organization.as_str().into()),
+    ]);
+    let proofs = [
+        ("certificate_sha256", &proof.certificate_sha256),
+        ("token_id", &proof.token_id),
+    ];
+    for (key, proof) in proofs {
+        if let Some(proof) = proof {
+            principal.insert(key.to_owned(), proof.as_str().into());
+        }
+    }
+    Value::Object(principal)
+}
+
+fn request(asked: &Call) -> Value {
+    serde_json::from_str(&asked.request).unwrap_or_default()
+}
+
+fn verdict(verdict: &str, decision: &Decision) -> Value {
+    let rules: Vec<_> = decision.rule.split(',').collect();
+    json!({ "verdict": verdict, "policy_version": decision.policy, "rules": rules })
 }
 
 fn failure(failure: &Failure) -> Value {

@@ -1,6 +1,8 @@
 //! Work on leases and orders: what a process may step, and what it was told or found beside that.
 
 use crate::chaos;
+use crate::domain::audit::Call;
+use crate::domain::decision::Decision;
 use crate::domain::ids::OperationId;
 use crate::domain::millis;
 use crate::domain::operation::Lease;
@@ -52,7 +54,9 @@ pub(in crate::store) enum Leasing {
         within: i64,
     },
     /// Gives the `id`, unless it was ordered before.
-    Order(Order),
+    Order(Box<(Order, (Call, Decision))>),
+    /// Gives nothing.
+    Tell(Vec<Entry>),
     /// Gives the `id`s of the orders that are taken away.
     Fulfilled(OperationId),
     /// Gives the new rows of `instances`.
@@ -118,6 +122,10 @@ pub(in crate::store) async fn run(
             chaos::around!("store.release", released, else Err(sqlx::Error::WorkerCrashed.into()))
         }
         Leasing::Order(order) => self::order(connection, order, told).await,
+        Leasing::Tell(entries) => {
+            told.extend(entries.iter().cloned());
+            Ok(Vec::new())
+        }
         Leasing::Fulfilled(operation) => {
             let fulfilled = sqlx::query(sql::FULFILLED).bind(operation.to_string());
             Ok(fulfilled.fetch_all(connection).await?)
@@ -131,7 +139,7 @@ pub(in crate::store) async fn run(
 /// Writes an order down, unless it is there already.
 async fn order(
     connection: &mut AnyConnection,
-    order: &Order,
+    (order, (asked, decision)): &(Order, (Call, Decision)),
     told: &mut Vec<Entry>,
 ) -> Result<Vec<AnyRow>, StoreError> {
     let id = order.operation.to_string();
@@ -143,7 +151,7 @@ async fn order(
     if !ordered.is_empty() {
         let known = sqlx::query(sql::known(1)).bind(id);
         let operation = row::operation(&known.fetch_one(connection).await?)?;
-        told.push(Entry::ordered(&operation, order));
+        told.push(Entry::ordered(&operation, order, (asked, decision)));
     }
     Ok(ordered)
 }

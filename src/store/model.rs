@@ -5,6 +5,8 @@ mod care;
 mod presence;
 mod tables;
 
+use crate::domain::audit;
+use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::instance::InstanceId;
 use crate::domain::millis;
@@ -406,7 +408,11 @@ impl Model {
         .await
     }
 
-    pub(in crate::store) async fn order(&self, order: &Order) -> Result<(), StoreError> {
+    pub(in crate::store) async fn order(
+        &self,
+        order: &Order,
+        _told: (&audit::Call, &Decision),
+    ) -> Result<(), StoreError> {
         self.run(Call::Order, |tables, _| {
             tables
                 .orders

@@ -1,11 +1,13 @@
 //! What callers no longer want, until the gateway that has it in hand has taken that in.
 
+use crate::domain::audit::Call;
+use crate::domain::decision::Decision;
 use crate::domain::ids::OperationId;
 use crate::domain::millis;
 use crate::store::database::Database;
 use crate::store::error::StoreError;
 use crate::store::leasing::Leasing;
-use crate::store::{row, sql};
+use crate::store::{Engine, Store, either, row, sql};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use time::UtcDateTime;
@@ -19,9 +21,41 @@ pub struct Order {
     pub time: UtcDateTime,
 }
 
+impl Store {
+    /// Makes an order durable, with what the audit is told of it; one that is there already stays as it
+    /// is.
+    ///
+    /// # Errors
+    /// What writing may tell.
+    pub async fn order(&self, order: &Order, told: (&Call, &Decision)) -> Result<(), StoreError> {
+        either!(self, engine => engine.order(order, told).await)
+    }
+
+    /// Up to `limit` orders that are not fulfilled yet, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn orders(&self, limit: u32) -> Result<Vec<Order>, StoreError> {
+        either!(self, engine => engine.orders(limit).await)
+    }
+
+    /// Takes the order for an operation away, and all orders for what has come to an end.
+    ///
+    /// # Errors
+    /// What writing may tell.
+    pub async fn fulfilled(&self, operation: OperationId) -> Result<(), StoreError> {
+        either!(self, engine => engine.fulfilled(operation).await)
+    }
+}
+
 impl Database {
-    pub(in crate::store) async fn order(&self, order: &Order) -> Result<(), StoreError> {
-        let order = Leasing::Order(order.clone());
+    pub(in crate::store) async fn order(
+        &self,
+        order: &Order,
+        (asked, decision): (&Call, &Decision),
+    ) -> Result<(), StoreError> {
+        let told = (asked.clone(), decision.clone());
+        let order = Leasing::Order(Box::new((order.clone(), told)));
         self.lease(order).await.map(drop)
     }
 

@@ -42,7 +42,7 @@ impl Admit {
     pub(in crate::store) fn new(new: NewOperation) -> Result<Self, StoreError> {
         Ok(Self {
             document: document(&new.operation)?,
-            audit: Entry::begun(&new.operation, &new.decision),
+            audit: Entry::begun(&new.operation, (&new.asked, &new.decision)),
             held: Held::of(&new.operation),
             quotas: new.quotas,
             request_hash: hex::encode(new.request_hash),

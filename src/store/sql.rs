@@ -294,7 +294,12 @@ pub(in crate::store) const UNLINKED: &str = "SELECT tail.chain, tail.sequence, t
 pub(in crate::store) const LINK: &str =
     "INSERT INTO audit_links (chain, linked, sequence) VALUES ($1, $2, $3)";
 
-/// The chains and the last row of each, the oldest first.
+/// The chains that have begun and the last row of each, the oldest first: as fast as there are chains.
+pub(in crate::store) const HEADS: &str = "SELECT head.chain, \
+     (SELECT MAX(sequence) FROM audit_rows WHERE chain = head.chain) AS sequence \
+     FROM audit_rows AS head WHERE head.sequence = 1 ORDER BY head.chain";
+
+/// All chains and the last row of each, the oldest first: also those that lack their first row.
 pub(in crate::store) const CHAINS: &str = "SELECT chain, MAX(sequence) AS sequence FROM audit_rows \
      GROUP BY chain ORDER BY chain";
 

@@ -8,6 +8,7 @@
 )]
 
 mod arrival;
+mod audit;
 mod check;
 mod cli;
 mod cloud;

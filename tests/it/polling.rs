@@ -5,6 +5,7 @@ use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::limiter::{self, Limiter, Permit};
 use cvm_gateway::cloud::{Accepted, Cloud, CloudError, Effect, Retry, Tagged, Target};
 use cvm_gateway::config::Config;
+use cvm_gateway::domain::audit::Call;
 use cvm_gateway::domain::ids::{OrganizationId, Principal, RequestId};
 use cvm_gateway::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use cvm_gateway::domain::millis::since;
@@ -253,7 +254,10 @@ async fn submit(operations: &Operations, number: usize) -> cvm_gateway::operatio
     let now = UtcDateTime::UNIX_EPOCH;
     let proposal = policy.propose(&principal, wish, &Limits::default(), now, now);
     let grant = policy.authorize(proposal.unwrap(), now).unwrap();
-    operations.submit(&grant, print).await.unwrap()
+    operations
+        .submit(&grant, print, Call::default())
+        .await
+        .unwrap()
 }
 
 /// The most calls that any second holds.

@@ -5,6 +5,7 @@ mod quotas;
 
 use crate::postgres;
 use cvm_gateway::clock::Clock;
+use cvm_gateway::domain::audit::Call;
 use cvm_gateway::domain::decision::Decision;
 use cvm_gateway::domain::ids::{OperationId, OrganizationId, RequestId};
 use cvm_gateway::domain::instance::{Instance, InstanceId};
@@ -484,9 +485,9 @@ async fn keeps_orders_until_they_are_fulfilled(journal: Journal) {
         time: NOW,
     };
     let (one, other) = (order(&first, "dev"), order(&second, "ops"));
-    store.order(&one).await.unwrap();
-    store.order(&order(&first, "late")).await.unwrap();
-    store.order(&other).await.unwrap();
+    order_of(&store, &one).await.unwrap();
+    order_of(&store, &order(&first, "late")).await.unwrap();
+    order_of(&store, &other).await.unwrap();
     let mut orders = store.orders(10).await.unwrap();
     orders.sort_by(|one, other| one.principal.cmp(&other.principal));
     assert_eq!(orders, [one, other.clone()], "the first one counts");
@@ -498,7 +499,7 @@ async fn keeps_orders_until_they_are_fulfilled(journal: Journal) {
     assert_eq!(store.orders(10).await.unwrap(), []);
 
     // What came to an end by itself need not be cancelled any more.
-    store.order(&order(&first, "dev")).await.unwrap();
+    order_of(&store, &order(&first, "dev")).await.unwrap();
     let lease = Lease {
         operation: first.id,
         epoch: 1,
@@ -1357,6 +1358,7 @@ fn new(operation: &Operation) -> NewOperation {
     NewOperation {
         operation: operation.clone(),
         request_hash: [0; 32],
+        asked: Call::default(),
         decision: Decision {
             policy: "p".to_owned(),
             rule: "r".to_owned(),
@@ -1411,6 +1413,14 @@ async fn claim(
     let claimed = store.claim(owner, now, ttl, 0..=u32::MAX, limit).await;
     let pair = |claimed: Claimed| (claimed.lease, claimed.operation);
     claimed.unwrap().into_iter().map(pair).collect()
+}
+
+async fn order_of(store: &Store, order: &Order) -> Result<(), StoreError> {
+    let decision = Decision {
+        policy: "p".to_owned(),
+        rule: "r".to_owned(),
+    };
+    store.order(order, (&Call::default(), &decision)).await
 }
 
 async fn save(store: &Store, lease: Lease, operation: &Operation) -> Saved {

@@ -6,6 +6,7 @@ use crate::scenario::machines;
 use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::limiter::Limiter;
 use cvm_gateway::config::Config;
+use cvm_gateway::domain::audit::Call;
 use cvm_gateway::domain::ids::{OperationId, OrganizationId, Principal, RequestId};
 use cvm_gateway::domain::millis::since;
 use cvm_gateway::domain::names::{AccountName, Region};
@@ -185,7 +186,11 @@ async fn submit_all(clock: &Clock, operations: &Operations) {
             let print = wish.fingerprint().unwrap();
             let proposal = policy.propose(&principal, wish, &Limits::default(), now, now);
             let grant = policy.authorize(proposal.unwrap(), now).unwrap();
-            let launched = end(operations.submit(&grant, print).await.unwrap()).await;
+            let launched = end(operations
+                .submit(&grant, print, Call::default())
+                .await
+                .unwrap())
+            .await;
             if early {
                 assert_eq!(launched.state.name(), StateName::Succeeded);
                 clock
@@ -202,7 +207,11 @@ async fn submit_all(clock: &Clock, operations: &Operations) {
                     .authorize_termination(&principal, owned.unwrap(), clock.now())
                     .unwrap();
                 let name = RequestId::parse(&format!("back-{number}")).unwrap();
-                end(operations.terminate(&grant, name, None).await.unwrap()).await;
+                end(operations
+                    .terminate(&grant, name, None, Call::default())
+                    .await
+                    .unwrap())
+                .await;
             }
         });
     }

@@ -3,12 +3,14 @@
 
 use crate::scenario;
 use crate::sim::{Replica, Sim};
+use cvm_gateway::domain::audit::Call;
 use cvm_gateway::domain::ids::{OperationId, RequestId};
 use cvm_gateway::domain::instance::InstanceId;
 use cvm_gateway::domain::operation::{Operation, StateName};
 use cvm_gateway::domain::request::Wish;
 use cvm_gateway::domain::rules::Limits;
 use cvm_gateway::operations::{OperationError, Watch};
+use cvm_gateway::policy::Action;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,9 +71,13 @@ pub(crate) fn leaving(number: usize) -> String {
 /// Says that an operation is no longer wanted, until a replica has heard it.
 async fn cancel(sim: Arc<Sim>, number: usize, id: OperationId, after: Duration) {
     sim.clock.sleep(after).await;
+    let asked = Call::default();
+    let decision = sim.policy.may(&sim.principal, Action::CancelOperation);
+    let decision = decision.unwrap();
     loop {
         if let Some(replica) = sim.any_replica() {
-            let cancelled = replica.operations.cancel(&sim.principal, id);
+            let told = (&asked, &decision);
+            let cancelled = replica.operations.cancel(&sim.principal, id, told);
             match answer(&sim, &replica, cancelled).await {
                 Some(Ok(_)) => return sim.note(format_args!("caller {number} cancels {id}")),
                 Some(Err(OperationError::CannotCancel(_))) => return,
@@ -160,7 +166,9 @@ impl Life {
         let limits = Limits::default();
         let proposal = policy.propose(principal, Wish::clone(wish), &limits, now, now);
         let grant = policy.authorize(proposal.unwrap(), now);
-        operations.submit(&grant.unwrap(), print).await
+        operations
+            .submit(&grant.unwrap(), print, Call::default())
+            .await
     }
 
     async fn leave(
@@ -176,7 +184,9 @@ impl Life {
                 .policy
                 .authorize_termination(principal, owned.await?, self.sim.clock.now());
         let grant = grant.unwrap();
-        operations.terminate(&grant, request_id.clone(), None).await
+        operations
+            .terminate(&grant, request_id.clone(), None, Call::default())
+            .await
     }
 
     async fn follow(&mut self, replica: &Replica, mut watch: Watch) -> bool {

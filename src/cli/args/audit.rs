@@ -1,11 +1,14 @@
 //! The arguments of the commands on the audit.
 
+use super::policy::time;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
+use time::UtcDateTime;
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum AuditCommand {
     Verify(VerifyArgs),
+    Export(ExportArgs),
 }
 
 /// Says whether the audit in the journal is what was written
@@ -34,4 +37,29 @@ pub(in crate::cli) struct VerifyArgs {
     /// Writes the last row of each chain into a new file, if nothing was found
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) save: Option<PathBuf>,
+}
+
+/// Prints the audit, one JSON object a line
+///
+/// The rows of each chain in their order, the oldest chain first; docs/audit.md tells what is in them. A gateway may run
+/// meanwhile. Rows of versions before there were chains are only in `operations export`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cvm-gateway audit export > audit.jsonl
+  cvm-gateway audit export --since 2026-12-24T00:00:00Z --follow | ship-it
+
+Exit codes:
+  0 done   64 wrong option   66 no such file or journal   69 the journal cannot be reached
+  74 cannot write to stdout   78 wrong configuration, or a journal of another version")]
+pub(in crate::cli) struct ExportArgs {
+    /// The configuration file of the gateway
+    #[arg(long, value_name = "FILE", default_value = "cvm-gateway.toml")]
+    pub(in crate::cli) config: PathBuf,
+    /// Only acts of this time, RFC 3339, and later ones
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(in crate::cli) since: Option<UtcDateTime>,
+    /// Does not end, but prints what is added
+    #[arg(long)]
+    pub(in crate::cli) follow: bool,
 }

@@ -68,7 +68,7 @@ pub(in crate::cli) struct TestArgs {
     pub(in crate::cli) folder: PathBuf,
 }
 
-fn time(text: &str) -> Result<UtcDateTime, String> {
+pub(super) fn time(text: &str) -> Result<UtcDateTime, String> {
     UtcDateTime::parse(text, &Rfc3339)
         .map_err(|_not_one| "is no time; write it as 2026-12-24T22:00:00Z".to_owned())
 }

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::cloud::limiter::{Limiter, Permit};
 use crate::cloud::{Accepted, Cloud, Fault};
 use crate::config::Config;
+use crate::domain::audit::Call;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, RequestId};
 use crate::domain::instance::{Instance, InstanceDetail, InstanceState};
@@ -70,6 +71,7 @@ fn admission(operation: Operation) -> NewOperation {
         request_hash: [0; 32],
         quotas: Vec::new(),
         bodies: vec![SealedBody::new(Vec::new())],
+        asked: Call::default(),
         decision: Decision {
             policy: "test".to_owned(),
             rule: "test".to_owned(),

@@ -25,8 +25,8 @@ async fn written(journal: &Journal) -> [Operation; 3] {
         principal: "ops".to_owned(),
         time: NOW + HOUR,
     };
-    store.order(&order).await.unwrap();
-    store.order(&order).await.unwrap();
+    order_of(&store, &order).await.unwrap();
+    order_of(&store, &order).await.unwrap();
     store.close().await;
     let store = journal.open().await;
     let mut more = operation("acme", "more");

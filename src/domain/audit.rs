@@ -1,0 +1,47 @@
+//! What the audit is told of a call, beside what comes of it. Nothing in it is secret.
+
+use crate::domain::decision::Decision;
+use crate::domain::ids::Principal;
+use time::UtcDateTime;
+
+/// By what a caller has proven who it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// SHA-256 of its certificate, in hex.
+    pub certificate_sha256: Option<String>,
+    /// The `jti` of its token; never the token.
+    pub token_id: Option<String>,
+}
+
+/// A call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Call {
+    pub proof: Proof,
+    /// The request in protobuf JSON, with secrets masked; empty where nobody keeps it.
+    pub request: String,
+}
+
+/// A call that was denied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub time: UtcDateTime,
+    /// The RPC.
+    pub action: &'static str,
+    pub principal: Principal,
+    pub asked: Call,
+    /// As far as the call names one.
+    pub account: String,
+    /// As far as the call names one.
+    pub region: String,
+    pub decision: Decision,
+    /// What the caller was told.
+    pub reason: String,
+}
+
+/// Denied calls of which no row tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suppressed {
+    pub time: UtcDateTime,
+    pub principal: Principal,
+    pub calls: u64,
+}

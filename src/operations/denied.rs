@@ -1,0 +1,210 @@
+//! Tells the audit of denied calls, within bounds: a flood of them neither fills the disk nor slows
+//! launches. What is left out is counted, and the count is told.
+
+use super::{Operations, quotas};
+use crate::domain::audit::{Call, Refused, Suppressed};
+use crate::domain::causes::chain;
+use crate::domain::decision::Decision;
+use crate::domain::ids::Principal;
+use crate::domain::millis::since;
+use crate::domain::quota::Exceeded;
+use crate::policy::Grant;
+use std::collections::BTreeMap;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
+use time::UtcDateTime;
+
+/// How long the bounds below are counted for.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Rows that one caller has in a window.
+const ROWS_OF_CALLER_MAX: u32 = 20;
+/// Rows that all callers have in a window.
+const ROWS_MAX: u32 = 600;
+/// Callers that are told apart in a window; a few hundred bytes each. The others are one.
+const CALLERS_MAX: usize = 10_000;
+/// What those others are called.
+const OTHERS: &str = "others";
+
+/// The denied calls of a window.
+#[derive(Debug, Default)]
+pub(super) struct Denials {
+    began: Option<UtcDateTime>,
+    rows: u32,
+    callers: BTreeMap<(String, String), Caller>,
+}
+
+#[derive(Debug)]
+struct Caller {
+    principal: Principal,
+    rows: u32,
+    suppressed: u64,
+}
+
+impl Denials {
+    /// Counts a call; whether it has a row of its own.
+    fn count(&mut self, principal: &Principal, now: UtcDateTime) -> bool {
+        self.began.get_or_insert(now);
+        let mut principal = principal.clone();
+        let key = |principal: &Principal| {
+            let organization = principal.organization.as_str().to_owned();
+            (organization, principal.name.clone())
+        };
+        if self.callers.len() >= CALLERS_MAX && !self.callers.contains_key(&key(&principal)) {
+            OTHERS.clone_into(&mut principal.name);
+        }
+        let caller = self.callers.entry(key(&principal)).or_insert(Caller {
+            principal,
+            rows: 0,
+            suppressed: 0,
+        });
+        if caller.rows < ROWS_OF_CALLER_MAX && self.rows < ROWS_MAX {
+            caller.rows += 1;
+            self.rows += 1;
+            return true;
+        }
+        caller.suppressed += 1;
+        false
+    }
+
+    /// Begins a new window, if the last one is over; what had no row in that.
+    fn over(&mut self, now: UtcDateTime, within: Duration) -> Vec<Suppressed> {
+        let begun = self.began.is_some_and(|began| since(now, began) >= within);
+        if !begun {
+            return Vec::new();
+        }
+        let last = std::mem::take(self);
+        let callers = last.callers.into_values();
+        let suppressed = callers.filter(|caller| caller.suppressed > 0);
+        let suppressed = suppressed.map(|caller| Suppressed {
+            time: now,
+            principal: caller.principal,
+            calls: caller.suppressed,
+        });
+        suppressed.collect()
+    }
+}
+
+impl Operations {
+    /// Writes down that a call was denied, if there are not too many. It stays denied whether that
+    /// works or not.
+    pub async fn denied(&self, refused: Refused) {
+        let now = self.0.clock.now();
+        self.0.tell_suppressed(WINDOW).await;
+        if !self.0.denials().count(&refused.principal, now) {
+            return;
+        }
+        if let Err(error) = self.0.store.refused(refused).await {
+            let error = chain(&error, ": ");
+            tracing::error!(error, "a denied call is not in the audit");
+        }
+    }
+}
+
+impl Operations {
+    /// The same of a launch that policy allowed and limits did not.
+    pub(super) async fn over_limit(&self, grant: &Grant, call: Call, exceeded: &[Exceeded]) {
+        let limits = exceeded.iter();
+        let limits = limits.map(|over| format!("{}/{}", over.quota, over.measure.as_str()));
+        let limits: Vec<_> = limits.collect();
+        let refused = Refused {
+            time: self.0.clock.now(),
+            action: "RunInstances",
+            principal: grant.principal().clone(),
+            asked: call,
+            account: grant.account().to_string(),
+            region: grant.wish().region.to_string(),
+            decision: Decision {
+                policy: "limits".to_owned(),
+                rule: limits.join(","),
+            },
+            reason: quotas::told(exceeded),
+        };
+        self.denied(refused).await;
+    }
+}
+
+impl super::Inner {
+    /// Tells how many calls had no row, when a window is over.
+    pub(super) async fn keep_telling(self: std::sync::Arc<Self>) {
+        while self
+            .stop
+            .run_until_cancelled(self.clock.sleep(WINDOW))
+            .await
+            .is_some()
+        {
+            self.tell_suppressed(WINDOW).await;
+        }
+        self.tell_suppressed(Duration::ZERO).await;
+    }
+
+    async fn tell_suppressed(&self, within: Duration) {
+        let suppressed = self.denials().over(self.clock.now(), within);
+        if suppressed.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.suppressed(suppressed).await {
+            let error = chain(&error, ": ");
+            tracing::error!(
+                error,
+                "how many denied calls had no row is not in the audit"
+            );
+        }
+    }
+
+    fn denials(&self) -> MutexGuard<'_, Denials> {
+        // A panic elsewhere can only leave it with a count too few.
+        self.denials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::OrganizationId;
+    use time::macros::utc_datetime;
+
+    const NOW: UtcDateTime = utc_datetime!(2026-01-02 03:04:05);
+
+    fn caller(name: &str) -> Principal {
+        Principal {
+            name: name.to_owned(),
+            organization: OrganizationId::parse("acme").unwrap(),
+        }
+    }
+
+    fn rows(denials: &mut Denials, name: &str, calls: u32) -> usize {
+        let caller = caller(name);
+        let told = (0..calls).filter(|_| denials.count(&caller, NOW));
+        told.count()
+    }
+
+    #[test]
+    fn a_caller_has_few_rows_and_leaves_the_others_theirs() {
+        let mut denials = Denials::default();
+        assert_eq!(rows(&mut denials, "flood", 1000), 20);
+        assert_eq!(rows(&mut denials, "other", 3), 3);
+        assert_eq!(denials.over(NOW + WINDOW / 2, WINDOW), []);
+        let now = NOW + WINDOW;
+        let expected = Suppressed {
+            time: now,
+            principal: caller("flood"),
+            calls: 980,
+        };
+        assert_eq!(denials.over(now, WINDOW), [expected]);
+        assert_eq!(denials.over(now + WINDOW, WINDOW), []);
+        assert_eq!(rows(&mut denials, "flood", 2), 2);
+    }
+
+    #[test]
+    fn many_callers_have_no_more_than_all_may_have() {
+        let mut denials = Denials::default();
+        let all: usize = (0..20_000_u32)
+            .map(|number| rows(&mut denials, &number.to_string(), 1))
+            .sum();
+        assert_eq!(all, 600);
+        assert_eq!(denials.callers.len(), CALLERS_MAX + 1);
+        let told = denials.over(NOW + WINDOW, WINDOW);
+        let calls: u64 = told.iter().map(|told| told.calls).sum();
+        assert_eq!(calls, 20_000 - 600);
+    }
+}

@@ -1,0 +1,182 @@
+//! What the audit tells of calls, and to whom.
+
+use crate::world::{World, client, config_text, run, wish};
+use cvm_gateway::clock::Clock;
+use cvm_gateway::config::Config;
+use cvm_gateway::gateway::Gateway;
+use cvm_gateway::pb::v1 as pb;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tonic::Code;
+
+/// A gateway whose configuration is a file, for the commands.
+async fn gateway(world: &World, extra: &str) -> (Gateway, PathBuf) {
+    let path = world.folder.0.join("gateway.toml");
+    let endpoint = format!("http://{}", world.simulator.addr());
+    let text = config_text(&world.folder.0, &endpoint, extra);
+    std::fs::write(&path, text).unwrap();
+    let config = Config::load(&path).unwrap();
+    (Gateway::start(config, Clock::system()).await.unwrap(), path)
+}
+
+fn export(config: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cvm-gateway"));
+    command.args(["audit", "export"]).args(arguments);
+    command.arg("--config").arg(config);
+    command
+}
+
+fn exported(config: &Path, arguments: &[&str]) -> Vec<String> {
+    let output = export(config, arguments).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines.lines().map(str::to_owned).collect()
+}
+
+/// Each line of one chain has the hash that docs/audit.md tells how to make.
+fn follow_one_another(lines: &[String]) {
+    let mut before = vec![0; 32];
+    for line in lines {
+        let row: Value = serde_json::from_str(line).unwrap();
+        let hash = row["hash"].as_str().unwrap();
+        let record = line.replace(&format!(",\"hash\":\"{hash}\""), "");
+        let made = Sha256::new().chain_update(&before).chain_update(&record);
+        before = made.finalize().to_vec();
+        assert_eq!(hash, hex::encode(&before), "{line}");
+    }
+}
+
+fn events(lines: &[String]) -> Vec<Value> {
+    let rows = lines.iter().map(|line| serde_json::from_str(line).unwrap());
+    rows.collect()
+}
+
+/// A launch with every kind of secret.
+fn secretive() -> pb::RunInstancesRequest {
+    let mut request = wish("secretive", 1);
+    let spec = request.spec.as_mut().unwrap();
+    spec.user_data = Some("Y2FuYXJ5LWRhdGE=".to_owned());
+    spec.login_settings = Some(pb::LoginSettings {
+        password: Some("canary-Passw0rd".to_owned()),
+        ..pb::LoginSettings::default()
+    });
+    request
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn allowed_and_denied_calls_are_told_without_secrets_and_a_flood_is_counted() {
+    let world = World::new(2.0).await;
+    let (gateway, config) = gateway(&world, "").await;
+    let mut caller = client(&gateway).await;
+    let launched = run(&mut caller, secretive()).await;
+    let name = launched.last().name.clone();
+    let machine = launched.last().instances[0].instance_id.clone();
+    launched.end.unwrap();
+    for number in 0..25 {
+        let mut foreign = wish(&format!("denied-{number}"), 1);
+        foreign.account = Some("canary".to_owned());
+        let refused = caller.run_instances(foreign).await.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+    }
+    gateway.stop().await;
+
+    let lines = exported(&config, &[]);
+    follow_one_another(&lines);
+    let text = lines.join("\n");
+    assert!(
+        !text.contains("Y2FuYXJ5") && !text.contains("Passw0rd"),
+        "{text}"
+    );
+    let rows = events(&lines);
+    let of =
+        |event: &str| -> Vec<&Value> { rows.iter().filter(|row| row["event"] == event).collect() };
+    let intent = of("intent")[0];
+    assert_eq!(intent["operation"], name);
+    assert_eq!(intent["request"]["requestId"], "secretive");
+    assert_eq!(intent["request"]["spec"]["imageId"], "img-pmqg1cw7");
+    assert_eq!(intent["request"]["spec"]["userData"], "bWFza2Vk");
+    let outcome = &of("outcome")[0]["outcome"];
+    assert_eq!(
+        (&outcome["state"], &outcome["instances"][0]),
+        (&"SUCCEEDED".into(), &machine.into())
+    );
+    assert!(outcome["cloud_request_id"].is_string());
+    let denied = of("denied");
+    assert_eq!(denied.len(), 20);
+    assert_eq!(denied[0]["request"]["requestId"], "denied-0");
+    assert_eq!(
+        (
+            &denied[0]["account"],
+            &denied[0]["decision"]["verdict"],
+            &denied[0]["decision"]["rules"][0]
+        ),
+        (
+            &"canary".into(),
+            &"deny".into(),
+            &"account-of-own-organization".into()
+        )
+    );
+    let suppressed = of("suppressed");
+    assert_eq!(
+        (suppressed.len(), &suppressed[0]["suppressed"]),
+        (1, &5.into())
+    );
+    assert_eq!(
+        exported(&config, &["--since", "2999-01-01T00:00:00Z"]),
+        [""; 0]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_follows_the_audit_is_told_what_is_added() {
+    let world = World::new(2.0).await;
+    let (gateway, config) = gateway(&world, "").await;
+    let mut caller = client(&gateway).await;
+    run(&mut caller, wish("before", 1)).await.end.unwrap();
+    let mut command = export(&config, &["--follow"]);
+    let mut follower = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let reader = tokio::task::spawn_blocking(move || {
+        let lines = lines.map(Result::unwrap);
+        lines.take(5).collect::<Vec<_>>()
+    });
+    run(&mut caller, wish("after", 1)).await.end.unwrap();
+    let lines = reader.await.unwrap();
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    gateway.stop().await;
+    follow_one_another(&lines);
+    let told: Vec<_> = events(&lines)
+        .iter()
+        .map(|row| row["event"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(told, ["chain", "intent", "outcome", "intent", "outcome"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_over_a_limit_is_a_denied_call() {
+    let world = World::new(2.0).await;
+    let limit = "[quotas.team]\norganization = \"development\"\ninstances = 1\n";
+    let (gateway, config) = gateway(&world, limit).await;
+    let mut caller = client(&gateway).await;
+    let refused = caller.run_instances(wish("many", 2)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    gateway.stop().await;
+    let rows = events(&exported(&config, &[]));
+    let [_, denied] = &rows[..] else {
+        panic!("{rows:?}");
+    };
+    assert_eq!(denied["event"], "denied");
+    let rules = serde_json::json!(["team/instances"]);
+    assert_eq!(
+        (
+            &denied["decision"]["policy_version"],
+            &denied["decision"]["rules"]
+        ),
+        (&"limits".into(), &rules)
+    );
+}
