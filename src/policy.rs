@@ -5,6 +5,7 @@ mod current;
 mod facts;
 mod layers;
 mod nearest;
+mod nesting;
 mod proposal;
 mod rules;
 mod slices;

@@ -77,44 +77,49 @@ pub(super) fn run_cases(
     limits: &Limits,
 ) -> CasesRun {
     let mut run = CasesRun::default();
-    for RuleFile { name, text } in files {
-        let name = folder.join(name).display().to_string();
-        let problem = |offset, message| Problem {
-            place: Place::of(&name, text, offset),
-            message,
-        };
-        let cases: Cases = match toml::from_str(text) {
-            Ok(cases) => cases,
+    let mut all = Vec::new();
+    for file in files {
+        match toml::from_str::<Cases>(&file.text) {
+            Ok(cases) => all.extend(cases.case.into_iter().map(|case| (file, case))),
             Err(error) => {
                 let offset = error.span().map_or(0, |span| span.start);
                 let message = format!("no cases: {}", error.message());
-                run.problems.push(problem(offset, message));
-                continue;
+                run.problems.push(problem(folder, file, offset, message));
             }
-        };
-        for case in cases.case {
-            run.cases += 1;
-            if run.cases > CASES_MAX {
-                let message = format!("there are more than {CASES_MAX} cases");
-                run.problems.push(problem(0, message));
-                return run;
-            }
-            let offset = case.span().start;
-            let case = case.into_inner();
-            if let Err(wrong) = case.check(rules, limits) {
-                let message = format!("case `{}`: {wrong}", case.name);
-                run.problems.push(problem(offset, message));
-            }
+        }
+    }
+    run.cases = all.len();
+    // Deciding them takes time, so too many are not even begun.
+    if let Some((file, case)) = all.get(CASES_MAX) {
+        let message = format!("there are more than {CASES_MAX} cases");
+        run.problems
+            .push(problem(folder, file, case.span().start, message));
+        return run;
+    }
+    for (file, case) in all {
+        let offset = case.span().start;
+        let case = case.into_inner();
+        if let Err(wrong) = case.check(rules, limits) {
+            let message = format!("case `{}`: {wrong}", case.name);
+            run.problems.push(problem(folder, file, offset, message));
         }
     }
     run
 }
 
+fn problem(folder: &Path, file: &RuleFile, offset: usize, message: String) -> Problem {
+    let name = folder.join(&file.name).display().to_string();
+    Problem {
+        place: Place::of(&name, &file.text, offset),
+        message,
+    }
+}
+
 /// What came of a case.
-struct Decided {
+pub(super) struct Decided {
     /// The rules that allow it, or why it is denied.
-    verdict: Result<String, Denial>,
-    changes: Vec<Change>,
+    pub(super) verdict: Result<String, Denial>,
+    pub(super) changes: Vec<Change>,
 }
 
 impl Case {
@@ -223,7 +228,7 @@ impl Case {
 }
 
 /// What is decided about a launch, or about a plan of one.
-fn launched(
+pub(super) fn launched(
     policy: &Policy,
     action: Action,
     principal: &Principal,

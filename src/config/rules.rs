@@ -7,7 +7,7 @@ use super::problem::{Place, Problem, lines};
 use super::section::Section;
 use crate::domain::causes::chain;
 use crate::domain::rules::Limits;
-use crate::policy::{RuleFile, RuleFiles, Rules};
+use crate::policy::{Flaw, RuleFile, RuleFiles, Rules};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,9 @@ const CASE_FILES_MAX: usize = 200;
 /// Names in a folder that are looked at; one with more is refused.
 const ENTRIES_MAX: usize = 5_000;
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// The stack of the thread that reads rules; only what is used of it is taken from the system. An operator
+/// takes up to 80 KiB of it in an unoptimised build, and a rule may have 500.
+const STACK_BYTES: usize = 256 << 20;
 /// All files together. A thousand rules are about 300 KiB.
 const TEXT_BYTES_MAX: usize = 4 << 20;
 
@@ -102,8 +105,26 @@ pub fn read_rules(folder: &Path) -> Result<Rules, RulesError> {
     parse(folder, &rule_files(folder)?)
 }
 
+/// As [`Rules::parse`], with the stack that the deepest rules need.
+fn parse_deep(files: &RuleFiles) -> Result<Rules, Vec<Flaw>> {
+    let unread = |message: String| {
+        vec![Flaw {
+            file: String::new(),
+            offset: 0,
+            message,
+        }]
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let thread = thread.spawn_scoped(scope, || Rules::parse(files));
+        let thread = thread.map_err(|error| unread(format!("no thread to read it: {error}")))?;
+        let ended = thread.join();
+        ended.unwrap_or_else(|_panic| Err(unread("reading it failed; please report it".to_owned())))
+    })
+}
+
 fn parse(folder: &Path, files: &RuleFiles) -> Result<Rules, RulesError> {
-    Rules::parse(files).map_err(|flaws| {
+    parse_deep(files).map_err(|flaws| {
         let all = || files.rules.iter().chain(&files.layers);
         let problems = flaws.into_iter().map(|flaw| {
             let file = all().find(|file| file.name == flaw.file);

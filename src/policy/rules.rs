@@ -3,6 +3,7 @@
 use crate::policy::action::Action;
 use crate::policy::layers::Layers;
 use crate::policy::nearest::Permit;
+use crate::policy::nesting;
 use crate::policy::slices::Slices;
 use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode,
@@ -172,6 +173,9 @@ impl<'a> Reader<'a> {
     }
 
     fn read(&mut self, index: usize, file: &RuleFile) {
+        if let Some((at, message)) = nesting::too_deep(&file.text) {
+            return self.flaw(index, at, message);
+        }
         let policies = match PolicySet::from_str(&file.text) {
             Ok(policies) => policies,
             Err(errors) => {
