@@ -11,12 +11,14 @@ mod keys;
 mod problem;
 mod quotas;
 mod read;
+mod replay;
 mod rules;
 mod section;
 
 pub use cases::{CasesRun, only_account};
 pub use file::{create_file, fresh_folder, lines_of, read_text, write_text};
 pub use problem::{ConfigError, Place, Problem};
+pub use replay::{Replayed, replay};
 pub use rules::{RulesError, check_cases, read_rules, rule_files, rules_of};
 
 use crate::cloud;

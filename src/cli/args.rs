@@ -8,7 +8,7 @@ mod simulate;
 
 pub(super) use audit::{AuditCommand, ExportArgs, VerifyArgs};
 pub(super) use plan::PlanArgs;
-pub(super) use policy::{ExplainArgs, PolicyCommand, TestArgs};
+pub(super) use policy::{DiffArgs, ExplainArgs, PolicyCommand, TestArgs};
 pub(super) use server::ServerArgs;
 pub(super) use simulate::SimulateArgs;
 

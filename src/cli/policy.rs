@@ -1,11 +1,11 @@
 //! The commands about rules: all offline.
 
-use super::args::{ExplainArgs, PolicyCommand, TestArgs};
+use super::args::{DiffArgs, ExplainArgs, PolicyCommand, TestArgs};
 use super::error::CliError;
 use super::launch::{REQUEST_BYTES_MAX, read_input};
 use crate::client::changed;
 use crate::clock::Clock;
-use crate::config::{CasesRun, check_cases, only_account, read_rules};
+use crate::config::{CasesRun, Replayed, check_cases, only_account, read_rules, replay};
 use crate::domain::change::Change;
 use crate::domain::ids::Principal;
 use crate::domain::rules::Limits;
@@ -23,6 +23,7 @@ pub(super) fn policy(command: PolicyCommand, clock: &Clock) -> Result<Exit, CliE
         }
         PolicyCommand::Explain(args) => explain(*args, clock),
         PolicyCommand::Test(args) => test(&args),
+        PolicyCommand::Diff(args) => diff(&args),
     }
 }
 
@@ -51,6 +52,42 @@ fn test(args: &TestArgs) -> Result<Exit, CliError> {
         Exit::Ok
     } else {
         Exit::Failed
+    })
+}
+
+fn diff(args: &DiffArgs) -> Result<Exit, CliError> {
+    let (old, new) = (read_rules(&args.old)?, read_rules(&args.new)?);
+    let mut failed = Ok(());
+    let replayed = replay(&args.replay, &args.account, &old, &new, |line| {
+        if failed.is_ok() {
+            failed = terminal::print(line);
+        }
+    });
+    let replayed = replayed.map_err(CliError::input(&args.replay))?;
+    failed?;
+    let Replayed {
+        decided,
+        newly_refused,
+        newly_allowed,
+        changed,
+        otherwise,
+        others,
+        unusable,
+    } = replayed;
+    terminal::print(format!(
+        "{decided} decisions: {newly_refused} would be refused, {newly_allowed} would be allowed, \
+         {changed} would be filled in otherwise; {others} other lines, {unusable} that cannot be used"
+    ))?;
+    if otherwise > 0 {
+        terminal::note(format!(
+            "{otherwise} were not decided as {} decides them: other rules were in force then",
+            args.old.display()
+        ));
+    }
+    Ok(match (unusable, replayed.differs()) {
+        (0, false) => Exit::Ok,
+        (0, true) => Exit::Failed,
+        (_, _) => Exit::Data,
     })
 }
 

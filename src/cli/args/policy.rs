@@ -19,6 +19,7 @@ pub(in crate::cli) enum PolicyCommand {
     Schema,
     Explain(Box<ExplainArgs>),
     Test(TestArgs),
+    Diff(DiffArgs),
 }
 
 /// Says what the rules in a folder decide about a request, and which of them, offline
@@ -66,6 +67,34 @@ pub(in crate::cli) struct TestArgs {
     /// A folder with *.cedar files, and tests/*.toml
     #[arg(value_name = "DIR")]
     pub(in crate::cli) folder: PathBuf,
+}
+
+/// Says which past decisions other rules would change, offline
+///
+/// Each call is decided by the rules and layers in OLD and by those in NEW, as of the time when it
+/// was made. Told are calls that one allows and the other does not, and those that layers fill in otherwise.
+/// Which rules decided is no difference. Of secrets rules see only that they were there.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cvm-gateway audit export --config cvm-gateway.toml > audit.jsonl
+  cvm-gateway policy diff policy new-policy --replay audit.jsonl
+
+Exit codes:
+  0 nothing is decided otherwise   1 something is   65 a line cannot be used   66 no such file   78 wrong rules")]
+pub(in crate::cli) struct DiffArgs {
+    /// The folder with the rules of before
+    #[arg(value_name = "OLD")]
+    pub(in crate::cli) old: PathBuf,
+    /// The folder with the rules to be
+    #[arg(value_name = "NEW")]
+    pub(in crate::cli) new: PathBuf,
+    /// Past calls, as `cvm-gateway audit export` prints them
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) replay: PathBuf,
+    /// The account of calls that name none
+    #[arg(long, value_name = "NAME", default_value = "main", value_parser = AccountName::parse)]
+    pub(in crate::cli) account: AccountName,
 }
 
 pub(super) fn time(text: &str) -> Result<UtcDateTime, String> {
