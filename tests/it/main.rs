@@ -34,6 +34,7 @@ mod orphans;
 mod parking;
 mod plan;
 mod policy;
+mod policy_corpus;
 mod polling;
 mod postgres;
 
@@ -42,6 +43,7 @@ mod python_validate;
 mod quotas;
 mod recovery;
 mod refusals;
+mod replay;
 mod secrets;
 mod simulator;
 mod store;

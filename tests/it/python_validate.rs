@@ -47,6 +47,11 @@ fn the_corpus_of_answers_is_that_of_its_script() {
     is_of_its_script("answers");
 }
 
+#[test]
+fn the_corpus_of_policies_is_that_of_its_script() {
+    is_of_its_script("policy");
+}
+
 fn is_of_its_script(name: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/corpus");
     let script = folder.join(format!("make_{name}.py"));
