@@ -67,6 +67,8 @@ pub struct Config {
     pub plan_key: Option<PlanKey>,
     /// How long a plan can be carried out.
     pub plan_life: Duration,
+    /// The file that the audit is brought to, too.
+    pub audit_sink: Option<PathBuf>,
     /// Who may launch in which account.
     pub policy: Policy,
     /// Where the rules are, when there are any.

@@ -1,6 +1,7 @@
 //! Wires the rooms together, owns the listeners, and stops them in order.
 
 mod rules;
+mod sink;
 
 use crate::admin::{self, Admin};
 use crate::chaos;
@@ -23,7 +24,9 @@ use crate::pb::v1::cvm_gateway_service_server::{CvmGatewayServiceServer, SERVICE
 use crate::random::Random;
 use crate::store::{Budgets, Store, StoreError};
 use rules::RulesInForce;
+use sink::Sink;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -146,6 +149,7 @@ impl Gateway {
             tasks: TaskTracker::new(),
         };
         gateway.keep_rules(rules);
+        gateway.keep_sink(config.audit_sink, metrics.audit);
         let door = gateway.door(grpc.listener, &gate, &config.grpc, metrics.identity);
         gateway.serve(door, router, admin.listener, side_door);
         gateway.watch_identity(&gate);
@@ -263,6 +267,13 @@ impl Gateway {
         let kept = rules
             .reloader
             .map(|reloader| async move { soft.run_until_cancelled(reloader.keep()).await });
+        kept.map(|kept| self.tasks.spawn(kept));
+    }
+
+    fn keep_sink(&self, path: Option<PathBuf>, metrics: metrics::audit::Audit) {
+        let soft = self.soft.clone();
+        let sink = path.map(|path| Sink::new(path, &self.store, &self.clock, metrics));
+        let kept = sink.map(|sink| async move { soft.run_until_cancelled(sink.keep()).await });
         kept.map(|kept| self.tasks.spawn(kept));
     }
 

@@ -1,5 +1,6 @@
 //! Every metric in one struct with its own registry; labels are closed sets, or bounded ones.
 
+pub mod audit;
 mod identity;
 mod policy;
 mod process;
@@ -45,6 +46,7 @@ pub struct Metrics {
     pub journal: Journal,
     pub identity: Identity,
     pub policy: Policy,
+    pub audit: audit::Audit,
     pub quotas: Quotas,
 }
 
@@ -142,6 +144,7 @@ impl Metrics {
             journal: Journal::new(&make)?,
             identity: Identity::new(&make)?,
             policy: Policy::new(&make)?,
+            audit: audit::Audit::new(&make)?,
             quotas: Quotas::new(&make)?,
             registry: registry.clone(),
         };

@@ -19,7 +19,7 @@ use crate::policy::Policy;
 use crate::store;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -100,6 +100,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let (plan_key, plan_life) = root.table("plans", |table| plans(table, folder));
     let (rules, rules_folder) =
         root.table("policy", |table| rules::settings(table, folder, &limits));
+    let audit_sink = root.table("audit", |table| audit_sink(table, folder));
     let log = root.table("log", log);
     let (journal, cloud) = (journal?, cloud?);
     let summary = Summary {
@@ -118,6 +119,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         operations,
         plan_key,
         plan_life,
+        audit_sink,
         policy: Policy::new(organizations).with_rules(rules),
         rules: rules_folder,
         credentials: Credentials::new(keys),
@@ -328,6 +330,13 @@ fn plans(table: &mut Section<'_>, folder: &Path) -> (Option<PlanKey>, Duration) 
     });
     let life = table.duration_within("life", Duration::from_secs(1)..=DAY);
     (key, life)
+}
+
+fn audit_sink(table: &mut Section<'_>, folder: &Path) -> Option<PathBuf> {
+    table.if_set("sink", |path| match path {
+        "stdout" => Ok::<_, String>(PathBuf::from("/dev/stdout")),
+        path => Ok(folder.join(path)),
+    })
 }
 
 pub(super) fn size(count: u32) -> usize {

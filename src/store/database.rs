@@ -34,6 +34,9 @@ use tokio_util::task::TaskTracker;
 pub(in crate::store) struct Database {
     pub(in crate::store) readers: AnyPool,
     pub(in crate::store) budgets: Option<Budgets>,
+    /// Beside the one writer where there are other replicas: what one of them holds must not delay
+    /// launches.
+    pub(in crate::store) sinks: Option<AnyPool>,
     /// The URL, where other replicas may write, too.
     pub(in crate::store) server: Option<SecretString>,
     queue: mpsc::Sender<Command>,
@@ -78,6 +81,7 @@ impl Database {
             server: opened.dialect.notifies.then(|| settings.url.clone()),
             readers: opened.readers,
             budgets: opened.budgets.map(Budgets),
+            sinks: opened.sinks,
             queue: sender,
             healthy,
             fatal,
@@ -326,6 +330,9 @@ impl Database {
     pub(in crate::store) async fn close(&self) {
         self.readers.close().await;
         if let Some(Budgets(pool)) = &self.budgets {
+            pool.close().await;
+        }
+        if let Some(pool) = &self.sinks {
             pool.close().await;
         }
         self.stop.cancel();

@@ -235,8 +235,9 @@ impl Target {
         self.pool(options, settings, read_only)
     }
 
-    /// The one connection that takes slots of shared budgets. Its commits need not be durable: a
-    /// server is not back from a crash before all slots that it has given out are past.
+    /// One connection that takes slots of shared budgets, or moves the cursors of sinks. Its commits
+    /// need not be durable: a server is not back from a crash before all slots that it has given out are
+    /// past, and a cursor that goes back brings rows twice.
     pub(in crate::store) fn budget_pool(&self, settings: &Settings) -> Option<AnyPool> {
         let options = AnyPoolOptions::new().max_connections(1);
         let quick = "SET synchronous_commit = off";

@@ -2,8 +2,10 @@
 
 use crate::store::desk::Desk;
 use crate::store::error::StoreError;
-use crate::store::sql;
-use sqlx::{AnyPool, Row};
+use crate::store::leasing::Leasing;
+use crate::store::{Engine, Store, sql};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AnyPool, Row};
 use std::collections::BTreeMap;
 use time::UtcDateTime;
 
@@ -17,6 +19,103 @@ pub struct Line {
     pub time: UtcDateTime,
     /// A JSON object without line breaks.
     pub text: String,
+}
+
+/// How far a sink of the audit is now.
+pub(in crate::store) struct Delivered {
+    sink: String,
+    /// Sorted by chain, so that two gateways cannot wait for each other.
+    rows: BTreeMap<String, i64>,
+}
+
+impl Store {
+    /// Up to `limit` rows that the reader has not, the oldest chain first; none when it has all.
+    ///
+    /// # Errors
+    /// What reading may tell.
+    pub async fn follow(&self, cursor: &mut Cursor, limit: usize) -> Result<Vec<Line>, StoreError> {
+        match &self.0 {
+            Engine::Database(database) => next(&database.readers, cursor, limit).await,
+            // It keeps no audit.
+            Engine::Model(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// How far a sink is.
+    ///
+    /// # Errors
+    /// What reading may tell.
+    pub async fn sink(&self, sink: &str) -> Result<Cursor, StoreError> {
+        let Engine::Database(database) = &self.0 else {
+            return Ok(Cursor::default());
+        };
+        let rows = sqlx::query(sql::SINK).bind(sink);
+        let rows = rows.fetch_all(&database.readers).await?;
+        let row = |row: &AnyRow| Ok((row.try_get("chain")?, row.try_get("sequence")?));
+        rows.iter().map(row).collect::<Result<_, _>>().map(Cursor)
+    }
+
+    /// How many rows a reader has not.
+    ///
+    /// # Errors
+    /// What reading may tell.
+    pub async fn behind(&self, cursor: &Cursor) -> Result<i64, StoreError> {
+        let Engine::Database(database) = &self.0 else {
+            return Ok(0);
+        };
+        let mut behind = 0;
+        for chain in sqlx::query(sql::HEADS).fetch_all(&database.readers).await? {
+            let name: &str = chain.try_get("chain")?;
+            let last: i64 = chain.try_get("sequence")?;
+            behind += last - cursor.0.get(name).copied().unwrap_or_default();
+        }
+        Ok(behind.max(0))
+    }
+
+    /// Writes down how far a sink is, that was `before`.
+    ///
+    /// # Errors
+    /// What writing may tell.
+    pub async fn delivered(
+        &self,
+        sink: &str,
+        before: &Cursor,
+        after: &Cursor,
+    ) -> Result<(), StoreError> {
+        let Engine::Database(database) = &self.0 else {
+            return Ok(());
+        };
+        let moved = after.0.iter();
+        let moved = moved.filter(|(chain, row)| before.0.get(*chain) != Some(*row));
+        let delivered = Delivered {
+            sink: sink.to_owned(),
+            rows: moved.map(|(chain, row)| (chain.clone(), *row)).collect(),
+        };
+        match &database.sinks {
+            Some(pool) => write(&mut *pool.acquire().await?, &delivered).await,
+            None => database
+                .lease(Leasing::Delivered(delivered))
+                .await
+                .map(drop),
+        }
+    }
+}
+
+/// # Errors
+/// As for every statement.
+pub(in crate::store) async fn write(
+    connection: &mut AnyConnection,
+    delivered: &Delivered,
+) -> Result<(), StoreError> {
+    for (chain, row) in &delivered.rows {
+        sqlx::query(sql::DELIVERED)
+            .bind(delivered.sink.as_str())
+            .bind(chain.as_str())
+            .bind(*row)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 impl Desk {

@@ -11,6 +11,7 @@ use crate::store::audit::Entry;
 use crate::store::care::Release;
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
+use crate::store::follow::{self, Delivered};
 use crate::store::orders::Order;
 use crate::store::presence::{self, Presence};
 use crate::store::{adoption, care, row, sql};
@@ -57,6 +58,8 @@ pub(in crate::store) enum Leasing {
     Order(Box<(Order, (Call, Decision))>),
     /// Gives nothing.
     Tell(Vec<Entry>),
+    /// Gives nothing.
+    Delivered(Delivered),
     /// Gives the `id`s of the orders that are taken away.
     Fulfilled(OperationId),
     /// Gives the new rows of `instances`.
@@ -122,6 +125,10 @@ pub(in crate::store) async fn run(
             chaos::around!("store.release", released, else Err(sqlx::Error::WorkerCrashed.into()))
         }
         Leasing::Order(order) => self::order(connection, order, told).await,
+        Leasing::Delivered(delivered) => {
+            follow::write(connection, delivered).await?;
+            Ok(Vec::new())
+        }
         Leasing::Tell(entries) => {
             told.extend(entries.iter().cloned());
             Ok(Vec::new())

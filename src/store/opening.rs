@@ -26,6 +26,8 @@ pub(in crate::store) struct Opened {
     pub(in crate::store) readers: AnyPool,
     /// Of the one connection that takes slots, when other gateways take some, too.
     pub(in crate::store) budgets: Option<AnyPool>,
+    /// Of the one connection that sinks of the audit write down with how far they are, likewise.
+    pub(in crate::store) sinks: Option<AnyPool>,
 }
 
 /// Opens what the settings name. On a full disk the reserve of an earlier process serves.
@@ -56,6 +58,7 @@ pub(in crate::store) async fn open(settings: &Settings) -> Result<Opened, StoreE
         connection,
         readers,
         budgets: target.budget_pool(settings),
+        sinks: target.budget_pool(settings),
     })
 }
 

@@ -6,7 +6,7 @@ use sqlx::{AnyConnection, SqlStr};
 use std::sync::Arc;
 
 /// Every migration, oldest first; a released one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 11] = [
+const MIGRATIONS: [(i64, &str, &str); 12] = [
     (
         1,
         "operations",
@@ -58,10 +58,15 @@ const MIGRATIONS: [(i64, &str, &str); 11] = [
         "reservations",
         include_str!("../../migrations/0011_reservations.sql"),
     ),
+    (
+        12,
+        "audit_sinks",
+        include_str!("../../migrations/0012_audit_sinks.sql"),
+    ),
 ];
 
 /// The version of the tables: the number of the last migration.
-pub(in crate::store) const LATEST: i64 = 11;
+pub(in crate::store) const LATEST: i64 = 12;
 
 /// Brings the tables up to date.
 ///

@@ -299,6 +299,14 @@ pub(in crate::store) const HEADS: &str = "SELECT head.chain, \
      (SELECT MAX(sequence) FROM audit_rows WHERE chain = head.chain) AS sequence \
      FROM audit_rows AS head WHERE head.sequence = 1 ORDER BY head.chain";
 
+/// How far a sink is.
+pub(in crate::store) const SINK: &str = "SELECT chain, sequence FROM audit_sinks WHERE sink = $1";
+
+/// A sink never goes back: another gateway may be further.
+pub(in crate::store) const DELIVERED: &str = "INSERT INTO audit_sinks (sink, chain, sequence) \
+     VALUES ($1, $2, $3) ON CONFLICT (sink, chain) DO UPDATE SET sequence = excluded.sequence \
+     WHERE audit_sinks.sequence < excluded.sequence";
+
 /// All chains and the last row of each, the oldest first: also those that lack their first row.
 pub(in crate::store) const CHAINS: &str = "SELECT chain, MAX(sequence) AS sequence FROM audit_rows \
      GROUP BY chain ORDER BY chain";

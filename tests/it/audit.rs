@@ -1,6 +1,6 @@
 //! What the audit tells of calls, and to whom.
 
-use crate::world::{World, client, config_text, run, wish};
+use crate::world::{World, client, config_text, get, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::config::Config;
 use cvm_gateway::gateway::Gateway;
@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 use tonic::Code;
 
 /// A gateway whose configuration is a file, for the commands.
@@ -178,5 +179,65 @@ async fn a_launch_over_a_limit_is_a_denied_call() {
             &denied["decision"]["rules"]
         ),
         (&"limits".into(), &rules)
+    );
+}
+
+/// Waits until the files hold as many lines together, and gives them.
+async fn brought(files: &[&Path], count: usize) -> Vec<String> {
+    let clock = Clock::system();
+    let mut lines = Vec::new();
+    for _ in 0..600 {
+        let texts = files.iter().map(std::fs::read_to_string);
+        let text: String = texts.map(Result::unwrap_or_default).collect();
+        lines = text.lines().map(str::to_owned).collect();
+        if lines.len() >= count {
+            return lines;
+        }
+        clock.sleep(Duration::from_millis(50)).await;
+    }
+    panic!("only {} of {count} rows came: {lines:#?}", lines.len());
+}
+
+/// A sink goes on where it was, also when its file is moved away or the process is another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sink_has_every_row_once_across_rotation_and_restart() {
+    let world = World::new(2.0).await;
+    let sink = "[audit]\nsink = \"audit.jsonl\"\n";
+    let (file, moved) = (
+        world.folder.0.join("audit.jsonl"),
+        world.folder.0.join("audit.jsonl.1"),
+    );
+    let (first, config) = gateway(&world, sink).await;
+    let mut caller = client(&first).await;
+    run(&mut caller, wish("one", 1)).await.end.unwrap();
+    brought(&[&file], 3).await;
+    std::fs::rename(&file, &moved).unwrap();
+    run(&mut caller, wish("two", 1)).await.end.unwrap();
+    brought(&[&moved, &file], 5).await;
+    let (_, metrics) = get(first.admin_addr(), "/metrics").await;
+    assert!(metrics.contains("cvm_gateway_audit_sink_lag_rows"));
+    first.stop().await;
+
+    let (second, _) = gateway(&world, sink).await;
+    let mut caller = client(&second).await;
+    run(&mut caller, wish("three", 1)).await.end.unwrap();
+    let lines = brought(&[&moved, &file], 8).await;
+    second.stop().await;
+    let known = std::fs::read_to_string(&moved).unwrap().lines().count();
+    assert_eq!(known, 3, "nothing was appended to what was moved away");
+    assert_eq!(lines, exported(&config, &[]));
+
+    // A cursor that is lost brings rows again, and loses none.
+    let url = format!("sqlite://{}/journal.db", world.folder.0.display());
+    let mut journal = crate::postgres::connect(&url).await;
+    let forget = "DELETE FROM audit_sinks";
+    sqlx::query(forget).execute(&mut journal).await.unwrap();
+    let (third, _) = gateway(&world, sink).await;
+    let lines = brought(&[&moved, &file], 16).await;
+    third.stop().await;
+    assert_eq!(
+        lines[..8],
+        lines[8..],
+        "twice, and known by chain and sequence"
     );
 }
