@@ -176,6 +176,7 @@ fn new_operation(clock: &Clock) -> NewOperation {
         on_failure: OnFailure::Keep,
         cancellation: None,
         changes: Vec::new(),
+        worths: Vec::new(),
     };
     NewOperation {
         operation,

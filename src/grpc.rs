@@ -151,12 +151,12 @@ impl CvmGatewayService for Service {
         let wish = plan::wish(message.request, &self.limits, self.clock.now())?;
         observe::request(&wish.request_id);
         let expires = self.plans.expiry(self.clock.now());
-        let planned = self.plan(&principal, wish, self.plans.begin(expires));
+        let planned = self.plan(&principal, wish, self.plans.begin(expires)).await;
         let judge::Judged {
             verdict,
             spec,
             changes,
-        } = planned.map_err(|refusal| refusal.within("request"))?;
+        } = planned?;
         let spec = plan::without_secrets(spec).map_err(OperationError::from)?;
         let planned = plan::Planned { spec, changes };
         let grant = match verdict {
@@ -244,7 +244,7 @@ impl Service {
         let expires = plan.and_then(claimed_expiry);
         let from = expires.map_or(now, |expires| self.plans.begin(expires));
         let place = audit::place(&wish);
-        let grant = match self.grant(principal, wish, from) {
+        let grant = match self.grant(principal, wish, from).await? {
             Ok(grant) => grant,
             Err(refusal) => {
                 if let Refusal::Denied(denial) = &refusal {

@@ -12,6 +12,7 @@ mod newest;
 mod plan;
 mod poller;
 mod quotas;
+mod sizes;
 mod stop;
 mod sweep;
 mod table;
@@ -37,7 +38,7 @@ use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::instance::InstanceId;
 use crate::domain::names::AccountName;
-use crate::domain::operation::{Kind, Operation, Place, State, StateName, Transition};
+use crate::domain::operation::{Operation, StateName};
 use crate::domain::quota::{Exceeded, Quota};
 use crate::domain::reason::Reason;
 use crate::metrics::Metrics;
@@ -47,8 +48,10 @@ use crate::store::{Admission, Brake, NewOperation, SealedBody, Store, StoreError
 use capacity::Capacity;
 use denied::Denials;
 use driver::Due;
+use launch::accepted;
 use machine::Timings;
 use poller::Polled;
+use sizes::Sizes;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use table::Table;
@@ -158,6 +161,12 @@ pub enum OperationError {
     /// It would go over these limits of its organisation.
     #[error("{}", quotas::told(.0))]
     OverLimit(Vec<Exceeded>),
+    /// The cloud does not tell now what a rule or a limit needs to know; which.
+    #[error("{0}")]
+    SizeUnknown(String),
+    /// A rule or a limit needs to know what the request does not say, or the cloud does not have; which.
+    #[error("{0}")]
+    NoSize(String),
     /// The journal failed.
     #[error("the journal failed")]
     Store(#[from] StoreError),
@@ -169,7 +178,9 @@ impl OperationError {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::NotFound => Reason::OperationNotFound,
-            Self::CursorAhead(_) | Self::MixedInstances => Reason::InvalidParameter,
+            Self::CursorAhead(_) | Self::MixedInstances | Self::NoSize(_) => {
+                Reason::InvalidParameter
+            }
             Self::InstanceNotFound(_) => Reason::ResourceNotFound,
             Self::CannotCancel(_) | Self::Braked { .. } => Reason::PreconditionFailed,
             Self::RequestIdReused(_) => Reason::RequestIdReused,
@@ -179,7 +190,7 @@ impl OperationError {
             | Self::Store(StoreError::Corrupt { .. } | StoreError::Refused { .. }) => {
                 Reason::GatewayDefect
             }
-            Self::Stopping | Self::Store(_) => Reason::GatewayUnavailable,
+            Self::Stopping | Self::SizeUnknown(_) | Self::Store(_) => Reason::GatewayUnavailable,
         }
     }
 }
@@ -207,6 +218,8 @@ struct Inner {
     zones: Zones,
     /// The denied calls of the last minute.
     denials: Mutex<Denials>,
+    /// How big models are and what they cost.
+    sizes: Sizes,
     steps: Arc<Semaphore>,
     /// The accounts on which nothing new is launched; none before the journal was asked.
     brakes: Mutex<Option<Vec<Brake>>>,
@@ -253,6 +266,7 @@ impl Operations {
             capacity: Mutex::default(),
             zones: Zones::default(),
             denials: Mutex::default(),
+            sizes: Sizes::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             fatal: cell::Sender::new(None),
@@ -281,7 +295,11 @@ impl Operations {
         let now = self.0.clock.now();
         let id = self.new_id(now);
         let host = self.0.cloud.host(&driver::target_of(grant));
-        let operation = accepted(id, grant, host, now);
+        let quotas = self.0.quotas_of(grant);
+        let operation = Operation {
+            worths: quotas::worths(grant, &quotas)?,
+            ..accepted(id, grant, host, now)
+        };
         let mut bodies = Vec::new();
         for (alternative, spec) in (0..).zip(grant.wish().specs()) {
             let body = body::run_instances(&spec, operation.id, alternative)?;
@@ -293,7 +311,7 @@ impl Operations {
         let granted = Granted {
             call: call.clone(),
             decision: grant.decision(),
-            quotas: self.0.quotas_of(grant),
+            quotas,
         };
         let begun = self.begin(operation, bodies, fingerprint, granted).await;
         if let Err(OperationError::OverLimit(exceeded)) = &begun {
@@ -443,41 +461,5 @@ impl Inner {
     fn fail(&self, error: &StoreError) {
         self.fatal.send_replace(Some(chain(error, ": ")));
         self.stop.cancel();
-    }
-}
-
-/// What was granted, as the operation it begins as.
-fn accepted(id: OperationId, grant: &Grant, host: String, now: UtcDateTime) -> Operation {
-    let (principal, wish) = (grant.principal(), grant.wish());
-    Operation {
-        id,
-        organization: principal.organization.clone(),
-        request_id: wish.request_id.clone(),
-        principal: principal.name.clone(),
-        account: grant.account().clone(),
-        region: wish.region.clone(),
-        host,
-        instance_count: wish.instance_count(),
-        dry_run: wish.spec.dry_run.unwrap_or(false),
-        state: State::Accepted,
-        sequence: 1,
-        attempts: Vec::new(),
-        instances: Vec::new(),
-        failure: None,
-        transitions: vec![Transition {
-            state: StateName::Accepted,
-            time: now,
-            note: String::new(),
-        }],
-        cloud_request_id: None,
-        create_time: now,
-        update_time: now,
-        kind: Kind::Launch,
-        places: wish.specs().iter().map(Place::of).collect(),
-        alternative: 0,
-        sold_out: Vec::new(),
-        on_failure: wish.on_failure,
-        cancellation: None,
-        changes: grant.changes().to_vec(),
     }
 }

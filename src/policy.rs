@@ -22,6 +22,7 @@ use crate::domain::decision::Decision;
 use crate::domain::ids::{OrganizationId, Principal};
 use crate::domain::instance::OwnedInstances;
 use crate::domain::names::AccountName;
+use crate::domain::outlook::Size;
 use crate::domain::request::{LaunchRequest, Wish};
 use crate::domain::violation::Violations;
 use facts::Facts;
@@ -193,10 +194,17 @@ impl Policy {
         let wish = proposal.wish();
         let places = || {
             let specs = wish.specs();
-            let places = specs.iter();
-            let places = places.map(|spec| facts::launch(&wish.region, spec, now));
+            let sizes = proposal.request.sizes().iter().map(Option::as_ref);
+            let places = specs.iter().zip(sizes.chain(std::iter::repeat(None)));
+            let places = places.map(|(spec, size)| facts::launch(&wish.region, spec, size, now));
             places.collect()
         };
+        if self.needs_sizes() && proposal.request.sizes().is_empty() {
+            let message = "a rule needs to know how big the model is and what it costs, and \
+                           nobody asked; try again";
+            let rule = "size-is-known";
+            return Err(Denial::of_organizations(rule, message.to_owned()));
+        }
         let (principal, account) = (&proposal.principal, &proposal.account);
         self.judge(principal, action, Some(account), places)
     }
@@ -207,6 +215,12 @@ impl Policy {
             None => ORGANIZATIONS.to_owned(),
             Some(rules) => format!("sha256:{}", rules.version()),
         }
+    }
+
+    /// Whether a rule speaks of how big models are or what they cost, which only the cloud knows.
+    #[must_use]
+    pub fn needs_sizes(&self) -> bool {
+        self.rules.as_ref().is_some_and(Rules::needs_sizes)
     }
 
     fn judge(
@@ -404,6 +418,12 @@ impl Grant {
     #[must_use]
     pub fn account(&self) -> &AccountName {
         &self.account
+    }
+
+    /// The size of the model in each of its places; empty when nobody asked.
+    #[must_use]
+    pub fn sizes(&self) -> &[Option<Size>] {
+        self.request.sizes()
     }
 
     /// SHA-256 over everything that tells this launch from another: who launches, under which

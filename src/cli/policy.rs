@@ -112,6 +112,9 @@ fn explain(args: ExplainArgs, clock: &Clock) -> Result<Exit, CliError> {
         Err(Refusal::Denied(denial)) => (Err(denial), Vec::new()),
         Ok(proposal) => {
             let changes = proposal.changes().to_vec();
+            // Offline nobody knows how big models are: those facts are absent.
+            let places = 1 + proposal.wish().alternatives.len();
+            let proposal = proposal.sized(vec![None; places]);
             (policy.authorize(proposal, now), changes)
         }
     };

@@ -5,10 +5,12 @@ use crate::domain::change::Change;
 use crate::domain::ids::{OrganizationId, Principal};
 use crate::domain::instance::{InstanceId, OwnedInstances};
 use crate::domain::names::{AccountName, Region};
+use crate::domain::outlook::{Cost, Size};
 use crate::domain::request::Wish;
 use crate::domain::rules::Limits;
 use crate::grpc::wish_of_json;
 use crate::policy::{Action, Denial, Organization, Policy, Refusal, RuleFile, Rules};
+use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::Path;
@@ -41,10 +43,42 @@ struct Case {
     changes: Option<toml::Table>,
     /// A `RunInstancesRequest`, in the names of protobuf JSON.
     request: Option<toml::Table>,
+    /// What the cloud would tell of the model, in each place.
+    size: Option<CaseSize>,
     /// Of a termination.
     region: Option<Region>,
     #[serde(default)]
     instance_ids: Vec<InstanceId>,
+}
+
+/// The size of a model; what is left out is none of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CaseSize {
+    vcpu: u32,
+    #[serde(default)]
+    memory: u32,
+    #[serde(default)]
+    gpu: u32,
+    price_per_hour: Option<String>,
+    price_per_month: Option<String>,
+}
+
+impl CaseSize {
+    fn size(&self) -> Result<Size, String> {
+        let amount = |text: &String| {
+            let amount: Result<Decimal, _> = text.parse();
+            amount.map_err(|_not_one| format!("`{text}` is no amount; write \"0.25\""))
+        };
+        let hourly = self.price_per_hour.as_ref().map(amount).transpose()?;
+        let monthly = self.price_per_month.as_ref().map(amount).transpose()?;
+        Ok(Size {
+            vcpu: self.vcpu,
+            memory_gib: self.memory,
+            gpu: self.gpu,
+            cost: hourly.map(Cost::Hourly).or(monthly.map(Cost::Monthly)),
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -200,7 +234,8 @@ impl Case {
                 let request = self.request.as_ref().ok_or("has no `request`")?;
                 let json = serde_json::to_string(request).map_err(|error| error.to_string())?;
                 let wish = wish_of_json(&json, limits, now)?;
-                return launched(&policy, action, &principal, wish, (limits, now));
+                let size = self.size.as_ref().map(CaseSize::size).transpose()?;
+                return launched(&policy, action, &principal, (wish, size), (limits, now));
             }
             Action::TerminateInstances => {
                 let instances = OwnedInstances {
@@ -232,7 +267,7 @@ pub(super) fn launched(
     policy: &Policy,
     action: Action,
     principal: &Principal,
-    wish: Wish,
+    (wish, size): (Wish, Option<Size>),
     (limits, now): (&Limits, UtcDateTime),
 ) -> Result<Decided, String> {
     let (verdict, changes) = match policy.propose(principal, wish, limits, now, now) {
@@ -240,6 +275,8 @@ pub(super) fn launched(
         Err(Refusal::Denied(denial)) => (Err(denial), Vec::new()),
         Ok(proposal) => {
             let changes = proposal.changes().to_vec();
+            let places = 1 + proposal.wish().alternatives.len();
+            let proposal = proposal.sized(vec![size; places]);
             let verdict = match action == Action::PlanRunInstances {
                 true => policy.may_plan(&proposal, now).map(|()| String::new()),
                 false => {

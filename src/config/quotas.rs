@@ -3,8 +3,9 @@
 use super::section::Section;
 use crate::domain::ids::OrganizationId;
 use crate::domain::names::AccountName;
-use crate::domain::quota::{Callers, Measure, Quota};
+use crate::domain::quota::{Callers, Measure, Quota, money};
 use crate::policy::Organization;
+use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 
 /// A quota of more is none.
@@ -88,11 +89,22 @@ fn callers(table: &mut Section<'_>) -> Callers {
     }
 }
 
+fn amount(text: &str) -> Result<i64, String> {
+    let amount: Option<Decimal> = text.parse().ok();
+    let sound = amount.filter(|amount| !amount.is_sign_negative());
+    let sound = sound.filter(|amount| *amount <= Decimal::from(COUNT_MAX));
+    let rule = || format!("`{text}` is no amount; write text like \"12.50\"");
+    sound.map(money).ok_or_else(rule)
+}
+
 fn limits(table: &mut Section<'_>) -> BTreeMap<Measure, i64> {
     let mut limits = BTreeMap::new();
     for measure in Measure::ALL {
         let key = measure.as_str();
-        if table.is_set(key) {
+        if table.is_set(key) && measure.is_money() {
+            let amount = table.text_as(key, amount);
+            limits.insert(measure, amount.unwrap_or_default());
+        } else if table.is_set(key) {
             limits.insert(measure, i64::from(table.count(key, 0..=COUNT_MAX)));
         } else {
             table.may_have(key);

@@ -209,7 +209,7 @@ fn decided(
             }
             let wish = wish_of_json(&request.to_string(), &limits, now)?;
             return Ok(
-                match launched(&policy, action, &principal, wish, (&limits, now)) {
+                match launched(&policy, action, &principal, (wish, None), (&limits, now)) {
                     Err(invalid) => (Verdict::Invalid(invalid), BTreeMap::new()),
                     Ok(Decided { verdict, changes }) => {
                         let changes = changes.into_iter().map(|of| (of.field, of.after));

@@ -364,7 +364,7 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "[quotas.web]\norganization = \"development\"",
-        "gw.toml:7:9: quotas.web: limits nothing; set one of instances, launches_per_minute, concurrent_operations",
+        "gw.toml:7:9: quotas.web: limits nothing; set one of instances, vcpu, gpu, money_per_hour, money_per_month, launches_per_minute, concurrent_operations",
     ),
     (
         "[quotas.web]\norganization = \"development\"\ninstances = -1",
@@ -373,6 +373,10 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
     (
         "[quotas.web]\norganization = \"development\"\ninstance = 1",
         "gw.toml:9:1: unknown key `instance` in [quotas.web]; did you mean `instances`?",
+    ),
+    (
+        "[quotas.web]\norganization = \"development\"\nmoney_per_hour = \"-1\"",
+        "gw.toml:9:18: quotas.web.money_per_hour: `-1` is no amount; write text like \"12.50\"",
     ),
     (
         "[quotas.Web]\norganization = \"development\"\ninstances = 1",

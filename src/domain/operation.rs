@@ -5,6 +5,7 @@ use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::instance::{Instance, InstanceId};
 use crate::domain::millis;
 use crate::domain::names::{AccountName, Region};
+use crate::domain::quota::Worth;
 use crate::domain::reason::Reason;
 use crate::domain::spec::InstanceSpec;
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,9 @@ pub struct Operation {
     /// What policy changed of what was asked for, before it was decided.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
+    /// What each machine counts for in each place; empty where no limit needed to know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub worths: Vec<Worth>,
 }
 
 /// What an operation does.
@@ -394,6 +398,14 @@ mod tests {
         }
     }
 
+    fn running(at: UtcDateTime) -> Instance {
+        Instance {
+            state: Some(InstanceState::Other("NEW".to_owned())),
+            running_time: Some(at),
+            ..Instance::named(InstanceId::parse("ins-1").unwrap())
+        }
+    }
+
     /// The journal of yesterday must be readable tomorrow: this text may only gain fields.
     #[test]
     fn the_journalled_form_is_stable() {
@@ -424,11 +436,7 @@ mod tests {
                 cloud_request_id: None,
                 alternative: 1,
             }],
-            instances: vec![Instance {
-                state: Some(InstanceState::Other("NEW".to_owned())),
-                running_time: Some(at),
-                ..Instance::named(InstanceId::parse("ins-1").unwrap())
-            }],
+            instances: vec![running(at)],
             failure: Some(Failure {
                 reason: Reason::Capacity,
                 message: "sold out".to_owned(),
@@ -460,6 +468,7 @@ mod tests {
                 time: at,
             }),
             changes: vec![encrypted()],
+            worths: Vec::new(),
         };
         let json = serde_json::to_string(&operation).unwrap();
         assert_eq!(

@@ -66,8 +66,51 @@ pub struct Offer {
     pub stock: String,
     /// The code that a launch would be refused with; empty when it says none.
     pub sold_out_reason: String,
-    /// vCPUs of the model.
-    pub cpu: u32,
+    pub size: Size,
+}
+
+/// How big a model is, and what one machine of it costs by itself: without disks, addresses and
+/// traffic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    pub vcpu: u32,
+    pub memory_gib: u32,
+    /// A part of one counts as one.
+    pub gpu: u32,
+    /// What it costs, as it was asked for; none when the cloud does not tell.
+    pub cost: Option<Cost>,
+}
+
+/// What a machine costs, with the account's discount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// Each hour.
+    Hourly(Decimal),
+    /// Each month, paid before.
+    Monthly(Decimal),
+}
+
+/// Hours of a month, as prices of a month count them.
+const MONTH_HOURS: u32 = 730;
+
+impl Cost {
+    /// For each hour, where the hour is what is billed.
+    #[must_use]
+    pub fn per_hour(self) -> Option<Decimal> {
+        match self {
+            Self::Hourly(amount) => Some(amount),
+            Self::Monthly(_) => None,
+        }
+    }
+
+    /// For a month of 730 hours.
+    #[must_use]
+    pub fn per_month(self) -> Decimal {
+        match self {
+            Self::Hourly(amount) => amount.saturating_mul(MONTH_HOURS.into()),
+            Self::Monthly(amount) => amount,
+        }
+    }
 }
 
 /// How much of one of the account's limits is used, in one zone.

@@ -3,6 +3,9 @@
 use crate::domain::ids::OrganizationId;
 use crate::domain::names::AccountName;
 use crate::domain::operation::{Kind, Operation, StateName};
+use crate::domain::outlook::{Cost, Size};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -15,6 +18,14 @@ const SECOND_MS: i64 = 1000;
 pub enum Measure {
     /// Machines that live, and those that open launches may still bring.
     Instances,
+    /// Their vCPUs.
+    Vcpu,
+    /// Their GPUs.
+    Gpu,
+    /// What those cost each hour that are billed by it, in millionths.
+    MoneyPerHour,
+    /// What all cost in a month, in millionths.
+    MoneyPerMonth,
     /// Launches that were accepted within the last minute.
     LaunchesPerMinute,
     /// Launches that have not come to an end.
@@ -23,17 +34,42 @@ pub enum Measure {
 
 impl Measure {
     /// Every one.
-    pub const ALL: [Self; 3] = [
+    pub const ALL: [Self; 7] = [
         Self::Instances,
+        Self::Vcpu,
+        Self::Gpu,
+        Self::MoneyPerHour,
+        Self::MoneyPerMonth,
         Self::LaunchesPerMinute,
         Self::ConcurrentOperations,
     ];
 
+    /// Whether it counts what only the cloud knows of a model.
+    #[must_use]
+    pub const fn is_of_size(self) -> bool {
+        matches!(self, Self::Vcpu | Self::Gpu) || self.is_money()
+    }
+
+    /// Whether it counts money.
+    #[must_use]
+    pub const fn is_money(self) -> bool {
+        matches!(self, Self::MoneyPerHour | Self::MoneyPerMonth)
+    }
+
+    /// An amount of it, for a person.
+    #[must_use]
+    pub fn show(self, amount: i64) -> String {
+        if self.is_money() {
+            Decimal::new(amount, MONEY_DIGITS).normalize().to_string()
+        } else {
+            amount.to_string()
+        }
+    }
+
     /// An amount of it as a number of its unit.
     #[must_use]
     pub fn amount(self, amount: i64) -> f64 {
-        // Counts: no amount comes near the limit of what a float holds exactly.
-        i32::try_from(amount).map_or(f64::INFINITY, f64::from)
+        self.show(amount).parse().unwrap_or(f64::INFINITY)
     }
 
     /// Its name in the configuration, in refusals and in metrics.
@@ -41,6 +77,10 @@ impl Measure {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Instances => "instances",
+            Self::Vcpu => "vcpu",
+            Self::Gpu => "gpu",
+            Self::MoneyPerHour => "money_per_hour",
+            Self::MoneyPerMonth => "money_per_month",
             Self::LaunchesPerMinute => "launches_per_minute",
             Self::ConcurrentOperations => "concurrent_operations",
         }
@@ -90,6 +130,50 @@ impl Quota {
     }
 }
 
+/// Digits of money after the point.
+const MONEY_DIGITS: u32 = 6;
+
+/// An amount of money in millionths, rounded up; as much as there is, if it is more.
+#[must_use]
+pub fn money(amount: Decimal) -> i64 {
+    let millionths = amount.saturating_mul(Decimal::from(1_000_000)).ceil();
+    i64::try_from(millionths).unwrap_or(i64::MAX)
+}
+
+/// What one machine counts for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worth {
+    pub vcpu: i64,
+    pub gpu: i64,
+    /// In millionths, as is the next one.
+    pub hourly: i64,
+    pub monthly: i64,
+}
+
+impl Worth {
+    /// Of a machine of that size; what it costs counts nothing when that is not known.
+    #[must_use]
+    pub fn of(size: &Size) -> Self {
+        let hourly = size.cost.and_then(Cost::per_hour);
+        Self {
+            vcpu: size.vcpu.into(),
+            gpu: size.gpu.into(),
+            hourly: hourly.map_or(0, money),
+            monthly: size.cost.map_or(0, |cost| money(cost.per_month())),
+        }
+    }
+
+    /// The more of each.
+    fn max(self, other: Self) -> Self {
+        Self {
+            vcpu: self.vcpu.max(other.vcpu),
+            gpu: self.gpu.max(other.gpu),
+            hourly: self.hourly.max(other.hourly),
+            monthly: self.monthly.max(other.monthly),
+        }
+    }
+}
+
 /// What an operation takes of the limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reservation {
@@ -101,6 +185,8 @@ pub struct Reservation {
     pub open: bool,
     /// How many machines it may still have. Once it has ended, those that live count instead.
     pub instances: i64,
+    /// What each of them counts for; at most, while it may still be launched in several places.
+    pub each: Worth,
 }
 
 impl Reservation {
@@ -116,7 +202,18 @@ impl Reservation {
             time: crate::domain::millis::from_time(operation.create_time),
             open,
             instances: if open && !operation.dry_run { asked } else { 0 },
+            each: each(operation, open),
         })
+    }
+}
+
+fn each(operation: &Operation, open: bool) -> Worth {
+    let here = usize::try_from(operation.alternative).unwrap_or(usize::MAX);
+    let worths = operation.worths.iter().copied();
+    if open {
+        worths.reduce(Worth::max).unwrap_or_default()
+    } else {
+        operation.worths.get(here).copied().unwrap_or_default()
     }
 }
 
@@ -125,6 +222,40 @@ impl Reservation {
 pub struct Amounts {
     pub instances: i64,
     pub operations: i64,
+    /// Of all instances.
+    pub worth: Worth,
+}
+
+impl Amounts {
+    fn of(reservation: &Reservation) -> Self {
+        let Reservation {
+            instances, each, ..
+        } = reservation;
+        let all = |each: i64| each.saturating_mul(*instances);
+        Self {
+            instances: *instances,
+            operations: i64::from(reservation.open),
+            worth: Worth {
+                vcpu: all(each.vcpu),
+                gpu: all(each.gpu),
+                hourly: all(each.hourly),
+                monthly: all(each.monthly),
+            },
+        }
+    }
+
+    /// How much of it a measure counts; nothing for one that counts launches in time.
+    fn of_measure(&self, measure: Measure) -> i64 {
+        match measure {
+            Measure::Instances => self.instances,
+            Measure::Vcpu => self.worth.vcpu,
+            Measure::Gpu => self.worth.gpu,
+            Measure::MoneyPerHour => self.worth.hourly,
+            Measure::MoneyPerMonth => self.worth.monthly,
+            Measure::ConcurrentOperations => self.operations,
+            Measure::LaunchesPerMinute => 0,
+        }
+    }
 }
 
 /// What is used in one organisation.
@@ -171,6 +302,11 @@ impl Usage {
         let held = self.held.entry(key).or_default();
         held.instances = held.instances.saturating_add(amounts.instances);
         held.operations = held.operations.saturating_add(amounts.operations);
+        let (all, more) = (&mut held.worth, &amounts.worth);
+        all.vcpu = all.vcpu.saturating_add(more.vcpu);
+        all.gpu = all.gpu.saturating_add(more.gpu);
+        all.hourly = all.hourly.saturating_add(more.hourly);
+        all.monthly = all.monthly.saturating_add(more.monthly);
     }
 
     /// Counts launches that were accepted in a second: [`second`] of its time.
@@ -185,10 +321,7 @@ impl Usage {
         let Reservation {
             account, principal, ..
         } = reservation;
-        let amounts = Amounts {
-            instances: reservation.instances,
-            operations: i64::from(reservation.open),
-        };
+        let amounts = Amounts::of(reservation);
         self.hold(account.as_str(), principal, &amounts);
         self.launched(account.as_str(), principal, second(reservation.time), 1);
     }
@@ -243,14 +376,16 @@ impl Usage {
     fn used(&self, quota: &Quota, measure: Measure, now: i64) -> i64 {
         let held = self.held.iter();
         let held = held.filter(|((account, principal), _)| quota.fits(account, principal));
-        let held = held.map(|(_, amounts)| amounts);
+        let held = held.map(|(_, amounts)| amounts.of_measure(measure));
+        let launches = self.recent(quota, now).map(|(_, launches)| launches);
         match measure {
-            Measure::Instances => held.map(|held| held.instances).sum(),
-            Measure::ConcurrentOperations => held.map(|held| held.operations).sum(),
-            Measure::LaunchesPerMinute => {
-                let recent = self.recent(quota, now);
-                recent.map(|(_, launches)| launches).sum()
-            }
+            Measure::LaunchesPerMinute => launches.fold(0, i64::saturating_add),
+            Measure::Instances
+            | Measure::Vcpu
+            | Measure::Gpu
+            | Measure::MoneyPerHour
+            | Measure::MoneyPerMonth
+            | Measure::ConcurrentOperations => held.fold(0, i64::saturating_add),
         }
     }
 
@@ -290,8 +425,13 @@ impl Usage {
 
 fn asked_of(measure: Measure, asked: &Reservation) -> i64 {
     match measure {
-        Measure::Instances => asked.instances,
-        Measure::LaunchesPerMinute | Measure::ConcurrentOperations => 1,
+        Measure::LaunchesPerMinute => 1,
+        Measure::Instances
+        | Measure::Vcpu
+        | Measure::Gpu
+        | Measure::MoneyPerHour
+        | Measure::MoneyPerMonth
+        | Measure::ConcurrentOperations => Amounts::of(asked).of_measure(measure),
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::domain::ids::RequestId;
 use crate::domain::names::{AccountName, Region};
 use crate::domain::operation::OnFailure;
+use crate::domain::outlook::Size;
 use crate::domain::rules::{self, Limits};
 use crate::domain::spec::InstanceSpec;
 use crate::domain::violation::Violations;
@@ -107,7 +108,10 @@ impl Wish {
 
 /// A wish that keeps the rules. It can only be made by [`LaunchRequest::parse`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LaunchRequest(Wish);
+pub struct LaunchRequest {
+    wish: Wish,
+    sizes: Vec<Option<Size>>,
+}
 
 impl LaunchRequest {
     /// Takes a wish, if it keeps every rule `now`.
@@ -123,7 +127,10 @@ impl LaunchRequest {
             &mut violations,
         );
         if violations.0.is_empty() {
-            Ok(Self(wish))
+            Ok(Self {
+                wish,
+                sizes: Vec::new(),
+            })
         } else {
             Err(violations)
         }
@@ -132,7 +139,20 @@ impl LaunchRequest {
     /// What is asked for.
     #[must_use]
     pub fn wish(&self) -> &Wish {
-        &self.0
+        &self.wish
+    }
+
+    /// The same request, with the size of the model in each of its places; none where that is left
+    /// to a launch template or to the cloud.
+    #[must_use]
+    pub fn sized(self, sizes: Vec<Option<Size>>) -> Self {
+        Self { sizes, ..self }
+    }
+
+    /// The size of the model in each place; empty when nobody asked.
+    #[must_use]
+    pub fn sizes(&self) -> &[Option<Size>] {
+        &self.sizes
     }
 }
 

@@ -8,8 +8,10 @@ use crate::domain::ids::Principal;
 use crate::domain::instance::OwnedInstances;
 use crate::domain::request::Wish;
 use crate::domain::spec::InstanceSpec;
-use crate::policy::{Action, Denial, Grant, Refusal, TerminationGrant, Trial};
+use crate::operations::OperationError;
+use crate::policy::{Action, Denial, Grant, Policy, Proposal, Refusal, TerminationGrant, Trial};
 use time::UtcDateTime;
+use tonic::Status;
 
 /// What is decided about a launch that is only planned.
 pub(super) struct Judged {
@@ -26,39 +28,55 @@ impl Service {
         self.told(principal, action, verdict, |_decision| None)
     }
 
+    /// The proposal with how big its models are and what they cost, where a rule or a limit needs to
+    /// know.
+    async fn sized(&self, policy: &Policy, proposal: Proposal) -> Result<Proposal, OperationError> {
+        let (principal, account) = (proposal.principal(), proposal.account());
+        if !policy.needs_sizes() && !self.operations.counts_sizes(principal, account) {
+            return Ok(proposal);
+        }
+        let sizes = self.operations.sizes(principal, account, proposal.wish());
+        let sizes = sizes.await?;
+        Ok(proposal.sized(sizes))
+    }
+
     /// The launch that `wish` becomes by the policy of this moment, and whether it may be made. Times of
     /// layers are counted from `from`.
-    pub(super) fn grant(
+    pub(super) async fn grant(
         &self,
         principal: &Principal,
         wish: Wish,
         from: UtcDateTime,
-    ) -> Result<Grant, Refusal> {
+    ) -> Result<Result<Grant, Refusal>, OperationError> {
         let policy = self.policy.get();
         let now = self.clock.now();
         let verdict = match policy.propose(principal, wish, &self.limits, now, from) {
-            Ok(proposal) => chaos::at!("grpc.policy", policy.authorize(proposal, now)),
+            Ok(proposal) => {
+                let proposal = self.sized(&policy, proposal).await?;
+                chaos::at!("grpc.policy", policy.authorize(proposal, now))
+            }
             Err(Refusal::Denied(denial)) => Err(denial),
-            Err(Refusal::Invalid(violations)) => return Err(Refusal::Invalid(violations)),
+            Err(Refusal::Invalid(violations)) => return Ok(Err(Refusal::Invalid(violations))),
         };
         let told = self.told(principal, Action::RunInstances, verdict, Grant::trial);
-        told.map_err(Refusal::Denied)
+        Ok(told.map_err(Refusal::Denied))
     }
 
     /// The same for a launch that is only planned, which the caller must be allowed to; and what it
     /// would be, whether it may be made or not.
-    pub(super) fn plan(
+    pub(super) async fn plan(
         &self,
         principal: &Principal,
         wish: Wish,
         from: UtcDateTime,
-    ) -> Result<Judged, Refusal> {
+    ) -> Result<Judged, Status> {
         let policy = self.policy.get();
         let now = self.clock.now();
         let asked = wish.spec.clone();
         let (verdict, spec, changes) =
             match policy.propose(principal, wish, &self.limits, now, from) {
                 Ok(proposal) => {
+                    let proposal = self.sized(&policy, proposal).await?;
                     let may_plan = policy.may_plan(&proposal, now);
                     self.told(principal, Action::PlanRunInstances, may_plan, |()| None)?;
                     let spec = proposal.wish().spec.clone();
@@ -68,7 +86,9 @@ impl Service {
                 }
                 // Whose the account is, the plan itself says.
                 Err(Refusal::Denied(denial)) => (Err(denial), asked, Vec::new()),
-                Err(Refusal::Invalid(violations)) => return Err(Refusal::Invalid(violations)),
+                Err(Refusal::Invalid(violations)) => {
+                    return Err(violations.within("request").into());
+                }
             };
         let verdict = self.told(principal, Action::RunInstances, verdict, Grant::trial);
         Ok(Judged {

@@ -228,7 +228,7 @@ fn quotas(grant: &Grant, outlook: &Outlook) -> Vec<pb::QuotaHeadroom> {
         .places
         .first()
         .and_then(|place| place.offer.as_ref());
-    let cpus = cpus.and_then(|offer| Some(i64::from(offer.as_ref().ok()?.cpu)));
+    let cpus = cpus.and_then(|offer| Some(i64::from(offer.as_ref().ok()?.size.vcpu)));
     let each = if charge_type == "SPOTPAID" {
         cpus.unwrap_or(0)
     } else {

@@ -215,6 +215,9 @@ impl From<OperationError> for Status {
         if matches!(error, OperationError::CursorAhead(_)) {
             details.add_bad_request_violation("after_sequence", error.to_string());
         }
+        if matches!(error, OperationError::NoSize(_)) {
+            details.add_bad_request_violation("spec.instance_type", error.to_string());
+        }
         if matches!(
             error,
             OperationError::InstanceNotFound(_) | OperationError::MixedInstances
@@ -237,19 +240,20 @@ impl From<OperationError> for Status {
 fn explain_limits(reason: Reason, exceeded: &[Exceeded], details: &mut ErrorDetails) {
     for over in exceeded {
         let subject = format!("{}/{}", over.quota, over.measure.as_str());
-        let (limit, used, asked) = (over.limit, over.used, over.asked);
+        let [limit, used, asked] = shown(over);
         let description = format!("limit {limit}, used {used}, asked {asked}");
         details.add_quota_failure_violation(subject, description);
     }
     if let Some(first) = exceeded.first() {
+        let [limit, used, asked] = shown(first);
         let metadata = [
             (
                 "limit",
                 format!("{}/{}", first.quota, first.measure.as_str()),
             ),
-            ("limit_value", first.limit.to_string()),
-            ("used", first.used.to_string()),
-            ("asked", first.asked.to_string()),
+            ("limit_value", limit),
+            ("used", used),
+            ("asked", asked),
         ];
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
         details.set_error_info(reason.as_str(), ERROR_DOMAIN, HashMap::from(metadata));
@@ -258,6 +262,11 @@ fn explain_limits(reason: Reason, exceeded: &[Exceeded], details: &mut ErrorDeta
     if let Some(wait) = waits.collect::<Option<Vec<_>>>() {
         details.set_retry_info(wait.into_iter().max());
     }
+}
+
+/// A limit, what is used of it and what was asked for.
+fn shown(over: &Exceeded) -> [String; 3] {
+    [over.limit, over.used, over.asked].map(|amount| over.measure.show(amount))
 }
 
 /// What the caller cannot mend, the operator must hear of, with its causes.
@@ -290,6 +299,8 @@ fn told(error: &OperationError) -> String {
         | OperationError::CannotCancel(_)
         | OperationError::Braked { .. }
         | OperationError::OverLimit(_)
+        | OperationError::SizeUnknown(_)
+        | OperationError::NoSize(_)
         | OperationError::TooMany
         | OperationError::Stopping
         | OperationError::Body(_) => error.to_string(),

@@ -7,10 +7,15 @@ use super::machine::Outcome;
 use crate::chaos;
 use crate::cloud::limiter::Turn;
 use crate::cloud::{CloudError, Effect, Retry, body};
+use crate::domain::ids::OperationId;
 use crate::domain::millis::since;
-use crate::domain::operation::{AttemptResult, Failure, Operation};
+use crate::domain::operation::{
+    AttemptResult, Failure, Kind, Operation, Place, State, StateName, Transition,
+};
 use crate::domain::reason::Reason;
+use crate::policy::Grant;
 use std::sync::{MutexGuard, PoisonError};
+use time::UtcDateTime;
 
 impl Inner {
     /// The place of the next attempt: that of the one before, unless it had no stock; else the first
@@ -218,6 +223,48 @@ fn not_sent(code: &str, message: &str) -> Outcome {
             parameters: Vec::new(),
         },
         retry: true,
+    }
+}
+
+/// What was granted, as the operation it begins as.
+pub(super) fn accepted(
+    id: OperationId,
+    grant: &Grant,
+    host: String,
+    now: UtcDateTime,
+) -> Operation {
+    let (principal, wish) = (grant.principal(), grant.wish());
+    Operation {
+        id,
+        organization: principal.organization.clone(),
+        request_id: wish.request_id.clone(),
+        principal: principal.name.clone(),
+        account: grant.account().clone(),
+        region: wish.region.clone(),
+        host,
+        instance_count: wish.instance_count(),
+        dry_run: wish.spec.dry_run.unwrap_or(false),
+        state: State::Accepted,
+        sequence: 1,
+        attempts: Vec::new(),
+        instances: Vec::new(),
+        failure: None,
+        transitions: vec![Transition {
+            state: StateName::Accepted,
+            time: now,
+            note: String::new(),
+        }],
+        cloud_request_id: None,
+        create_time: now,
+        update_time: now,
+        kind: Kind::Launch,
+        places: wish.specs().iter().map(Place::of).collect(),
+        alternative: 0,
+        sold_out: Vec::new(),
+        on_failure: wish.on_failure,
+        cancellation: None,
+        changes: grant.changes().to_vec(),
+        worths: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use super::{OperationError, Operations, driver};
 use crate::cloud::limiter::{Action, Class, Permit};
 use crate::cloud::{CloudError, Target, body};
 use crate::domain::operation::{Failure, Place};
-use crate::domain::outlook::{Offer, PRICED_MAX, Price, Quota};
+use crate::domain::outlook::{Offer, PRICED_MAX, Price, Quota, Size};
 use crate::domain::quota::Headroom;
 use crate::domain::reason::Reason;
 use crate::policy::Grant;
@@ -208,7 +208,7 @@ fn offer_of(place: &Place, offers: &Result<Vec<Offer>, Failure>) -> Option<Resul
         on_sale: false,
         stock: String::new(),
         sold_out_reason: String::new(),
-        cpu: 0,
+        size: Size::default(),
     })))
 }
 

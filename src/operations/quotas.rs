@@ -1,10 +1,13 @@
 //! What organisations may have at once: which limits a launch counts against, and what a caller is
 //! told who would go over one.
 
-use super::{Inner, OperationError, Operations, accepted};
-use crate::domain::ids::OrganizationId;
+use super::launch::accepted;
+use super::{Inner, OperationError, Operations};
+use crate::domain::ids::{OrganizationId, Principal};
 use crate::domain::millis;
-use crate::domain::quota::{Exceeded, Headroom, Level, Quota, Reservation};
+use crate::domain::names::AccountName;
+use crate::domain::outlook::Size;
+use crate::domain::quota::{Exceeded, Headroom, Level, Quota, Reservation, Worth};
 use crate::policy::Grant;
 use crate::store::StoreError;
 use std::collections::BTreeMap;
@@ -35,7 +38,8 @@ impl Operations {
     pub(super) async fn headroom(&self, grant: &Grant) -> Result<Vec<Headroom>, OperationError> {
         let (inner, now) = (&self.0, self.0.clock.now());
         let quotas = inner.quotas_of(grant);
-        let operation = accepted(self.new_id(now), grant, String::new(), now);
+        let mut operation = accepted(self.new_id(now), grant, String::new(), now);
+        operation.worths = worths(grant, &quotas)?;
         let Some(asked) = Reservation::of(&operation).filter(|_| !quotas.is_empty()) else {
             return Ok(Vec::new());
         };
@@ -46,13 +50,22 @@ impl Operations {
 }
 
 impl Inner {
+    /// The limits that launches of `principal` on `account` count against.
+    pub(super) fn quotas_for(
+        &self,
+        principal: &Principal,
+        account: &AccountName,
+    ) -> impl Iterator<Item = &Quota> {
+        let fits = move |quota: &&Quota| {
+            quota.organization == principal.organization
+                && quota.fits(account.as_str(), &principal.name)
+        };
+        self.settings.quotas.iter().filter(fits)
+    }
+
     /// The limits that a launch counts against.
     pub(super) fn quotas_of(&self, grant: &Grant) -> Vec<Quota> {
-        let (principal, account) = (grant.principal(), grant.account().as_str());
-        let fits = |quota: &&Quota| {
-            quota.organization == principal.organization && quota.fits(account, &principal.name)
-        };
-        let quotas = self.settings.quotas.iter().filter(fits);
+        let quotas = self.quotas_for(grant.principal(), grant.account());
         quotas.cloned().collect()
     }
 
@@ -60,6 +73,40 @@ impl Inner {
         self.metrics.quotas.refused(&exceeded);
         OperationError::OverLimit(exceeded)
     }
+}
+
+/// What each machine of a launch counts for in each of its places; nothing where no limit counts it.
+///
+/// # Errors
+/// [`OperationError::NoSize`] when a limit counts what nobody knows of the launch.
+pub(super) fn worths(grant: &Grant, quotas: &[Quota]) -> Result<Vec<Worth>, OperationError> {
+    let measures = || quotas.iter().flat_map(|quota| quota.limits.keys());
+    let Some(measure) = measures().find(|measure| measure.is_of_size()) else {
+        return Ok(Vec::new());
+    };
+    let unnamed = || {
+        let message = format!(
+            "the limit of {} needs to know the model: name the zone and the instance type",
+            measure.as_str()
+        );
+        OperationError::NoSize(message)
+    };
+    let money = measures().any(|measure| measure.is_money());
+    let sizes = grant.sizes();
+    let places = 1 + grant.wish().alternatives.len();
+    if sizes.len() != places {
+        return Err(unnamed());
+    }
+    let worth = |size: &Option<Size>| match size {
+        None => Err(unnamed()),
+        Some(size) if money && size.cost.is_none() => {
+            let message =
+                "a limit counts money, and the cloud does not tell the price of the model";
+            Err(OperationError::SizeUnknown(message.to_owned()))
+        }
+        Some(size) => Ok(Worth::of(size)),
+    };
+    sizes.iter().map(worth).collect()
 }
 
 /// Each limit, with the remedy.
@@ -82,6 +129,7 @@ fn tell(exceeded: &Exceeded) -> String {
         None if asked > limit => "ask for less, or the operator of the gateway for more",
         None => "give machines back, wait for launches to end, or ask the operator of the gateway",
     };
+    let [used, asked, limit] = [used, asked, limit].map(|amount| measure.show(*amount));
     let measure = measure.as_str();
     format!(
         "the limit {quota}/{measure} is {limit}, {used} are used and {asked} are asked for: {remedy}"

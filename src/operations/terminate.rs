@@ -255,5 +255,6 @@ fn leaving(
         on_failure: OnFailure::Keep,
         cancellation: None,
         changes: Vec::new(),
+        worths: Vec::new(),
     }
 }

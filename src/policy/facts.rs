@@ -2,19 +2,32 @@
 
 use crate::domain::instance::OwnedInstances;
 use crate::domain::names::Region;
+use crate::domain::outlook::{Cost, Size};
 use crate::domain::spec::{CHARGE_TYPE, DataDisk, InstanceSpec, InternetAccessible, SystemDisk};
 use cedar_policy::RestrictedExpression as Value;
+use rust_decimal::{Decimal, RoundingStrategy};
 use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
+
+/// More is no price, and no decimal of a rule.
+const MONEY_MAX: i64 = 1_000_000_000;
 
 /// The facts of one request, by name.
 pub(super) type Facts = Vec<(String, Value)>;
 
 /// Of a launch in one of its places.
-pub(super) fn launch(region: &Region, spec: &InstanceSpec, now: UtcDateTime) -> Facts {
+pub(super) fn launch(
+    region: &Region,
+    spec: &InstanceSpec,
+    size: Option<&Size>,
+    now: UtcDateTime,
+) -> Facts {
     let mut facts = Collect::default();
     facts.always("region", text(region.as_str()));
     what(spec, &mut facts);
+    if let Some(size) = size {
+        how_big(size, &mut facts);
+    }
     disks(spec, &mut facts);
     network(spec, &mut facts);
     access(spec, &mut facts);
@@ -102,6 +115,30 @@ fn what(spec: &InstanceSpec, facts: &mut Collect) {
         Value::new_record(pair).ok()
     });
     facts.always("tags", Value::new_set(tags));
+}
+
+/// The model and its price, as the cloud tells.
+fn how_big(size: &Size, facts: &mut Collect) {
+    for (name, value) in [
+        ("vcpu", size.vcpu),
+        ("memory", size.memory_gib),
+        ("gpu", size.gpu),
+    ] {
+        facts.always(name, Value::new_long(value.into()));
+    }
+    let hourly = size.cost.and_then(Cost::per_hour);
+    let monthly = size.cost.map(Cost::per_month);
+    for (name, amount) in [("price_per_hour", hourly), ("price_per_month", monthly)] {
+        let amount = amount.map(|amount| (name.to_owned(), Value::new_decimal(money(amount))));
+        facts.0.extend(amount);
+    }
+}
+
+/// An amount in the digits that a rule's decimals have, rounded up.
+fn money(amount: Decimal) -> String {
+    let most = Decimal::from(MONEY_MAX);
+    let amount = amount.round_dp_with_strategy(4, RoundingStrategy::AwayFromZero);
+    format!("{:.4}", amount.min(most))
 }
 
 fn disks(spec: &InstanceSpec, facts: &mut Collect) {

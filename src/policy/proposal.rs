@@ -3,6 +3,7 @@
 use crate::domain::change::Change;
 use crate::domain::ids::Principal;
 use crate::domain::names::AccountName;
+use crate::domain::outlook::Size;
 use crate::domain::request::{LaunchRequest, Wish};
 use crate::domain::rules::Limits;
 use crate::domain::violation::Violations;
@@ -99,6 +100,26 @@ impl Proposal {
     #[must_use]
     pub fn wish(&self) -> &Wish {
         self.request.wish()
+    }
+
+    /// Who asks.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// The account that would be charged.
+    #[must_use]
+    pub fn account(&self) -> &AccountName {
+        &self.account
+    }
+
+    /// The same, with the size of the model in each of its places; none where that is left to a
+    /// launch template or to the cloud.
+    #[must_use]
+    pub fn sized(self, sizes: Vec<Option<Size>>) -> Self {
+        let request = self.request.sized(sizes);
+        Self { request, ..self }
     }
 
     /// What layers changed of what was asked for.

@@ -57,6 +57,8 @@ pub struct Rules {
     /// The first half of the SHA-256 over all files, in hexadecimal.
     version: String,
     count: usize,
+    /// Whether one of them speaks of how big models are or what they cost.
+    needs_sizes: bool,
     pub(super) schema: Schema,
     pub(super) by_action: BTreeMap<Action, Slices>,
     /// What each rule says to whom it stops, by its id.
@@ -110,6 +112,7 @@ impl Rules {
         Ok(Self {
             version: version(files.rules.iter().chain(&files.layers)),
             count: reader.rules.len(),
+            needs_sizes: reader.rules.iter().any(|rule| speaks_of_size(&rule.policy)),
             reasons: reasons.collect(),
             by_action: by_action.map_err(|message| vec![Flaw::of_all(message)])?,
             schema: reader.schema,
@@ -129,6 +132,12 @@ impl Rules {
         self.count == 0
     }
 
+    /// Whether one of them speaks of how big models are or what they cost.
+    #[must_use]
+    pub fn needs_sizes(&self) -> bool {
+        self.needs_sizes
+    }
+
     /// How many layers there are.
     #[must_use]
     pub fn layers(&self) -> usize {
@@ -140,6 +149,18 @@ impl Rules {
     pub fn version(&self) -> &str {
         &self.version
     }
+}
+
+/// The facts that only the cloud knows.
+const OF_SIZE: [&str; 5] = ["vcpu", "memory", "gpu", "price_per_hour", "price_per_month"];
+
+/// Whether a rule names one of those facts. One that cannot be written as JSON may.
+fn speaks_of_size(policy: &Policy) -> bool {
+    let text = policy.to_json().map(|json| json.to_string());
+    text.map_or(true, |text| {
+        let named = |name: &str| text.contains(&format!("\"attr\":\"{name}\""));
+        OF_SIZE.iter().any(|name| named(name))
+    })
 }
 
 impl Flaw {

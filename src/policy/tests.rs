@@ -4,9 +4,11 @@ use super::*;
 use crate::domain::ids::RequestId;
 use crate::domain::names::Region;
 use crate::domain::operation::OnFailure;
+use crate::domain::outlook::Cost;
 use crate::domain::request::Alternative;
 use crate::domain::rules::Limits;
 use crate::domain::spec::{InstanceSpec, Placement, SystemDisk, Tag, TagSpecification};
+use rust_decimal::Decimal;
 use time::macros::utc_datetime;
 
 const NOW: UtcDateTime = utc_datetime!(2026-11-28 22:30);
@@ -369,4 +371,79 @@ fn an_action_is_judged_by_its_own_rules() {
         )
     });
     assert_eq!(allowed, expected);
+}
+
+#[test]
+fn rules_speak_of_what_the_cloud_tells_of_models() {
+    let rules = r#"
+        @id("small") permit(principal, action, resource == Account::"main")
+        when { context has vcpu && context.vcpu <= 2 && context has memory && context.memory <= 4 };
+        @id("no-gpu") forbid(principal, action, resource == Account::"main")
+        when { context has gpu && context.gpu > 0 };
+        @id("cheap") forbid(principal, action, resource == Account::"main")
+        unless { context has price_per_hour && context.price_per_hour.lessThan(decimal("0.5")) };
+    "#;
+    let rules = launches_only(rules);
+    let policy = policy(Some(&rules));
+    assert!(policy.needs_sizes());
+    let proposed = || {
+        let wish = request(None, spec(), Vec::new());
+        let proposal = policy.propose(&caller("acme"), wish, &Limits::default(), NOW, NOW);
+        proposal.unwrap()
+    };
+    let size = |vcpu, gpu, hourly: &str| Size {
+        vcpu,
+        memory_gib: 4,
+        gpu,
+        cost: Some(Cost::Hourly(hourly.parse().unwrap())),
+    };
+    let prepaid = Size {
+        cost: Some(Cost::Monthly(Decimal::ONE)),
+        ..size(2, 0, "0")
+    };
+    for (size, rule) in [
+        (Some(size(2, 0, "0.49")), "small"),
+        (Some(size(4, 0, "0.49")), "no-rule-permits"),
+        (Some(size(2, 1, "0.49")), "no-gpu"),
+        (Some(size(2, 0, "0.49991")), "cheap"),
+        (Some(prepaid), "cheap"),
+        (None, "cheap"),
+    ] {
+        let proposal = proposed().sized(vec![size.clone()]);
+        let said = match policy.authorize(proposal, NOW) {
+            Ok(grant) => grant.decision().rule,
+            Err(denial) => denial.rule(),
+        };
+        assert_eq!(said, rule, "{size:?}");
+    }
+    let denial = policy.authorize(proposed(), NOW).unwrap_err();
+    assert_eq!(denial.rule(), "size-is-known");
+}
+
+#[test]
+fn only_rules_that_need_sizes_have_them_asked_for() {
+    for (condition, needs) in [
+        ("context.instance_count <= 3", false),
+        (
+            r#"context has image_id && context.image_id == "vcpu""#,
+            false,
+        ),
+        ("context has vcpu", true),
+        (
+            "if context has price_per_month then context.price_per_month.lessThan(decimal(\"1.0\")) else false",
+            true,
+        ),
+    ] {
+        let rule = format!(
+            "@id(\"memory\") @reason(\"gpu\") permit(principal, action == Action::\"RunInstances\", resource) when {{ {condition} }};"
+        );
+        assert_eq!(parse(&rule).unwrap().needs_sizes(), needs, "{condition}");
+    }
+}
+
+fn launches_only(rules: &str) -> String {
+    rules.replace(
+        "action, resource",
+        "action == Action::\"RunInstances\", resource",
+    )
 }

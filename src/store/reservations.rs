@@ -6,7 +6,7 @@ use crate::domain::ids::{OperationId, OrganizationId};
 use crate::domain::instance::InstanceId;
 use crate::domain::millis;
 use crate::domain::operation::Operation;
-use crate::domain::quota::{self, Amounts, Exceeded, MINUTE_MS, Reservation, Usage};
+use crate::domain::quota::{self, Amounts, Exceeded, MINUTE_MS, Reservation, Usage, Worth};
 use crate::store::database::Database;
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
@@ -153,6 +153,12 @@ async fn usage(
         let amounts = Amounts {
             instances: row.try_get("instances")?,
             operations: row.try_get("operations")?,
+            worth: Worth {
+                vcpu: row.try_get("vcpu")?,
+                gpu: row.try_get("gpu")?,
+                hourly: row.try_get("hourly")?,
+                monthly: row.try_get("monthly")?,
+            },
         };
         usage.hold(account, principal, &amounts);
     }
@@ -189,7 +195,11 @@ pub(in crate::store) async fn write(
                 .bind(reservation.principal.as_str())
                 .bind(reservation.time)
                 .bind(i64::from(reservation.open))
-                .bind(reservation.instances);
+                .bind(reservation.instances)
+                .bind(reservation.each.vcpu)
+                .bind(reservation.each.gpu)
+                .bind(reservation.each.hourly)
+                .bind(reservation.each.monthly);
         }
         query.execute(&mut *connection).await?;
     }

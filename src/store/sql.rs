@@ -193,9 +193,11 @@ pub(in crate::store) fn leave(rows: usize) -> AssertSqlSafe<String> {
 pub(in crate::store) fn reserve(rows: usize) -> AssertSqlSafe<String> {
     numbered(&format!(
         "INSERT INTO reservations \
-         (operation_id, organization, account, principal, create_time, open, instances) VALUES {} \
-         ON CONFLICT (operation_id) DO UPDATE SET open = excluded.open, instances = excluded.instances",
-        repeated("(?, ?, ?, ?, ?, ?, ?)", rows)
+         (operation_id, organization, account, principal, create_time, open, instances, \
+         vcpu, gpu, hourly, monthly) VALUES {} ON CONFLICT (operation_id) DO UPDATE SET \
+         open = excluded.open, instances = excluded.instances, vcpu = excluded.vcpu, \
+         gpu = excluded.gpu, hourly = excluded.hourly, monthly = excluded.monthly",
+        repeated("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
     ))
 }
 
@@ -258,7 +260,10 @@ pub(in crate::store) const QUOTA_TURN: &str = "INSERT INTO quota_turns (organiza
 
 /// What an organisation holds, by account and caller.
 pub(in crate::store) const HELD: &str = "SELECT account, principal, \
-     CAST(SUM(instances) AS BIGINT) AS instances, CAST(SUM(open) AS BIGINT) AS operations \
+     CAST(SUM(instances) AS BIGINT) AS instances, CAST(SUM(open) AS BIGINT) AS operations, \
+     CAST(SUM(instances * vcpu) AS BIGINT) AS vcpu, CAST(SUM(instances * gpu) AS BIGINT) AS gpu, \
+     CAST(SUM(instances * hourly) AS BIGINT) AS hourly, \
+     CAST(SUM(instances * monthly) AS BIGINT) AS monthly \
      FROM reservations WHERE organization = $1 AND open + instances > 0 GROUP BY account, principal";
 
 /// How many launches an organisation began since a time, by account, caller and second.

@@ -134,3 +134,80 @@ async fn who_launches_too_often_is_told_when_to_come_back() {
     );
     gateway.stop().await;
 }
+
+/// S5.SMALL1 has one vCPU.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_cloud_knows_of_a_model_counts() {
+    let world = World::new(100.0).await;
+    let gateway = limited(&world, "vcpu = 3\ngpu = 0\nmoney_per_month = \"100000\"").await;
+    let mut caller = client(&gateway).await;
+    run(&mut caller, wish("first", 2)).await.end.unwrap();
+    let status = refused(&mut caller, "second", 2).await;
+    let said = told(&status);
+    assert_eq!(said.code, Code::ResourceExhausted);
+    for (key, value) in [
+        ("limit", "team/vcpu"),
+        ("limit_value", "3"),
+        ("used", "2"),
+        ("asked", "2"),
+    ] {
+        assert_eq!(said.metadata[key], value, "{key}");
+    }
+    run(&mut caller, wish("third", 1)).await.end.unwrap();
+    let ledger = world.ledger().await;
+    let asked = |entry: &&serde_json::Value| entry["action"] == "DescribeZoneInstanceConfigInfos";
+    assert_eq!(ledger.iter().filter(asked).count(), 1, "asked once");
+    let plan = PlanRunInstancesRequest {
+        request: Some(wish("fourth", 1)),
+        cloud_dry_run: false,
+    };
+    let plan = caller.plan_run_instances(plan).await.unwrap().into_inner();
+    let of = |name: &str| {
+        let quota = plan.quotas.iter().find(|quota| quota.limit_name == name);
+        let quota = quota.unwrap();
+        (quota.used, quota.requested)
+    };
+    assert_eq!(of("team/vcpu"), (3, 1));
+    assert_eq!(of("team/gpu"), (0, 0));
+    let (used, requested) = of("team/money_per_month");
+    assert!(
+        requested > 1_000_000 && used == 3 * requested,
+        "{used} {requested}"
+    );
+
+    let mut unnamed = wish("unnamed", 1);
+    unnamed.spec.as_mut().unwrap().instance_type = None;
+    let status = caller.run_instances(unnamed).await.unwrap_err();
+    let said = told(&status);
+    assert_eq!(said.code, Code::InvalidArgument);
+    assert_eq!(said.fields, ["spec.instance_type"]);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_cloud_does_not_tell_is_never_let_through() {
+    let world = World::new(100.0).await;
+    let rules = world.folder.0.join("policy");
+    std::fs::create_dir_all(&rules).unwrap();
+    let rule = "@id(\"small\") permit(principal, action == Action::\"RunInstances\", resource) \
+                unless { context has gpu && context.gpu > 0 };";
+    std::fs::write(rules.join("a.cedar"), rule).unwrap();
+    let quota = "[quotas.team]\norganization = \"development\"\nvcpu = 3";
+    for extra in [quota, "[policy]\ndirectory = \"policy\""] {
+        // Nobody listens there.
+        let config = world.config_of("http://127.0.0.1:9", extra);
+        let gateway = world.gateway_of(config).await;
+        let status = refused(&mut client(&gateway).await, "first", 1).await;
+        let said = told(&status);
+        assert_eq!(said.code, Code::Unavailable, "{said:?}");
+        assert!(said.message.contains("S5.SMALL1"), "{}", said.message);
+        assert!(status.get_details_retry_info().is_some(), "{status:?}");
+        gateway.stop().await;
+    }
+    let gateway = world.gateway("[policy]\ndirectory = \"policy\"").await;
+    run(&mut client(&gateway).await, wish("first", 1))
+        .await
+        .end
+        .unwrap();
+    gateway.stop().await;
+}

@@ -1351,6 +1351,7 @@ fn operation(organization: &str, request_id: &str) -> Operation {
         on_failure: OnFailure::Keep,
         cancellation: None,
         changes: Vec::new(),
+        worths: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{body, malformed, open, text};
 use crate::cloud::CloudError;
 use crate::cloud::wire::Answer;
-use crate::domain::outlook::{Offer, Price, Quota};
+use crate::domain::outlook::{Cost, Offer, Price, Quota, Size};
 use crate::domain::spec::CHARGE_TYPE;
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -113,6 +113,20 @@ struct Item {
 }
 
 impl Item {
+    /// What one machine costs; none when the cloud tells no price, or one that is none.
+    fn cost(self, charge_type: Option<&str>) -> Option<Cost> {
+        let prepaid = charge_type == Some("PREPAID");
+        let told = match prepaid {
+            true => self.discount_price.or(self.original_price),
+            false => self.unit_price_discount.or(self.unit_price),
+        };
+        let amount = amount(Some(told?)).ok()?.unwrap_or_default();
+        Some(match prepaid {
+            true => Cost::Monthly(amount),
+            false => Cost::Hourly(amount),
+        })
+    }
+
     fn add_to(self, price: &mut Price) -> Result<(), &'static str> {
         if let Some(amount) = amount(self.unit_price_discount.or(self.unit_price))? {
             match self.charge_unit.as_deref() {
@@ -125,6 +139,14 @@ impl Item {
         }
         Ok(())
     }
+}
+
+/// How many GPUs a part of one takes, and those are few.
+fn whole(count: Option<f64>) -> u32 {
+    let count = count.map(|count| count.ceil().clamp(0.0, 1024.0));
+    (0..=1024)
+        .find(|whole| count.is_none_or(|count| f64::from(*whole) >= count))
+        .unwrap_or(1024)
 }
 
 /// An amount above zero. A number's text is the shortest that means it, which is what the cloud
@@ -177,27 +199,39 @@ pub fn offers(answer: &[u8]) -> Result<Answer<Vec<Offer>>, CloudError> {
     #[derive(Deserialize)]
     struct Fields {
         #[serde(rename = "InstanceTypeQuotaSet")]
-        set: Option<Vec<Item>>,
+        set: Option<Vec<Row>>,
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Item {
+    struct Row {
         zone: Option<String>,
         instance_type: Option<String>,
         status: Option<String>,
         status_category: Option<String>,
         sold_out_reason: Option<String>,
+        instance_charge_type: Option<String>,
         cpu: Option<u32>,
+        memory: Option<u32>,
+        gpu: Option<u32>,
+        gpu_count: Option<f64>,
+        price: Option<Item>,
     }
     let Answer { value, request_id } = open::<Fields>(answer)?;
     let items = value.set.unwrap_or_default().into_iter();
     let offers = items.map(|item| Offer {
+        size: Size {
+            vcpu: item.cpu.unwrap_or_default(),
+            memory_gib: item.memory.unwrap_or_default(),
+            gpu: item.gpu.unwrap_or_default().max(whole(item.gpu_count)),
+            cost: item
+                .price
+                .and_then(|price| price.cost(item.instance_charge_type.as_deref())),
+        },
         zone: text(item.zone),
         instance_type: text(item.instance_type),
         on_sale: item.status.as_deref() == Some("SELL"),
         stock: text(item.status_category),
         sold_out_reason: text(item.sold_out_reason),
-        cpu: item.cpu.unwrap_or_default(),
     });
     Ok(Answer {
         value: offers.collect(),
@@ -407,7 +441,7 @@ mod tests {
         let offers = offers(&answer).unwrap().value;
         let shown: Vec<_> = offers
             .iter()
-            .map(|o| (o.zone.as_str(), o.on_sale, o.stock.as_str(), o.cpu))
+            .map(|o| (o.zone.as_str(), o.on_sale, o.stock.as_str(), o.size.vcpu))
             .collect();
         assert_eq!(
             shown,

@@ -64,6 +64,7 @@ fn accepted(instance_count: u32) -> Operation {
         on_failure: OnFailure::Keep,
         cancellation: None,
         changes: Vec::new(),
+        worths: Vec::new(),
     }
 }
 

@@ -131,7 +131,7 @@ fn question() -> Question<'static> {
         principal: Box::leak(Box::new(principal)),
         action: Action::RunInstances,
         account: Some("main"),
-        facts: facts::launch(&region, &spec, UtcDateTime::UNIX_EPOCH),
+        facts: facts::launch(&region, &spec, None, UtcDateTime::UNIX_EPOCH),
     }
 }
 

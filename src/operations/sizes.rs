@@ -1,0 +1,196 @@
+//! How big models are and what they cost: asked for once in a while, and only where a rule or a
+//! limit in force needs to know.
+
+use super::{Inner, OperationError, Operations};
+use crate::cloud::Target;
+use crate::cloud::limiter::{Action, Class};
+use crate::domain::ids::Principal;
+use crate::domain::names::AccountName;
+use crate::domain::operation::Place;
+use crate::domain::outlook::{Offer, Size};
+use crate::domain::request::Wish;
+use arc_swap::ArcSwapOption;
+use futures_util::future::join_all;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use time::UtcDateTime;
+use tokio::sync::Mutex as Asking;
+
+/// For one of the cloud's answers, with the wait for the account's turn.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// How long an answer counts, ...
+const KNOWN_FOR: Duration = Duration::from_secs(60 * 60);
+/// ... that the cloud does not sell a model somewhere, for a new one is sold soon, ...
+const UNKNOWN_FOR: Duration = Duration::from_secs(60);
+/// ... how long it does while the cloud gives no newer one, ...
+const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+/// ... and how long the cloud is left alone after it gave none.
+const SILENT_FOR: Duration = Duration::from_secs(5);
+/// Models in places that are remembered.
+const ENTRIES_MAX: usize = 10_000;
+
+/// What the cloud told of models, as each account sees them.
+#[derive(Debug, Default)]
+pub(super) struct Sizes(Mutex<BTreeMap<Key, Arc<Slot>>>);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    target: Target,
+    place: Place,
+    charge_type: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    answer: ArcSwapOption<Answer>,
+    /// When the cloud gave no answer.
+    silent: Mutex<Option<UtcDateTime>>,
+    /// Who holds it asks; who waits for it gets that answer.
+    asking: Asking<()>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    asked: UtcDateTime,
+    /// None: the cloud does not know the model there.
+    size: Option<Size>,
+}
+
+impl Sizes {
+    fn slot(&self, key: &Key) -> Arc<Slot> {
+        // Every change is a single call on the map, so a panic elsewhere cannot leave it half done.
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.get(key) {
+            return Arc::clone(slot);
+        }
+        if slots.len() >= ENTRIES_MAX {
+            slots.clear(); // it is asked for again
+        }
+        Arc::clone(slots.entry(key.clone()).or_default())
+    }
+}
+
+impl Slot {
+    /// The answer, if it is no older than that.
+    fn known(&self, age: Duration, now: UtcDateTime) -> Option<Arc<Answer>> {
+        let answer = self.answer.load_full()?;
+        let age = match answer.size {
+            Some(_) => age,
+            None => age.min(UNKNOWN_FOR),
+        };
+        (now < answer.asked + age).then_some(answer)
+    }
+
+    fn is_silent(&self, now: UtcDateTime) -> bool {
+        let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        silent.is_some_and(|since| now < since + SILENT_FOR)
+    }
+
+    fn silence(&self, now: UtcDateTime) {
+        *self.silent.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+}
+
+impl Operations {
+    /// Whether a limit of these launches counts what only the cloud knows of a model.
+    #[must_use]
+    pub fn counts_sizes(&self, principal: &Principal, account: &AccountName) -> bool {
+        let mut quotas = self.0.quotas_for(principal, account);
+        quotas.any(|quota| quota.limits.keys().any(|measure| measure.is_of_size()))
+    }
+
+    /// The size of the model in each place of a wish; none where the wish leaves the zone or the
+    /// model to a launch template or to the cloud.
+    ///
+    /// # Errors
+    /// [`OperationError::SizeUnknown`] when the cloud does not tell one of them now, and
+    /// [`OperationError::NoSize`] when it does not sell one.
+    pub async fn sizes(
+        &self,
+        principal: &Principal,
+        account: &AccountName,
+        wish: &Wish,
+    ) -> Result<Vec<Option<Size>>, OperationError> {
+        let target = Target {
+            account: account.clone(),
+            region: wish.region.clone(),
+        };
+        let class = Class::Launch(principal.organization.clone());
+        let specs = wish.specs();
+        let sizes = specs.iter().map(|spec| {
+            let key = Key {
+                target: target.clone(),
+                place: Place::of(spec),
+                charge_type: spec.instance_charge_type.clone(),
+            };
+            self.0.size(key, class.clone())
+        });
+        join_all(sizes).await.into_iter().collect()
+    }
+}
+
+impl Inner {
+    async fn size(&self, key: Key, class: Class) -> Result<Option<Size>, OperationError> {
+        if key.place.zone.is_empty() || key.place.instance_type.is_empty() {
+            return Ok(None);
+        }
+        let slot = self.sizes.slot(&key);
+        let told = match slot.known(KNOWN_FOR, self.clock.now()) {
+            Some(known) => Some(known),
+            None => self.ask_size(&slot, &key, class).await,
+        };
+        let Place {
+            zone,
+            instance_type,
+        } = &key.place;
+        let Some(told) = told else {
+            let message = format!(
+                "a rule or a limit needs to know how big {instance_type} is and what it costs in \
+                 {zone}, and the cloud does not tell now; try again"
+            );
+            return Err(OperationError::SizeUnknown(message));
+        };
+        let unsold = || {
+            let message = format!("the cloud does not sell {instance_type} in {zone}");
+            OperationError::NoSize(message)
+        };
+        told.size.clone().map(Some).ok_or_else(unsold)
+    }
+
+    async fn ask_size(&self, slot: &Slot, key: &Key, class: Class) -> Option<Arc<Answer>> {
+        let clock = &self.clock;
+        let asking = clock.timeout(ANSWER_WITHIN, slot.asking.lock()).await;
+        let now = clock.now();
+        if let Some(known) = slot.known(KNOWN_FOR, now) {
+            return Some(known);
+        }
+        if asking.is_none() || slot.is_silent(now) {
+            return slot.known(KEPT_FOR, now);
+        }
+        let offers = Box::pin(async {
+            let (host, target) = (self.cloud.host(&key.target), &key.target);
+            let action = Action::DescribeZoneInstanceConfigInfos;
+            let permit = self.limiter.permit(target, &host, action, class).await;
+            let place = [(key.place.zone.clone(), key.place.instance_type.clone())];
+            let charge_type = key.charge_type.as_deref();
+            self.cloud.offers(permit, target, &place, charge_type).await
+        });
+        match clock.timeout(ANSWER_WITHIN, offers).await {
+            Some(Ok(offers)) => {
+                let here = |offer: &Offer| {
+                    offer.zone == key.place.zone && offer.instance_type == key.place.instance_type
+                };
+                let size = offers.into_iter().find(here).map(|offer| offer.size);
+                let answer = Arc::new(Answer { asked: now, size });
+                slot.answer.store(Some(Arc::clone(&answer)));
+                Some(answer)
+            }
+            // The client has logged it.
+            Some(Err(_)) | None => {
+                slot.silence(now);
+                slot.known(KEPT_FOR, now)
+            }
+        }
+    }
+}
