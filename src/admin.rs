@@ -59,6 +59,7 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
             admin.metrics.quotas.show(level);
         }
     }
+    admin.metrics.credentials.show(admin.clock.now());
     match admin.metrics.render() {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus_text())], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),

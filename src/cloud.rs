@@ -29,13 +29,13 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
     fn host(&self, target: &Target) -> String;
 
     /// Launches instances: sends `body`, the very JSON that was approved and journalled, signed as
-    /// of `signed_at`. Sends at most once. The cloud refuses it from 300 s after `signed_at`.
+    /// `signing` says. Sends at most once. The cloud refuses it from 300 s after [`Signing::at`].
     async fn run_instances(
         &self,
         permit: Permit,
         target: &Target,
         body: &[u8],
-        signed_at: UtcDateTime,
+        signing: Signing<'_>,
     ) -> Result<Accepted, CloudError>;
 
     /// The states of up to [`IDS_PER_CALL_MAX`] instances. One that is not visible, not yet or no
@@ -55,14 +55,14 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
         ids: &[InstanceId],
     ) -> Result<Vec<InstanceDetail>, CloudError>;
 
-    /// Gives back up to [`IDS_PER_CALL_MAX`] instances, all of them or none; the call is signed as of
-    /// `signed_at`. The cloud knows no token for it: look at the instances before each call.
+    /// Gives back up to [`IDS_PER_CALL_MAX`] instances, all of them or none; the call is signed as
+    /// `signing` says. The cloud knows no token for it: look at the instances before each call.
     async fn terminate_instances(
         &self,
         permit: Permit,
         target: &Target,
         ids: &[InstanceId],
-        signed_at: UtcDateTime,
+        signing: Signing<'_>,
     ) -> Result<(), CloudError>;
 
     /// Every visible instance that carries the tag: all pages, each with a permit of its own, or
@@ -159,6 +159,16 @@ pub struct Tagged {
     pub value: String,
     /// When the cloud made it; none when it does not say so.
     pub created: Option<UtcDateTime>,
+}
+
+/// How a call that changes something is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signing<'a> {
+    /// As of when: the time that was journalled, never that of the call.
+    pub at: UtcDateTime,
+    /// For whom, as the cloud's own audit is told where roles are assumed by caller; none: for the
+    /// organisation.
+    pub caller: Option<&'a str>,
 }
 
 /// Where a call goes and in whose name.
@@ -274,6 +284,8 @@ impl From<CloudError> for Failure {
 pub enum Fault {
     /// The gateway holds no credential for the account.
     NoCredential,
+    /// The account's source gives no key at present.
+    CredentialUnavailable,
     /// The call breaks a limit of this room, or cannot be put into HTTP.
     InvalidCall,
     /// Name look-up, TCP or TLS failed, or took too long.
@@ -292,8 +304,9 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NoCredential,
+        Self::CredentialUnavailable,
         Self::InvalidCall,
         Self::ConnectFailed,
         Self::Timeout,
@@ -308,6 +321,7 @@ impl Fault {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoCredential => "NoCredential",
+            Self::CredentialUnavailable => "CredentialUnavailable",
             Self::InvalidCall => "InvalidCall",
             Self::ConnectFailed => "ConnectFailed",
             Self::Timeout => "Timeout",
@@ -323,6 +337,9 @@ impl Fault {
     pub fn error(self, message: impl Into<String>) -> CloudError {
         let (effect, reason, retry) = match self {
             Self::NoCredential => (Effect::NotSent, Reason::GatewayCredential, Retry::No),
+            Self::CredentialUnavailable => {
+                (Effect::NotSent, Reason::GatewayCredential, Retry::Backoff)
+            }
             Self::InvalidCall => (Effect::NotSent, Reason::GatewayDefect, Retry::No),
             Self::ConnectFailed => (Effect::NotSent, Reason::CloudUnavailable, Retry::Backoff),
             Self::Timeout | Self::ConnectionLost => {

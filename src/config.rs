@@ -12,6 +12,7 @@ mod problem;
 mod quotas;
 mod read;
 mod replay;
+mod roles;
 mod rules;
 mod section;
 
@@ -22,7 +23,6 @@ pub use replay::{Replayed, replay};
 pub use rules::{RulesError, check_cases, read_rules, rule_files, rules_of};
 
 use crate::cloud;
-use crate::cloud::credentials::Credentials;
 use crate::domain::ids::OrganizationId;
 use crate::domain::plan::PlanKey;
 use crate::domain::rules::Limits;
@@ -73,8 +73,8 @@ pub struct Config {
     pub policy: Policy,
     /// Where the rules are, when there are any.
     pub rules: Option<RulesFolder>,
-    /// The keys of those accounts.
-    pub credentials: Credentials,
+    /// How the keys of those accounts are got.
+    pub credentials: cloud::credentials::Settings,
     /// What is logged.
     pub log: Log,
     summary: Summary,

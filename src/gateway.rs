@@ -7,7 +7,7 @@ use crate::admin::{self, Admin};
 use crate::chaos;
 use crate::clock::Clock;
 use crate::cloud::SettingsError;
-use crate::cloud::client::{CallRecord, HttpCloud, Observer};
+use crate::cloud::client::{CallRecord, HttpCloud, Observer, Tools};
 use crate::cloud::limiter::{self, Limiter};
 use crate::config::Config;
 use crate::domain::causes::chain;
@@ -16,7 +16,7 @@ use crate::grpc::auth::AuthLayer;
 use crate::grpc::door::Door;
 use crate::grpc::observe::ObserveLayer;
 use crate::grpc::{Plans, Service};
-use crate::identity::{Gate, IdentityError};
+use crate::identity::{Errand, Gate, IdentityError};
 use crate::metrics::{self, Metrics};
 use crate::operations::{self, Operations};
 use crate::pb;
@@ -96,13 +96,9 @@ impl Gateway {
         let gate = Gate::open(config.identity, clock.clone(), metrics.identity.clone())?;
         let store = Store::open(&config.journal, metrics.journal.clone(), elapsed(&clock));
         let store = chaos::around!("gateway.open", store, else Err(StoreError::Closed))?;
-        let observer = cloud_observer(&metrics);
-        let cloud = HttpCloud::new(
-            config.cloud.clone(),
-            config.credentials,
-            clock.clone(),
-            observer,
-        )?;
+        let tools = cloud_tools(&clock, &metrics);
+        let cloud = HttpCloud::new(config.cloud.clone(), config.credentials, tools)?;
+        let errands = [gate.errands(), cloud.errands()];
         let limiter = limiter_of(config.cloud_limits, &store, &clock, &metrics);
         let rooms = operations::Rooms {
             random: Random::system(),
@@ -152,7 +148,7 @@ impl Gateway {
         gateway.keep_sink(config.audit_sink, metrics.audit);
         let door = gateway.door(grpc.listener, &gate, &config.grpc, metrics.identity);
         gateway.serve(door, router, admin.listener, side_door);
-        gateway.watch_identity(&gate);
+        gateway.keep(errands.into_iter().flatten());
         chaos::around!("gateway.ready", gateway.set_health(ServingStatus::Serving));
         tracing::info!(grpc = %gateway.grpc_addr, admin = %gateway.admin_addr, "serving");
         Ok(gateway)
@@ -227,9 +223,9 @@ impl Gateway {
         }
     }
 
-    /// Keeps to what the files of identities and the issuers of tokens say.
-    fn watch_identity(&self, gate: &Gate) {
-        for errand in gate.errands() {
+    /// Keeps to what the files of identities and the issuers of tokens say, and keeps keys fresh.
+    fn keep(&self, errands: impl Iterator<Item = Errand>) {
+        for errand in errands {
             let soft = self.soft.clone();
             self.tasks.spawn(async move {
                 tokio::select! {
@@ -314,6 +310,15 @@ async fn listen(setting: &'static str, address: SocketAddr) -> Result<Bound, Gat
 fn elapsed(clock: &Clock) -> Arc<dyn Fn() -> Duration + Send + Sync> {
     let clock = clock.clone();
     Arc::new(move || clock.elapsed())
+}
+
+fn cloud_tools(clock: &Clock, metrics: &Metrics) -> Tools {
+    Tools {
+        clock: clock.clone(),
+        random: Random::system(),
+        metrics: metrics.credentials.clone(),
+        observer: cloud_observer(metrics),
+    }
 }
 
 fn cloud_observer(metrics: &Metrics) -> Observer {

@@ -1,13 +1,17 @@
 //! Every metric in one struct with its own registry; labels are closed sets, or bounded ones.
 
 pub mod audit;
+mod credentials;
 mod identity;
 mod policy;
 mod process;
 mod quotas;
 mod unlisted;
 
-pub use {identity::Identity, policy::Policy, quotas::Quotas, unlisted::UnlistedCodes};
+pub use {
+    credentials::Credentials, identity::Identity, policy::Policy, quotas::Quotas,
+    unlisted::UnlistedCodes,
+};
 
 use crate::domain::operation::StateName;
 use prometheus::{
@@ -44,6 +48,7 @@ pub struct Metrics {
     pub cloud: Cloud,
     pub operations: Operations,
     pub journal: Journal,
+    pub credentials: Credentials,
     pub identity: Identity,
     pub policy: Policy,
     pub audit: audit::Audit,
@@ -142,6 +147,7 @@ impl Metrics {
             cloud: Cloud::new(&make)?,
             operations: Operations::new(&make)?,
             journal: Journal::new(&make)?,
+            credentials: Credentials::new(&make)?,
             identity: Identity::new(&make)?,
             policy: Policy::new(&make)?,
             audit: audit::Audit::new(&make)?,

@@ -5,25 +5,31 @@ mod transport;
 
 pub use record::{CallClass, CallRecord, Observer};
 
-use super::credentials::Credentials;
+use super::credentials::{self, Credential, Credentials, Errand, Means};
 use super::endpoint::Endpoint;
 use super::limiter::{Action, Permit};
 use super::tc3;
 use super::wire::{self, Answer, TaggedPages};
-use super::{Accepted, Cloud, CloudError, Fault, IDS_PER_CALL_MAX, SettingsError, Tagged, Target};
+use super::{
+    Accepted, Cloud, CloudError, Fault, IDS_PER_CALL_MAX, Retry, SettingsError, Signing, Tagged,
+    Target,
+};
 use crate::chaos;
 use crate::clock::Clock;
 use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use crate::domain::outlook::{Offer, Price, Quota};
+use crate::metrics;
+use crate::random::Random;
 use async_trait::async_trait;
 use reqwest::header::{self, HeaderValue};
 use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 use time::UtcDateTime;
-use transport::{http_client, lost, read_body};
+use transport::{direct_client, http_client, lost, read_body};
 
 /// The longest answer that is read: 100 instances take about 200 KiB.
 pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -33,6 +39,8 @@ const TAG_PAGES_MAX: usize = 20;
 /// Lower case, as it is signed; the charset as the cloud's own example has it.
 const CONTENT_TYPE: &str = "application/json; charset=utf-8";
 const API_VERSION: &str = "2017-03-12";
+/// What is wrong then is the time, and not the key.
+const SIGNATURE_EXPIRED: &str = "AuthFailure.SignatureExpire";
 /// The cloud takes letters, digits and `-_ ,;.` here.
 const REQUEST_CLIENT: &str = concat!("cvm-gateway_", env!("CARGO_PKG_VERSION"));
 
@@ -58,6 +66,22 @@ pub struct Settings {
     pub price_amounts: wire::Amounts,
 }
 
+/// What the client works with.
+pub struct Tools {
+    pub clock: Clock,
+    pub random: Random,
+    /// Of the keys.
+    pub metrics: metrics::Credentials,
+    /// Is told of each call.
+    pub observer: Observer,
+}
+
+impl fmt::Debug for Tools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tools").finish_non_exhaustive()
+    }
+}
+
 /// The CVM API over HTTP, with one connection pool for all accounts.
 pub struct HttpCloud {
     http: Client,
@@ -74,17 +98,33 @@ impl HttpCloud {
     /// [`SettingsError`] when the proxy or the certificates cannot be used.
     pub fn new(
         settings: Settings,
-        credentials: Credentials,
-        clock: Clock,
-        observer: Observer,
+        credentials: credentials::Settings,
+        tools: Tools,
     ) -> Result<Self, SettingsError> {
+        let http = http_client(&settings)?;
+        let means = Means {
+            http: http.clone(),
+            direct: direct_client()?,
+            endpoint: settings.endpoint.clone(),
+            clock: tools.clock.clone(),
+            random: tools.random,
+            metrics: tools.metrics,
+            reload_interval: credentials.reload_interval,
+            first_wait: credentials.first_wait,
+        };
         Ok(Self {
-            http: http_client(&settings)?,
+            http,
             settings,
-            credentials,
-            clock,
-            observer,
+            credentials: Credentials::new(credentials.accounts, &means),
+            clock: tools.clock,
+            observer: tools.observer,
         })
+    }
+
+    /// What must go on beside the calls: keys are renewed.
+    #[must_use]
+    pub fn errands(&self) -> Vec<Errand> {
+        self.credentials.errands()
     }
 
     async fn call<T>(
@@ -94,10 +134,9 @@ impl HttpCloud {
         read: impl FnOnce(&[u8]) -> Result<Answer<T>, CloudError>,
     ) -> Result<T, CloudError> {
         let started = self.clock.elapsed();
-        let result = match self.send(&call).await {
-            Ok(answer) => {
-                chaos::at!("cloud.read", read(&answer), else Err(Fault::MalformedAnswer.error("planted")))
-            }
+        let account = &call.target.account;
+        let result = match self.credentials.get(account, call.caller).await {
+            Ok(credential) => self.try_with(&credential, &call, read).await,
             Err(error) => Err(error),
         };
         self.report(&call, self.clock.elapsed().saturating_sub(started), &result);
@@ -105,8 +144,30 @@ impl HttpCloud {
         result.map(|answer| answer.value)
     }
 
-    async fn send(&self, call: &Call<'_>) -> Result<Vec<u8>, CloudError> {
-        let request = chaos::at!("cloud.sign", self.signed(call)?, else return Err(Fault::NoCredential.error("planted")));
+    /// Calls once. If the cloud refuses the key, another one is asked for before that is told, so
+    /// that who repeats the call has it.
+    async fn try_with<T>(
+        &self,
+        credential: &Arc<Credential>,
+        call: &Call<'_>,
+        read: impl FnOnce(&[u8]) -> Result<Answer<T>, CloudError>,
+    ) -> Result<Answer<T>, CloudError> {
+        let result = match self.send(call, credential).await {
+            Ok(answer) => {
+                chaos::at!("cloud.read", read(&answer), else Err(Fault::MalformedAnswer.error("planted")))
+            }
+            Err(error) => Err(error),
+        };
+        if result.as_ref().is_err_and(blames_the_key) {
+            let account = &call.target.account;
+            let refused = self.credentials.refused(account, call.caller, credential);
+            refused.await;
+        }
+        result
+    }
+
+    async fn send(&self, call: &Call<'_>, credential: &Credential) -> Result<Vec<u8>, CloudError> {
+        let request = chaos::at!("cloud.sign", self.signed(call, credential)?, else return Err(Fault::NoCredential.error("planted")));
         let exchange = async {
             let sent = async { request.send().await.map_err(|e| lost(&e)) };
             let sent = chaos::around!("cloud.send", sent, else Err(Fault::ConnectionLost.error("planted")));
@@ -121,12 +182,12 @@ impl HttpCloud {
         }
     }
 
-    fn signed(&self, call: &Call<'_>) -> Result<RequestBuilder, CloudError> {
-        let Target { account, region } = call.target;
-        let Some(credential) = self.credentials.get(account) else {
-            let message = format!("the gateway holds no credential for account {account}");
-            return Err(Fault::NoCredential.error(message));
-        };
+    fn signed(
+        &self,
+        call: &Call<'_>,
+        credential: &Credential,
+    ) -> Result<RequestBuilder, CloudError> {
+        let region = &call.target.region;
         let about_a_region = call.action != Action::DescribeRegions;
         let address = if about_a_region {
             self.settings.endpoint.address(region)
@@ -163,55 +224,10 @@ impl HttpCloud {
         Ok(request.body(call.body.to_vec()))
     }
 
-    fn report<T>(
-        &self,
-        call: &Call<'_>,
-        elapsed: Duration,
-        result: &Result<Answer<T>, CloudError>,
-    ) {
-        let (class, code, request_id) = match result {
-            Ok(answer) => (CallClass::Ok, "", answer.request_id.as_str()),
-            Err(error) => (
-                CallClass::of(error),
-                error.code.as_str(),
-                error.request_id.as_deref().unwrap_or_default(),
-            ),
-        };
-        // Without the message: the cloud's texts may quote values of the request. A macro, because a
-        // line's level is part of its call site.
-        macro_rules! line {
-            ($level:ident) => {
-                tracing::$level!(
-                    action = call.action.as_str(),
-                    account = %call.target.account,
-                    region = %call.target.region,
-                    class = class.as_str(),
-                    code,
-                    cloud_request_id = request_id,
-                    latency_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-                    "cloud call {} ended {}", call.action.as_str(), class.as_str()
-                )
-            };
-        }
-        match (class, call.action) {
-            (CallClass::Ok, Action::RunInstances | Action::TerminateInstances) => line!(info),
-            // Polls that worked are many, and tell nothing that the operation's own lines do not.
-            (CallClass::Ok, _) => line!(debug),
-            (_, _) => line!(warn),
-        }
-        (self.observer)(CallRecord {
-            action: call.action.as_str(),
-            account: call.target.account.clone(),
-            class,
-            unlisted_code: result.as_ref().err().and_then(record::unlisted_code),
-            elapsed,
-        });
-    }
-
     fn read_call<'a>(&self, action: Action, target: &'a Target, body: &'a [u8]) -> Call<'a> {
         Call {
             timeout: self.settings.read_timeout,
-            ..self.write_call(action, target, body, self.clock.now())
+            ..self.write_call(action, target, body, at(self.clock.now()))
         }
     }
 
@@ -220,14 +236,15 @@ impl HttpCloud {
         action: Action,
         target: &'a Target,
         body: &'a [u8],
-        at: UtcDateTime,
+        signing: Signing<'a>,
     ) -> Call<'a> {
         let timeout = self.settings.run_instances_timeout;
         Call {
             action,
             target,
             body,
-            at,
+            at: signing.at,
+            caller: signing.caller,
             timeout,
         }
     }
@@ -254,10 +271,11 @@ impl Cloud for HttpCloud {
         permit: Permit,
         target: &Target,
         body: &[u8],
-        signed_at: UtcDateTime,
+        signing: Signing<'_>,
     ) -> Result<Accepted, CloudError> {
-        let at = chaos::wrong!("sign-with-now", signed_at, self.clock.now());
-        let call = self.write_call(Action::RunInstances, target, body, at);
+        let at = chaos::wrong!("sign-with-now", signing.at, self.clock.now());
+        let signing = Signing { at, ..signing };
+        let call = self.write_call(Action::RunInstances, target, body, signing);
         chaos::around!("cloud.run_instances", self.call(&permit, call, wire::run_instances), else Err(Fault::ConnectionLost.error("planted")))
     }
 
@@ -298,11 +316,11 @@ impl Cloud for HttpCloud {
         permit: Permit,
         target: &Target,
         ids: &[InstanceId],
-        signed_at: UtcDateTime,
+        signing: Signing<'_>,
     ) -> Result<(), CloudError> {
         within_bound(ids)?;
         let body = wire::terminate(ids);
-        let call = self.write_call(Action::TerminateInstances, target, &body, signed_at);
+        let call = self.write_call(Action::TerminateInstances, target, &body, signing);
         chaos::around!("cloud.terminate", self.call(&permit, call, wire::terminate_instances), else Err(Fault::ConnectionLost.error("planted")))
     }
 
@@ -416,7 +434,18 @@ struct Call<'a> {
     target: &'a Target,
     body: &'a [u8],
     at: UtcDateTime,
+    caller: Option<&'a str>,
     timeout: Duration,
+}
+
+/// Signed at a time, for nobody in particular.
+const fn at(at: UtcDateTime) -> Signing<'static> {
+    Signing { at, caller: None }
+}
+
+/// Whether another key may help.
+fn blames_the_key(error: &CloudError) -> bool {
+    error.retry == Retry::Resign && error.code != SIGNATURE_EXPIRED
 }
 
 /// The body that asks for `ids`; none for no ids, because the cloud would answer with all it has.

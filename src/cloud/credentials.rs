@@ -1,17 +1,32 @@
-//! The accounts' keys: they enter here, sign here, and are never shown.
+//! The accounts' keys: they enter here, are renewed here, sign here, and are never shown.
 
-use super::SettingsError;
+mod account;
+mod keeper;
+mod source;
+mod sts;
+
+pub(super) use source::Means;
+pub use source::{METADATA_HOST, MachineRole, Source, Token, WebIdentity, is_role};
+pub use sts::{Role, SessionOf};
+
 use super::tc3::{self, DayKey, SignedHeaders};
-use crate::domain::names::AccountName;
+use super::{CloudError, Fault, SettingsError};
+use crate::domain::ids::OrganizationId;
+use crate::domain::names::{AccountName, Region};
+use account::Account;
 use arc_swap::ArcSwapOption;
 use secrecy::{ExposeSecret, SecretString};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use time::UtcDateTime;
 
 /// The cloud's own limit for key ids and keys.
 const KEY_BYTES_MAX: usize = 1024;
+/// The service that hands out temporary keys.
+const STS: &str = "sts";
 /// The cloud's own limit for the tokens of temporary keys.
 const TOKEN_BYTES_MAX: usize = 4096;
 
@@ -114,6 +129,24 @@ impl Credential {
         tc3::sign(request, &self.secret_id, &key, at)
     }
 
+    /// Signs `request` to the service that hands out temporary keys, as of `at`.
+    fn sign_for_sts(&self, request: &tc3::Request<'_>, at: UtcDateTime) -> SignedHeaders {
+        let key = DayKey::of_service(self.secret_key.expose_secret(), STS, at);
+        tc3::sign(request, &self.secret_id, &key, at)
+    }
+
+    /// Whether both are the same key, good for as long.
+    fn is(&self, other: &Self) -> bool {
+        let same_token = match (&self.token, &other.token) {
+            (None, None) => true,
+            (Some(mine), Some(theirs)) => mine.expose_secret() == theirs.expose_secret(),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        let same_key = self.secret_key.expose_secret() == other.secret_key.expose_secret();
+        let same_id = self.secret_id == other.secret_id;
+        same_id && same_key && same_token && self.expires_at == other.expires_at
+    }
+
     /// The session token of a temporary key.
     #[must_use]
     pub fn token(&self) -> Option<&SecretString> {
@@ -131,7 +164,10 @@ impl fmt::Debug for Credential {
 /// Reads a key that is on this machine, again and again. `config` gives it: no other room reads files
 /// or the environment.
 #[derive(Clone)]
-pub struct Local(Arc<ReadKey>);
+pub struct Local {
+    read: Arc<ReadKey>,
+    fixed: bool,
+}
 
 type ReadKey = dyn Fn() -> Result<Credential, String> + Send + Sync;
 
@@ -139,7 +175,19 @@ impl Local {
     /// Reads with `read`, which says in its errors where what is wrong.
     #[must_use]
     pub fn new(read: impl Fn() -> Result<Credential, String> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(read))
+        Self {
+            read: Arc::new(read),
+            fixed: false,
+        }
+    }
+
+    /// As [`Local::new`], where the same is read each time.
+    #[must_use]
+    pub fn fixed(read: impl Fn() -> Result<Credential, String> + Send + Sync + 'static) -> Self {
+        Self {
+            fixed: true,
+            ..Self::new(read)
+        }
     }
 
     /// The key as it is now.
@@ -147,7 +195,11 @@ impl Local {
     /// # Errors
     /// Why there is none. Never repeats a secret.
     pub fn read(&self) -> Result<Credential, String> {
-        (self.0)()
+        (self.read)()
+    }
+
+    fn is_fixed(&self) -> bool {
+        self.fixed
     }
 }
 
@@ -157,21 +209,81 @@ impl fmt::Debug for Local {
     }
 }
 
-/// The credential of each account.
+/// How the gateway gets at the keys of the cloud.
 #[derive(Debug)]
-pub struct Credentials(HashMap<AccountName, Credential>);
+pub struct Settings {
+    /// The accounts.
+    pub accounts: BTreeMap<AccountName, AccountSettings>,
+    /// How often what is on this machine is looked at.
+    pub reload_interval: Duration,
+    /// How long a call waits for a key when there is none.
+    pub first_wait: Duration,
+}
+
+/// How the gateway gets at the keys of an account.
+#[derive(Clone, Debug)]
+pub struct AccountSettings {
+    /// Whose the account is.
+    pub organization: OrganizationId,
+    /// Where its keys come from.
+    pub source: Source,
+    /// The region that STS is asked in.
+    pub region: Region,
+    /// What is assumed with those keys; none: they sign themselves.
+    pub role: Option<Role>,
+}
+
+/// What goes on beside the calls, and never ends.
+pub type Errand = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The keys of all accounts at work. One that breaks stops no other.
+#[derive(Debug)]
+pub(super) struct Credentials(BTreeMap<AccountName, Arc<Account>>);
 
 impl Credentials {
-    /// Holds these credentials for the life of the process.
-    #[must_use]
-    pub fn new(credentials: HashMap<AccountName, Credential>) -> Self {
-        Self(credentials)
+    pub(super) fn new(accounts: BTreeMap<AccountName, AccountSettings>, means: &Means) -> Self {
+        let accounts = accounts.into_iter();
+        let at_work = |(name, settings): (AccountName, _)| {
+            (name.clone(), Arc::new(Account::new(name, settings, means)))
+        };
+        Self(accounts.map(at_work).collect())
     }
 
-    /// The credential of `account`, if the gateway holds one.
-    #[must_use]
-    pub fn get(&self, account: &AccountName) -> Option<&Credential> {
-        self.0.get(account)
+    /// What signs a call of `account`.
+    pub(super) async fn get(
+        &self,
+        account: &AccountName,
+        caller: Option<&str>,
+    ) -> Result<Arc<Credential>, CloudError> {
+        let Some(keys) = self.0.get(account) else {
+            let message = format!("the gateway holds no credential for account {account}");
+            return Err(Fault::NoCredential.error(message));
+        };
+        keys.credential(caller).await.ok_or_else(|| {
+            let message = format!("the gateway has no usable key for account {account} at present");
+            Fault::CredentialUnavailable.error(message)
+        })
+    }
+
+    /// Takes it that the cloud refused a credential. Returns when there is another one, or none to be had.
+    pub(super) async fn refused(
+        &self,
+        account: &AccountName,
+        caller: Option<&str>,
+        refused: &Arc<Credential>,
+    ) {
+        if let Some(keys) = self.0.get(account) {
+            keys.refused(caller, refused).await;
+        }
+    }
+
+    /// What renews the keys.
+    pub(super) fn errands(&self) -> Vec<Errand> {
+        let keep = |account: &Arc<Account>| -> Errand {
+            let account = Arc::clone(account);
+            Box::pin(async move { account.keep().await })
+        };
+        self.0.values().map(keep).collect()
     }
 }
 
@@ -187,9 +299,9 @@ mod tests {
     #[test]
     fn nothing_of_a_credential_is_printed() {
         let made = credential("canary-id", "canary-key", Some("canary-token")).unwrap();
-        let account = AccountName::parse("prod").unwrap();
-        let all = Credentials::new(HashMap::from([(account, made)]));
-        assert!(!format!("{all:?} {all:#?}").contains("canary"));
+        assert!(!format!("{made:?} {made:#?}").contains("canary"));
+        let local = Local::new(|| Err("canary".to_owned()));
+        assert!(!format!("{local:?}").contains("canary"));
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Endpoint {
     pub fn address(&self, region: &Region) -> Address {
         match &self.0 {
             Rule::Fixed(address) => address.clone(),
-            Rule::Domain { domain, regional } => at(region, domain, *regional),
+            Rule::Domain { domain, regional } => at("cvm", region, domain, *regional),
         }
     }
 
@@ -86,16 +86,25 @@ impl Endpoint {
     pub fn nearest(&self, region: &Region) -> Address {
         match &self.0 {
             Rule::Fixed(address) => address.clone(),
-            Rule::Domain { domain, .. } => at(region, domain, false),
+            Rule::Domain { domain, .. } => at("cvm", region, domain, false),
+        }
+    }
+
+    /// The host of the service that hands out temporary keys, for an account that launches in `region`.
+    #[must_use]
+    pub fn sts(&self, region: &Region) -> Address {
+        match &self.0 {
+            Rule::Fixed(address) => address.clone(),
+            Rule::Domain { domain, .. } => at("sts", region, domain, false),
         }
     }
 }
 
-fn at(region: &Region, domain: &str, regional: bool) -> Address {
+fn at(service: &str, region: &Region, domain: &str, regional: bool) -> Address {
     let host = if regional || region.is_finance() {
-        format!("cvm.{region}.{domain}")
+        format!("{service}.{region}.{domain}")
     } else {
-        format!("cvm.{domain}")
+        format!("{service}.{domain}")
     };
     Address {
         url: format!("https://{host}/"),

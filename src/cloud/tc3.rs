@@ -46,17 +46,23 @@ pub struct DayKey {
 }
 
 impl DayKey {
-    /// Derives the key of the day that `at` falls on.
+    /// Derives the key of the day that `at` falls on, for the CVM API.
     #[must_use]
     pub fn derive(secret_key: &str, at: UtcDateTime) -> Self {
+        Self::of_service(secret_key, SERVICE, at)
+    }
+
+    /// Derives the key of the day that `at` falls on, for another service.
+    #[must_use]
+    pub fn of_service(secret_key: &str, service: &str, at: UtcDateTime) -> Self {
         let date = at.date();
         let day = date.to_string();
         let secret_date = hmac_of(format!("TC3{secret_key}").as_bytes(), &day);
-        let secret_service = hmac_of(&secret_date, SERVICE);
+        let secret_service = hmac_of(&secret_date, service);
         let secret_signing = hmac_of(&secret_service, TERMINATOR);
         Self {
             date,
-            scope: format!("{day}/{SERVICE}/{TERMINATOR}"),
+            scope: format!("{day}/{service}/{TERMINATOR}"),
             mac: keyed(&secret_signing),
         }
     }

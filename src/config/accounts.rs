@@ -1,12 +1,11 @@
 //! The tables of the organisations: their accounts, and what those mean for other rooms.
 
-use super::credentials;
+use super::credentials::{self, Found};
 use super::section::Section;
-use crate::cloud::credentials::Local;
 use crate::domain::ids::OrganizationId;
 use crate::domain::names::AccountName;
 use crate::policy::Organization;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// How much more than another one an organisation may count.
@@ -17,7 +16,7 @@ pub(super) type Organizations = BTreeMap<OrganizationId, Organization>;
 /// What the tables of the organisations hold for other rooms than the policy.
 #[derive(Default)]
 pub(super) struct Accounts {
-    pub(super) keys: HashMap<AccountName, Local>,
+    pub(super) keys: BTreeMap<AccountName, (OrganizationId, Found)>,
     /// Who the cloud knows each account as: its number, or else its key, as far as one is known.
     owners: BTreeMap<AccountName, String>,
     pub(super) weights: BTreeMap<OrganizationId, u32>,
@@ -48,7 +47,7 @@ pub(super) fn organizations(table: &mut Section<'_>, folder: &Path) -> (Organiza
                 let weights = &mut accounts.weights;
                 weights.extend(id.clone().map(|id| (id, weight)));
             }
-            let organization = organization(table, folder, &mut accounts);
+            let organization = organization(table, folder, id.as_ref(), &mut accounts);
             Some((id?, organization?))
         });
         organizations.extend(found);
@@ -60,6 +59,7 @@ pub(super) fn organizations(table: &mut Section<'_>, folder: &Path) -> (Organiza
 fn organization(
     table: &mut Section<'_>,
     folder: &Path,
+    id: Option<&OrganizationId>,
     all: &mut Accounts,
 ) -> Option<Organization> {
     let mut names = Vec::new();
@@ -67,7 +67,13 @@ fn organization(
     table.table("accounts", |table| {
         names = table.names();
         for name in &names {
-            accounts.extend(table.table(name, |table| account(table, folder, name, all)));
+            let account = table.table(name, |table| account(table, folder, name, all));
+            let Some((name, found)) = account else {
+                continue;
+            };
+            accounts.push(name.clone());
+            let keys = id.map(|id| (name, (id.clone(), found)));
+            all.keys.extend(keys);
         }
         if names.is_empty() {
             let rule = "no account; add a table with `secret_id` and `secret_key_file`:";
@@ -91,26 +97,28 @@ fn organization(
     })
 }
 
-/// The account `name`, which is added to `all`: those of the organisations before it.
+/// The account `name`, whose owner is added to `all`: those of the organisations before it.
 fn account(
     table: &mut Section<'_>,
     folder: &Path,
     name: &str,
     all: &mut Accounts,
-) -> Option<AccountName> {
+) -> Option<(AccountName, Found)> {
     let uin = table.if_set("uin", |uin| {
         let sound = !uin.is_empty() && uin.bytes().all(|byte| byte.is_ascii_digit());
         let rule = "is no account number; write the digits that the cloud's console shows";
         sound.then(|| uin.to_owned()).ok_or(rule)
     });
-    let keys = credentials::source(table, folder);
+    let found = credentials::found(table, folder);
     let name = AccountName::parse(name);
     let name = name.map_err(|rule| table.refuse(rule)).ok()?;
     if all.keys.contains_key(&name) {
         table.refuse("another organisation has an account of that name; choose a unique one");
     }
-    let (secret_id, keys) = keys?;
-    all.owners.insert(name.clone(), uin.unwrap_or(secret_id));
-    all.keys.insert(name.clone(), keys);
-    Some(name)
+    let found = found?;
+    let owner = uin.or_else(|| found.owner.clone());
+    // Of whom nothing is known, each counts by itself.
+    let owner = owner.unwrap_or_else(|| format!("account {name}"));
+    all.owners.insert(name.clone(), owner);
+    Some((name, found))
 }

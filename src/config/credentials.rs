@@ -1,14 +1,31 @@
-//! Where an account's keys are: one source in the account's table.
+//! Where an account's keys come from: one source in the account's table, and perhaps a role that is
+//! assumed with them.
 
-use super::file::{read_secret, variable};
+use super::file::{beside, read_secret, variable};
 use super::keys::{self, Keys};
+use super::roles::{self, uin_of};
 use super::section::Section;
-use crate::cloud::credentials::{Credential, Local, Part};
+use crate::cloud::credentials::{Credential, Local, Part, Role, Source};
+use crate::domain::names::Region;
 use secrecy::{ExposeSecret, SecretString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Keys of a table that name a source; what belongs to one source comes as one.
-const SOURCES: [&str; 3] = ["secret_id", "credentials_file", "environment"];
+const SOURCES: [&str; 5] = [
+    "secret_id",
+    "credentials_file",
+    "environment",
+    "machine_role",
+    "web_identity",
+];
+/// The keys of the first one.
+const PAIR: [&str; 5] = [
+    "secret_id",
+    "secret_id_file",
+    "secret_key",
+    "secret_key_file",
+    "token_file",
+];
 /// What the SDKs call the variables.
 const VARIABLES: [(&str, &str); 3] = [
     ("secret_id", "TENCENTCLOUD_SECRET_ID"),
@@ -25,27 +42,73 @@ enum Text {
     File(String),
 }
 
-/// The id of the key as it is now, and where the key is. Nothing only when a problem was noted.
-pub(super) fn source(table: &mut Section<'_>, folder: &Path) -> Option<(String, Local)> {
-    let own = [
-        "secret_id",
-        "secret_id_file",
-        "secret_key",
-        "secret_key_file",
-        "token_file",
-    ];
-    let own = own.into_iter().any(|key| table.is_set(key));
-    let set = SOURCES.map(|key| match key {
-        "secret_id" => own,
-        key => table.is_set(key),
-    });
-    let [pair_set, file_set, environment_set] = set;
-    let named = SOURCES.into_iter().zip(set).filter(|(_, set)| *set);
-    let named: Vec<&str> = named.map(|(key, _)| key).collect();
+/// How the keys of an account are got.
+pub(super) struct Found {
+    pub(super) source: Source,
+    pub(super) role: Option<Role>,
+    /// The region that STS is asked in, if one is named.
+    pub(super) region: Option<Region>,
+    /// Who the cloud knows the account as, as far as that shows: its number, or else its key.
+    pub(super) owner: Option<String>,
+}
+
+/// How the keys of an account are got. Nothing only when a problem was noted.
+pub(super) fn found(table: &mut Section<'_>, folder: &Path) -> Option<Found> {
+    one_source(table);
     // Each is read, so that its keys are known and all that is wrong with them is told.
-    let pair = pair_set.then(|| pair(table, folder)).flatten();
-    let file = file(table, folder, file_set);
-    let environment = environment_set.then(|| environment(table)).flatten();
+    let pair = PAIR.iter().any(|key| table.is_set(key));
+    let local = [
+        pair.then(|| pair_of(table, folder)).flatten(),
+        file(table, folder),
+        table
+            .is_set("environment")
+            .then(|| environment(table))
+            .flatten(),
+    ];
+    let machine = table
+        .is_set("machine_role")
+        .then(|| roles::machine_role(table))
+        .flatten();
+    let web = table
+        .is_set("web_identity")
+        .then(|| roles::web_identity(table, folder))
+        .flatten();
+    let assumed = table.is_set("assume_role");
+    let assumed = assumed.then(|| roles::assume_role(table, folder));
+    let local = local.into_iter().flatten().next();
+    let (source, owner, here) = match (local, machine, web) {
+        (Some(local), _, _) => {
+            let key = local.read().map_err(|rule| table.refuse(rule)).ok()?;
+            let id = key.secret_id().to_owned();
+            (Source::Local(local), Some(id), None)
+        }
+        (None, Some(machine), _) => (machine, None, None),
+        (None, None, Some((web, arn, region))) => (web, uin_of(&arn), region),
+        (None, None, None) => return None,
+    };
+    let (role, region) = match assumed {
+        None => (None, None),
+        Some(assumed) => {
+            let (role, region) = assumed?;
+            (Some(role), region)
+        }
+    };
+    let account = role.as_ref().and_then(|role| uin_of(&role.arn));
+    Some(Found {
+        source,
+        owner: account.or(owner),
+        role,
+        region: region.or(here),
+    })
+}
+
+/// Notes it when there is no source, or more than one.
+fn one_source(table: &mut Section<'_>) {
+    let is_set = |key: &&str| match *key {
+        "secret_id" => PAIR.iter().any(|key| table.is_set(key)),
+        key => table.is_set(key),
+    };
+    let named: Vec<&str> = SOURCES.into_iter().filter(is_set).collect();
     match named[..] {
         [_] => {}
         [] => table.refuse(format_args!(
@@ -57,19 +120,17 @@ pub(super) fn source(table: &mut Section<'_>, folder: &Path) -> Option<(String, 
             named.join(" and ")
         )),
     }
-    let local = pair.or(file).or(environment)?;
-    let credential = local.read().map_err(|rule| table.refuse(rule)).ok()?;
-    Some((credential.secret_id().to_owned(), local))
 }
 
 /// Id and key, each in the table or in a file of its own.
-fn pair(table: &mut Section<'_>, folder: &Path) -> Option<Local> {
+fn pair_of(table: &mut Section<'_>, folder: &Path) -> Option<Local> {
     let id = ["secret_id", "secret_id_file"];
     let id = one_of(table, folder, id, "secret_id", Part::SecretId);
     let key = ["secret_key", "secret_key_file"];
     let key = one_of(table, folder, key, "secret_key_file", Part::SecretKey);
     let token = table.if_set("token_file", |path| known(folder, path, Part::Token));
     let (id, key) = (id?, key?);
+    let fixed = token.is_none() && id.is_here() && key.is_here();
     let folder = folder.to_owned();
     let read = move || {
         let token = token.as_ref().map(|token| token.read(&folder));
@@ -78,7 +139,11 @@ fn pair(table: &mut Section<'_>, folder: &Path) -> Option<Local> {
         let credential = Credential::new(id, key.read(&folder)?, token.transpose()?);
         credential.map_err(|rule| rule.to_string())
     };
-    Some(Local::new(read))
+    Some(if fixed {
+        Local::fixed(read)
+    } else {
+        Local::new(read)
+    })
 }
 
 /// A text of the table, or of the file that it names.
@@ -110,6 +175,10 @@ fn known(folder: &Path, path: &str, part: Part) -> Result<Text, String> {
 }
 
 impl Text {
+    const fn is_here(&self) -> bool {
+        matches!(self, Self::Here(_))
+    }
+
     fn read(&self, folder: &Path) -> Result<SecretString, String> {
         match self {
             Self::Here(text) => Ok(text.clone()),
@@ -119,9 +188,9 @@ impl Text {
 }
 
 /// A file in the form of the SDKs or of tccli.
-fn file(table: &mut Section<'_>, folder: &Path, set: bool) -> Option<Local> {
+fn file(table: &mut Section<'_>, folder: &Path) -> Option<Local> {
     let profile = table.if_set("profile", |text| Ok::<_, String>(text.to_owned()));
-    if profile.is_some() && !set {
+    if profile.is_some() && !table.is_set("credentials_file") {
         table.refuse("`profile` is a section of a `credentials_file`, and there is none");
     }
     let profile = profile.unwrap_or_else(|| PROFILE.to_owned());
@@ -136,7 +205,7 @@ fn file(table: &mut Section<'_>, folder: &Path, set: bool) -> Option<Local> {
     })
 }
 
-/// What an environment variable or a file holds.
+/// The keys that `place` holds.
 fn credential(keys: Keys, place: &str) -> Result<Credential, String> {
     let made = Credential::new(keys.secret_id, keys.secret_key, keys.token);
     let made = made.map_err(|rule| format!("{place}: {rule}"))?;
@@ -153,26 +222,16 @@ fn environment(table: &mut Section<'_>) -> Option<Local> {
             let named = table.if_set(key, |name| Ok::<_, String>(name.to_owned()));
             named.unwrap_or_else(|| usual.to_owned())
         });
-        let local = Local::new(move || {
+        let local = Local::fixed(move || {
             let [id, key, token] = &names;
-            let needed = |name: &str| {
-                variable(name).ok_or_else(|| format!("the environment has no variable {name}"))
+            let needed = |name: &str, part| {
+                let none = || format!("the environment has no variable {name}");
+                known_variable(name, part)?.ok_or_else(none)
             };
-            let judged = |part: Part, name: &str, text: &SecretString| {
-                let judged = part.check(text.expose_secret());
-                judged.map_err(|rule| format!("the variable {name}: {rule}"))
-            };
-            let (secret_id, secret_key) = (needed(id)?, needed(key)?);
-            judged(Part::SecretId, id, &secret_id)?;
-            judged(Part::SecretKey, key, &secret_key)?;
-            let found = variable(token);
-            if let Some(found) = &found {
-                judged(Part::Token, token, found)?;
-            }
             let keys = Keys {
-                secret_id: secret_id.expose_secret().to_owned(),
-                secret_key,
-                token: found,
+                secret_id: needed(id, Part::SecretId)?.expose_secret().to_owned(),
+                secret_key: needed(key, Part::SecretKey)?,
+                token: known_variable(token, Part::Token)?,
                 expires_at: None,
             };
             credential(keys, "the environment")
@@ -182,20 +241,21 @@ fn environment(table: &mut Section<'_>) -> Option<Local> {
     })
 }
 
+/// A variable that holds a part, if it is there.
+fn known_variable(name: &str, part: Part) -> Result<Option<SecretString>, String> {
+    let Some(text) = variable(name) else {
+        return Ok(None);
+    };
+    let sound = part.check(text.expose_secret());
+    sound.map_err(|rule| format!("the variable {name}: {rule}"))?;
+    Ok(Some(text))
+}
+
 /// What a file of keys holds, without the line's end that editors add. One that everybody may read,
 /// or others may write, is refused.
 fn key_file(folder: &Path, path: &str) -> Result<SecretString, String> {
     let text = read_secret(&beside(folder, path), keys::BYTES_MAX);
     text.map_err(|error| format!("cannot read {path}: {error}"))
-}
-
-/// A path beside the configuration, or in the home of who runs the gateway.
-fn beside(folder: &Path, path: &str) -> PathBuf {
-    let home = path.strip_prefix("~/").zip(variable("HOME"));
-    match home {
-        Some((rest, home)) => Path::new(home.expose_secret()).join(rest),
-        None => folder.join(path),
-    }
 }
 
 #[cfg(test)]

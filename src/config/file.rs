@@ -1,7 +1,7 @@
 //! Reads whole files up to a limit, and makes new ones.
 
-use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -117,6 +117,15 @@ pub fn lines_of(
             Err(error) => Some(Err(error)),
         }
     }))
+}
+
+/// A path beside the configuration, or in the home of who runs the gateway.
+pub(super) fn beside(folder: &Path, path: &str) -> PathBuf {
+    let home = path.strip_prefix("~/").zip(variable("HOME"));
+    match home {
+        Some((rest, home)) => Path::new(home.expose_secret()).join(rest),
+        None => folder.join(path),
+    }
 }
 
 /// Makes a folder in the system's place for temporary ones, which only its owner may enter.

@@ -1,13 +1,14 @@
 //! Turns each table of the configuration into the settings of its room.
 
 use super::accounts::{self, Accounts};
+use super::credentials::Found;
 use super::file::read_text;
 use super::identity::{self, Exposure};
 use super::section::Section;
 use super::{Config, Grpc, Log, LogFormat, Summary, quotas, rules};
 use crate::cloud;
 use crate::cloud::Target;
-use crate::cloud::credentials::Credentials;
+use crate::cloud::credentials::{self, AccountSettings};
 use crate::cloud::endpoint::{DOMAINS, Endpoint};
 use crate::cloud::wire::Amounts;
 use crate::domain::names::{AccountName, Region};
@@ -34,6 +35,8 @@ const MESSAGE_BYTES_MAX: u32 = 16 << 20;
 /// More is no use: it is a few kilobytes for each launch under way.
 const RESERVE_BYTES_MAX: u32 = 1 << 30;
 const ATTEMPT_LIFE_MAX: Duration = Duration::from_secs(150);
+/// A call waits for a key no longer than its signature could be old.
+const FIRST_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Signature life (300 s), clock skew (60 s), accept to create (120 s), look-up lag (60 s).
 const QUARANTINE_MIN: Duration = Duration::from_secs(540);
 /// The cloud's own figures for how long it knows a token end here.
@@ -77,8 +80,10 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let identity = callers.map(|(callers, _)| identity::Settings { tls, ..callers });
     let journal = root.table("journal", |table| journal(table, folder));
     let regions = &mut Vec::new();
+    let mut timing = Timing::default();
     let (cloud, cloud_limits) = root.table("cloud", |table| {
         *regions = table.texts("regions", Region::parse);
+        timing = table.table("credentials", Timing::read);
         let limits = table.table("limits", |table| cloud_limits(table, &accounts));
         (cloud(table, folder), limits)
     });
@@ -91,9 +96,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     };
     let mut operations = root.table("operations", |table| operations(table, quarantine_min));
     operations.sweep.places = places(accounts.keys.keys(), regions);
-    let keys = accounts.keys.iter();
-    let keys = keys.filter_map(|(name, keys)| Some((name.clone(), keys.read().ok()?)));
-    let keys = keys.collect();
+    let credentials = credentials(accounts, timing, regions);
     operations.quotas = root.table("quotas", |table| {
         quotas::read(table, &organizations, &names)
     });
@@ -122,7 +125,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         audit_sink,
         policy: Policy::new(organizations).with_rules(rules),
         rules: rules_folder,
-        credentials: Credentials::new(keys),
+        credentials: credentials?,
         log: log?,
         summary,
     })
@@ -252,9 +255,7 @@ fn endpoint(table: &mut Section<'_>) -> Option<Endpoint> {
 }
 
 fn cloud_url(endpoint: &Endpoint, regions: &[Region]) -> String {
-    let any = regions.first().cloned();
-    let region = any.or_else(|| Region::parse("ap-guangzhou").ok());
-    region.map_or_else(String::new, |region| endpoint.address(&region).url)
+    usual_region(regions).map_or_else(String::new, |region| endpoint.address(&region).url)
 }
 
 fn operations(table: &mut Section<'_>, quarantine_min: Duration) -> operations::Settings {
@@ -293,6 +294,53 @@ fn operations(table: &mut Section<'_>, quarantine_min: Duration) -> operations::
         sweep: table.table("sweep", sweep),
         quotas: Vec::new(),
     }
+}
+
+/// When keys are asked for.
+#[derive(Default)]
+struct Timing {
+    reload_interval: Duration,
+    first_wait: Duration,
+}
+
+impl Timing {
+    fn read(table: &mut Section<'_>) -> Self {
+        let looks = Duration::from_millis(10)..=Duration::from_secs(60 * 60);
+        let waits = Duration::from_millis(10)..=FIRST_WAIT_MAX;
+        Self {
+            reload_interval: table.duration_within("reload_interval", looks),
+            first_wait: table.duration_within("first_wait", waits),
+        }
+    }
+}
+
+/// How the keys of all accounts are got.
+fn credentials(
+    accounts: Accounts,
+    timing: Timing,
+    regions: &[Region],
+) -> Option<credentials::Settings> {
+    let usual = usual_region(regions)?;
+    let settings = |(name, (organization, found)): (AccountName, (_, Found))| {
+        let settings = AccountSettings {
+            organization,
+            source: found.source,
+            region: found.region.unwrap_or_else(|| usual.clone()),
+            role: found.role,
+        };
+        (name, settings)
+    };
+    Some(credentials::Settings {
+        accounts: accounts.keys.into_iter().map(settings).collect(),
+        reload_interval: timing.reload_interval,
+        first_wait: timing.first_wait,
+    })
+}
+
+/// The first region that is configured, or the cloud's first.
+fn usual_region(regions: &[Region]) -> Option<Region> {
+    let first = regions.first().cloned();
+    first.or_else(|| Region::parse("ap-guangzhou").ok())
 }
 
 /// Without the places, which other tables name.

@@ -6,7 +6,7 @@ use super::driver::target;
 use super::machine::Outcome;
 use crate::chaos;
 use crate::cloud::limiter::Turn;
-use crate::cloud::{CloudError, Effect, Retry, body};
+use crate::cloud::{CloudError, Effect, Retry, Signing, body};
 use crate::domain::ids::OperationId;
 use crate::domain::millis::since;
 use crate::domain::operation::{
@@ -116,9 +116,11 @@ impl Inner {
             chaos::with_fresh_token(body.as_bytes(), attempt.number)
         );
         let sent_as = chaos::wrong!("body-rebuilt", sent, chaos::rebuilt(sent, attempt.number));
-        let answer = self
-            .cloud
-            .run_instances(permit, &target, sent_as, attempt.signed_at);
+        let signing = Signing {
+            at: attempt.signed_at,
+            caller: Some(&operation.principal),
+        };
+        let answer = self.cloud.run_instances(permit, &target, sent_as, signing);
         match chaos::around!("driver.call", answer, else Err(crate::cloud::Fault::ConnectionLost.error("planted")))
         {
             Ok(accepted) => Outcome::Accepted {

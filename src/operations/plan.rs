@@ -2,7 +2,7 @@
 
 use super::{OperationError, Operations, driver};
 use crate::cloud::limiter::{Action, Class, Permit};
-use crate::cloud::{CloudError, Target, body};
+use crate::cloud::{CloudError, Signing, Target, body};
 use crate::domain::operation::{Failure, Place};
 use crate::domain::outlook::{Offer, PRICED_MAX, Price, Quota, Size};
 use crate::domain::quota::Headroom;
@@ -151,8 +151,12 @@ impl Question<'_> {
         let clock = &self.operations.0.clock;
         let cloud = &self.operations.0.cloud;
         let ask = async |permit| {
-            let now = clock.now();
-            let answer = cloud.run_instances(permit, &self.target, &body, now).await;
+            let signing = Signing {
+                at: clock.now(),
+                caller: None,
+            };
+            let answer = cloud.run_instances(permit, &self.target, &body, signing);
+            let answer = answer.await;
             match answer {
                 Ok(accepted) if accepted.instance_ids.is_empty() => Ok(None),
                 Ok(accepted) => Ok(Some(accepted.request_id)),

@@ -9,7 +9,7 @@ use super::Inner;
 use super::driver::target;
 use crate::chaos;
 use crate::cloud::limiter::{Action, Class};
-use crate::cloud::{CloudError, Effect, Retry, Tagged, Target, body};
+use crate::cloud::{CloudError, Effect, Retry, Signing, Tagged, Target, body};
 use crate::domain::causes::chain;
 use crate::domain::ids::OperationId;
 use crate::domain::instance::InstanceId;
@@ -322,10 +322,11 @@ impl Inner {
         // Before the call: one that gets no answer may have been carried out.
         deletions.push_back(now);
         let (id, ids) = (&machine.id, std::slice::from_ref(&machine.id));
-        let signed_at = self.clock.now();
-        let call = self
-            .cloud
-            .terminate_instances(permit, place, ids, signed_at);
+        let signing = Signing {
+            at: self.clock.now(),
+            caller: None,
+        };
+        let call = self.cloud.terminate_instances(permit, place, ids, signing);
         match call.await {
             Ok(()) => {
                 self.metrics

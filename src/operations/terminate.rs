@@ -5,7 +5,7 @@ use super::machine::{CallEnd, callable};
 use super::{Granted, Inner, OperationError, Operations, Watch};
 use crate::chaos;
 use crate::cloud::limiter::{Action, Class, Turn};
-use crate::cloud::{CloudError, Effect, Retry, Target};
+use crate::cloud::{CloudError, Effect, Retry, Signing, Target};
 use crate::domain::audit::Call;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, OrganizationId, Principal, RequestId};
@@ -154,10 +154,15 @@ impl Inner {
             if age > self.settings.timings.attempt_life || !self.lease_lasts() {
                 break;
             }
-            let signed_at = termination.call_at;
+            let cancelled = operation.cancellation.as_ref();
+            let caller = cancelled.map_or(&operation.principal, |order| &order.principal);
+            let signing = Signing {
+                at: termination.call_at,
+                caller: Some(caller),
+            };
             let answer = self
                 .cloud
-                .terminate_instances(permit, &target, &batch, signed_at);
+                .terminate_instances(permit, &target, &batch, signing);
             match chaos::around!("terminate.call", answer, else Err(crate::cloud::Fault::ConnectionLost.error("planted")))
             {
                 Ok(()) => end.undone = false,

@@ -8,7 +8,7 @@ use super::{Settings, auth, verdict};
 use crate::clock::Clock;
 use crate::cloud::limiter::Permit;
 use crate::cloud::wire as client;
-use crate::cloud::{Accepted, Cloud, CloudError, Fault, Tagged, Target};
+use crate::cloud::{Accepted, Cloud, CloudError, Fault, Signing, Tagged, Target};
 use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use async_trait::async_trait;
 use std::borrow::Cow;
@@ -295,13 +295,13 @@ impl Cloud for SimulatedCloud {
         permit: Permit,
         target: &Target,
         body: &[u8],
-        signed_at: UtcDateTime,
+        signing: Signing<'_>,
     ) -> Result<Accepted, CloudError> {
         let call = Sent {
             action: Action::RunInstances.as_str(),
             target,
             body,
-            signed_at,
+            signed_at: signing.at,
             timeout: LAUNCH_TIMEOUT,
         };
         self.call(&permit, call, client::run_instances).await
@@ -342,14 +342,14 @@ impl Cloud for SimulatedCloud {
         permit: Permit,
         target: &Target,
         ids: &[InstanceId],
-        signed_at: UtcDateTime,
+        signing: Signing<'_>,
     ) -> Result<(), CloudError> {
         if ids.is_empty() {
             return Ok(());
         }
         let body = client::terminate(ids);
         let call = Sent {
-            signed_at,
+            signed_at: signing.at,
             ..self.read(Action::TerminateInstances, target, &body)
         };
         self.call(&permit, call, client::terminate_instances).await

@@ -6,18 +6,22 @@ pub(crate) mod server;
 use self::server::{Act, Server, answer, header, respond};
 use crate::log;
 use cvm_gateway::clock::Clock;
-use cvm_gateway::cloud::client::{ANSWER_BYTES_MAX, CallClass, HttpCloud, Settings};
-use cvm_gateway::cloud::credentials::{Credential, Credentials};
+use cvm_gateway::cloud::client::{
+    ANSWER_BYTES_MAX, CallClass, HttpCloud, Observer, Settings, Tools,
+};
+use cvm_gateway::cloud::credentials::{self, AccountSettings, Credential, Local, Source};
 use cvm_gateway::cloud::endpoint::Endpoint;
 use cvm_gateway::cloud::limiter::{self, Action, Class, Limiter, Permit};
 use cvm_gateway::cloud::wire::Amounts;
-use cvm_gateway::cloud::{Accepted, Cloud, CloudError, Effect, Retry, Target, tc3};
+use cvm_gateway::cloud::{Accepted, Cloud, CloudError, Effect, Retry, Signing, Target, tc3};
+use cvm_gateway::domain::ids::OrganizationId;
 use cvm_gateway::domain::instance::{InstanceId, InstanceState};
 use cvm_gateway::domain::names::{AccountName, Region};
 use cvm_gateway::domain::reason::Reason;
 use cvm_gateway::metrics::Metrics;
+use cvm_gateway::random::Random;
 use secrecy::SecretString;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,6 +32,10 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::task::TaskTracker;
 
 const SIGNED_AT: UtcDateTime = utc_datetime!(2026-02-28 23:59:59);
+const SIGNING: Signing<'_> = Signing {
+    at: SIGNED_AT,
+    caller: None,
+};
 const BODY: &[u8] = br#"{"ImageId":"img-pmqg1cw7"}"#;
 const ACCEPTED: &str = r#"{"Response":{"InstanceIdSet":["ins-aaaaaaaa"],"RequestId":"r-1"}}"#;
 
@@ -55,16 +63,19 @@ impl Client {
             ca_pem: None,
         };
         let token = token.map(SecretString::from);
-        let credential = Credential::new("AKIDtest".to_owned(), "canary-key".into(), token);
-        let credentials = HashMap::from([(account("prod"), credential.unwrap())]);
         let classes = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&classes);
         let observer = Arc::new(move |record: cvm_gateway::cloud::client::CallRecord| {
             assert_eq!(record.account.as_str().len(), 4);
             seen.lock().unwrap().push((record.action, record.class));
         });
-        let credentials = Credentials::new(credentials);
-        let cloud = HttpCloud::new(settings, credentials, Clock::system(), observer).unwrap();
+        let (id, key) = ("AKIDtest", "canary-key");
+        let read = move || {
+            let made = Credential::new(id.to_owned(), key.into(), token.clone());
+            made.map_err(|rule| rule.to_string())
+        };
+        let credentials = keys([(account("prod"), Local::fixed(read))]);
+        let cloud = HttpCloud::new(settings, credentials, tools(observer)).unwrap();
         Self {
             cloud,
             limiter: Self::limiter(),
@@ -95,12 +106,40 @@ impl Client {
     async fn launch(&self) -> Result<Accepted, CloudError> {
         let permit = self.permit(Action::RunInstances).await;
         self.cloud
-            .run_instances(permit, &target("prod"), BODY, SIGNED_AT)
+            .run_instances(permit, &target("prod"), BODY, SIGNING)
             .await
     }
 
     fn classes(&self) -> Vec<(&'static str, CallClass)> {
         self.classes.lock().unwrap().clone()
+    }
+}
+
+/// Accounts with keys of this machine.
+fn keys<const N: usize>(accounts: [(AccountName, Local); N]) -> credentials::Settings {
+    let settings = |(name, local)| {
+        let settings = AccountSettings {
+            organization: OrganizationId::parse("test").unwrap(),
+            source: Source::Local(local),
+            region: Region::parse("ap-shanghai").unwrap(),
+            role: None,
+        };
+        (name, settings)
+    };
+    credentials::Settings {
+        accounts: accounts.into_iter().map(settings).collect(),
+        reload_interval: Duration::from_secs(10),
+        first_wait: Duration::from_secs(5),
+    }
+}
+
+/// What the client works with, beside an observer.
+pub(crate) fn tools(observer: Observer) -> Tools {
+    Tools {
+        clock: Clock::system(),
+        random: Random::system(),
+        metrics: Metrics::new("test").unwrap().credentials,
+        observer,
     }
 }
 
@@ -257,7 +296,7 @@ async fn what_never_left_is_not_sent() {
     let permit = client.permit(Action::RunInstances).await;
     let error = client
         .cloud
-        .run_instances(permit, &target("test"), BODY, SIGNED_AT)
+        .run_instances(permit, &target("test"), BODY, SIGNING)
         .await
         .unwrap_err();
     assert_eq!(error.code, "NoCredential", "{error}");
@@ -432,8 +471,7 @@ fn unusable_settings_name_themselves() {
         (settings(None, Some(b"not a certificate")), "cloud.ca_file"),
         (settings(None, Some(garbled)), "cloud.ca_file"),
     ] {
-        let credentials = Credentials::new(HashMap::new());
-        let result = HttpCloud::new(settings, credentials, Clock::system(), Arc::new(|_| {}));
+        let result = HttpCloud::new(settings, keys([]), tools(Arc::new(|_| {})));
         let message = result.unwrap_err().to_string();
         assert!(message.contains(name), "{message}");
         assert!(!message.contains("canary"), "{message}");
@@ -455,7 +493,7 @@ async fn every_call_is_logged_and_nothing_secret_is_printed() {
         let permit = client.permit(Action::RunInstances).await;
         client
             .cloud
-            .run_instances(permit, &target, body, SIGNED_AT)
+            .run_instances(permit, &target, body, SIGNING)
             .await
     };
     launch().await.unwrap();

@@ -13,6 +13,7 @@ mod check;
 mod cli;
 mod cloud;
 mod contract;
+mod credentials;
 mod desk;
 mod docs;
 mod doors;

@@ -1,12 +1,13 @@
 //! A machine that somebody made by hand with the tag of an operation that is over: seen, told,
 //! adopted, and then its organisation's to give back.
 
+use crate::cloud::tools;
 use crate::lifecycle::terminate;
 use crate::world::{World, client, get, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::client::HttpCloud;
 use cvm_gateway::cloud::limiter::{Action, Class, Limiter};
-use cvm_gateway::cloud::{Cloud, Target};
+use cvm_gateway::cloud::{Cloud, Signing, Target};
 use cvm_gateway::domain::ids::OrganizationId;
 use cvm_gateway::domain::names::{AccountName, Region};
 use cvm_gateway::gateway::Gateway;
@@ -29,12 +30,8 @@ const ADOPTED: &str = r#"cvm_gateway_orphans_adopted_total{account="main"}"#;
 async fn by_hand(world: &World, value: &str) -> String {
     let config = world.config("");
     let clock = Clock::system();
-    let cloud = HttpCloud::new(
-        config.cloud,
-        config.credentials,
-        clock.clone(),
-        Arc::new(|_| {}),
-    );
+    let tools = tools(Arc::new(|_| {}));
+    let cloud = HttpCloud::new(config.cloud, config.credentials, tools);
     let metrics = Metrics::new("test").unwrap().cloud;
     let limiter = Limiter::new(config.cloud_limits, None, clock.clone(), metrics);
     let target = Target {
@@ -53,9 +50,13 @@ async fn by_hand(world: &World, value: &str) -> String {
         }],
     });
     let body = serde_json::to_vec(&body).unwrap();
+    let signing = Signing {
+        at: clock.now(),
+        caller: None,
+    };
     let launched = cloud
         .unwrap()
-        .run_instances(permit.await, &target, &body, clock.now())
+        .run_instances(permit.await, &target, &body, signing)
         .await;
     launched.unwrap().instance_ids[0].as_str().to_owned()
 }

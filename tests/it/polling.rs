@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::limiter::{self, Limiter, Permit};
-use cvm_gateway::cloud::{Accepted, Cloud, CloudError, Effect, Retry, Tagged, Target};
+use cvm_gateway::cloud::{Accepted, Cloud, CloudError, Effect, Retry, Signing, Tagged, Target};
 use cvm_gateway::config::Config;
 use cvm_gateway::domain::audit::Call;
 use cvm_gateway::domain::ids::{OrganizationId, Principal, RequestId};
@@ -78,7 +78,7 @@ impl Cloud for Fleet {
         _: Permit,
         _: &Target,
         _: &[u8],
-        _: UtcDateTime,
+        _: Signing<'_>,
     ) -> Result<Accepted, CloudError> {
         let mut state = self.state.lock().unwrap();
         let number = state.machines.len();
@@ -143,7 +143,7 @@ impl Cloud for Fleet {
         _: Permit,
         _: &Target,
         _: &[InstanceId],
-        _: UtcDateTime,
+        _: Signing<'_>,
     ) -> Result<(), CloudError> {
         panic!("nothing is given back here")
     }

@@ -3,12 +3,11 @@
 use crate::sim::Sim;
 use async_trait::async_trait;
 use cvm_gateway::cloud::limiter::Permit;
-use cvm_gateway::cloud::{Accepted, Cloud, CloudError, Tagged, Target};
+use cvm_gateway::cloud::{Accepted, Cloud, CloudError, Signing, Tagged, Target};
 use cvm_gateway::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use cvm_gateway::simulator::SimulatedCloud;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use time::UtcDateTime;
 use tokio::sync::Notify;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,11 +129,11 @@ impl Cloud for Reached {
         permit: Permit,
         target: &Target,
         body: &[u8],
-        signed_at: UtcDateTime,
+        signing: Signing<'_>,
     ) -> Result<Accepted, CloudError> {
         self.process.gate().await;
-        self.sim.launch_sent(body, signed_at);
-        let call = self.cloud.run_instances(permit, target, body, signed_at);
+        self.sim.launch_sent(body, signing.at);
+        let call = self.cloud.run_instances(permit, target, body, signing);
         self.call("RunInstances", call).await
     }
 
@@ -163,11 +162,9 @@ impl Cloud for Reached {
         permit: Permit,
         target: &Target,
         ids: &[InstanceId],
-        signed_at: UtcDateTime,
+        signing: Signing<'_>,
     ) -> Result<(), CloudError> {
-        let call = self
-            .cloud
-            .terminate_instances(permit, target, ids, signed_at);
+        let call = self.cloud.terminate_instances(permit, target, ids, signing);
         self.call("TerminateInstances", call).await
     }
 

@@ -1,5 +1,8 @@
 //! How calls ended, for who counts them.
 
+use super::{Call, HttpCloud};
+use crate::cloud::limiter::Action;
+use crate::cloud::wire::Answer;
 use crate::cloud::{CloudError, Fault, codes};
 use crate::domain::names::AccountName;
 use crate::domain::reason::Reason;
@@ -21,8 +24,56 @@ pub struct CallRecord {
     pub elapsed: Duration,
 }
 
+impl HttpCloud {
+    /// Logs how a call ended, and tells who counts.
+    pub(super) fn report<T>(
+        &self,
+        call: &Call<'_>,
+        elapsed: Duration,
+        result: &Result<Answer<T>, CloudError>,
+    ) {
+        let (class, code, request_id) = match result {
+            Ok(answer) => (CallClass::Ok, "", answer.request_id.as_str()),
+            Err(error) => (
+                CallClass::of(error),
+                error.code.as_str(),
+                error.request_id.as_deref().unwrap_or_default(),
+            ),
+        };
+        // Without the message: the cloud's texts may quote values of the request. A macro, because a
+        // line's level is part of its call site.
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    action = call.action.as_str(),
+                    account = %call.target.account,
+                    region = %call.target.region,
+                    class = class.as_str(),
+                    code,
+                    cloud_request_id = request_id,
+                    latency_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+                    "cloud call {} ended {}", call.action.as_str(), class.as_str()
+                )
+            };
+        }
+        match (class, call.action) {
+            (CallClass::Ok, Action::RunInstances | Action::TerminateInstances) => line!(info),
+            // Polls that worked are many, and tell nothing that the operation's own lines do not.
+            (CallClass::Ok, _) => line!(debug),
+            (_, _) => line!(warn),
+        }
+        (self.observer)(CallRecord {
+            action: call.action.as_str(),
+            account: call.target.account.clone(),
+            class,
+            unlisted_code: result.as_ref().err().and_then(unlisted_code),
+            elapsed,
+        });
+    }
+}
+
 /// The code of the cloud that `error` has, unless the table of codes lists it.
-pub(super) fn unlisted_code(error: &CloudError) -> Option<String> {
+fn unlisted_code(error: &CloudError) -> Option<String> {
     let code = error.code.as_str();
     let ours = Fault::ALL.into_iter().any(|fault| fault.as_str() == code);
     (!ours && !codes::is_listed(code)).then(|| code.to_owned())
@@ -65,12 +116,12 @@ impl CallClass {
         }
     }
 
-    pub(super) fn of(error: &CloudError) -> Self {
+    fn of(error: &CloudError) -> Self {
         let fault = Fault::ALL
             .into_iter()
             .find(|fault| fault.as_str() == error.code);
         match fault {
-            Some(Fault::NoCredential) => Self::Auth,
+            Some(Fault::NoCredential | Fault::CredentialUnavailable) => Self::Auth,
             Some(Fault::InvalidCall | Fault::ConnectFailed | Fault::ConnectionLost) => {
                 Self::Transport
             }

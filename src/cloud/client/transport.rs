@@ -4,7 +4,7 @@ use super::{ANSWER_BYTES_MAX, REQUEST_CLIENT, Settings};
 use crate::chaos;
 use crate::cloud::{CloudError, Fault, SettingsError};
 use crate::domain::reason::Reason;
-use reqwest::{Certificate, Client, Proxy, Response, StatusCode};
+use reqwest::{Certificate, Client, ClientBuilder, Proxy, Response, StatusCode};
 use secrecy::ExposeSecret;
 
 /// Reads a whole answer, chunk by chunk so that a giant one is cut and not held.
@@ -68,15 +68,25 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     clippy::disallowed_methods,
     reason = "the one place that builds the HTTP client"
 )]
-pub(super) fn http_client(settings: &Settings) -> Result<Client, SettingsError> {
-    let mut builder = Client::builder()
+fn builder() -> ClientBuilder {
+    Client::builder()
         .user_agent(REQUEST_CLIENT)
-        .connect_timeout(settings.connect_timeout)
-        .pool_idle_timeout(settings.idle_timeout)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
-        .no_proxy();
+        .no_proxy()
+}
+
+/// A client for what is next to this machine: nothing is kept, and no proxy is asked.
+pub(super) fn direct_client() -> Result<Client, SettingsError> {
+    let builder = builder().pool_max_idle_per_host(0);
+    builder.build().map_err(SettingsError::Client)
+}
+
+pub(super) fn http_client(settings: &Settings) -> Result<Client, SettingsError> {
+    let mut builder = builder()
+        .connect_timeout(settings.connect_timeout)
+        .pool_idle_timeout(settings.idle_timeout);
     if let Some(url) = &settings.proxy {
         let proxy = Proxy::all(url.expose_secret()).or(Err(SettingsError::Proxy))?;
         builder = builder.proxy(proxy);

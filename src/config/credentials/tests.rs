@@ -1,5 +1,6 @@
 //! Accounts with keys in files and variables, and what is wrong with them.
 
+use crate::cloud::credentials::Source;
 use crate::config::{Config, ConfigError, Problem, create_file, fresh_folder, write_text};
 use crate::domain::names::AccountName;
 use std::fs::{self, Permissions};
@@ -59,12 +60,12 @@ impl Folder {
         match self.parse(account) {
             Ok(config) => {
                 let main = AccountName::parse("main").unwrap();
-                config
-                    .credentials
-                    .get(&main)
-                    .unwrap()
-                    .secret_id()
-                    .to_owned()
+                match &config.credentials.accounts[&main].source {
+                    Source::Local(local) => local.read().unwrap().secret_id().to_owned(),
+                    other @ (Source::MachineRole(_) | Source::WebIdentity(_)) => {
+                        format!("{other:?}")
+                    }
+                }
             }
             Err(ConfigError::Invalid(problems)) => {
                 let told: Vec<_> = problems.iter().map(Problem::to_string).collect();
@@ -107,7 +108,7 @@ const MAIN: &str = "organizations.development.accounts.main";
 const WRONG: &[(&str, &str)] = &[
     (
         "",
-        ": no key; set `secret_id` and `secret_key_file`, or one of credentials_file, environment",
+        ": no key; set `secret_id` and `secret_key_file`, or one of credentials_file, environment, machine_role, web_identity",
     ),
     ("secret_key = \"canary\"", ": `secret_id` is missing"),
     ("token_file = \"token\"", ": `secret_id` is missing"),
@@ -204,12 +205,19 @@ fn the_set_ups_of_the_documentation_are_sound() {
             ("/etc/cvm-gateway/main/token", "token"),
             ("~/.tencentcloud/credentials", "ini"),
             ("/home/gateway/.tccli/default.credential", "json"),
+            ("/var/run/secrets/cloud.tencent.com/token", "id"),
+            ("launch.json", "json"),
+            (
+                "web_identity = {}",
+                "web_identity = { provider_id = \"p\", token_file = \"id\", \
+                 role_arn = \"qcs::cam::uin/1:roleName/r\" }",
+            ),
             ("\"TENCENTCLOUD_SECRET_ID\"", "\"CARGO_PKG_NAME\""),
             ("\"TENCENTCLOUD_SECRET_KEY\"", "\"CARGO_PKG_VERSION\""),
         ] {
             text = text.replace(from, to);
         }
-        if !text.contains("default_account") {
+        if !text.contains("[organizations.web]") {
             text = format!("[organizations.web]\ndefault_account = \"main\"\n{text}");
         }
         let rest = "[identity]\ndevelopment_organization = \"web\"\n";
@@ -217,12 +225,12 @@ fn the_set_ups_of_the_documentation_are_sound() {
         assert!(config.is_ok(), "{}\n{text}", config.unwrap_err());
         set_ups += 1;
     }
-    assert_eq!(set_ups, 4);
+    assert_eq!(set_ups, 7);
 }
 
 #[test]
 fn a_home_is_where_files_may_begin() {
-    let beside = |path| super::beside(Path::new("folder"), path);
+    let beside = |path| crate::config::file::beside(Path::new("folder"), path);
     assert_eq!(beside("a/b"), Path::new("folder/a/b"));
     assert_eq!(beside("/a"), Path::new("/a"));
     let home = super::variable("HOME").map(|home| {

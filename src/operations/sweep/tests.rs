@@ -4,7 +4,7 @@ use super::super::{Operations, Rooms};
 use super::*;
 use crate::clock::Clock;
 use crate::cloud::limiter::{Limiter, Permit};
-use crate::cloud::{Accepted, Cloud, Fault};
+use crate::cloud::{Accepted, Cloud, Fault, Signing};
 use crate::config::Config;
 use crate::domain::audit::Call;
 use crate::domain::decision::Decision;
@@ -96,7 +96,7 @@ impl Cloud for Listing {
         _: Permit,
         _: &Target,
         _: &[u8],
-        _: UtcDateTime,
+        _: Signing<'_>,
     ) -> Result<Accepted, CloudError> {
         unasked()
     }
@@ -128,7 +128,7 @@ impl Cloud for Listing {
         _: Permit,
         _: &Target,
         ids: &[InstanceId],
-        _: UtcDateTime,
+        _: Signing<'_>,
     ) -> Result<(), CloudError> {
         self.given_back.lock().unwrap().extend(ids.to_vec());
         Ok(())

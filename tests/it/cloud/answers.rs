@@ -1,7 +1,7 @@
 //! The corpus of answers: each is taken for what it says, whatever way it is broken.
 
 use super::server::{Act, Server};
-use super::{Client, SIGNED_AT, id, target};
+use super::{Client, SIGNING, id, target};
 use cvm_gateway::cloud::limiter::Action;
 use cvm_gateway::cloud::{Cloud, CloudError};
 use serde_json::Value;
@@ -14,7 +14,7 @@ async fn ask(client: &Client, action: &str) -> Result<(), CloudError> {
     match action {
         "RunInstances" => {
             let permit = permit(Action::RunInstances).await;
-            let answer = cloud.run_instances(permit, &target, b"{}", SIGNED_AT);
+            let answer = cloud.run_instances(permit, &target, b"{}", SIGNING);
             answer.await.map(|_accepted| ())
         }
         "DescribeInstancesStatus" => {

@@ -1,0 +1,294 @@
+//! The keys of one account at work: those of its source, and the sessions of a role that is assumed
+//! with them.
+
+use super::keeper::{Fetched, Keeper, Why};
+use super::source::{self, Means, Source};
+use super::sts::{Role, SessionOf, session_name};
+use super::{AccountSettings, Credential};
+use crate::domain::names::{AccountName, Region};
+use futures_util::future::join_all;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use time::UtcDateTime;
+use tokio::sync::Notify;
+
+/// Sessions of callers that are kept; a further one takes the place of that which was used least
+/// recently.
+const SESSIONS_MAX: usize = 500;
+/// A caller's session that nobody used for so long is not renewed.
+const SESSION_IDLE: Duration = Duration::from_secs(60 * 60);
+/// How often it is looked whether something is due, when nothing is known to be.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// The keys of one account.
+pub(super) struct Account {
+    name: AccountName,
+    source: Source,
+    region: Region,
+    base: Keeper,
+    role: Option<Sessions>,
+    /// Told when there is a new session.
+    added: Notify,
+    means: Means,
+}
+
+/// The sessions of a role.
+struct Sessions {
+    role: Role,
+    organization: Arc<Session>,
+    callers: Mutex<BTreeMap<String, Arc<Session>>>,
+}
+
+struct Session {
+    /// As the cloud is told.
+    name: String,
+    keeper: Keeper,
+    /// When it was last used, in milliseconds of the clock that has passed.
+    used: AtomicU64,
+}
+
+impl Account {
+    pub(super) fn new(name: AccountName, settings: AccountSettings, means: &Means) -> Self {
+        let keeper = || Keeper::new(means.clock.clone(), means.random.clone());
+        let organization = session_name(&format!("cvm-gateway@{}", settings.organization));
+        let sessions = |role| Sessions {
+            role,
+            organization: Arc::new(Session::new(organization, keeper())),
+            callers: Mutex::default(),
+        };
+        Self {
+            name,
+            source: settings.source,
+            region: settings.region,
+            base: keeper(),
+            role: settings.role.map(sessions),
+            added: Notify::new(),
+            means: means.clone(),
+        }
+    }
+
+    /// What signs a call, for `caller` if it changes something in its name; none when there is nothing
+    /// to sign with within the wait.
+    pub(super) async fn credential(&self, caller: Option<&str>) -> Option<Arc<Credential>> {
+        let (clock, first_wait) = (&self.means.clock, self.means.first_wait);
+        let Some(sessions) = &self.role else {
+            if let Some(usable) = self.base.usable() {
+                return Some(usable);
+            }
+            let renew = || self.renew_base(None, Why::Due);
+            return clock.timeout(first_wait, self.base.wait(renew)).await;
+        };
+        let session = self.session(sessions, caller);
+        session.touch(clock.elapsed());
+        if let Some(usable) = session.keeper.usable() {
+            return Some(usable);
+        }
+        let renew = || self.renew(sessions, &session, None, Why::Due);
+        clock.timeout(first_wait, session.keeper.wait(renew)).await
+    }
+
+    /// Takes it that the cloud refused a credential: asks for another one, if there is none yet.
+    pub(super) async fn refused(&self, caller: Option<&str>, refused: &Arc<Credential>) {
+        let asked = async {
+            match &self.role {
+                None => self.renew_base(Some(refused), Why::Refused).await,
+                Some(sessions) => {
+                    let session = self.session(sessions, caller);
+                    self.renew(sessions, &session, Some(refused), Why::Refused)
+                        .await;
+                }
+            }
+        };
+        self.means.clock.timeout(self.means.first_wait, asked).await;
+    }
+
+    /// Renews what is due, again and again. Never ends.
+    pub(super) async fn keep(&self) {
+        loop {
+            self.renew_due().await;
+            let left = self.next_due().saturating_sub(self.means.clock.elapsed());
+            tokio::select! {
+                () = self.added.notified() => {}
+                () = self.means.clock.sleep(left.min(LOOK)) => {}
+            }
+        }
+    }
+
+    /// Renews what is due now.
+    async fn renew_due(&self) {
+        let now = self.means.clock.elapsed();
+        if self.base.due() <= now {
+            let held = self.base.usable();
+            self.renew_base(held.as_ref(), Why::Due).await;
+        }
+        if let Some(sessions) = &self.role {
+            sessions.forget_idle(now);
+            let due = sessions.all().into_iter();
+            let due = due.filter(|session| session.keeper.due() <= now);
+            let renewed = due.map(|session| async move {
+                let held = session.keeper.usable();
+                self.renew(sessions, &session, held.as_ref(), Why::Due)
+                    .await;
+            });
+            join_all(renewed).await;
+        }
+        self.show();
+    }
+
+    fn next_due(&self) -> Duration {
+        let sessions = self.role.iter().flat_map(Sessions::all);
+        let dues = sessions.map(|session| session.keeper.due());
+        dues.chain([self.base.due()]).min().unwrap_or_default()
+    }
+
+    /// Tells until when all keys are good.
+    fn show(&self) {
+        let sessions = self.role.iter().flat_map(Sessions::all);
+        let ends = sessions.map(|session| session.keeper.good_until());
+        let ends = ends.chain([self.base.good_until()]).flatten();
+        let first: Option<UtcDateTime> = ends.min();
+        self.means.metrics.good_until(self.name.as_str(), first);
+    }
+
+    async fn fetch_base(&self) -> Result<Fetched, String> {
+        let session = match &self.role {
+            Some(sessions) => &sessions.organization.name,
+            None => &session_name(&format!("cvm-gateway@{}", self.name)),
+        };
+        self.source.fetch(&self.means, &self.region, session).await
+    }
+
+    async fn renew_base(&self, held: Option<&Arc<Credential>>, why: Why) {
+        let asked = self
+            .base
+            .renew(held, why, Box::pin(self.fetch_base()))
+            .await;
+        self.tell(asked, "");
+    }
+
+    async fn renew(
+        &self,
+        sessions: &Sessions,
+        session: &Session,
+        held: Option<&Arc<Credential>>,
+        why: Why,
+    ) {
+        let fetch = Box::pin(self.fetch_session(sessions, session));
+        let asked = session.keeper.renew(held, why, fetch).await;
+        self.tell(asked, &session.name);
+    }
+
+    /// Assumes the role. If STS refuses the key, it is asked for anew, and tried once more.
+    async fn fetch_session(
+        &self,
+        sessions: &Sessions,
+        session: &Session,
+    ) -> Result<Fetched, String> {
+        if self.base.usable().is_none() {
+            self.renew_base(None, Why::Due).await;
+        }
+        let by = self.base_key()?;
+        let (role, means, region) = (&sessions.role, &self.means, &self.region);
+        let mut answer = source::assume(role, &by, means, region, &session.name).await;
+        if answer.as_ref().is_err_and(|refused| refused.key) {
+            self.renew_base(Some(&by), Why::Refused).await;
+            let by = self.base_key()?;
+            answer = source::assume(role, &by, means, region, &session.name).await;
+        }
+        answer.map_err(|refused| refused.message)
+    }
+
+    fn base_key(&self) -> Result<Arc<Credential>, String> {
+        let key = self.base.usable();
+        key.ok_or_else(|| "there is no key to assume the role with".to_owned())
+    }
+
+    /// Counts what came of a question, and says why there is no key.
+    fn tell(&self, asked: Option<Result<(), String>>, session: &str) {
+        let Some(result) = asked else { return };
+        let account = self.name.as_str();
+        self.means.metrics.refreshed(account, result.is_ok());
+        if let Err(error) = result {
+            tracing::warn!(
+                account,
+                session,
+                error,
+                "no new key; the one there is stays until it ends"
+            );
+        }
+    }
+
+    fn session(&self, sessions: &Sessions, caller: Option<&str>) -> Arc<Session> {
+        let by_caller = sessions.role.session == SessionOf::Caller;
+        let Some(caller) = caller.filter(|_| by_caller) else {
+            return Arc::clone(&sessions.organization);
+        };
+        let name = session_name(caller);
+        let mut callers = sessions.callers();
+        if let Some(known) = callers.get(&name) {
+            return Arc::clone(known);
+        }
+        if callers.len() >= SESSIONS_MAX {
+            let oldest = callers
+                .iter()
+                .min_by_key(|(_, session)| session.last_used());
+            let oldest = oldest.map(|(name, _)| name.clone());
+            oldest.and_then(|name| callers.remove(&name));
+        }
+        let (clock, random) = (self.means.clock.clone(), self.means.random.clone());
+        let session = Arc::new(Session::new(name.clone(), Keeper::new(clock, random)));
+        session.touch(self.means.clock.elapsed());
+        callers.insert(name, Arc::clone(&session));
+        self.added.notify_one();
+        session
+    }
+}
+
+impl Sessions {
+    fn callers(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Session>>> {
+        // A map cannot be left half changed by a panic elsewhere.
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all(&self) -> Vec<Arc<Session>> {
+        let callers = self.callers();
+        let all = callers.values().chain([&self.organization]);
+        all.map(Arc::clone).collect()
+    }
+
+    fn forget_idle(&self, now: Duration) {
+        let idle = |session: &Session| now.saturating_sub(session.last_used()) > SESSION_IDLE;
+        self.callers().retain(|_, session| !idle(session));
+    }
+}
+
+impl Session {
+    fn new(name: String, keeper: Keeper) -> Self {
+        Self {
+            name,
+            keeper,
+            used: AtomicU64::new(0),
+        }
+    }
+
+    fn touch(&self, now: Duration) {
+        let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        self.used.store(millis, Ordering::Relaxed);
+    }
+
+    fn last_used(&self) -> Duration {
+        Duration::from_millis(self.used.load(Ordering::Relaxed))
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account")
+            .field("name", &self.name)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
