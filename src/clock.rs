@@ -5,13 +5,37 @@ mod simulated;
 
 use simulated::Timers;
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use time::UtcDateTime;
 use tokio::sync::watch;
 
 /// Tells the time and sleeps. Clones share the same clock.
 #[derive(Clone, Debug)]
-pub struct Clock(Source);
+pub struct Clock {
+    source: Source,
+    /// What is added to the time of day.
+    correction: Option<Correction>,
+}
+
+/// By how much the time of day of some clocks is corrected. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Correction(Arc<AtomicI64>);
+
+impl Correction {
+    /// Adds so much from now on, to the millisecond.
+    pub fn set(&self, by: time::Duration) {
+        let millis = i64::try_from(by.whole_milliseconds()).unwrap_or_default();
+        self.0.store(millis, Ordering::Relaxed);
+    }
+
+    /// How much is added.
+    #[must_use]
+    pub fn get(&self) -> time::Duration {
+        time::Duration::milliseconds(self.0.load(Ordering::Relaxed))
+    }
+}
 
 #[derive(Clone, Debug)]
 enum Source {
@@ -34,7 +58,7 @@ impl Clock {
         reason = "the one place that reads the time"
     )]
     pub fn system() -> Self {
-        Self(Source::System {
+        Self::of(Source::System {
             started: Instant::now(),
         })
     }
@@ -46,7 +70,7 @@ impl Clock {
             started: start,
             now: start,
         });
-        Self(Source::Manual(sender))
+        Self::of(Source::Manual(sender))
     }
 
     /// A clock that stands at `start` until [`Clock::skip`] moves it. A runtime whose only thread
@@ -54,12 +78,34 @@ impl Clock {
     #[must_use]
     pub fn simulated(start: UtcDateTime) -> Self {
         let timers = Timers::default();
-        Self(Source::Simulated { start, timers })
+        Self::of(Source::Simulated { start, timers })
+    }
+
+    const fn of(source: Source) -> Self {
+        Self {
+            source,
+            correction: None,
+        }
+    }
+
+    /// The same clock, whose time of day is corrected by what `by` is at each look.
+    #[must_use]
+    pub fn corrected(&self, by: &Correction) -> Self {
+        Self {
+            source: self.source.clone(),
+            correction: Some(by.clone()),
+        }
+    }
+
+    /// The same clock as the machine has it.
+    #[must_use]
+    pub fn uncorrected(&self) -> Self {
+        Self::of(self.source.clone())
     }
 
     /// Skips a simulation's time to where its first sleeper wakes; whether there is one.
     pub fn skip(&self) -> bool {
-        match &self.0 {
+        match &self.source {
             Source::Simulated { timers, .. } => timers.skip(),
             Source::System { .. } | Source::Manual(_) => false,
         }
@@ -68,23 +114,31 @@ impl Clock {
     /// The same simulated time on a clock that goes wrong by `offset`; other clocks stay as they are.
     #[must_use]
     pub fn skewed(&self, offset: time::Duration) -> Self {
-        match self.0.clone() {
-            Source::Simulated { start, timers } => Self(Source::Simulated {
+        match self.source.clone() {
+            Source::Simulated { start, timers } => Self::of(Source::Simulated {
                 start: start + offset,
                 timers,
             }),
-            other @ (Source::System { .. } | Source::Manual(_)) => Self(other),
+            other @ (Source::System { .. } | Source::Manual(_)) => Self::of(other),
         }
     }
 
     /// The current wall-clock time, to the millisecond, which is what the journal keeps.
     #[must_use]
+    pub fn now(&self) -> UtcDateTime {
+        let correction = self.correction.as_ref().map(Correction::get);
+        let shown = self.shown();
+        let corrected = shown.checked_add(correction.unwrap_or_default());
+        corrected.unwrap_or(shown)
+    }
+
+    /// What the clock shows before it is corrected.
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that reads the time"
     )]
-    pub fn now(&self) -> UtcDateTime {
-        match &self.0 {
+    fn shown(&self) -> UtcDateTime {
+        match &self.source {
             Source::System { .. } => UtcDateTime::now().truncate_to_millisecond(),
             Source::Manual(sender) => sender.borrow().now,
             Source::Simulated { start, timers } => {
@@ -96,7 +150,7 @@ impl Clock {
     /// Time since this clock was made; never goes back, so differences measure durations.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        match &self.0 {
+        match &self.source {
             Source::System { started } => started.elapsed(),
             Source::Simulated { timers, .. } => timers.elapsed(),
             Source::Manual(sender) => {
@@ -109,7 +163,7 @@ impl Clock {
     /// Returns after `duration`.
     #[expect(clippy::disallowed_methods, reason = "the one place that sleeps")]
     pub async fn sleep(&self, duration: Duration) {
-        match &self.0 {
+        match &self.source {
             Source::System { .. } => tokio::time::sleep(duration).await,
             Source::Simulated { timers, .. } => timers.sleep(duration).await,
             Source::Manual(sender) => {
@@ -141,7 +195,7 @@ impl Clock {
 
     /// Moves a manual clock forward and wakes who slept that long; other clocks ignore it.
     pub fn advance(&self, by: Duration) {
-        if let Source::Manual(sender) = &self.0 {
+        if let Source::Manual(sender) = &self.source {
             sender.send_modify(|manual| manual.now += by);
         }
     }
@@ -164,6 +218,25 @@ mod tests {
         sleep.await;
         assert_eq!(clock.now(), utc_datetime!(2026-01-01 00:00:10));
         assert_eq!(clock.elapsed(), Duration::from_secs(10));
+    }
+
+    #[tokio::test]
+    async fn a_correction_moves_the_time_of_day_and_no_other_clock() {
+        let clock = Clock::manual(utc_datetime!(2026-01-01 00:00));
+        let correction = Correction::default();
+        let corrected = clock.corrected(&correction);
+        assert_eq!(corrected.now(), clock.now());
+        correction.set(time::Duration::milliseconds(-90_500));
+        assert_eq!(corrected.now(), utc_datetime!(2025-12-31 23:58:29.5));
+        assert_eq!(corrected.uncorrected().now(), clock.now());
+        let sleeper = corrected.clone();
+        let mut sleep = std::pin::pin!(sleeper.sleep_until(utc_datetime!(2025-12-31 23:58:39.5)));
+        assert!(futures_pending(&mut sleep).await);
+        clock.advance(Duration::from_secs(10));
+        sleep.await;
+        assert_eq!(corrected.elapsed(), Duration::from_secs(10));
+        correction.set(time::Duration::MAX);
+        assert_eq!(corrected.now(), clock.now(), "no clock shows that");
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod codes;
 pub mod credentials;
 pub mod endpoint;
 pub mod limiter;
+mod skew;
 pub mod tc3;
 pub mod wire;
 

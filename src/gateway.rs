@@ -103,9 +103,9 @@ impl Gateway {
         let rooms = operations::Rooms {
             random: Random::system(),
             store: store.clone(),
+            clock: cloud.clock(),
             cloud: Arc::new(cloud),
             limiter,
-            clock: clock.clone(),
             metrics: metrics.clone(),
         };
         let operations = chaos::at!(

@@ -3,13 +3,14 @@
 pub mod audit;
 mod credentials;
 mod identity;
+mod journal;
 mod policy;
 mod process;
 mod quotas;
 mod unlisted;
 
 pub use {
-    credentials::Credentials, identity::Identity, policy::Policy, quotas::Quotas,
+    credentials::Credentials, identity::Identity, journal::Journal, policy::Policy, quotas::Quotas,
     unlisted::UnlistedCodes,
 };
 
@@ -119,15 +120,6 @@ pub struct Operations {
     pub orphans_adopted: IntCounterVec,
     /// Orphans that the cloud took back; `account`.
     pub orphans_deleted: IntCounterVec,
-}
-
-/// Commits of the journal.
-#[derive(Clone, Debug)]
-pub struct Journal {
-    /// Latency in seconds, fsync included.
-    pub commit_seconds: Histogram,
-    /// Writes that shared one commit.
-    pub commit_writes: Histogram,
 }
 
 impl Metrics {
@@ -423,23 +415,6 @@ impl Operations {
         self.launch_seconds
             .with_label_values(&[state.as_str()])
             .observe(age.as_secs_f64());
-    }
-}
-
-impl Journal {
-    fn new(make: &Make<'_>) -> Result<Self, Inconsistent> {
-        Ok(Self {
-            commit_seconds: make.histogram(
-                "cvm_gateway_journal_commit_seconds",
-                "Latency of journal commits, fsync included.",
-                &LATENCY_BUCKETS,
-            )?,
-            commit_writes: make.histogram(
-                "cvm_gateway_journal_commit_writes",
-                "Writes that shared one commit.",
-                &SIZE_BUCKETS,
-            )?,
-        })
     }
 }
 

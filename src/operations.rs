@@ -98,6 +98,7 @@ pub struct Rooms {
     pub cloud: Arc<dyn Cloud>,
     /// What the calls of the cloud are permitted by; all that share an account must share it.
     pub limiter: Limiter,
+    /// The cloud's time, which launches are dated by. Leases are kept by the machine's.
     pub clock: Clock,
     pub random: Random,
     pub metrics: Metrics,
@@ -202,6 +203,8 @@ struct Inner {
     cloud: Arc<dyn Cloud>,
     limiter: Limiter,
     clock: Clock,
+    /// The machine's time: a lease must not grow when the cloud's is learned.
+    wall: Clock,
     random: Random,
     metrics: Metrics,
     /// Names this process in leases.
@@ -245,11 +248,13 @@ impl Operations {
             random,
             metrics,
         } = rooms;
+        let wall = clock.uncorrected();
         let inner = Arc::new(Inner {
             steps: Arc::new(Semaphore::new(settings.concurrent_steps_max)),
             brakes: Mutex::new(None),
-            leased_until: Mutex::new(clock.now()),
-            unheard_until: Mutex::new(clock.now()),
+            leased_until: Mutex::new(wall.now()),
+            unheard_until: Mutex::new(wall.now()),
+            wall,
             settings,
             store,
             cloud,
@@ -341,7 +346,7 @@ impl Operations {
             decision: granted.decision,
             quotas: granted.quotas,
             asked: granted.call,
-            now: operation.create_time,
+            now: inner.wall.now(),
             operation,
             owner: inner.owner.clone(),
             lease: inner.settings.lease,

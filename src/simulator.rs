@@ -9,6 +9,7 @@ mod auth;
 mod catalog;
 mod cloud;
 mod control;
+mod date;
 mod door;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -272,10 +273,12 @@ async fn call(
         .common("Action")
         .and_then(|name| face.scene(name));
     line.treat(scene.as_ref().map(|scene| &scene.ending));
-    match scene {
+    let clock = face.clock.clone();
+    let response = match scene {
         None => respond(&mail.parts.headers, face.answer(&mail, None)),
         Some(scene) => control::play(face, Arc::new(mail), scene).await,
-    }
+    };
+    date::dated(response, clock.now())
 }
 
 impl Face {

@@ -8,6 +8,7 @@ pub use record::{CallClass, CallRecord, Observer};
 use super::credentials::{self, Credential, Credentials, Errand, Means};
 use super::endpoint::Endpoint;
 use super::limiter::{Action, Permit};
+use super::skew::{SIGNATURE_EXPIRED, Sample, Skew};
 use super::tc3;
 use super::wire::{self, Answer, TaggedPages};
 use super::{
@@ -39,8 +40,6 @@ const TAG_PAGES_MAX: usize = 20;
 /// Lower case, as it is signed; the charset as the cloud's own example has it.
 const CONTENT_TYPE: &str = "application/json; charset=utf-8";
 const API_VERSION: &str = "2017-03-12";
-/// What is wrong then is the time, and not the key.
-const SIGNATURE_EXPIRED: &str = "AuthFailure.SignatureExpire";
 /// The cloud takes letters, digits and `-_ ,;.` here.
 const REQUEST_CLIENT: &str = concat!("cvm-gateway_", env!("CARGO_PKG_VERSION"));
 
@@ -57,6 +56,8 @@ pub struct Settings {
     pub read_timeout: Duration,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
+    /// How far this machine's clock may be off and be corrected.
+    pub clock_skew_max: Duration,
     /// The URL of a proxy to go through, which may hold a password. The usual environment
     /// variables have no say.
     pub proxy: Option<SecretString>,
@@ -87,7 +88,9 @@ pub struct HttpCloud {
     http: Client,
     settings: Settings,
     credentials: Credentials,
+    /// Of the cloud's time.
     clock: Clock,
+    skew: Skew,
     observer: Observer,
 }
 
@@ -102,11 +105,12 @@ impl HttpCloud {
         tools: Tools,
     ) -> Result<Self, SettingsError> {
         let http = http_client(&settings)?;
+        let skew = Skew::new(tools.clock, settings.clock_skew_max, tools.metrics.clone());
         let means = Means {
             http: http.clone(),
             direct: direct_client()?,
             endpoint: settings.endpoint.clone(),
-            clock: tools.clock.clone(),
+            clock: skew.clock(),
             random: tools.random,
             metrics: tools.metrics,
             reload_interval: credentials.reload_interval,
@@ -116,9 +120,16 @@ impl HttpCloud {
             http,
             settings,
             credentials: Credentials::new(credentials.accounts, &means),
-            clock: tools.clock,
+            clock: skew.clock(),
+            skew,
             observer: tools.observer,
         })
+    }
+
+    /// The cloud's time, as far as its answers have told it: what is signed must be dated by it.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.clock.clone()
     }
 
     /// What must go on beside the calls: keys are renewed.
@@ -152,12 +163,14 @@ impl HttpCloud {
         call: &Call<'_>,
         read: impl FnOnce(&[u8]) -> Result<Answer<T>, CloudError>,
     ) -> Result<Answer<T>, CloudError> {
-        let result = match self.send(call, credential).await {
-            Ok(answer) => {
-                chaos::at!("cloud.read", read(&answer), else Err(Fault::MalformedAnswer.error("planted")))
-            }
-            Err(error) => Err(error),
+        let (result, sample) = match self.send(call, credential).await {
+            Ok((answer, sample)) => (
+                chaos::at!("cloud.read", read(&answer), else Err(Fault::MalformedAnswer.error("planted"))),
+                sample,
+            ),
+            Err(error) => (Err(error), None),
         };
+        self.skew.heard(sample, &result);
         if result.as_ref().is_err_and(blames_the_key) {
             let account = &call.target.account;
             let refused = self.credentials.refused(account, call.caller, credential);
@@ -166,12 +179,21 @@ impl HttpCloud {
         result
     }
 
-    async fn send(&self, call: &Call<'_>, credential: &Credential) -> Result<Vec<u8>, CloudError> {
+    async fn send(
+        &self,
+        call: &Call<'_>,
+        credential: &Credential,
+    ) -> Result<(Vec<u8>, Option<Sample>), CloudError> {
         let request = chaos::at!("cloud.sign", self.signed(call, credential)?, else return Err(Fault::NoCredential.error("planted")));
         let exchange = async {
+            let (at, before) = (self.skew.wall().now(), self.clock.elapsed());
             let sent = async { request.send().await.map_err(|e| lost(&e)) };
             let sent = chaos::around!("cloud.send", sent, else Err(Fault::ConnectionLost.error("planted")));
-            chaos::around!("cloud.body", read_body(sent?), else Err(Fault::ConnectionLost.error("planted")))
+            let response = sent?;
+            let took = self.clock.elapsed().saturating_sub(before);
+            let sample = Sample::of(response.headers(), at, took);
+            let body = chaos::around!("cloud.body", read_body(response), else Err(Fault::ConnectionLost.error("planted")));
+            Ok((body?, sample))
         };
         match self.clock.timeout(call.timeout, exchange).await {
             Some(answer) => answer,
@@ -443,7 +465,7 @@ const fn at(at: UtcDateTime) -> Signing<'static> {
     Signing { at, caller: None }
 }
 
-/// Whether another key may help.
+/// Whether another key may help: what is wrong with one that expired is the time.
 fn blames_the_key(error: &CloudError) -> bool {
     error.retry == Retry::Resign && error.code != SIGNATURE_EXPIRED
 }

@@ -227,6 +227,7 @@ fn cloud(table: &mut Section<'_>, folder: &Path) -> Option<cloud::client::Settin
         run_instances_timeout: table.duration("run_instances_timeout"),
         read_timeout: table.duration("read_timeout"),
         idle_timeout: table.duration("idle_timeout"),
+        clock_skew_max: table.duration_within("clock_skew_max", Duration::ZERO..=DAY),
         proxy,
         ca_pem,
         endpoint: endpoint?,

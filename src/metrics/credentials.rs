@@ -1,25 +1,36 @@
-//! Metrics of the keys that calls are signed with: how long they are good, and what renewing them comes to.
+//! Metrics of what calls are signed with: how long the keys are good, what renewing them comes to, and how
+//! far the clock is off.
 
 use super::{Inconsistent, Make};
-use prometheus::{GaugeVec, IntCounterVec};
+use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use time::UtcDateTime;
 
-/// The keys of the configured accounts.
+/// The keys of the configured accounts, and the time that they sign.
 #[derive(Clone)]
 pub struct Credentials {
     /// Seconds until the first key of an account ends; `account`.
     left: GaugeVec,
     /// Questions for keys; `account`, `result`.
     refreshes: IntCounterVec,
+    /// How far the cloud is ahead of this machine, in seconds, as its last answer says.
+    skew: Gauge,
+    /// By how much the time of signatures is corrected, in seconds.
+    correction: Gauge,
+    /// Answers whose time was not believed.
+    disbelieved: IntCounter,
     /// When that is, for a scrape to count from.
     ends: Arc<Mutex<BTreeMap<String, UtcDateTime>>>,
 }
 
 impl Credentials {
     pub(super) fn new(make: &Make<'_>) -> Result<Self, Inconsistent> {
+        let plain = |name, help| {
+            let gauges = make.float_gauges(name, help, &[])?;
+            Ok::<_, Inconsistent>(gauges.with_label_values::<&str>(&[]))
+        };
         Ok(Self {
             left: make.float_gauges(
                 "cvm_gateway_credential_expires_in_seconds",
@@ -31,6 +42,21 @@ impl Credentials {
                 "Questions for the keys of an account, by what came of them.",
                 &["account", "result"],
             )?,
+            skew: plain(
+                "cvm_gateway_cloud_clock_skew_seconds",
+                "How far the cloud's clock is ahead of this machine's, as its last answer says.",
+            )?,
+            correction: plain(
+                "cvm_gateway_cloud_clock_correction_seconds",
+                "By how much the time of signatures is corrected.",
+            )?,
+            disbelieved: make
+                .counters(
+                    "cvm_gateway_cloud_clock_disbelieved_total",
+                    "Answers of the cloud whose time was too far off to be believed.",
+                    &[],
+                )?
+                .with_label_values::<&str>(&[]),
             ends: Arc::default(),
         })
     }
@@ -49,6 +75,21 @@ impl Credentials {
             Some(end) => drop(ends.insert(account.to_owned(), end)),
             None => drop(ends.remove(account)),
         }
+    }
+
+    /// Shows how far an answer says that the cloud is ahead.
+    pub fn measured(&self, seconds: f64) {
+        self.skew.set(seconds);
+    }
+
+    /// Shows by how much signatures are corrected from now on.
+    pub fn corrected(&self, seconds: f64) {
+        self.correction.set(seconds);
+    }
+
+    /// Counts an answer whose time is not believed.
+    pub fn disbelieved(&self) {
+        self.disbelieved.inc();
     }
 
     /// Shows how much time is left at `now`.

@@ -59,7 +59,7 @@ impl Inner {
     }
 
     async fn release(&self, release: &Release) -> Result<(), StoreError> {
-        let (now, lease) = (self.clock.now(), self.settings.lease);
+        let (now, lease) = (self.wall.now(), self.settings.lease);
         let taken = self.store.take_released(release, &self.owner, now, lease);
         let taken = chaos::around!("release.take", taken, else Err(StoreError::Busy));
         let Some(claimed) = self.heard(taken)? else {

@@ -31,9 +31,9 @@ impl Inner {
         while !self.stop.is_cancelled() {
             let kept = self.keep().await;
             self.told_of(kept);
-            let next = self.clock.now() + self.settings.lease / 3;
-            while self.clock.now() < next && self.claim_suspect().await {
-                self.pause(self.clock.now() + SUSPECT_INTERVAL).await;
+            let next = self.wall.now() + self.settings.lease / 3;
+            while self.wall.now() < next && self.claim_suspect().await {
+                self.pause(self.wall.now() + SUSPECT_INTERVAL).await;
             }
             self.pause(next).await;
         }
@@ -45,7 +45,7 @@ impl Inner {
     async fn pause(&self, until: UtcDateTime) {
         tokio::select! {
             biased;
-            () = self.clock.sleep_until(until) => {}
+            () = self.wall.sleep_until(until) => {}
             () = self.stop.cancelled() => {}
         }
     }
@@ -105,12 +105,12 @@ impl Inner {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let margin = MARGIN.min(self.settings.lease / 3);
-        since(until, self.clock.now()) > margin
+        since(until, self.wall.now()) > margin
     }
 
     async fn renew(&self) -> Result<(), StoreError> {
         // Read before the write, so that a slow write makes the lease shorter, never longer.
-        let now = self.clock.now();
+        let now = self.wall.now();
         let held = self.table.ids();
         let lost = self
             .store
@@ -130,7 +130,7 @@ impl Inner {
     /// gave them.
     pub(super) fn heard<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         if answer.is_err() {
-            *self.unheard_until() = self.clock.now() + self.settings.lease;
+            *self.unheard_until() = self.wall.now() + self.settings.lease;
         }
         answer
     }
@@ -139,7 +139,7 @@ impl Inner {
     /// them, and they would count as crashes once they ran out. One that is fresh is left alone: its
     /// answer may be on its way.
     async fn give_back_unheard(&self) -> Result<(), StoreError> {
-        let now = self.clock.now();
+        let now = self.wall.now();
         if now > *self.unheard_until() {
             return Ok(());
         }
@@ -165,20 +165,20 @@ impl Inner {
 
     /// Takes up operations that nobody holds; how many.
     async fn claim(&self) -> Result<u32, StoreError> {
-        let (now, lease) = (self.clock.now(), self.settings.lease);
+        let (now, lease) = (self.wall.now(), self.settings.lease);
         let claimed = self
             .store
             .claim(&self.owner, now, lease, 0..=self.unsuspected(), CLAIM)
             .await;
         let claimed = self.heard(claimed)?;
         let count = u32::try_from(claimed.len()).unwrap_or(CLAIM);
-        self.take_up(claimed, now).await?;
+        self.take_up(claimed).await?;
         Ok(count)
     }
 
     /// Takes operations in hand. What was ordered while nobody had them comes before the first step,
     /// or a launch could succeed whose caller was told that it is cancelled.
-    async fn take_up(&self, claimed: Vec<Claimed>, now: UtcDateTime) -> Result<(), StoreError> {
+    async fn take_up(&self, claimed: Vec<Claimed>) -> Result<(), StoreError> {
         if claimed.is_empty() {
             return Ok(());
         }
@@ -196,6 +196,7 @@ impl Inner {
         } else {
             self.settings.lease / 2
         };
+        let now = self.clock.now();
         for id in ids {
             self.due.push(now + later, id);
         }
@@ -227,7 +228,7 @@ impl Inner {
     /// Takes up one operation that the last processes died with, or parks it when there were too
     /// many of them; whether there was one.
     async fn claim_suspect(&self) -> bool {
-        let (now, lease) = (self.clock.now(), self.settings.lease);
+        let (now, lease) = (self.wall.now(), self.settings.lease);
         let first = self.unsuspected() + 1;
         let last = self.settings.crashes_max.saturating_add(PARKINGS);
         let claimed = self
@@ -247,7 +248,7 @@ impl Inner {
         if claimed.crashes >= self.settings.crashes_max {
             self.park(claimed).await;
         } else {
-            let taken = self.take_up(vec![claimed], now).await;
+            let taken = self.take_up(vec![claimed]).await;
             self.told_of(taken);
         }
         true

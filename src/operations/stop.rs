@@ -36,7 +36,7 @@ impl Operations {
         self.begin_stop();
         self.0.tasks.close();
         self.0.tasks.wait().await;
-        let (inner, now) = (&self.0, self.0.clock.now());
+        let (inner, now) = (&self.0, self.0.wall.now());
         let every = inner.settings.lease;
         let released = inner.store.release(&inner.owner, &[], now, every);
         if let Err(error) =

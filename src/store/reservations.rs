@@ -92,7 +92,9 @@ pub(in crate::store) async fn judge(
     let mut known = requested(connection, &limited().copied().collect::<Vec<_>>()).await?;
     for (organization, used) in &mut usages {
         let own = limited().filter(|row| row.operation.organization == **organization);
-        let since = own.map(|row| row.now).min().unwrap_or_default();
+        // As of when launches are dated, which is not always when leases are given.
+        let dated = own.map(|row| millis::from_time(row.operation.create_time));
+        let since = dated.min().unwrap_or_default();
         *used = usage(connection, organization, since).await?;
     }
     for (row, verdict) in rows.iter().zip(&mut verdicts) {

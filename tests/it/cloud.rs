@@ -59,6 +59,7 @@ impl Client {
             run_instances_timeout: timeout,
             read_timeout: timeout,
             idle_timeout: Duration::from_secs(10),
+            clock_skew_max: Duration::from_secs(3600),
             proxy: None,
             ca_pem: None,
         };
@@ -459,6 +460,7 @@ fn unusable_settings_name_themselves() {
         run_instances_timeout: Duration::from_secs(30),
         read_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(30),
+        clock_skew_max: Duration::ZERO,
         proxy: proxy.map(SecretString::from),
         ca_pem: ca_pem.map(<[u8]>::to_vec),
     };

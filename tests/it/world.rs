@@ -57,15 +57,20 @@ pub(crate) struct World {
 impl World {
     /// A cloud in which machines start `speed` times as fast as in the real one.
     pub(crate) async fn new(speed: f64) -> Self {
+        Self::of(Catalog::embedded(), speed, Clock::system()).await
+    }
+
+    /// Such a cloud, of another catalogue or by another clock.
+    pub(crate) async fn of(catalog: Catalog, speed: f64, clock: Clock) -> Self {
         log::start();
         let settings = Settings {
-            catalog: Catalog::embedded(),
+            catalog,
             speed: Speed::new(speed).unwrap(),
             seed: 7,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self {
-            simulator: Simulator::start(settings, listener, Clock::system()).unwrap(),
+            simulator: Simulator::start(settings, listener, clock).unwrap(),
             folder: Folder::new(),
         }
     }
