@@ -16,7 +16,7 @@ GO_CLIENTS := target/tools/go-clients
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help demo test simulate stores kill replicas failpoints mutants fuzz check bench measure measure-simulator measure-trust proto fmt deny ci clean
+.PHONY: help demo test simulate stores kill replicas rotate failpoints mutants fuzz check bench measure measure-simulator measure-trust proto fmt deny ci clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -74,6 +74,12 @@ replicas: ## Three of it on one PostgreSQL that restarts, pauses and loses COMMI
 FUZZ_SECONDS ?= 3600
 fuzz: ## Any bytes for every parser; FUZZ_SECONDS=60 for each, TARGETS="request answer" for some
 	tools/fuzz $(FUZZ_SECONDS) $(TARGETS)
+
+ROTATE_SECONDS ?= 60
+ROTATE_RATE ?= 200
+rotate: ## The cloud's key replaced each second while launches go on; ROTATE_SECONDS=60 ROTATE_RATE=200
+	ROTATE_SECONDS=$(ROTATE_SECONDS) ROTATE_RATE=$(ROTATE_RATE) \
+	cargo test --locked --profile proof --test it -- --nocapture credentials::rotation
 
 check: proto ## Formatting, lints, documentation, the API's rules
 	cargo fmt --check

@@ -1,6 +1,8 @@
 //! Keys of every source, over real sockets: what each signs, how it is renewed, and what happens when a
 //! source breaks or the cloud refuses what it gave.
 
+mod rotation;
+
 use crate::cloud::server::{Server, answer};
 use crate::world::{World, client, config_text, get, put_secret, run, wish};
 use cvm_gateway::clock::{Clock, Correction};
