@@ -132,6 +132,9 @@ fn parse_override(text: &str) -> Result<Address, SettingsError> {
     let Some(name) = url.host_str() else {
         return Err(refuse("has no host"));
     };
+    if !is_written_so(&url, text) {
+        return Err(refuse("is not how such a URL is written"));
+    }
     if url.scheme() == "http" && !is_loopback_host(name) {
         return Err(SettingsError::PlainHttp(text.to_owned()));
     }
@@ -143,6 +146,21 @@ fn parse_override(text: &str) -> Result<Address, SettingsError> {
         host,
         url: url.into(),
     })
+}
+
+/// Whether the text is the URL to the letter, but for capitals, a slash at its end and the usual port.
+/// URLs forgive much: what they drop or put straight could be read as another host by a person.
+pub(super) fn is_written_so(url: &Url, text: &str) -> bool {
+    let usual = match url.scheme() {
+        "http" => ":80",
+        _ => ":443",
+    };
+    let bare = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
+    let bare = match url.port() {
+        None => bare.strip_suffix(usual).unwrap_or(&bare),
+        Some(_) => &bare,
+    };
+    url.as_str().strip_suffix('/') == Some(bare)
 }
 
 /// A URL may carry a password, and an error text may be shown to anyone.

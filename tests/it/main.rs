@@ -20,6 +20,7 @@ mod doors;
 #[path = "../common/expected.rs"]
 mod expected;
 mod foreign;
+mod hosts;
 #[path = "../common/http.rs"]
 mod http;
 mod identity;

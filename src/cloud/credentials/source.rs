@@ -5,7 +5,7 @@ use super::keeper::Fetched;
 use super::sts::{self, Role, TemporaryKeys};
 use super::{Credential, Local};
 use crate::clock::Clock;
-use crate::cloud::endpoint::{Address, Endpoint};
+use crate::cloud::endpoint::{Address, Endpoint, is_written_so};
 use crate::cloud::tc3;
 use crate::domain::names::{Region, is_loopback_host};
 use crate::metrics;
@@ -65,6 +65,9 @@ impl MachineRole {
         }
         if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
             return Err("has more than a host and a port");
+        }
+        if !is_written_so(&url, text) {
+            return Err("is not how such a URL is written");
         }
         let host = url.host_str().unwrap_or_default();
         let link = host.parse::<std::net::Ipv4Addr>();
