@@ -81,7 +81,7 @@ impl Service {
                     self.told(principal, Action::PlanRunInstances, may_plan, |()| None)?;
                     let spec = proposal.wish().spec.clone();
                     let changes = proposal.changes().to_vec();
-                    let verdict = chaos::at!("grpc.policy", policy.authorize(proposal, now));
+                    let verdict = policy.authorize(proposal, now);
                     (verdict, spec, changes)
                 }
                 // Whose the account is, the plan itself says.
