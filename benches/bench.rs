@@ -117,6 +117,7 @@ fn journal(group: u32) -> Rival {
         queue: 1024,
         batch: 256,
         busy_timeout: Duration::from_secs(5),
+        key_file: None,
         reserve_bytes: 0,
     };
     let clock = Clock::system();

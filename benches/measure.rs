@@ -111,6 +111,10 @@ impl Bed {
         };
         let config = folder.0.join("gateway.toml");
         let text = config_text(&journal, simulator.addr());
+        let text = match engine {
+            Engine::Sqlite => text,
+            Engine::Postgres => postgres::with_key_file(&text),
+        };
         std::fs::write(&config, text).unwrap();
         let (process, grpc, admin) = serve(&config).await;
         Self {

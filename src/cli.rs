@@ -5,6 +5,7 @@ mod audit;
 mod check;
 mod connect;
 mod error;
+mod keys;
 mod launch;
 mod log;
 mod operations;
@@ -64,6 +65,7 @@ fn run(command: Command) -> Result<Exit, CliError> {
         Command::Operations(command) => within(operations::run(command, clock)),
         Command::Audit(command) => within(audit::run(command, clock)),
         Command::Policy(command) => policy::policy(command, &clock),
+        Command::Keys(command) => keys::keys(&command),
         Command::Config(ConfigCommand::Check { config }) => check(&config),
         Command::Config(ConfigCommand::Default) => {
             terminal::print(DEFAULTS.trim_end())?;

@@ -7,6 +7,7 @@ mod credentials;
 mod file;
 mod identity;
 mod issuers;
+mod journal;
 mod keys;
 mod problem;
 mod quotas;

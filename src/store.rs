@@ -3,6 +3,7 @@
 
 mod adoption;
 mod audit;
+mod body;
 mod budget;
 mod care;
 mod chain;
@@ -15,6 +16,7 @@ mod follow;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod group;
+mod keyring;
 mod launched;
 mod leasing;
 mod model;
@@ -26,18 +28,22 @@ mod reservations;
 mod reserve;
 mod row;
 mod schema;
+mod seal;
+mod sealing;
 mod sql;
 mod told;
 mod verify;
 mod writer;
 
 pub use adoption::Adoption;
+pub use body::SealedBody;
 pub use budget::{Budgets, Taken};
 pub use care::{Brake, Release};
 pub use changes::Changes;
 pub use desk::{Asked, Desk, Filter, Record};
 pub use error::{Cause, StoreError};
 pub use follow::{Cursor, Line};
+pub use keyring::{check_key_file, new_key};
 pub use launched::{Launched, LaunchedPage};
 pub use model::{Call, Commit, Model, Moment, Now, Weather};
 pub use orders::Order;
@@ -57,6 +63,7 @@ use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use time::UtcDateTime;
@@ -69,6 +76,8 @@ pub type Elapsed = Arc<dyn Fn() -> Duration + Send + Sync>;
 pub struct Settings {
     /// `sqlite:///PATH`, `postgres://USER:PASSWORD@HOST/DATABASE`, or `sqlite::memory:` for tests.
     pub url: SecretString,
+    /// The keys that it is sealed with. None: a SQLite file has its own beside it.
+    pub key_file: Option<PathBuf>,
     /// Most connections that read; one more writes.
     pub pool_size: u32,
     /// Most writes that wait; an admission over it is refused at once.
@@ -169,30 +178,6 @@ pub enum Saved {
     /// Nothing changed: another owner has the operation, or the journal has a later snapshot.
     /// Who is told so knows something old and must let go of the operation.
     LeaseLost,
-}
-
-/// The body of a launch. It may hold a password and user data, so it cannot be printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SealedBody(Vec<u8>);
-
-impl SealedBody {
-    /// Takes the bytes in.
-    #[must_use]
-    pub fn new(bytes: Vec<u8>) -> Self {
-        Self(bytes)
-    }
-
-    /// The bytes, for signing and sending.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SealedBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "[{} secret bytes]", self.0.len())
-    }
 }
 
 impl fmt::Debug for Store {
@@ -484,6 +469,7 @@ mod tests {
     fn settings(url: String) -> Settings {
         Settings {
             url: url.into(),
+            key_file: None,
             pool_size: 3,
             queue: 1,
             batch: 1,

@@ -1,12 +1,14 @@
 //! The arguments of each command, and the pages of help that explain them.
 
 mod audit;
+mod keys;
 mod plan;
 mod policy;
 mod server;
 mod simulate;
 
 pub(super) use audit::{AuditCommand, ExportArgs, VerifyArgs};
+pub(super) use keys::KeysCommand;
 pub(super) use plan::PlanArgs;
 pub(super) use policy::{DiffArgs, ExplainArgs, PolicyCommand, TestArgs};
 pub(super) use server::ServerArgs;
@@ -54,6 +56,9 @@ pub(super) enum Command {
     /// Checks, explains and tests the rules of an organisation, offline
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Makes the keys that the journal is sealed with
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Checks a configuration file, or prints the defaults
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -65,6 +65,7 @@ async fn launches(journal: &str) -> Result<Launches, CliError> {
         queue: 1,
         batch: 1,
         busy_timeout: Duration::from_secs(5),
+        key_file: None,
         reserve_bytes: 0,
     })
     .await?;

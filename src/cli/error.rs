@@ -70,6 +70,12 @@ pub(super) enum CliError {
         #[source]
         source: io::Error,
     },
+    #[error("cannot make {}; name a file that is not there yet", path.display())]
+    KeyFile {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot write the message as JSON")]
     Json(#[source] JsonError),
     #[error(
@@ -130,9 +136,11 @@ impl CliError {
             Self::Demo(error) => of_demo(error),
             Self::Journal(error) => of_journal(error),
             Self::Anchor { .. } | Self::NoOperation(_) | Self::NotWaiting { .. } => Exit::Data,
-            Self::Folder(_) | Self::Anchors { .. } | Self::Save { .. } | Self::Authority { .. } => {
-                Exit::CannotCreate
-            }
+            Self::Folder(_)
+            | Self::Anchors { .. }
+            | Self::Save { .. }
+            | Self::KeyFile { .. }
+            | Self::Authority { .. } => Exit::CannotCreate,
             Self::Tls(TlsError::Make(_)) => Exit::Os,
             Self::Tls(_) => Exit::Data,
             Self::Catalog { .. }
@@ -189,9 +197,14 @@ fn of_journal(error: &StoreError) -> Exit {
         StoreError::Url { .. }
         | StoreError::NoDatabase { .. }
         | StoreError::Unsafe { .. }
+        | StoreError::KeyFile { .. }
+        | StoreError::BadKeys { .. }
+        | StoreError::NoKeyFile
+        | StoreError::OtherKey { .. }
         | StoreError::Newer { .. }
         | StoreError::Older { .. } => Exit::Configuration,
         StoreError::Refused { .. }
+        | StoreError::Unsealed
         | StoreError::Corrupt { .. }
         | StoreError::Migration { .. }
         | StoreError::OldSqlite { .. } => Exit::Software,

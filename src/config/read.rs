@@ -4,6 +4,7 @@ use super::accounts::{self, Accounts};
 use super::credentials::Found;
 use super::file::read_text;
 use super::identity::{self, Exposure};
+use super::journal::{journal, without_password};
 use super::section::Section;
 use super::{Config, Grpc, Log, LogFormat, Summary, quotas, rules};
 use crate::cloud;
@@ -17,7 +18,6 @@ use crate::domain::rules::{Limits, Required};
 use crate::operations;
 use crate::operations::machine::Timings;
 use crate::policy::Policy;
-use crate::store;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -32,8 +32,6 @@ const CA_BYTES_MAX: u64 = 4 << 20;
 /// Largest message, and largest header list, that can be configured.
 const MESSAGE_BYTES_MAX: u32 = 16 << 20;
 /// The cloud takes signatures for 300 s; half of that is left for clocks that differ.
-/// More is no use: it is a few kilobytes for each launch under way.
-const RESERVE_BYTES_MAX: u32 = 1 << 30;
 const ATTEMPT_LIFE_MAX: Duration = Duration::from_secs(150);
 /// A call waits for a key no longer than its signature could be old.
 const FIRST_WAIT_MAX: Duration = Duration::from_secs(60);
@@ -55,8 +53,6 @@ const USER_DATA_BYTES_MAX: u32 = 16 << 10;
 /// Why the side door is for this machine only.
 const OPEN_TO_ALL: &str =
     "it tells its metrics to everybody, in plaintext: set admin.allow_plaintext_on_any_address";
-const JOURNAL_URLS: &str = "is no journal; write sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE, \
-     the latter into a file that `url_file` names";
 
 /// The whole configuration; `folder` is where its relative paths begin. Nothing only when a
 /// problem was noted.
@@ -165,42 +161,6 @@ fn grpc(table: &mut Section<'_>, exposed: Option<&str>) -> Grpc {
         request_timeout: table.duration("request_timeout"),
         drain_timeout: table.duration("drain_timeout"),
         reflection: table.flag("reflection"),
-    }
-}
-
-fn journal(table: &mut Section<'_>, folder: &Path) -> Option<store::Settings> {
-    let url = table.text_as("url", |url| journal_url(url.to_owned().into()));
-    let from_file = table.if_set("url_file", |path| {
-        journal_url(secret_file(folder, path)?).map_err(|rule| format!("{path} {rule}"))
-    });
-    let pool_size = table.count("pool_size", 1..=1000);
-    let queue = table.count("queue", 1..=1_000_000);
-    let batch = table.count("writes_per_commit_max", 1..=10_000);
-    Some(store::Settings {
-        busy_timeout: table.duration("busy_timeout"),
-        reserve_bytes: table.bytes("reserve", 0..=RESERVE_BYTES_MAX),
-        url: from_file.or(url)?,
-        pool_size,
-        queue: usize::try_from(queue).ok()?,
-        batch: usize::try_from(batch).ok()?,
-    })
-}
-
-/// Judged by its scheme; the rest of it is the store's to judge. Never repeated: it may hold a
-/// password.
-fn journal_url(url: SecretString) -> Result<SecretString, &'static str> {
-    let schemes = ["sqlite:", "postgres:", "postgresql:"];
-    let text = url.expose_secret();
-    let known = schemes.iter().any(|scheme| text.starts_with(scheme));
-    if known { Ok(url) } else { Err(JOURNAL_URLS) }
-}
-
-/// The URL without user and parameters, where passwords stand.
-fn without_password(url: &str) -> String {
-    let place = url.split('?').next().unwrap_or_default();
-    match (place.split_once("://"), place.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-        (Some(_) | None, _) => place.to_owned(),
     }
 }
 

@@ -197,7 +197,23 @@ fn the_file_lies_over_the_defaults_key_by_key() {
          accounts.a = {{ secret_id = \"i\", secret_key = \"canary\" }}\n\
          accounts.b = {{ secret_id = \"i\", secret_key = \"canary\" }}\n"
     );
+    // Gateways that share a database share a key.
+    let [problem] = &problems(&text)[..] else {
+        panic!("{:?}", problems(&text));
+    };
+    assert!(
+        problem.contains(": journal: `key_file` is missing"),
+        "{problem}"
+    );
+    let folder = fresh_folder("cvm-gateway-keys").unwrap();
+    let keys = folder.join("journal.key");
+    let made = create_file(&keys).unwrap();
+    std::io::Write::write_all(&mut &made, "5a".repeat(32).as_bytes()).unwrap();
+    let keyed = format!("[journal]\nkey_file = \"{}\"\n", keys.display());
+    let text = text.replace("[journal]\n", &keyed);
     let config = parse(&text).unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+    assert_eq!(config.journal.key_file, Some(keys));
     assert_eq!(config.grpc.heartbeat_interval, Duration::from_secs(15));
     assert_eq!(config.limits.regions, ["ap-tokyo"]);
     assert_eq!(config.operations.timings.token_trust_window, Duration::ZERO);
@@ -401,6 +417,10 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
     (
         "[journal]\nurl_file = \"src\"",
         "gw.toml:8:12: journal.url_file: cannot read src: Is a directory",
+    ),
+    (
+        "[journal]\nkey_file = \"no/such/file\"",
+        "gw.toml:8:12: journal.key_file: the keys of the journal in ",
     ),
     (
         "[journal]\npool_size = -1",

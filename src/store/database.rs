@@ -11,6 +11,7 @@ use crate::store::error::StoreError;
 use crate::store::group::{Command, Reply};
 use crate::store::leasing::Leasing;
 use crate::store::row::{self, Admit, Admitted, Change, bigint};
+use crate::store::sealing::Sealing;
 use crate::store::writer::Writer;
 use crate::store::{
     Admission, Budgets, Claimed, Elapsed, FIRST_EPOCH, NewOperation, Save, Saved, SealedBody,
@@ -39,6 +40,7 @@ pub(in crate::store) struct Database {
     pub(in crate::store) sinks: Option<AnyPool>,
     /// The URL, where other replicas may write, too.
     pub(in crate::store) server: Option<SecretString>,
+    pub(in crate::store) sealing: Sealing,
     queue: mpsc::Sender<Command>,
     healthy: Arc<AtomicBool>,
     fatal: watch::Receiver<Option<StoreError>>,
@@ -79,6 +81,7 @@ impl Database {
         tasks.close();
         Ok(Self {
             server: opened.dialect.notifies.then(|| settings.url.clone()),
+            sealing: opened.sealing,
             readers: opened.readers,
             budgets: opened.budgets.map(Budgets),
             sinks: opened.sinks,
@@ -91,9 +94,9 @@ impl Database {
     }
 
     pub(in crate::store) async fn admit(&self, new: NewOperation) -> Result<Admission, StoreError> {
-        let admit = Box::new(Admit::new(new)?);
+        let request_hash = new.request_hash;
+        let admit = Box::new(Admit::new(new, &self.sealing)?);
         let id = admit.operation.id;
-        let request_hash = admit.request_hash.clone();
         let (reply, answer) = oneshot::channel();
         self.queue
             .try_send(Command::Admit(admit, reply))
@@ -109,7 +112,8 @@ impl Database {
             Admitted::Known(known)
                 if chaos::wrong!(
                     "request-hash-ignored",
-                    row::request_hash(&known)? == request_hash,
+                    self.sealing
+                        .is_of(row::request_hash(&known)?, &request_hash),
                     true
                 ) =>
             {
@@ -228,7 +232,7 @@ impl Database {
             .fetch_optional(&self.readers)
             .await?;
         match &row {
-            Some(row) if row::request_hash(row)? == hex::encode(request_hash) => {
+            Some(row) if self.sealing.is_of(row::request_hash(row)?, request_hash) => {
                 row::operation(row).map(Some)
             }
             Some(_) | None => Ok(None),
@@ -244,8 +248,9 @@ impl Database {
             .bind(id.to_string())
             .fetch_optional(&self.readers)
             .await?;
+        let keyring = &self.sealing.keyring;
         row.as_ref()
-            .map_or(Ok(None), |row| row::body(row, alternative))
+            .map_or(Ok(None), |row| row::body(row, alternative, keyring))
     }
 
     pub(in crate::store) async fn list(

@@ -164,6 +164,14 @@ impl Target {
         Ok(Some(lock))
     }
 
+    /// Where the keys of a file are, unless the configuration names another place.
+    pub(in crate::store) fn own_key_file(&self) -> Option<PathBuf> {
+        match &self.place {
+            Place::File(database) => Some(beside(database, ".key")),
+            Place::Memory | Place::Server => None,
+        }
+    }
+
     /// What holds `bytes` on the disk of the file, if there is one.
     pub(in crate::store) fn reserve(&self, bytes: u32) -> Option<Reserve> {
         match &self.place {

@@ -50,6 +50,9 @@ pub enum StoreError {
     },
     #[error("the journal is closed")]
     Closed,
+    /// Nothing was written.
+    #[error("the system has no randomness, so nothing can be sealed; please report it")]
+    Unsealed,
 
     #[error("there is no journal at {}; name the configuration of the gateway with --config",
         path.display())]
@@ -80,6 +83,24 @@ pub enum StoreError {
         #[source]
         source: Cause,
     },
+    #[error("the keys of the journal in {} cannot be read; name the file in journal.key_file",
+        path.display())]
+    KeyFile {
+        path: PathBuf,
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+    #[error("the keys of the journal in {} cannot be used: {rule}", path.display())]
+    BadKeys { path: PathBuf, rule: String },
+    #[error(
+        "a journal in PostgreSQL needs journal.key_file: the same file for all of its gateways"
+    )]
+    NoKeyFile,
+    #[error(
+        "the journal is sealed with key {key}, which is not in {}; put back the file that has it",
+        path.display()
+    )]
+    OtherKey { path: PathBuf, key: String },
     #[error("the journal has schema {found}, which is newer than this gateway; update the gateway")]
     Newer { found: i64 },
     #[error("the journal's schema cannot be brought up to date")]
@@ -107,6 +128,20 @@ impl StoreError {
         Self::File {
             path: path.to_owned(),
             source: Arc::new(source),
+        }
+    }
+
+    pub(in crate::store) fn key_file(path: &Path, source: std::io::Error) -> Self {
+        Self::KeyFile {
+            path: path.to_owned(),
+            source: Arc::new(source),
+        }
+    }
+
+    pub(in crate::store) fn bad_keys(path: &Path, rule: &str) -> Self {
+        Self::BadKeys {
+            path: path.to_owned(),
+            rule: rule.to_owned(),
         }
     }
 

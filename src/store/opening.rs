@@ -1,10 +1,11 @@
 //! Opens the journal: keeps others out, makes sure that the database keeps what it is given, brings
-//! its tables up to date, and sets space aside.
+//! its tables up to date, finds its keys, and sets space aside.
 
 use crate::chaos;
 use crate::store::engine::{self, Dialect, Target};
 use crate::store::error::StoreError;
 use crate::store::reserve::Reserve;
+use crate::store::sealing::Sealing;
 use crate::store::{Settings, owners, reservations, schema, sql};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool, Connection};
@@ -18,6 +19,7 @@ const MIGRATION_WAIT: Duration = Duration::from_secs(600);
 /// What an open journal consists of.
 pub(in crate::store) struct Opened {
     pub(in crate::store) dialect: &'static Dialect,
+    pub(in crate::store) sealing: Sealing,
     pub(in crate::store) lock: Option<File>,
     pub(in crate::store) reserve: Option<Reserve>,
     /// Of the one connection that writes.
@@ -39,7 +41,7 @@ pub(in crate::store) async fn open(settings: &Settings) -> Result<Opened, StoreE
     let lock = chaos::at!("store.lock", target.lock()?, else return Err(StoreError::Closed));
     let mut reserve = target.reserve(settings.reserve_bytes);
     let writers = target.writer_pool(settings);
-    let connection = match prepare(&target, settings, &writers).await {
+    let (connection, sealing) = match prepare(&target, settings, &writers).await {
         Err(StoreError::Full { .. }) if reserve.as_mut().is_some_and(Reserve::give_up) => {
             prepare(&target, settings, &writers).await?
         }
@@ -52,6 +54,7 @@ pub(in crate::store) async fn open(settings: &Settings) -> Result<Opened, StoreE
     }
     Ok(Opened {
         dialect: target.dialect(),
+        sealing,
         lock,
         reserve,
         writers,
@@ -67,11 +70,11 @@ async fn prepare(
     target: &Target,
     settings: &Settings,
     writers: &AnyPool,
-) -> Result<PoolConnection<Any>, StoreError> {
+) -> Result<(PoolConnection<Any>, Sealing), StoreError> {
     target.probe(settings).await?;
     let mut connection = writers.acquire().await?;
     match bring_up(target, settings, &mut connection).await {
-        Ok(()) => Ok(connection),
+        Ok(sealing) => Ok((connection, sealing)),
         Err(error) => {
             let fatal = matches!(error, StoreError::Fatal { .. });
             engine::abandon(connection.detach(), fatal);
@@ -87,7 +90,7 @@ async fn bring_up(
     target: &Target,
     settings: &Settings,
     connection: &mut AnyConnection,
-) -> Result<(), StoreError> {
+) -> Result<Sealing, StoreError> {
     chaos::around!("store.check", target.check(connection), else Err(StoreError::Closed))?;
     if target.is_sqlite() {
         engine::truncate_log(connection, settings.busy_timeout).await?;
@@ -97,12 +100,23 @@ async fn bring_up(
     let mut transaction = connection.begin_with(target.dialect().begin).await?;
     owners::fill(&mut transaction).await?;
     reservations::fill(&mut transaction).await?;
+    let (sealing, sealed) = Sealing::open(&mut transaction, target, settings).await?;
     transaction.commit().await?;
+    if sealed > 0 {
+        tracing::info!(
+            operations = sealed,
+            "bodies were sealed with the key that writes"
+        );
+    }
+    if sealed > 0 && target.is_sqlite() {
+        // What they were before is in the log, too.
+        engine::truncate_log(connection, settings.busy_timeout).await?;
+    }
     target
         .wait_for_locks(connection, settings.busy_timeout)
         .await?;
     if target.is_sqlite() {
         sqlx::query(sql::END_LEASES).execute(connection).await?;
     }
-    Ok(())
+    Ok(sealing)
 }

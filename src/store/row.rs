@@ -8,12 +8,12 @@ use crate::domain::operation::{Attempt, AttemptResult, Lease, Operation, StateNa
 use crate::domain::quota::{self, Exceeded, Quota};
 use crate::store::audit::Entry;
 use crate::store::error::{Cause, StoreError};
+use crate::store::keyring::Keyring;
 use crate::store::launched::Launched;
 use crate::store::owners::{Named, Owner};
 use crate::store::reservations::Held;
+use crate::store::sealing::Sealing;
 use crate::store::{Claimed, NewOperation, Save, SealedBody, care};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(in crate::store) struct Admit {
     pub(in crate::store) operation: Operation,
     pub(in crate::store) request_hash: String,
     pub(in crate::store) document: String,
-    /// Each in base64, with a space between them.
+    /// Each sealed, with a space between them.
     pub(in crate::store) bodies: String,
     pub(in crate::store) owner: String,
     pub(in crate::store) now: i64,
@@ -39,25 +39,20 @@ pub(in crate::store) struct Admit {
 }
 
 impl Admit {
-    pub(in crate::store) fn new(new: NewOperation) -> Result<Self, StoreError> {
+    pub(in crate::store) fn new(new: NewOperation, sealing: &Sealing) -> Result<Self, StoreError> {
         Ok(Self {
             document: document(&new.operation)?,
             audit: Entry::begun(&new.operation, (&new.asked, &new.decision)),
             held: Held::of(&new.operation),
             quotas: new.quotas,
-            request_hash: hex::encode(new.request_hash),
-            bodies: bodies(&new.bodies),
+            request_hash: sealing.fingerprint(&new.request_hash),
+            bodies: sealing.keyring.seal_bodies(new.operation.id, &new.bodies)?,
             now: millis::from_time(new.now),
             lease: bigint(new.lease.as_millis()),
             owner: new.owner,
             operation: new.operation,
         })
     }
-}
-
-fn bodies(bodies: &[SealedBody]) -> String {
-    let encoded = bodies.iter().map(|body| STANDARD.encode(body.as_bytes()));
-    encoded.collect::<Vec<_>>().join(" ")
 }
 
 /// What became of an [`Admit`].
@@ -165,7 +160,7 @@ pub(in crate::store) fn claimed(row: &AnyRow) -> Result<Claimed, StoreError> {
     })
 }
 
-/// The request's hash of a row, in hex.
+/// The fingerprint of a row's request.
 pub(in crate::store) fn request_hash(row: &AnyRow) -> Result<&str, StoreError> {
     column(row, "request_hash", id(row)?)
 }
@@ -174,15 +169,15 @@ pub(in crate::store) fn request_hash(row: &AnyRow) -> Result<&str, StoreError> {
 pub(in crate::store) fn body(
     row: &AnyRow,
     alternative: u32,
+    keyring: &Keyring,
 ) -> Result<Option<SealedBody>, StoreError> {
     let id = id(row)?;
     let text: Option<&str> = column(row, "body", id)?;
     let index = usize::try_from(alternative).unwrap_or(usize::MAX);
     text.and_then(|text| text.split(' ').nth(index))
-        .map(|text| STANDARD.decode(text))
+        .map(|text| keyring.open_body(id, alternative, text))
         .transpose()
-        .map(|body| body.map(SealedBody::new))
-        .map_err(|error| corrupt("body", id, Arc::new(Unreadable::from(error))))
+        .map_err(|closed| corrupt("body", id, Arc::new(closed)))
 }
 
 /// The owner of a machine, of a row whose operation is `id`.
@@ -280,8 +275,6 @@ enum Unreadable {
         line: usize,
         column: usize,
     },
-    #[error("not base64")]
-    Base64,
     #[error("the document of another operation")]
     OtherId,
     #[error("not a time")]
@@ -299,12 +292,6 @@ impl From<serde_json::Error> for Unreadable {
             line: error.line(),
             column: error.column(),
         }
-    }
-}
-
-impl From<base64::DecodeError> for Unreadable {
-    fn from(_quotes_the_byte: base64::DecodeError) -> Self {
-        Self::Base64
     }
 }
 

@@ -6,7 +6,7 @@ use sqlx::{AnyConnection, SqlStr};
 use std::sync::Arc;
 
 /// Every migration, oldest first; a released one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 12] = [
+const MIGRATIONS: [(i64, &str, &str); 13] = [
     (
         1,
         "operations",
@@ -63,10 +63,15 @@ const MIGRATIONS: [(i64, &str, &str); 12] = [
         "audit_sinks",
         include_str!("../../migrations/0012_audit_sinks.sql"),
     ),
+    (
+        13,
+        "secrets",
+        include_str!("../../migrations/0013_secrets.sql"),
+    ),
 ];
 
 /// The version of the tables: the number of the last migration.
-pub(in crate::store) const LATEST: i64 = 12;
+pub(in crate::store) const LATEST: i64 = 13;
 
 /// Brings the tables up to date.
 ///

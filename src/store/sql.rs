@@ -20,6 +20,13 @@ macro_rules! at_rest {
     };
 }
 
+/// States in which an operation has its bodies.
+macro_rules! not_final {
+    () => {
+        "('ACCEPTED', 'SENT', 'RECONCILING', 'LAUNCHED', 'TERMINATING', 'NEEDS_OPERATOR')"
+    };
+}
+
 pub(in crate::store) const FIND_REQUEST: &str =
     "SELECT id, request_hash, document FROM operations WHERE organization = $1 AND request_id = $2";
 
@@ -29,6 +36,22 @@ pub(in crate::store) const GET: &str =
     "SELECT id, document FROM operations WHERE organization = $1 AND id = $2";
 
 pub(in crate::store) const BODY: &str = "SELECT id, body FROM operations WHERE id = $1";
+
+pub(in crate::store) const SECRET: &str = "SELECT sealed FROM secrets WHERE name = $1";
+
+pub(in crate::store) const KEEP_SECRET: &str =
+    "INSERT INTO secrets (name, sealed) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+
+/// The operations whose bodies are not sealed with the key that writes: the parameter is what those
+/// begin with, which is so many letters.
+pub(in crate::store) const SEALED_OTHERWISE: &str = concat!(
+    "SELECT id FROM operations WHERE body IS NOT NULL AND substr(body, 1, 20) <> $1 AND state IN ",
+    not_final!()
+);
+
+/// Nothing when the body is another one by now, or purged.
+pub(in crate::store) const SEAL: &str =
+    "UPDATE operations SET body = $1 WHERE id = $2 AND body = $3";
 
 /// As many states as there are; a shorter filter repeats its first.
 pub(in crate::store) const LIST: &str = "SELECT id, document FROM operations \
@@ -337,6 +360,13 @@ pub(in crate::store) const UNTOLD: &str = concat!(
     at_rest!(),
     ") ORDER BY id LIMIT $1"
 );
+/// The bodies of operations.
+pub(in crate::store) fn bodies(rows: usize) -> AssertSqlSafe<String> {
+    numbered(&format!(
+        "SELECT id, body FROM operations WHERE body IS NOT NULL AND id IN ({})",
+        repeated("?", rows)
+    ))
+}
 
 /// Takes over an operation that waits for a person.
 pub(in crate::store) fn take_released(dialect: &Dialect) -> AssertSqlSafe<String> {
@@ -444,6 +474,16 @@ mod tests {
             .collect();
         assert_eq!(at_rest!(), format!("({})", names.join(", ")));
         assert!(include_str!("../../migrations/0002_states.sql").contains(at_rest!()));
+    }
+
+    #[test]
+    fn not_final_is_what_the_domain_says() {
+        let names: Vec<_> = StateName::ALL
+            .into_iter()
+            .filter(|state| !state.is_final())
+            .map(|state| format!("'{}'", state.as_str()))
+            .collect();
+        assert_eq!(not_final!(), format!("({})", names.join(", ")));
     }
 
     #[test]

@@ -169,7 +169,12 @@ pub(crate) async fn play(story: &Story) -> Told {
         Engine::Postgres => postgres::new_database().await,
     };
     let config = folder.0.join("gateway.toml");
-    std::fs::write(&config, config_text(story, meddler.address(), &journal)).unwrap();
+    let text = config_text(story, meddler.address(), &journal);
+    let text = match story.engine {
+        Engine::Sqlite => text,
+        Engine::Postgres => postgres::with_key_file(&text),
+    };
+    std::fs::write(&config, text).unwrap();
 
     let (doors, clients) = follow_all(&history, story, &config);
     let gateways = doors.iter().map(|doors| {

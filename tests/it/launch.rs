@@ -1,6 +1,6 @@
 //! The main job: from a gRPC call to machines that run.
 
-use crate::postgres::new_database;
+use crate::postgres::{new_database, with_key_file};
 use crate::world::{World, client, config_text, read, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::config::Config;
@@ -46,7 +46,8 @@ async fn three_instances_run_with_the_journal_in_postgresql() {
     let world = World::new(100.0).await;
     let endpoint = format!("http://{}", world.simulator.addr());
     let sqlite = format!("sqlite://{}/journal.db", world.folder.0.display());
-    let text = config_text(&world.folder.0, &endpoint, "").replace(&sqlite, &new_database().await);
+    let text = config_text(&world.folder.0, &endpoint, "");
+    let text = with_key_file(&text.replace(&sqlite, &new_database().await));
     let config = Config::parse("test.toml", &text, &world.folder.0).unwrap();
     let gateway = Gateway::start(config, Clock::system()).await.unwrap();
     let mut client = client(&gateway).await;

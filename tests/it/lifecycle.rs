@@ -1,6 +1,6 @@
 //! What comes after a launch was accepted: other places, cancelling, giving back.
 
-use crate::postgres::new_database;
+use crate::postgres::{new_database, with_key_file};
 use crate::world::{Client, Seen, World, client, config_text, read, run, wish};
 use cvm_gateway::config::Config;
 use cvm_gateway::pb::v1 as pb;
@@ -181,7 +181,7 @@ async fn any_replica_takes_the_order_to_cancel() {
         &endpoint,
         "lease = \"3s\"\nmissing_grace = \"1s\"\nunseen_grace = \"1s\"",
     );
-    let text = text.replace(&sqlite, &new_database().await);
+    let text = with_key_file(&text.replace(&sqlite, &new_database().await));
     let config = || Config::parse("test.toml", &text, &world.folder.0).unwrap();
     let owner = world.gateway_of(config()).await;
     let other = world.gateway_of(config()).await;

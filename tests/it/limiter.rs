@@ -1,6 +1,6 @@
 //! The account's limits: never exceeded, by one gateway or several, restarts included.
 
-use crate::postgres::{connect, new_database};
+use crate::postgres::{connect, key_file, new_database, with_key_file};
 use crate::recovery::process::Process;
 use crate::world::{Client, World, client, config_text, get, read, run, wish};
 use cvm_gateway::clock::Clock;
@@ -115,7 +115,8 @@ async fn two_gateways_of_one_journal_exceed_no_limit_together() {
     let world = World::new(100.0).await;
     let endpoint = format!("http://{}", world.simulator.addr());
     let sqlite = format!("sqlite://{}/journal.db", world.folder.0.display());
-    let text = config_text(&world.folder.0, &endpoint, "").replace(&sqlite, &new_database().await);
+    let text = config_text(&world.folder.0, &endpoint, "");
+    let text = with_key_file(&text.replace(&sqlite, &new_database().await));
     let config = || Config::parse("test.toml", &text, &world.folder.0).unwrap();
     let one = world.gateway_of(config()).await;
     let other = world.gateway_of(config()).await;
@@ -191,6 +192,7 @@ async fn store(url: &str) -> Store {
         queue: 10,
         batch: 10,
         busy_timeout: Duration::from_secs(5),
+        key_file: Some(key_file()),
         reserve_bytes: 0,
     };
     let (clock, metrics) = (Clock::system(), Metrics::new("test").unwrap());

@@ -46,6 +46,7 @@ mod quotas;
 mod recovery;
 mod refusals;
 mod replay;
+mod sealing;
 mod secrets;
 mod simulator;
 mod store;

@@ -14,7 +14,7 @@ async fn replica(world: &World, database: &str, clock: Clock) -> Gateway {
     let text = config_text(&world.folder.0, &endpoint, "");
     let file = format!("sqlite://{}/journal.db", world.folder.0.display());
     assert!(text.contains(&file));
-    let text = text.replace(&file, database);
+    let text = postgres::with_key_file(&text.replace(&file, database));
     let config = Config::parse("test.toml", &text, &world.folder.0).unwrap();
     Gateway::start(config, clock).await.unwrap()
 }

@@ -1,9 +1,10 @@
 //! A PostgreSQL server of our own: one for the test binary, one database for each test.
 
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
-use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -41,6 +42,9 @@ kill -INT $server
 wait $server || true
 "#;
 
+/// The key that the samples of the migrations are sealed with.
+const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
 /// A new database on the server, as a URL.
 pub(crate) async fn new_database() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -52,6 +56,28 @@ pub(crate) async fn new_database() -> String {
         .await
         .unwrap();
     server.url(&name)
+}
+
+/// A file with a key, for all journals of this process that are in a database.
+pub(crate) fn key_file() -> PathBuf {
+    static FILE: OnceLock<PathBuf> = OnceLock::new();
+    let make = || {
+        let name = format!("journal-{}.key", std::process::id());
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&path).unwrap();
+        writeln!(file, "{KEY}").unwrap();
+        path
+    };
+    FILE.get_or_init(make).clone()
+}
+
+/// The configuration with that file.
+pub(crate) fn with_key_file(text: &str) -> String {
+    let table = format!("[journal]\nkey_file = \"{}\"\n", key_file().display());
+    assert!(text.contains("[journal]\n"));
+    text.replacen("[journal]\n", &table, 1)
 }
 
 /// A connection beside the store's, to look or to break things.

@@ -897,7 +897,8 @@ async fn closes_once_the_queue_is_written(journal: Journal) {
 }
 
 /// Each migration must take the rows that its predecessors may have left.
-async fn applies_every_migration_to_its_samples(journal: Journal) {
+async fn applies_every_migration_to_its_samples(mut journal: Journal) {
+    journal.key_file = Some(postgres::key_file());
     use sqlx::migrate::{Migration, MigrationType, Migrator};
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
     let mut files: Vec<_> = std::fs::read_dir(&folder)
@@ -1139,27 +1140,30 @@ async fn a_lost_answer_to_a_commit_changes_nothing() {
 }
 
 /// Where a test's journal is.
-struct Journal {
-    url: String,
-    folder: Option<PathBuf>,
+pub(crate) struct Journal {
+    pub(crate) url: String,
+    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) folder: Option<PathBuf>,
     model: Option<Model>,
 }
 
 impl Journal {
-    fn sqlite() -> Self {
+    pub(crate) fn sqlite() -> Self {
         let name = format!("cvm-gateway-store-{}", OperationId::generate(NOW));
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir(&folder).unwrap();
         Self {
             url: format!("sqlite://{}/journal.db", folder.display()),
+            key_file: None,
             folder: Some(folder),
             model: None,
         }
     }
 
-    async fn postgres() -> Self {
+    pub(crate) async fn postgres() -> Self {
         Self {
             url: postgres::new_database().await,
+            key_file: Some(postgres::key_file()),
             folder: None,
             model: None,
         }
@@ -1168,22 +1172,24 @@ impl Journal {
     fn model() -> Self {
         Self {
             url: String::new(),
+            key_file: None,
             folder: None,
             model: Some(Model::new(Arc::new(|| NOW))),
         }
     }
 
-    fn is_sqlite(&self) -> bool {
+    pub(crate) fn is_sqlite(&self) -> bool {
         self.folder.is_some()
     }
 
-    async fn open(&self) -> Store {
+    pub(crate) async fn open(&self) -> Store {
         self.try_open().await.unwrap()
     }
 
     fn settings(&self) -> Settings {
         Settings {
             url: self.url.clone().into(),
+            key_file: self.key_file.clone(),
             pool_size: 2,
             queue: 100,
             batch: 128,
@@ -1192,7 +1198,7 @@ impl Journal {
         }
     }
 
-    async fn try_open(&self) -> Result<Store, StoreError> {
+    pub(crate) async fn try_open(&self) -> Result<Store, StoreError> {
         if let Some(model) = &self.model {
             return Ok(Store::of_model(model.reopened()));
         }
@@ -1211,11 +1217,11 @@ impl Journal {
         }
     }
 
-    async fn connect(&self) -> AnyConnection {
+    pub(crate) async fn connect(&self) -> AnyConnection {
         postgres::connect(&self.url).await
     }
 
-    async fn run(&self, sql: &str) {
+    pub(crate) async fn run(&self, sql: &str) {
         sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
             .execute(&mut self.connect().await)
             .await
@@ -1322,7 +1328,7 @@ async fn all<T>(futures: impl IntoIterator<Item = impl Future<Output = T>>) -> V
 }
 
 /// A new operation; each is made a millisecond after the one before.
-fn operation(organization: &str, request_id: &str) -> Operation {
+pub(crate) fn operation(organization: &str, request_id: &str) -> Operation {
     static COUNT: AtomicI64 = AtomicI64::new(0);
     let age = time::Duration::milliseconds(COUNT.fetch_add(1, Ordering::Relaxed));
     Operation {
@@ -1355,7 +1361,7 @@ fn operation(organization: &str, request_id: &str) -> Operation {
     }
 }
 
-fn new(operation: &Operation) -> NewOperation {
+pub(crate) fn new(operation: &Operation) -> NewOperation {
     NewOperation {
         operation: operation.clone(),
         request_hash: [0; 32],
@@ -1375,7 +1381,7 @@ fn new(operation: &Operation) -> NewOperation {
     }
 }
 
-fn next(operation: &Operation, state: State) -> Operation {
+pub(crate) fn next(operation: &Operation, state: State) -> Operation {
     Operation {
         state,
         sequence: operation.sequence + 1,
@@ -1394,7 +1400,7 @@ fn attempt(number: u32, result: AttemptResult) -> Attempt {
     }
 }
 
-async fn admit(store: &Store, operation: &Operation) -> Lease {
+pub(crate) async fn admit(store: &Store, operation: &Operation) -> Lease {
     match store.admit(new(operation)).await.unwrap() {
         Admission::New(lease) => lease,
         known @ (Admission::Replayed(_) | Admission::Conflict(_) | Admission::Refused(_)) => {
@@ -1424,7 +1430,7 @@ async fn order_of(store: &Store, order: &Order) -> Result<(), StoreError> {
     store.order(order, (&Call::default(), &decision)).await
 }
 
-async fn save(store: &Store, lease: Lease, operation: &Operation) -> Saved {
+pub(crate) async fn save(store: &Store, lease: Lease, operation: &Operation) -> Saved {
     let save = Save {
         lease,
         operation: operation.clone(),

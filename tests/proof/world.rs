@@ -8,7 +8,9 @@ use crate::proxy::Proxy;
 use crate::report::{Findings, Kind, Report};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::simulator::{Catalog, EMBEDDED, Settings, Simulator, Speed};
+use std::fs::Permissions;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -95,7 +97,16 @@ impl World {
     /// Writes the configuration `name` of a gateway that calls `cloud` and has `journal`.
     pub(crate) fn config(&self, name: &str, cloud: SocketAddr, journal: &str) -> PathBuf {
         let path = self.folder.0.join(format!("{name}.toml"));
-        std::fs::write(&path, config(cloud, journal, self.pace)).unwrap();
+        let mut text = config(cloud, journal, self.pace);
+        if journal.starts_with("postgres") {
+            let keys = self.folder.0.join("journal.key");
+            if !keys.exists() {
+                std::fs::write(&keys, "7a".repeat(32)).unwrap();
+                std::fs::set_permissions(&keys, Permissions::from_mode(0o600)).unwrap();
+            }
+            text = text.replace("[journal]\n", "[journal]\nkey_file = \"journal.key\"\n");
+        }
+        std::fs::write(&path, text).unwrap();
         path
     }
 

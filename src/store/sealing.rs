@@ -1,0 +1,130 @@
+//! Proves at the start that the keys are the journal's, and seals what is under way with the one that
+//! writes.
+
+use crate::domain::ids::OperationId;
+use crate::store::engine::Target;
+use crate::store::error::StoreError;
+use crate::store::keyring::Keyring;
+use crate::store::seal::keyed;
+use crate::store::{Settings, row, sql};
+use sqlx::{AnyConnection, Row};
+use std::fmt;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// The secret that fingerprints of requests are made with: it stays when keys change, for the
+/// fingerprints of requests that were made before must, too.
+const FINGERPRINTS: &str = "fingerprints";
+/// What a fingerprint of this kind begins with. Those of before are hexadecimal alone.
+const FORM: &str = "k1:";
+
+/// The keys of a journal that is open. Clones share them.
+#[derive(Clone)]
+pub(in crate::store) struct Sealing {
+    pub(in crate::store) keyring: Keyring,
+    fingerprints: Arc<Zeroizing<Vec<u8>>>,
+}
+
+impl Sealing {
+    /// Finds the keys, makes what the journal does not have yet, and seals the bodies of open
+    /// operations that are not sealed with the key that writes. Gives how many those were.
+    ///
+    /// # Errors
+    /// As [`Keyring::open`] and for every statement.
+    pub(in crate::store) async fn open(
+        connection: &mut AnyConnection,
+        target: &Target,
+        settings: &Settings,
+    ) -> Result<(Self, usize), StoreError> {
+        let used = secret(connection).await?;
+        let keyring = Keyring::open(target, settings.key_file.as_deref(), used.as_deref())?;
+        let sealed = match used {
+            Some(sealed) => sealed,
+            None => make_secret(connection, &keyring).await?,
+        };
+        let fingerprints = keyring.open_secret(FINGERPRINTS, &sealed)?;
+        let sealed = seal_anew(connection, &keyring).await?;
+        let fingerprints = Arc::new(fingerprints);
+        Ok((
+            Self {
+                keyring,
+                fingerprints,
+            },
+            sealed,
+        ))
+    }
+
+    /// How the journal keeps the hash of a request. Not as it is: who guesses a password could try
+    /// the guess on it.
+    pub(in crate::store) fn fingerprint(&self, request_hash: &[u8; 32]) -> String {
+        format!(
+            "{FORM}{}",
+            hex::encode(keyed(&self.fingerprints, request_hash))
+        )
+    }
+
+    /// Whether the journal's `kept` is that of this request.
+    pub(in crate::store) fn is_of(&self, kept: &str, request_hash: &[u8; 32]) -> bool {
+        if kept.starts_with(FORM) {
+            kept == self.fingerprint(request_hash)
+        } else {
+            kept == hex::encode(request_hash)
+        }
+    }
+}
+
+/// Seals the bodies of open operations that are not sealed with the key that writes; gives how many.
+/// A damaged one stays as it is: whoever steps the operation tells of it.
+///
+/// # Errors
+/// [`StoreError::OtherKey`], and as for every statement.
+pub(in crate::store) async fn seal_anew(
+    connection: &mut AnyConnection,
+    keyring: &Keyring,
+) -> Result<usize, StoreError> {
+    let others = sqlx::query(sql::SEALED_OTHERWISE).bind(keyring.mark());
+    let others = others.fetch_all(&mut *connection).await?;
+    let ids = others.iter().map(row::id);
+    let ids = ids.collect::<Result<Vec<OperationId>, _>>()?;
+    let mut done = 0;
+    for piece in sql::pieces(&ids) {
+        let mut query = sqlx::query(sql::bodies(piece.len()));
+        for id in piece {
+            query = query.bind(id.to_string());
+        }
+        for row in query.fetch_all(&mut *connection).await? {
+            let (id, old) = (row::id(&row)?, row.try_get::<String, _>("body")?);
+            let old = Zeroizing::new(old);
+            if let Some(new) = keyring.seal_anew(id, &old)? {
+                let sealed = sqlx::query(sql::SEAL).bind(new).bind(id.to_string());
+                let sealed = sealed.bind(old.as_str()).execute(&mut *connection).await?;
+                done += usize::from(sealed.rows_affected() > 0);
+            }
+        }
+    }
+    Ok(done)
+}
+
+async fn secret(connection: &mut AnyConnection) -> Result<Option<String>, StoreError> {
+    let found = sqlx::query_scalar(sql::SECRET).bind(FINGERPRINTS);
+    Ok(found.fetch_optional(connection).await?)
+}
+
+/// Of gateways that start at once, one makes it for all.
+async fn make_secret(
+    connection: &mut AnyConnection,
+    keyring: &Keyring,
+) -> Result<String, StoreError> {
+    sqlx::query(sql::KEEP_SECRET)
+        .bind(FINGERPRINTS)
+        .bind(keyring.new_secret(FINGERPRINTS)?)
+        .execute(&mut *connection)
+        .await?;
+    secret(connection).await?.ok_or(StoreError::Closed)
+}
+
+impl fmt::Debug for Sealing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealing").finish_non_exhaustive()
+    }
+}
