@@ -100,6 +100,8 @@ pub(super) enum CliError {
     Output(#[from] io::Error),
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
+    #[error("cannot forbid core dumps, which would hold keys")]
+    Dumps(#[source] io::Error),
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
     #[error("cannot write the log; the filter is {filter}")]
@@ -151,7 +153,7 @@ impl CliError {
             Self::Listen { source, .. } => of_port(source),
             Self::Exposed(_) | Self::Fault(_) => Exit::Usage,
             Self::Output(_) => Exit::Io,
-            Self::Runtime(_) | Self::Signals(_) => Exit::Os,
+            Self::Runtime(_) | Self::Dumps(_) | Self::Signals(_) => Exit::Os,
             Self::Log { .. } | Self::Json(_) => Exit::Software,
         }
     }

@@ -9,6 +9,8 @@ use crate::config::{Config, Log, LogFormat, read_text, write_text};
 use crate::gateway::Gateway;
 use crate::simulator::{Catalog, EMBEDDED, Identity, Settings, Simulator};
 use crate::terminal::{self, Exit};
+use rustix::io::Errno;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use tokio::net::TcpListener;
@@ -48,6 +50,7 @@ impl Signals {
 
 /// Runs the gateway until a signal or its own failure ends it.
 pub(super) async fn serve(path: &Path, clock: Clock) -> Result<Exit, CliError> {
+    forbid_dumps().map_err(|error| CliError::Dumps(error.into()))?;
     let config = Config::load(path)?;
     log::to_stderr(&config.log)?;
     let mut signals = Signals::listen()?;
@@ -68,6 +71,16 @@ pub(super) async fn serve(path: &Path, clock: Clock) -> Result<Exit, CliError> {
         () = gateway.stop() => Ok(exit),
         () = signals.next() => Ok(Exit::Interrupted),
     }
+}
+
+/// Keys are in memory: no crash writes it to a disk, and no debugger but root's looks into it.
+fn forbid_dumps() -> Result<(), Errno> {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none)?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
 }
 
 /// Has the rules read at each SIGHUP. It does not return while there can be another.
@@ -178,4 +191,18 @@ fn catalog(path: Option<&Path>) -> Result<Catalog, CliError> {
         path: path.to_owned(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::{dumpable_behavior, getrlimit};
+
+    #[test]
+    fn no_dump_is_written_of_what_is_in_memory() {
+        forbid_dumps().unwrap();
+        assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
+        let core = getrlimit(Resource::Core);
+        assert_eq!((core.current, core.maximum), (Some(0), Some(0)));
+    }
 }

@@ -535,6 +535,21 @@ subject_prefix = "system:serviceaccount:web:"
 "#;
 
 #[test]
+fn a_gateway_that_crashes_leaves_no_core_dump() {
+    let folder = folder("dumps");
+    let (simulator, cloud) = Running::simulator();
+    let config = live_config(&folder, "127.0.0.1:0", &cloud);
+    let (gateway, _) = Running::gateway(&write(&folder, "gateway.toml", &config));
+    let limits = format!("/proc/{}/limits", gateway.child.id());
+    let limits = std::fs::read_to_string(limits).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core"));
+    let words: Vec<&str> = core.unwrap().split_whitespace().collect();
+    assert_eq!(words[4..6], ["0", "0"], "{limits}");
+    assert_eq!(gateway.stop(), Some(0));
+    assert_eq!(simulator.stop(), Some(0));
+}
+
+#[test]
 fn a_launch_is_followed_across_the_death_of_the_gateway() {
     let folder = folder("death");
     let (simulator, cloud) = Running::simulator();
