@@ -127,7 +127,7 @@ fn damages(a: &str, b: &str, forged: String) -> [(String, &'static [&'static str
         ),
         (
             format!(
-                "UPDATE audit_rows SET hash = replace(hash, '1', '2') WHERE chain = '{a}' AND sequence = 3"
+                "UPDATE audit_rows SET hash = substr(hash, 2) || substr(hash, 1, 1) WHERE chain = '{a}' AND sequence = 3"
             ),
             &[
                 "chain {a}: row 3 was changed",
