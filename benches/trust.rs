@@ -25,7 +25,6 @@ use cvm_gateway::simulator::{Catalog, Settings, Simulator, Speed};
 use futures_util::future::join_all;
 use pki::{Authority, Issued, uri};
 use process::Process;
-use std::fmt::Write;
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -53,7 +52,7 @@ const COUNTS: [usize; 4] = [10, 100, 1_000, 5_000];
 const ROUNDS: usize = 15;
 /// The caller, whom one rule names.
 const CALLER: &str = "spiffe://example.org/ns/team-1/sa/api";
-/// Rules of the program that launches, of which one in ten is about everybody.
+/// Rules of the program that launches.
 const RULES: usize = 1_000;
 const CALLERS: usize = 32;
 const LAUNCHES: u32 = 3_200;
@@ -100,6 +99,19 @@ fn rules(count: usize, rule: fn(usize) -> String) -> RuleFiles {
     for number in 2..=count {
         text.push_str(&rule(number));
     }
+    file(text)
+}
+
+/// A rule of the program that launches: one in ten is about everybody.
+fn mixed_rule(number: usize) -> String {
+    if number.is_multiple_of(10) {
+        common_rule(number)
+    } else {
+        own_rule(number)
+    }
+}
+
+fn file(text: String) -> RuleFiles {
     let name = "bench.cedar".to_owned();
     RuleFiles {
         rules: vec![RuleFile { name, text }],
@@ -119,24 +131,11 @@ fn policy(files: &RuleFiles) -> Policy {
 
 /// One decision about a launch.
 fn decide(what: &str, rule: fn(usize) -> String) {
-    let principal = Principal {
-        name: CALLER.to_owned(),
-        organization: OrganizationId::parse("development").unwrap(),
-    };
-    let now = Clock::system().now();
-    let limits = Limits::default();
     let policies = COUNTS.map(|count| policy(&rules(count, rule)));
     let mut seconds = COUNTS.map(|_| Vec::new());
     for _ in 0..ROUNDS {
         for (policy, seconds) in policies.iter().zip(&mut seconds) {
-            let proposal = policy.propose(&principal, judged(), &limits, now, now);
-            let proposal = proposal.unwrap();
-            let times = 200;
-            let start = Instant::now();
-            for _ in 0..times {
-                black_box(policy.may_plan(black_box(&proposal), now)).unwrap();
-            }
-            seconds.push(start.elapsed().as_secs_f64() / f64::from(times));
+            seconds.push(decision(policy));
         }
     }
     println!("\na decision, with rules {what}: median of {ROUNDS} rounds");
@@ -146,6 +145,23 @@ fn decide(what: &str, rule: fn(usize) -> String) {
         let ratio = seconds / medians[0];
         println!("  {count:>8} {:>9.2} µs {ratio:>16.2}", seconds * 1e6);
     }
+}
+
+/// Seconds that one decision takes, of many.
+fn decision(policy: &Policy) -> f64 {
+    let principal = Principal {
+        name: CALLER.to_owned(),
+        organization: OrganizationId::parse("development").unwrap(),
+    };
+    let now = Clock::system().now();
+    let proposal = policy.propose(&principal, judged(), &Limits::default(), now, now);
+    let proposal = proposal.unwrap();
+    let times = 200;
+    let start = Instant::now();
+    for _ in 0..times {
+        black_box(policy.may_plan(black_box(&proposal), now)).unwrap();
+    }
+    start.elapsed().as_secs_f64() / f64::from(times)
 }
 
 fn judged() -> Wish {
@@ -302,14 +318,7 @@ fn put_certificate(folder: &Path, servers: &Authority) {
 /// A thousand rules, each time others.
 fn put_rules(folder: &Path, edition: u32) {
     let mut text = format!("// edition {edition}\n");
-    for number in 1..=RULES {
-        let rule = if number % 10 == 0 {
-            common_rule(number)
-        } else {
-            own_rule(number)
-        };
-        write!(text, "{rule}").unwrap();
-    }
+    text.extend((1..=RULES).map(mixed_rule));
     put(&folder.join("policy"), "bench.cedar", &text);
 }
 
@@ -345,7 +354,8 @@ async fn launches() {
         "", "launches/s", "p50 ms", "p99 ms"
     );
     let bed = Arc::new(Bed::new(true).await);
-    accept(&bed, "as they are").await;
+    let decider = policy(&rules(RULES, mixed_rule));
+    accept(&bed, "as they are", CALLERS).await;
     let stop = Arc::new(AtomicBool::new(false));
     let changing = tokio::task::spawn_blocking({
         let (bed, stop) = (Arc::clone(&bed), Arc::clone(&stop));
@@ -356,7 +366,7 @@ async fn launches() {
         "cvm_gateway_identity_reloads_total{result=\"ok\",source=\"tls\"}",
     ];
     let before = [bed.reloads(series[0]).await, bed.reloads(series[1]).await];
-    accept(&bed, "both change every 50 ms").await;
+    accept(&bed, "both change every 50 ms", CALLERS).await;
     let after = [bed.reloads(series[0]).await, bed.reloads(series[1]).await];
     stop.store(true, Ordering::Relaxed);
     let changes = changing.await.unwrap();
@@ -364,6 +374,14 @@ async fn launches() {
         "  of {changes} changes, put in force meanwhile: {:.0} of rules, {:.0} of certificates",
         after[0] - before[0],
         after[1] - before[1]
+    );
+    let alone = accept(&bed, "as they are, one caller", 1).await;
+    let mut seconds: Vec<f64> = (0..ROUNDS).map(|_| decision(&decider)).collect();
+    let decision = at(&mut seconds, 0.5);
+    println!(
+        "  of a launch alone, {:.1} µs or {:.2} % are the decision by these rules",
+        decision * 1e6,
+        decision / alone * 100.0
     );
 }
 
@@ -384,9 +402,10 @@ fn change(bed: &Bed, stop: &AtomicBool) -> u32 {
     edition
 }
 
-async fn accept(bed: &Bed, name: &str) {
+/// The median of seconds, too.
+async fn accept(bed: &Bed, name: &str, callers: usize) -> f64 {
     let next = AtomicU32::new(0);
-    let clients = join_all((0..CALLERS).map(|_| bed.connect(true))).await;
+    let clients = join_all((0..callers).map(|_| bed.connect(true))).await;
     let start = Instant::now();
     let calling = clients.into_iter().map(|channel| async {
         let mut client = Client::new(channel);
@@ -402,6 +421,7 @@ async fn accept(bed: &Bed, name: &str) {
     let rate = f64::from(LAUNCHES) / start.elapsed().as_secs_f64();
     let [p50, p99] = [0.5, 0.99].map(|share| at(&mut seconds, share) * 1e3);
     println!("  {name:<30} {rate:>10.0} {p50:>9.2} {p99:>9.2}");
+    p50 / 1e3
 }
 
 /// Until the launch is durable; again when the gateway is too busy.
