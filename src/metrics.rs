@@ -4,6 +4,7 @@ pub mod audit;
 mod credentials;
 mod identity;
 mod journal;
+mod make;
 mod policy;
 mod process;
 mod quotas;
@@ -15,9 +16,9 @@ pub use {
 };
 
 use crate::domain::operation::StateName;
+use make::Make;
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, GaugeVec, Histogram, HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -129,9 +130,7 @@ impl Metrics {
     /// When a name is malformed or given twice: a mistake in this file.
     pub fn new(version: &str) -> Result<Self, Inconsistent> {
         let registry = Registry::new();
-        let make = Make {
-            registry: &registry,
-        };
+        let make = Make::new(&registry);
         let info = make.gauges("cvm_gateway_build_info", "Always 1.", &["version"])?;
         info.with_label_values(&[version]).set(1);
         let metrics = Self {
@@ -415,66 +414,6 @@ impl Operations {
         self.launch_seconds
             .with_label_values(&[state.as_str()])
             .observe(age.as_secs_f64());
-    }
-}
-
-/// Makes and registers in one step.
-struct Make<'a> {
-    registry: &'a Registry,
-}
-
-impl Make<'_> {
-    fn counters(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> Result<IntCounterVec, Inconsistent> {
-        let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
-        self.registry.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Inconsistent> {
-        let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
-        self.registry.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn float_gauges(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> Result<GaugeVec, Inconsistent> {
-        let metric = GaugeVec::new(Opts::new(name, help), labels)?;
-        self.registry.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn histograms(
-        &self,
-        name: &str,
-        help: &str,
-        buckets: &[f64],
-        labels: &[&str],
-    ) -> Result<HistogramVec, Inconsistent> {
-        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-        let metric = HistogramVec::new(options, labels)?;
-        self.registry.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn histogram(
-        &self,
-        name: &str,
-        help: &str,
-        buckets: &[f64],
-    ) -> Result<Histogram, Inconsistent> {
-        let metric =
-            Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
-        self.registry.register(Box::new(metric.clone()))?;
-        Ok(metric)
     }
 }
 
