@@ -11,16 +11,23 @@ mod quotas;
 mod unlisted;
 
 pub use {
-    credentials::Credentials, identity::Identity, journal::Journal, policy::Policy, quotas::Quotas,
+    credentials::Credentials,
+    identity::Identity,
+    journal::{FAILURES, Journal},
+    make::Family,
+    policy::Policy,
+    quotas::Quotas,
     unlisted::UnlistedCodes,
 };
 
 use crate::domain::operation::StateName;
+use crate::domain::reason::Reason;
 use make::Make;
 use prometheus::{
     Encoder, GaugeVec, Histogram, HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder,
 };
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A metric is malformed or there twice: a mistake in this file.
@@ -46,6 +53,7 @@ const SIZE_BUCKETS: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 75.0, 100.0, 20
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
+    families: Arc<[Family]>,
     pub grpc: Grpc,
     pub cloud: Cloud,
     pub operations: Operations,
@@ -104,6 +112,8 @@ pub struct Operations {
     pub count: IntGaugeVec,
     /// Operations that came to an end in this process; `state`.
     pub finished: IntCounterVec,
+    /// Operations that failed in this process; `fault`, whose it is to mend, and `reason`.
+    failed: IntCounterVec,
     /// Time from acceptance to the end of a launch in seconds; `state`.
     pub launch_seconds: HistogramVec,
     /// Operations for which new launches on their account are stopped; `account`.
@@ -133,7 +143,8 @@ impl Metrics {
         let make = Make::new(&registry);
         let info = make.gauges("cvm_gateway_build_info", "Always 1.", &["version"])?;
         info.with_label_values(&[version]).set(1);
-        let metrics = Self {
+        let mut metrics = Self {
+            families: Arc::default(),
             grpc: Grpc::new(&make)?,
             cloud: Cloud::new(&make)?,
             operations: Operations::new(&make)?,
@@ -145,8 +156,15 @@ impl Metrics {
             quotas: Quotas::new(&make)?,
             registry: registry.clone(),
         };
+        metrics.families = make.into_families().into();
         process::register(&registry)?;
         Ok(metrics)
+    }
+
+    /// What metrics there are, those without a series yet included; not those of the process.
+    #[must_use]
+    pub fn families(&self) -> &[Family] {
+        &self.families
     }
 
     /// The exposition in Prometheus' text format 0.0.4.
@@ -309,6 +327,11 @@ impl Operations {
                 "Operations that came to an end in this process.",
                 &["state"],
             )?,
+            failed: make.counters(
+                "cvm_gateway_operations_failed_total",
+                "Operations that failed in this process, by reason and by whose it is to mend.",
+                &["fault", "reason"],
+            )?,
             launch_seconds: make.histograms(
                 "cvm_gateway_launch_seconds",
                 "Time from acceptance to the end of a launch.",
@@ -369,6 +392,14 @@ impl Operations {
         {
             self.finished.with_label_values(&[state.as_str()]).inc_by(0);
         }
+        for reason in Reason::ALL {
+            self.failed_for(*reason, 0);
+        }
+    }
+
+    fn failed_for(&self, reason: Reason, count: u64) {
+        let labels = [reason.fault().as_str(), reason.as_str()];
+        self.failed.with_label_values(&labels).inc_by(count);
     }
 
     /// Shows which accounts are stopped; one that no longer is falls to zero by leaving.
@@ -408,8 +439,11 @@ impl Operations {
         self.orphans_deleted.with_label_values(&[account]).inc();
     }
 
-    /// Counts one operation that came to rest, `age` after it was accepted.
-    pub fn came_to_rest(&self, state: StateName, age: Duration) {
+    /// Counts one operation that came to rest, `age` after it was accepted, and why it failed.
+    pub fn came_to_rest(&self, state: StateName, failure: Option<Reason>, age: Duration) {
+        if let Some(reason) = failure {
+            self.failed_for(reason, 1);
+        }
         self.finished.with_label_values(&[state.as_str()]).inc();
         self.launch_seconds
             .with_label_values(&[state.as_str()])
@@ -426,13 +460,20 @@ mod tests {
         let metrics = Metrics::new("1.2.3").unwrap();
         metrics
             .operations
-            .came_to_rest(StateName::Succeeded, Duration::from_secs(3));
+            .came_to_rest(StateName::Succeeded, None, Duration::from_secs(3));
+        let (capacity, age) = (Some(Reason::Capacity), Duration::from_secs(9));
+        metrics
+            .operations
+            .came_to_rest(StateName::Failed, capacity, age);
         let text = metrics.render().unwrap();
         for line in [
             "cvm_gateway_build_info{version=\"1.2.3\"} 1",
             "cvm_gateway_operations{state=\"NEEDS_OPERATOR\"} 0",
             "cvm_gateway_operations_finished_total{state=\"SUCCEEDED\"} 1",
-            "cvm_gateway_operations_finished_total{state=\"FAILED\"} 0",
+            "cvm_gateway_operations_finished_total{state=\"FAILED\"} 1",
+            "cvm_gateway_operations_finished_total{state=\"PARTIAL\"} 0",
+            "cvm_gateway_operations_failed_total{fault=\"caller\",reason=\"CAPACITY\"} 1",
+            "cvm_gateway_operations_failed_total{fault=\"cloud\",reason=\"LAUNCH_FAILED\"} 0",
             "cvm_gateway_launch_seconds_sum{state=\"SUCCEEDED\"} 3",
             "process_resident_memory_bytes",
         ] {

@@ -89,6 +89,66 @@ reasons! {
     DryRunPassed = "DRY_RUN_PASSED",
 }
 
+/// Whose it is to mend what failed, or to wish for something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    Caller,
+    /// Who runs the gateway, and owns the account.
+    Operator,
+    Cloud,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Caller, Self::Operator, Self::Cloud];
+
+    /// The name as a metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Operator => "operator",
+            Self::Cloud => "cloud",
+        }
+    }
+}
+
+impl Reason {
+    /// Whose it is to mend. What is a matter of the wish, as what there is no stock of, is the
+    /// caller's.
+    #[must_use]
+    pub const fn fault(self) -> Fault {
+        match self {
+            Self::InvalidParameter
+            | Self::ResourceNotFound
+            | Self::OperationNotFound
+            | Self::RequestIdReused
+            | Self::Unauthenticated
+            | Self::PolicyDenied
+            | Self::QuotaExceeded
+            | Self::Capacity
+            | Self::PreconditionFailed
+            | Self::MarketPrice
+            | Self::ConflictingOperation
+            | Self::Cancelled
+            | Self::NotImplemented
+            | Self::DryRunPassed => Fault::Caller,
+            Self::CloudPermissionDenied
+            | Self::CloudRateLimited
+            | Self::Overloaded
+            | Self::InsufficientBalance
+            | Self::GatewayCredential
+            | Self::GatewayDefect
+            | Self::GatewayUnavailable
+            | Self::NeedsOperator => Fault::Operator,
+            Self::CloudInternal
+            | Self::CloudUnavailable
+            | Self::LaunchFailed
+            | Self::LaunchTimeout => Fault::Cloud,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

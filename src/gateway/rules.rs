@@ -41,8 +41,7 @@ impl RulesInForce {
         clock: &Clock,
         metrics: &metrics::Policy,
     ) -> Self {
-        let count = policy.rules().map_or(0, Rules::len);
-        metrics.rules.set(i64::try_from(count).unwrap_or(i64::MAX));
+        metrics.in_force(policy.rules().map_or(0, Rules::len));
         let current = Current::new(policy);
         let reload = Arc::new(Notify::new());
         let reloader = folder.map(|folder| Reloader {
@@ -107,15 +106,12 @@ impl Reloader {
         let layers = rules.layers();
         let policy = self.current.get().as_ref().clone();
         self.current.replace(policy.with_rules(Some(rules)));
-        self.metrics.reloads.inc();
-        self.metrics
-            .rules
-            .set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.metrics.reloaded(count);
         tracing::info!(version, count, layers, "the changed rules are in force");
     }
 
     fn refuse(&self, error: &str) {
-        self.metrics.reload_failures.inc();
+        self.metrics.refused();
         tracing::error!(
             error,
             "the changed rules are wrong; the last good ones stay in force"

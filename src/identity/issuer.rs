@@ -160,7 +160,6 @@ impl Issuer {
         let told = format!("{} keys of the issuer {}", keys.count(), self.rules.name);
         let at = self.clock.elapsed();
         self.held.store(Some(Arc::new(Held { keys, at })));
-        self.metrics.keys_read(&self.rules.name, self.clock.now());
         Ok(told)
     }
 
@@ -199,7 +198,10 @@ impl Issuer {
         self.metrics.reloaded("keys", taken.is_ok());
         let (issuer, url) = (&self.rules.name, source.url.as_str());
         match taken {
-            Ok(what) => tracing::debug!(issuer, url, "took in {what}"),
+            Ok(what) => {
+                self.metrics.keys_read(issuer, self.clock.now());
+                tracing::debug!(issuer, url, "took in {what}");
+            }
             Err(error) => {
                 tracing::warn!(issuer, url, error, "no keys; those there are stay for now");
             }

@@ -18,9 +18,11 @@ pub struct Identity {
     handshakes: IntCounterVec,
     /// Files and keys that were read because they had changed; `source`, `result`.
     reloads: IntCounterVec,
+    /// Whether what was read last cannot be used; `source`.
+    reload_failed: IntGaugeVec,
     /// When the gateway's own certificate ends.
     not_after: IntGaugeVec,
-    /// When the keys of an issuer were last read; `issuer`, as it is configured.
+    /// When the keys of an issuer were last fetched; `issuer`, as it is configured.
     keys_read: IntGaugeVec,
 }
 
@@ -42,6 +44,11 @@ impl Identity {
                 "Certificates, deny lists and keys of issuers that were read anew.",
                 &["source", "result"],
             )?,
+            reload_failed: make.gauges(
+                "cvm_gateway_identity_reload_failed",
+                "1 while what was read last cannot be used, and what was there before counts.",
+                &["source"],
+            )?,
             not_after: make.gauges(
                 "cvm_gateway_tls_certificate_not_after_seconds",
                 "When the gateway's own certificate ends, as a Unix time; 0 without TLS.",
@@ -49,13 +56,16 @@ impl Identity {
             )?,
             keys_read: make.gauges(
                 "cvm_gateway_issuer_keys_read_seconds",
-                "When the keys of an issuer of tokens were last read, as a Unix time.",
+                "When the keys of an issuer of tokens were last fetched, as a Unix time.",
                 &["issuer"],
             )?,
         };
         metrics.not_after.with_label_values::<&str>(&[]).set(0);
         for result in HANDSHAKES {
             metrics.handshakes.with_label_values(&[result]).inc_by(0);
+        }
+        for source in SOURCES {
+            metrics.reload_failed.with_label_values(&[source]).set(0);
         }
         for (source, result) in SOURCES.into_iter().flat_map(|s| [(s, "ok"), (s, "failed")]) {
             metrics
@@ -92,6 +102,8 @@ impl Identity {
     /// Counts what was read anew, and whether it can be used.
     pub fn reloaded(&self, source: &'static str, sound: bool) {
         let result = if sound { "ok" } else { "failed" };
+        let failed = self.reload_failed.with_label_values(&[source]);
+        failed.set(i64::from(!sound));
         self.reloads.with_label_values(&[source, result]).inc();
     }
 
@@ -101,7 +113,7 @@ impl Identity {
         gauge.set(not_after.unix_timestamp());
     }
 
-    /// Shows when the keys of an issuer were read.
+    /// Shows when the keys of an issuer were fetched.
     pub fn keys_read(&self, issuer: &str, at: UtcDateTime) {
         let gauge = self.keys_read.with_label_values(&[issuer]);
         gauge.set(at.unix_timestamp());

@@ -9,11 +9,13 @@ pub struct Policy {
     decisions: IntCounterVec,
     trials: IntCounterVec,
     /// Changed rules that were wrong, so that the last good ones stay in force.
-    pub reload_failures: IntCounter,
+    reload_failures: IntCounter,
+    /// Whether the rules that were read last were so.
+    reload_failed: IntGauge,
     /// Changed rules that were put in force.
-    pub reloads: IntCounter,
+    reloads: IntCounter,
     /// Rules in force, those on trial included.
-    pub rules: IntGauge,
+    rules: IntGauge,
 }
 
 impl Policy {
@@ -25,7 +27,10 @@ impl Policy {
                     .with_label_values::<&str>(&[]),
             )
         };
-        let rules = make.gauges("cvm_gateway_policy_rules", "Rules in force.", &[])?;
+        let gauge = |name, help| {
+            let gauges = make.gauges(name, help, &[])?;
+            Ok::<_, Inconsistent>(gauges.with_label_values::<&str>(&[]))
+        };
         Ok(Self {
             decisions: make.counters(
                 "cvm_gateway_policy_decisions_total",
@@ -45,8 +50,30 @@ impl Policy {
                 "cvm_gateway_policy_reloads_total",
                 "Changed rules that were put in force.",
             )?,
-            rules: rules.with_label_values::<&str>(&[]),
+            reload_failed: gauge(
+                "cvm_gateway_policy_reload_failed",
+                "1 while the rules that are there are wrong, and older ones are in force.",
+            )?,
+            rules: gauge("cvm_gateway_policy_rules", "Rules in force.")?,
         })
+    }
+
+    /// Shows how many rules are in force.
+    pub fn in_force(&self, rules: usize) {
+        self.rules.set(i64::try_from(rules).unwrap_or(i64::MAX));
+    }
+
+    /// Counts changed rules that are in force from now on.
+    pub fn reloaded(&self, rules: usize) {
+        self.in_force(rules);
+        self.reload_failed.set(0);
+        self.reloads.inc();
+    }
+
+    /// Counts changed rules that are wrong.
+    pub fn refused(&self) {
+        self.reload_failed.set(1);
+        self.reload_failures.inc();
     }
 
     /// Counts a decision about a call of an RPC.

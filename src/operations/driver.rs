@@ -11,6 +11,7 @@ use crate::domain::causes::chain;
 use crate::domain::ids::OperationId;
 use crate::domain::millis::since;
 use crate::domain::operation::{Lease, Operation, State};
+use crate::domain::reason::Reason;
 use crate::policy::Grant;
 use crate::store::{Save, Saved, StoreError};
 use std::collections::BTreeSet;
@@ -376,16 +377,13 @@ impl Inner {
     pub(super) fn came_to_rest(&self, operation: &Operation) {
         let state = operation.state.name();
         let age = since(operation.update_time, operation.create_time);
-        let told = operation
-            .failure
-            .as_ref()
-            .map(|failure| failure.reason.as_str());
+        let reason = operation.failure.as_ref().map(|failure| failure.reason);
         tracing::info!(
             operation = %operation.id, request_id = %operation.request_id, state = state.as_str(),
-            reason = told, age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            reason = reason.map(Reason::as_str), age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             "operation {} is {}", operation.id, state.as_str()
         );
-        self.metrics.operations.came_to_rest(state, age);
+        self.metrics.operations.came_to_rest(state, reason, age);
     }
 
     /// That the caller no longer wants the operation, if it was told so and can still act on it.

@@ -1,5 +1,6 @@
 //! What can go wrong with the journal, by what its user must do about it.
 
+use crate::metrics::FAILURES;
 use sqlx::sqlite::SqliteError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -142,6 +143,20 @@ impl StoreError {
         Self::BadKeys {
             path: path.to_owned(),
             rule: rule.to_owned(),
+        }
+    }
+
+    /// What a failed write came from, as a metric label.
+    pub(in crate::store) const fn kind(&self) -> &'static str {
+        let [full, fatal, unavailable, refused] = FAILURES;
+        if matches!(self, Self::Full { .. }) {
+            full
+        } else if matches!(self, Self::Fatal { .. }) {
+            fatal
+        } else if matches!(self, Self::Unavailable { .. } | Self::Busy | Self::Closed) {
+            unavailable
+        } else {
+            refused
         }
     }
 

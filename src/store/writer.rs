@@ -146,6 +146,7 @@ impl Writer {
     }
 
     fn distrust(&mut self, error: &StoreError) {
+        self.metrics.failed(error.kind());
         self.healthy.store(false, Ordering::Relaxed);
         self.chain = Chain::default();
         let fatal = matches!(error, StoreError::Fatal { .. });

@@ -57,6 +57,9 @@ async fn who_watches_health_learns_of_the_stop_and_does_not_delay_it() {
     soon.expect("the watch delays the stop");
 }
 
+/// The count of writes that a full disk has failed.
+const FULL: &str = "cvm_gateway_journal_failures_total{kind=\"full\"} ";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_follows_the_journal() {
     let world = World::new(100.0).await;
@@ -90,6 +93,9 @@ async fn readiness_follows_the_journal() {
         assert!(head.to_lowercase().contains("content-type: text/plain"));
         assert_eq!(body, "ok\n");
     }
+    let (_, scrape) = get(gateway.admin_addr(), "/metrics").await;
+    let full = scrape.lines().find_map(|line| line.strip_prefix(FULL));
+    assert!(full.unwrap().parse::<u32>().unwrap() > 0, "{scrape}");
     let (head, _) = get(gateway.admin_addr(), "/other").await;
     assert!(head.starts_with("HTTP/1.1 404"), "{head}");
     gateway.stop().await;

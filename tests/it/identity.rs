@@ -319,6 +319,10 @@ async fn what_changes_counts_without_a_restart_and_for_open_connections() {
     let after = counts(&secured.gateway).await;
     let failed = r#"cvm_gateway_identity_reloads_total{result="failed",source="tls"}"#;
     assert_eq!(after[failed], before[failed] + 1.0);
+    for (source, stale) in [("tls", 1.0), ("denied", 1.0), ("keys", 0.0)] {
+        let series = format!(r#"cvm_gateway_identity_reload_failed{{source="{source}"}}"#);
+        assert_eq!(after[&series], stale, "{source}");
+    }
     open.list_operations(list()).await.unwrap();
     let mut again = secured.client(Some(&old)).await;
     again.list_operations(list()).await.unwrap();
@@ -328,6 +332,10 @@ async fn what_changes_counts_without_a_restart_and_for_open_connections() {
     write(folder, &servers.server(), &callers.pem());
     put(folder, "denied.txt", "");
     secured.reloaded(&after, "tls", "ok", 1.0).await;
+    secured.reloaded(&after, "denied", "ok", 1.0).await;
+    let mended = counts(&secured.gateway).await;
+    let denied = r#"cvm_gateway_identity_reload_failed{source="denied"}"#;
+    assert_eq!(mended[denied], 0.0);
     let new = callers.client(vec![uri(WEB)]);
     let mut client = Client::new(channel(&secured.gateway, &servers, Some(&new)).await);
     let trusted = async {

@@ -5,8 +5,11 @@ use crate::refusals::raw;
 use crate::world::{Client, World, client, get, read, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::limiter::Action;
+use cvm_gateway::domain::operation::StateName;
+use cvm_gateway::domain::reason::{Fault, Reason};
 use cvm_gateway::gateway::Gateway;
 use cvm_gateway::identity::Rejection;
+use cvm_gateway::metrics::FAILURES;
 use cvm_gateway::pb;
 use cvm_gateway::pb::v1 as messages;
 use prost_reflect::DescriptorPool;
@@ -226,6 +229,24 @@ async fn polls_commits_and_the_process_are_measured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn failures_are_told_by_whose_they_are_to_mend() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    story(&mut client(&gateway).await).await;
+    let scrape = settled(&gateway).await;
+    for (fault, reason, count) in [
+        ("cloud", "LAUNCH_FAILED", 1.0),
+        ("caller", "CAPACITY", 1.0),
+        ("operator", "GATEWAY_CREDENTIAL", 0.0),
+    ] {
+        let series = "cvm_gateway_operations_failed_total";
+        let series = format!(r#"{series}{{fault="{fault}",reason="{reason}"}}"#);
+        assert_eq!(scrape.value(&series), count, "{reason}");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn open_streams_are_counted() {
     let world = World::new(10.0).await;
     let gateway = world.gateway("").await;
@@ -267,6 +288,8 @@ async fn labels_are_from_closed_sets() {
             methods.extend(service.methods().map(|method| method.name().to_owned()));
         }
     }
+    let rejections = Rejection::ALL.map(Rejection::as_str).into_iter();
+    let reasons = rejections.chain(Reason::ALL.iter().map(|reason| reason.as_str()));
     let sets = BTreeMap::from([
         ("grpc_service", services),
         ("grpc_method", methods),
@@ -283,25 +306,13 @@ async fn labels_are_from_closed_sets() {
         ("decision", names(&["allow", "deny"])),
         ("result", names(&["ok", "failed", "timeout"])),
         ("source", names(&["tls", "denied", "keys"])),
-        ("reason", names(&Rejection::ALL.map(Rejection::as_str))),
+        ("reason", reasons.map(str::to_owned).collect()),
+        ("fault", names(&Fault::ALL.map(Fault::as_str))),
+        ("kind", names(&FAILURES)),
         ("code", names(&["other"])),
         ("paid_by", names(&["budget", "probe"])),
         ("version", names(&[env!("CARGO_PKG_VERSION")])),
-        (
-            "state",
-            names(&[
-                "ACCEPTED",
-                "SENT",
-                "RECONCILING",
-                "LAUNCHED",
-                "TERMINATING",
-                "SUCCEEDED",
-                "PARTIAL",
-                "FAILED",
-                "NEEDS_OPERATOR",
-                "CANCELLED",
-            ]),
-        ),
+        ("state", names(&StateName::ALL.map(StateName::as_str))),
     ]);
     for (label, value) in scrape.labels() {
         let known = match sets.get(label.as_str()) {
@@ -401,7 +412,7 @@ fn names(names: &[&str]) -> BTreeSet<String> {
 }
 
 /// As the conventional dashboards spell it.
-fn code_name(code: i32) -> String {
+pub(crate) fn code_name(code: i32) -> String {
     match code {
         0 => "OK".to_owned(),
         1 => "Canceled".to_owned(),

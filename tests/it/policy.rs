@@ -187,6 +187,8 @@ async fn rules_that_are_wrong_do_not_replace_good_ones() {
     let (world, gateway) = ruled(RULES).await;
     let mut client = client(&gateway).await;
     let failures = "cvm_gateway_policy_reload_failures_total";
+    let failed = "cvm_gateway_policy_reload_failed";
+    assert_eq!(metric(&gateway, failed).await, 0);
     let case = "[[case]]\nname = \"a\"\nprincipal = \"dev\"\norganization = \"development\"\naccount = \"main\"\naction = \"GetOperation\"\nexpect = \"deny\"\n";
     let folder = world.folder.0.join("policy");
     let spoil: [&dyn Fn(); 4] = [
@@ -207,6 +209,7 @@ async fn rules_that_are_wrong_do_not_replace_good_ones() {
     for (number, spoil) in (1..).zip(spoil) {
         spoil();
         until(async || metric(&gateway, failures).await == number).await;
+        assert_eq!(metric(&gateway, failed).await, 1);
         let launched = run(&mut client, wish(&format!("still-{number}"), 1)).await;
         launched.end.as_ref().unwrap();
     }
@@ -217,6 +220,7 @@ async fn rules_that_are_wrong_do_not_replace_good_ones() {
     std::fs::remove_dir_all(folder.join("tests")).unwrap();
     write(&world, "@id(\"none\") forbid(principal, action, resource);");
     until(async || metric(&gateway, "cvm_gateway_policy_reloads_total").await == 1).await;
+    assert_eq!(metric(&gateway, failed).await, 0);
     denied(&client.run_instances(wish("no", 1)).await.unwrap_err());
     gateway.stop().await;
 }
