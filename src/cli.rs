@@ -5,6 +5,7 @@ mod audit;
 mod check;
 mod connect;
 mod error;
+mod healthcheck;
 mod keys;
 mod launch;
 mod log;
@@ -57,6 +58,7 @@ fn run(command: Command) -> Result<Exit, CliError> {
     let clock = Clock::system();
     match command {
         Command::Serve(serve) => within(serve::serve(&serve.config, clock)),
+        Command::Healthcheck(args) => within(healthcheck::healthcheck(args, clock)),
         Command::Simulate(simulate) => within(serve::simulate(simulate, clock)),
         Command::Demo(demo) => within(launch::demo(&demo, clock)),
         Command::Run(run) => within(launch::run(*run, clock)),

@@ -1,6 +1,7 @@
 //! The arguments of each command, and the pages of help that explain them.
 
 mod audit;
+mod healthcheck;
 mod keys;
 mod plan;
 mod policy;
@@ -8,6 +9,7 @@ mod server;
 mod simulate;
 
 pub(super) use audit::{AuditCommand, ExportArgs, VerifyArgs};
+pub(super) use healthcheck::HealthcheckArgs;
 pub(super) use keys::KeysCommand;
 pub(super) use plan::PlanArgs;
 pub(super) use policy::{DiffArgs, ExplainArgs, PolicyCommand, TestArgs};
@@ -47,6 +49,7 @@ pub(super) enum Command {
     Run(Box<RunArgs>),
     Plan(Box<PlanArgs>),
     Watch(WatchArgs),
+    Healthcheck(HealthcheckArgs),
     /// Lists, shows, releases and exports operations, in the journal itself
     #[command(subcommand)]
     Operations(OperationsCommand),

@@ -96,6 +96,12 @@ pub(super) enum CliError {
         "{0} is not a loopback address, and the simulator's keys are public; listen on 127.0.0.1"
     )]
     Exposed(SocketAddr),
+    #[error("no gateway answers at {address}; is it running, and is that its admin.listen?")]
+    SideDoor {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot write to stdout")]
     Output(#[from] io::Error),
     #[error("cannot start the runtime")]
@@ -151,6 +157,7 @@ impl CliError {
             | Self::Unusable { .. }
             | Self::Ledger { .. } => Exit::Data,
             Self::Listen { source, .. } => of_port(source),
+            Self::SideDoor { .. } => Exit::Unavailable,
             Self::Exposed(_) | Self::Fault(_) => Exit::Usage,
             Self::Output(_) => Exit::Io,
             Self::Runtime(_) | Self::Dumps(_) | Self::Signals(_) => Exit::Os,

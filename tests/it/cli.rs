@@ -84,10 +84,16 @@ impl Running {
     }
 
     fn gateway(config: &str) -> (Self, String) {
+        let (gateway, address) = Self::listening(config, "grpc");
+        (gateway, format!("http://{address}"))
+    }
+
+    /// A gateway, and the address of its `grpc` or `admin` door.
+    fn listening(config: &str, door: &str) -> (Self, String) {
         let find = |line: &str| {
             let log: serde_json::Value = serde_json::from_str(line).ok()?;
-            let address = log["grpc"].as_str().filter(|_| log["message"] == "serving");
-            address.map(|address| format!("http://{address}"))
+            let address = log[door].as_str().filter(|_| log["message"] == "serving");
+            address.map(str::to_owned)
         };
         let command = program(&["serve", "--config", config]);
         Self::start(command, |child| child.stderr.take().unwrap(), find)
@@ -119,6 +125,7 @@ fn every_command_has_a_page_to_work_from() {
         &["demo"],
         &["run"],
         &["watch"],
+        &["healthcheck"],
         &["config", "check"],
         &["operations", "list"],
         &["operations", "show"],
@@ -546,6 +553,30 @@ fn a_gateway_that_crashes_leaves_no_core_dump() {
     let words: Vec<&str> = core.unwrap().split_whitespace().collect();
     assert_eq!(words[4..6], ["0", "0"], "{limits}");
     assert_eq!(gateway.stop(), Some(0));
+    assert_eq!(simulator.stop(), Some(0));
+}
+
+#[test]
+fn a_gateway_is_healthy_while_it_takes_launches() {
+    let folder = folder("health");
+    let (simulator, cloud) = Running::simulator();
+    let config = live_config(&folder, "127.0.0.1:0", &cloud);
+    let config = write(&folder, "gateway.toml", &config);
+    let (gateway, admin) = Running::listening(&config, "admin");
+    let output = run(&["healthcheck", "--admin", &admin]);
+    assert_eq!(
+        (output.status.code(), text(&output.stdout)),
+        (Some(0), "ok\n")
+    );
+    assert_eq!(gateway.stop(), Some(0));
+    refuses(
+        &["healthcheck", "--admin", &admin],
+        69,
+        "no gateway answers at 127.0.0.1:",
+    );
+    let elsewhere = cloud.strip_prefix("http://").unwrap();
+    let output = run(&["healthcheck", "--admin", elsewhere]);
+    assert_eq!(output.status.code(), Some(69), "{}", text(&output.stdout));
     assert_eq!(simulator.stop(), Some(0));
 }
 

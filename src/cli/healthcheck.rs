@@ -1,0 +1,80 @@
+//! Asks a gateway on this machine whether it takes launches, for what watches containers.
+
+use super::args::HealthcheckArgs;
+use super::error::CliError;
+use crate::clock::Clock;
+use crate::terminal::{self, Exit};
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The side door itself answers within two seconds.
+const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+/// A status line, some headers, and a sentence.
+const ANSWER_BYTES_MAX: u64 = 8 << 10;
+
+pub(super) async fn healthcheck(args: HealthcheckArgs, clock: Clock) -> Result<Exit, CliError> {
+    let failed = |source| CliError::SideDoor {
+        address: args.admin,
+        source,
+    };
+    let asked = clock.timeout(ANSWER_WITHIN, ask(args.admin)).await;
+    let answer = asked.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
+    let answer = answer.map_err(failed)?;
+    terminal::print(said(&answer))?;
+    Ok(if is_ready(&answer) {
+        Exit::Ok
+    } else {
+        Exit::Unavailable
+    })
+}
+
+/// The whole answer. HTTP/1.0: its end is that of the connection.
+async fn ask(address: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await?;
+    let mut answer = Vec::new();
+    let mut stream = stream.take(ANSWER_BYTES_MAX);
+    stream.read_to_end(&mut answer).await?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+fn is_ready(answer: &str) -> bool {
+    let status = answer.split(' ').nth(1);
+    answer.starts_with("HTTP/1.") && status == Some("200")
+}
+
+fn said(answer: &str) -> &str {
+    let body = answer
+        .split_once("\r\n\r\n")
+        .map(|(_, body)| body.trim_end());
+    body.unwrap_or("what answers there is no side door of a gateway")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_gateway_that_says_so_is_ready() {
+        for (answer, ready, text) in [
+            ("HTTP/1.0 200 OK\r\na: b\r\n\r\nok\n", true, "ok"),
+            (
+                "HTTP/1.1 503 Service Unavailable\r\n\r\nstopping\n",
+                false,
+                "stopping",
+            ),
+            ("HTTP/1.1 404 Not Found\r\n\r\n", false, ""),
+            (
+                "SSH-2.0 200 x\r\n",
+                false,
+                "what answers there is no side door of a gateway",
+            ),
+            ("", false, "what answers there is no side door of a gateway"),
+        ] {
+            assert_eq!((is_ready(answer), said(answer)), (ready, text), "{answer}");
+        }
+    }
+}
