@@ -14,6 +14,7 @@ mod cli;
 mod cloud;
 mod contract;
 mod credentials;
+mod deploy;
 mod desk;
 mod docs;
 mod doors;
