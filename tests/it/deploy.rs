@@ -1,7 +1,10 @@
 //! What is below deploy/ and in the pages about it fits the program.
 
 mod alerts;
+mod cam;
+mod configuration;
 mod promql;
+mod systemd;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

@@ -122,7 +122,7 @@ fn rules() -> Vec<Value> {
 }
 
 /// The rules that alert.
-fn alerts() -> Vec<Value> {
+pub(super) fn alerts() -> Vec<Value> {
     let mut rules = rules();
     rules.retain(|rule| rule["alert"].is_string());
     assert!(rules.len() > 30, "only {} alerts were read", rules.len());
