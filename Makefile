@@ -9,6 +9,7 @@ MAKEFLAGS += --no-builtin-rules
 
 VENV := target/venv
 PROMTOOL := target/tools/promtool
+KUSTOMIZE := target/tools/kustomize
 BUF := tools/node_modules/.bin/buf
 NODE_CLIENT := tests/node/node_modules/.package-lock.json
 GO_CLIENTS := target/tools/go-clients
@@ -24,12 +25,14 @@ help: ## Lists the verbs
 demo: ## Simulator, gateway and client in one process: launches three instances
 	cargo run --locked --quiet --bin cvm-gateway -- demo
 
-test: $(VENV)/installed $(PROMTOOL) $(NODE_CLIENT) $(GO_CLIENTS) ## Every test, on SQLite and PostgreSQL; installs what it needs
+test: $(VENV)/installed $(PROMTOOL) $(KUSTOMIZE) $(NODE_CLIENT) $(GO_CLIENTS) ## Every test, on SQLite and PostgreSQL; installs what it needs
 	@tools/install postgres
+	@tools/install systemd
 	cargo build --locked
 	tools/chaos-absent target/debug/cvm-gateway
 	CVM_GATEWAY_TEST_PYTHON=$(CURDIR)/$(VENV)/bin/python \
 	CVM_GATEWAY_TEST_PROMTOOL=$(CURDIR)/$(PROMTOOL) \
+	CVM_GATEWAY_TEST_KUSTOMIZE=$(CURDIR)/$(KUSTOMIZE) \
 	CVM_GATEWAY_TEST_NODE=$$(type -P node) \
 	CVM_GATEWAY_TEST_GO=$$(type -P go) \
 	cargo test --locked --features chaos
@@ -129,6 +132,9 @@ $(VENV)/installed: tests/python/requirements.txt
 
 $(PROMTOOL):
 	@tools/install promtool $@
+
+$(KUSTOMIZE):
+	@tools/install kustomize $@
 
 $(BUF): tools/package-lock.json
 	@tools/install node

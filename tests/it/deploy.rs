@@ -3,6 +3,7 @@
 mod alerts;
 mod cam;
 mod configuration;
+mod kubernetes;
 mod promql;
 mod systemd;
 

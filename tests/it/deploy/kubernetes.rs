@@ -1,0 +1,174 @@
+//! The manifests for Kubernetes fit its schemas, the strictest standard for pods, and the program.
+
+use super::configuration::{KEY, check};
+use super::{at, said, tool, yaml};
+use crate::identity::pki::Authority;
+use crate::world::{Folder, put_secret};
+use serde_json::Value;
+use std::path::Path;
+
+/// The oldest Kubernetes that has all that is used (`lifecycle.preStop.sleep`), and the newest whose
+/// schemas are there.
+const VERSIONS: [&str; 2] = ["1.30", "1.37"];
+const MOUNTED: &str = "/etc/cvm-gateway";
+
+#[test]
+fn the_overlay_for_tke_is_sound() {
+    let documents = built("tke");
+    judge(&documents);
+    let kinds = kinds(&documents);
+    for kind in [
+        "ClusterRoleBinding",
+        "Deployment",
+        "HorizontalPodAutoscaler",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "Service",
+        "ServiceAccount",
+        "ServiceMonitor",
+    ] {
+        assert!(kinds.contains(&kind), "there is no {kind}");
+    }
+    let roles = Folder::new();
+    let token = roles.0.join("token");
+    put_secret(&token, "token");
+    let environment = [
+        ("TKE_REGION", "ap-shanghai"),
+        ("TKE_PROVIDER_ID", "OIDC"),
+        (
+            "TKE_ROLE_ARN",
+            "qcs::cam::uin/100000000001:roleName/gateway",
+        ),
+        ("TKE_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
+    ];
+    let said = reads(&documents, &environment);
+    assert!(said.contains("postgres://"), "{said}");
+}
+
+#[test]
+fn the_overlay_with_the_simulator_is_sound() {
+    let documents = built("simulator");
+    judge(&documents);
+    let said = reads(&documents, &KEY);
+    assert!(said.contains("http://127.0.0.1:8080"), "{said}");
+}
+
+/// What kustomize makes of an overlay.
+fn built(overlay: &str) -> Vec<Value> {
+    let folder = Folder::new();
+    let mut kustomize = tool("CVM_GATEWAY_TEST_KUSTOMIZE");
+    let overlay = at("deploy/kubernetes/overlays").join(overlay);
+    let file = folder.0.join("built.yaml");
+    std::fs::write(&file, said(kustomize.arg(overlay))).unwrap();
+    yaml(file.to_str().unwrap())
+}
+
+fn kinds(documents: &[Value]) -> Vec<&str> {
+    let kinds = documents
+        .iter()
+        .map(|document| document["kind"].as_str().unwrap());
+    kinds.collect()
+}
+
+fn of<'a>(documents: &'a [Value], kind: &str) -> &'a Value {
+    let found = documents.iter().find(|document| document["kind"] == kind);
+    found.unwrap_or_else(|| panic!("there is no {kind}"))
+}
+
+/// The schemas; then what they cannot say.
+pub(super) fn judge(documents: &[Value]) {
+    let folder = Folder::new();
+    let file = folder.0.join("documents.json");
+    std::fs::write(&file, serde_json::to_vec(documents).unwrap()).unwrap();
+    let mut check = tool("CVM_GATEWAY_TEST_PYTHON");
+    let check = check.arg(at("tests/python/kubernetes_check.py"));
+    assert_eq!(said(check.arg(file).args(VERSIONS)).trim(), "");
+    let deployment = of(documents, "Deployment");
+    let pod = &deployment["spec"]["template"]["spec"];
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(
+        pod["securityContext"]["seccompProfile"]["type"],
+        "RuntimeDefault"
+    );
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    for container in pod["containers"].as_array().unwrap() {
+        let rights = &container["securityContext"];
+        assert_eq!(rights["readOnlyRootFilesystem"], true);
+        assert_eq!(rights["allowPrivilegeEscalation"], false);
+        assert_eq!(rights["capabilities"]["drop"][0], "ALL");
+        assert!(container["resources"]["limits"]["memory"].is_string());
+    }
+    let gateway = &pod["containers"][0];
+    let (before, grace) = (
+        &gateway["lifecycle"]["preStop"]["sleep"]["seconds"],
+        &pod["terminationGracePeriodSeconds"],
+    );
+    let drain = 20 + 3 + before.as_u64().unwrap();
+    assert!(
+        grace.as_u64().unwrap() > drain,
+        "it is killed while it drains"
+    );
+    let selector = &deployment["spec"]["selector"]["matchLabels"];
+    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+    let service = &of(documents, "Service")["spec"]["selector"];
+    for chosen in [selector, service] {
+        for (label, value) in chosen.as_object().unwrap() {
+            assert_eq!(&labels[label], value, "no pod has the label {label}");
+        }
+    }
+}
+
+/// What the gateway says about its configuration with what is mounted beside it, and nothing else.
+pub(super) fn reads(documents: &[Value], environment: &[(&str, &str)]) -> String {
+    let folder = Folder::new();
+    let pod = &of(documents, "Deployment")["spec"]["template"]["spec"];
+    let volumes = pod["volumes"].as_array().unwrap();
+    let config = volumes.iter().find(|volume| volume["name"] == "config");
+    for source in config.unwrap()["projected"]["sources"].as_array().unwrap() {
+        mount(&folder.0, source);
+    }
+    let text = of(documents, "ConfigMap")["data"]["cvm-gateway.toml"].as_str();
+    let text = text.unwrap();
+    let ports = pod["containers"][0]["ports"].as_array().unwrap();
+    for (name, table) in [("grpc", "[grpc]"), ("admin", "[admin]")] {
+        let port = ports.iter().find(|port| port["name"] == name).unwrap();
+        let listens = format!("{table}\nlisten = \"0.0.0.0:{}\"\n", port["containerPort"]);
+        assert!(
+            text.contains(&listens),
+            "{name} is not served at {}",
+            port["containerPort"]
+        );
+    }
+    check(text, MOUNTED, &folder.0, environment)
+}
+
+/// Puts something in the place of each file that a source of the volume brings.
+fn mount(folder: &Path, source: &Value) {
+    let token = source["serviceAccountToken"]["path"].as_str();
+    let lists = ["secret", "configMap"].map(|kind| source[kind]["items"].as_array());
+    let items = lists.into_iter().flatten().flatten();
+    for path in items
+        .map(|item| item["path"].as_str().unwrap())
+        .chain(token)
+    {
+        let file = folder.join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        put_secret(&file, &content(path));
+    }
+    // The rest of a pair was made with its first.
+    if folder.join("tls").exists() {
+        let issued = Authority::new("ca").server();
+        put_secret(&folder.join("tls/tls.crt"), &issued.certificate);
+        put_secret(&folder.join("tls/tls.key"), &issued.key);
+    }
+}
+
+fn content(path: &str) -> String {
+    match path {
+        "journal/url" => "postgres://gateway:secret@db.example/gateway".to_owned(),
+        "journal/key" => std::fs::read_to_string(crate::postgres::key_file()).unwrap(),
+        "cluster/ca.crt" => Authority::new("cluster").pem(),
+        "cloud/key" => "not-a-real-key-not-a-real-key-00".to_owned(),
+        _ => "token".to_owned(),
+    }
+}
