@@ -2,6 +2,7 @@
 
 mod alerts;
 mod cam;
+mod compose;
 mod configuration;
 mod kubernetes;
 mod promql;
