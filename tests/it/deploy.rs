@@ -6,6 +6,7 @@ mod compose;
 mod configuration;
 mod kubernetes;
 mod promql;
+mod runbook;
 mod systemd;
 
 use serde_json::Value;
