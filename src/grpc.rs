@@ -189,7 +189,7 @@ impl CvmGatewayService for Service {
             Err(denial) => {
                 let nowhere = (String::new(), String::new());
                 self.tell_denied((&principal, action, asked), nowhere, &denial)
-                    .await;
+                    .await?;
                 return Err(denial.into());
             }
         };
@@ -249,7 +249,7 @@ impl Service {
             Err(refusal) => {
                 if let Refusal::Denied(denial) = &refusal {
                     let call = (principal, Action::RunInstances, asked);
-                    self.tell_denied(call, place, denial).await;
+                    self.tell_denied(call, place, denial).await?;
                 }
                 return Err(refusal.into());
             }
@@ -284,7 +284,7 @@ impl Service {
             Ok(grant) => grant,
             Err(denial) => {
                 let call = (principal, Action::TerminateInstances, asked);
-                self.tell_denied(call, place, &denial).await;
+                self.tell_denied(call, place, &denial).await?;
                 return Err(denial.into());
             }
         };

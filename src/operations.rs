@@ -320,7 +320,7 @@ impl Operations {
         };
         let begun = self.begin(operation, bodies, fingerprint, granted).await;
         if let Err(OperationError::OverLimit(exceeded)) = &begun {
-            self.over_limit(grant, call, exceeded).await;
+            self.over_limit(grant, call, exceeded).await?;
         }
         begun
     }

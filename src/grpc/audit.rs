@@ -5,6 +5,7 @@ use crate::domain::audit::{Call, Refused};
 use crate::domain::causes::chain;
 use crate::domain::ids::Principal;
 use crate::domain::request::Wish;
+use crate::operations::OperationError;
 use crate::pb::json::{JsonError, write_cancellation, write_request, write_termination};
 use crate::pb::v1 as pb;
 use crate::policy::{Action, Denial};
@@ -68,12 +69,15 @@ pub(super) fn place(wish: &Wish) -> (String, String) {
 
 impl Service {
     /// Has it told that policy denied a call, which names this account and region.
+    ///
+    /// # Errors
+    /// When it cannot be told: then nobody hears of a denial that the audit does not know.
     pub(super) async fn tell_denied(
         &self,
         (principal, action, asked): (&Principal, Action, Call),
         (account, region): (String, String),
         denial: &Denial,
-    ) {
+    ) -> Result<(), OperationError> {
         let refused = Refused {
             time: self.clock.now(),
             action: action.as_str(),
@@ -84,7 +88,7 @@ impl Service {
             decision: denial.decision(),
             reason: denial.message.clone(),
         };
-        self.operations.denied(refused).await;
+        self.operations.denied(refused).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tells the audit of denied calls, within bounds: a flood of them neither fills the disk nor slows
 //! launches. What is left out is counted, and the count is told.
 
-use super::{Operations, quotas};
+use super::{OperationError, Operations, quotas};
 use crate::domain::audit::{Call, Refused, Suppressed};
 use crate::domain::causes::chain;
 use crate::domain::decision::Decision;
@@ -85,24 +85,26 @@ impl Denials {
 }
 
 impl Operations {
-    /// Writes down that a call was denied, if there are not too many. It stays denied whether that
-    /// works or not.
-    pub async fn denied(&self, refused: Refused) {
+    /// Writes down that a call was denied, if there are not too many, before its caller hears of it.
+    ///
+    /// # Errors
+    /// It is not in the audit, so the caller must not be told either.
+    pub async fn denied(&self, refused: Refused) -> Result<(), OperationError> {
         let now = self.0.clock.now();
         self.0.tell_suppressed(WINDOW).await;
-        if !self.0.denials().count(&refused.principal, now) {
-            return;
+        if self.0.denials().count(&refused.principal, now) {
+            self.0.store.refused(refused).await?;
         }
-        if let Err(error) = self.0.store.refused(refused).await {
-            let error = chain(&error, ": ");
-            tracing::error!(error, "a denied call is not in the audit");
-        }
+        Ok(())
     }
-}
 
-impl Operations {
     /// The same of a launch that policy allowed and limits did not.
-    pub(super) async fn over_limit(&self, grant: &Grant, call: Call, exceeded: &[Exceeded]) {
+    pub(super) async fn over_limit(
+        &self,
+        grant: &Grant,
+        call: Call,
+        exceeded: &[Exceeded],
+    ) -> Result<(), OperationError> {
         let limits = exceeded.iter();
         let limits = limits.map(|over| format!("{}/{}", over.quota, over.measure.as_str()));
         let limits: Vec<_> = limits.collect();
@@ -119,7 +121,7 @@ impl Operations {
             },
             reason: quotas::told(exceeded),
         };
-        self.denied(refused).await;
+        self.denied(refused).await
     }
 }
 

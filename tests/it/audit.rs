@@ -182,6 +182,38 @@ async fn a_launch_over_a_limit_is_a_denied_call() {
     );
 }
 
+/// No audit, no launch: neither the cloud nor the caller hears of what cannot be told.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_audit_cannot_be_told_is_neither_launched_nor_denied() {
+    let world = World::new(100.0).await;
+    let (gateway, config) = gateway(&world, "").await;
+    let mut caller = client(&gateway).await;
+    let url = format!("sqlite://{}/journal.db", world.folder.0.display());
+    let mut journal = crate::postgres::connect(&url).await;
+    let away = "ALTER TABLE audit_rows RENAME TO elsewhere";
+    sqlx::query(away).execute(&mut journal).await.unwrap();
+    let mut foreign = wish("foreign", 1);
+    foreign.account = Some("foreign".to_owned());
+    for request in [wish("untold", 1), foreign.clone()] {
+        let refused = caller.run_instances(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Internal, "{refused:?}");
+    }
+    let calls = world.ledger().await;
+    let launches = calls.iter().filter(|call| call["action"] == "RunInstances");
+    assert_eq!(launches.count(), 0);
+
+    let back = "ALTER TABLE elsewhere RENAME TO audit_rows";
+    sqlx::query(back).execute(&mut journal).await.unwrap();
+    let denied = caller.run_instances(foreign).await.unwrap_err();
+    assert_eq!(denied.code(), Code::PermissionDenied);
+    run(&mut caller, wish("untold", 1)).await.end.unwrap();
+    gateway.stop().await;
+    let rows = events(&exported(&config, &[]));
+    let told: Vec<_> = rows.iter().map(|row| row["event"].as_str()).collect();
+    let expected = ["chain", "denied", "intent", "outcome"];
+    assert_eq!(told, expected.map(Some));
+}
+
 /// Waits until the files hold as many lines together, and gives them.
 async fn brought(files: &[&Path], count: usize) -> Vec<String> {
     let clock = Clock::system();

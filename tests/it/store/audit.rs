@@ -1,6 +1,8 @@
 //! The audit's promises: whatever happens to a journal, its chains tell what was done to their rows.
 
 use super::*;
+use cvm_gateway::domain::audit::Refused;
+use cvm_gateway::domain::ids::Principal;
 use cvm_gateway::store::{Anchor, Desk, Verified};
 use sha2::{Digest, Sha256};
 
@@ -10,6 +12,7 @@ contract! {
     finds_what_only_the_end_knew
     tells_what_is_older_than_the_chains
     keeps_a_chain_for_each_replica
+    does_nothing_that_cannot_be_told
 }
 
 /// Two openings of a journal, and three operations: one that ended, one that was cancelled, one more.
@@ -251,4 +254,63 @@ async fn keeps_a_chain_for_each_replica(journal: Journal) {
     assert_eq!(verified.ends.len(), stores.len());
     let expected = u64::try_from(2 * 96 + stores.len()).unwrap();
     assert_eq!(verified.rows, expected);
+}
+
+fn denied(organization: &OrganizationId) -> Refused {
+    Refused {
+        time: NOW,
+        action: "RunInstances",
+        principal: Principal {
+            name: "dev".to_owned(),
+            organization: organization.clone(),
+        },
+        asked: Call::default(),
+        account: "foreign".to_owned(),
+        region: "ap-shanghai".to_owned(),
+        decision: Decision {
+            policy: "p".to_owned(),
+            rule: "r".to_owned(),
+        },
+        reason: "not yours".to_owned(),
+    }
+}
+
+/// No audit, no launch; nor anything else that the audit is told of.
+async fn does_nothing_that_cannot_be_told(journal: Journal) {
+    let store = journal.open().await;
+    let known = operation("acme", "known");
+    let lease = admit(&store, &known).await;
+    journal
+        .run("ALTER TABLE audit_rows RENAME TO elsewhere")
+        .await;
+    let wish = operation("acme", "wish");
+    let ended = Save {
+        lease,
+        operation: next(&known, State::Failed),
+        attempt: true,
+    };
+    let order = Order {
+        operation: known.id,
+        principal: "ops".to_owned(),
+        time: NOW,
+    };
+    assert!(store.admit(new(&wish)).await.is_err());
+    assert!(store.save(std::slice::from_ref(&ended)).await.is_err());
+    assert!(order_of(&store, &order).await.is_err());
+    let organization = &known.organization;
+    assert!(store.refused(denied(organization)).await.is_err());
+    assert_eq!(store.get(organization, wish.id).await.unwrap(), None);
+    assert_eq!(journal.state(&store, &known).await, known);
+    assert_eq!(store.orders(10).await.unwrap(), []);
+
+    journal
+        .run("ALTER TABLE elsewhere RENAME TO audit_rows")
+        .await;
+    admit(&store, &wish).await;
+    assert_eq!(save(&store, lease, &ended.operation).await, Saved::Done);
+    store.refused(denied(organization)).await.unwrap();
+    let verified = verify(&journal, &[]).await;
+    assert_eq!(verified.findings, [""; 0]);
+    // Two chains begin, for the connection of before is not trusted.
+    assert_eq!((verified.rows, verified.ends.len()), (6, 2));
 }
