@@ -51,6 +51,8 @@ pub(crate) const WISHES: [Wish; 2] = [
 pub(crate) struct History {
     snapshots: Mutex<Vec<pb::Operation>>,
     pub(crate) violations: Mutex<Vec<String>>,
+    /// Requests that were denied, and their callers heard so.
+    pub(crate) denied: Mutex<BTreeSet<String>>,
     /// Request ids that were cancelled, or released by a person, and the gateway said so.
     decided: Mutex<BTreeSet<&'static str>>,
     /// Set when all of them are.
@@ -174,6 +176,7 @@ impl Client {
             return;
         }
         self.ask_for_another().await;
+        self.ask_for_what_is_foreign().await;
         if self.want == Want::GiveBack
             && let Some(launched) = self.history.newest(self.wish.request_id)
         {
@@ -379,6 +382,30 @@ impl Client {
                 Err(status) if status.code() == Code::FailedPrecondition && self.is_parked() => {}
                 Err(status) if is_to_be_repeated(&status) => {}
                 Err(status) => self.history.violate(format!("{:?}: {status:?}", self.wish)),
+            }
+        }
+    }
+
+    /// Who names an account that is not its organisation's is denied, and the audit knows before it.
+    async fn ask_for_what_is_foreign(&mut self) {
+        let Some(open) = self.doors.borrow().clone() else {
+            return;
+        };
+        let url = format!("http://{}", open.grpc);
+        if let Ok(mut client) = CvmGatewayServiceClient::connect(url).await {
+            let request_id = format!("{}-foreign", self.wish.request_id);
+            let request = pb::RunInstancesRequest {
+                request_id: request_id.clone(),
+                account: Some("foreign".to_owned()),
+                ..self.request(self.wish.count)
+            };
+            match answered(Box::pin(client.run_instances(request))).await {
+                Ok(_) => self.history.violate(format!("{request_id} was taken")),
+                Err(status) if status.code() == Code::PermissionDenied => {
+                    self.history.denied.lock().unwrap().insert(request_id);
+                }
+                Err(status) if is_to_be_repeated(&status) => {}
+                Err(status) => self.history.violate(format!("{request_id}: {status:?}")),
             }
         }
     }

@@ -1,5 +1,7 @@
-//! The judge: compares what the clients saw, the journal read by plain SQL, and the simulator's ledger.
+//! The judge: compares what the clients saw, the journal read by plain SQL, and the simulator's ledger;
+//! and the journal with its audit.
 
+use crate::audited;
 use crate::clients::{History, Wish, is_final};
 use crate::world::{Story, Want};
 use cvm_gateway::pb::v1::OperationState;
@@ -59,6 +61,8 @@ pub(crate) async fn judge(
     }
     found.extend(judge_calls(&operations, &attempts, &entries));
     found.extend(judge_given_back(story, &entries));
+    let denied = history.denied.lock().unwrap().clone();
+    found.extend(audited::violations(journal, &denied).await);
     found
 }
 

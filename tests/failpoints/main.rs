@@ -8,6 +8,8 @@
     reason = "a test may fail by panic, and prints its figures"
 )]
 
+#[path = "../common/audited.rs"]
+mod audited;
 mod cells;
 mod clients;
 #[path = "../common/http.rs"]

@@ -175,6 +175,21 @@ async fn a_process_dies_before_it_has_written_anything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_process_dies_before_it_has_told_the_audit() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        for pass in 1..=2 {
+            holds(Story {
+                engine,
+                faults: vec![format!("store.audit:crash-before:{pass}")],
+                alone: true,
+                ..Story::default()
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_waits_between_the_journal_and_the_wire() {
     holds(Story {
         faults: vec!["driver.body:delay".to_owned()],

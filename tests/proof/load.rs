@@ -7,8 +7,9 @@ use cvm_gateway::clock::Clock;
 use cvm_gateway::pb::v1 as pb;
 use cvm_gateway::pb::v1::OperationState;
 use cvm_gateway::pb::v1::cvm_gateway_service_client::CvmGatewayServiceClient;
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,9 @@ use tonic::{Code, Response, Status, Streaming};
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// Between two tries to reach a gateway that is not there.
 const RETRY: Duration = Duration::from_millis(15);
+
+/// Calls of one world that are to be denied: the audit has a row for each of so few.
+const DENIALS_MAX: u64 = 15;
 
 type Client = CvmGatewayServiceClient<Channel>;
 
@@ -37,6 +41,9 @@ struct Inner {
     history: History,
     findings: Findings,
     asked: AtomicU64,
+    foreign: AtomicU64,
+    /// Requests that were denied, and their callers heard so.
+    denied: Mutex<BTreeSet<String>>,
     /// No new wishes.
     enough: CancellationToken,
     tasks: TaskTracker,
@@ -74,6 +81,8 @@ impl Load {
             history: History::new(findings.clone()),
             findings,
             asked: AtomicU64::new(0),
+            foreign: AtomicU64::new(0),
+            denied: Mutex::default(),
             enough: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }))
@@ -95,6 +104,10 @@ impl Load {
             let what = format!("a client of {} saw no end in {patience:?}", self.0.name);
             self.0.findings.add(Kind::Stuck, what);
         }
+    }
+
+    pub(crate) fn denied(&self) -> BTreeSet<String> {
+        self.0.denied.lock().unwrap().clone()
     }
 
     pub(crate) fn history(&self) -> &History {
@@ -156,7 +169,7 @@ impl Load {
 impl Inner {
     async fn work(self: Arc<Self>) {
         while !self.enough.is_cancelled() {
-            match self.dice.within(0..12) {
+            match self.dice.within(0..13) {
                 0 => self.repeat_an_old_one().await,
                 1 => self.contradict().await,
                 2 => self.race_twins().await,
@@ -165,6 +178,7 @@ impl Inner {
                 }
                 4 => self.call_off().await,
                 5 => self.give_back().await,
+                6 => self.ask_for_what_is_foreign().await,
                 _ => {
                     self.follow(&self.new_wish(), false).await;
                 }
@@ -240,6 +254,33 @@ impl Inner {
             self.follow(&wish, false).await;
         }
         Clock::system().sleep(RETRY).await;
+    }
+
+    /// Who names an account that is not its organisation's is denied.
+    async fn ask_for_what_is_foreign(&self) {
+        let number = self.foreign.fetch_add(1, Ordering::SeqCst);
+        let client = self.client().await.filter(|_| number < DENIALS_MAX);
+        let Some(mut client) = client else {
+            return Clock::system().sleep(RETRY).await;
+        };
+        let mut wish = self.new_wish();
+        wish.request_id = format!("{}-foreign-{number}", self.name);
+        let foreign = pb::RunInstancesRequest {
+            account: Some("foreign".to_owned()),
+            ..request(&wish)
+        };
+        let asked = Box::pin(client.run_instances(foreign));
+        match Clock::system().timeout(SILENCE_MAX, asked).await {
+            Some(Ok(_)) => {
+                let what = format!("{} was taken on a foreign account", wish.request_id);
+                self.findings.add(Kind::Differs, what);
+            }
+            Some(Err(status)) if status.code() == Code::PermissionDenied => {
+                self.denied.lock().unwrap().insert(wish.request_id);
+            }
+            Some(Err(status)) => drop(self.refused(&wish, status)),
+            None => {}
+        }
     }
 
     async fn repeat_an_old_one(&self) {

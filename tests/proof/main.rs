@@ -7,6 +7,8 @@
     reason = "a test may fail by panic"
 )]
 
+#[path = "../common/audited.rs"]
+mod audited;
 mod checker;
 mod cutter;
 mod dice;

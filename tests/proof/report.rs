@@ -20,17 +20,20 @@ pub(crate) enum Kind {
     Differs,
     /// A stream went backwards, left something out, or a call ended as it must not.
     Stream,
+    /// The audit is not whole, or tells something else than was done.
+    Audit,
     /// The program did not start, did not end in order, or ended by itself.
     Process,
 }
 
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 8] = [
     Kind::Duplicate,
     Kind::Lost,
     Kind::Stuck,
     Kind::Unjournalled,
     Kind::Differs,
     Kind::Stream,
+    Kind::Audit,
     Kind::Process,
 ];
 

@@ -1,5 +1,6 @@
 //! One world: the simulator, meddling proxies, gateways that come and go, clients, and the judge.
 
+use crate::audited;
 use crate::checker::{self, Ledger};
 use crate::dice::Dice;
 use crate::load::Load;
@@ -181,6 +182,11 @@ impl World {
         report.count("  of them left", u64::try_from(ledger.left()).unwrap());
         report.count("calls spoiled", proxy.spoiled());
         let judged = checker::judge(&known, &journal, &ledger);
+        let denied = self.load.denied();
+        report.count("calls denied", u64::try_from(denied.len()).unwrap());
+        for what in audited::violations(&self.journal, &denied).await {
+            self.findings.add(Kind::Audit, what);
+        }
         let violations: Vec<_> = judged.into_iter().chain(self.findings.take()).collect();
         if !violations.is_empty() {
             let file = format!("proof-{}.log", self.seed);

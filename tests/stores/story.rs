@@ -1,21 +1,24 @@
 //! One story: a gateway starts on an empty disk, launches, and stops, and somewhere in it one call
 //! of the store goes wrong. Afterwards everything must be as if it had gone right.
 
+use crate::audited;
 use crate::faults::{Fault, Kind, Layer, Report};
 use crate::process::{Process, client, until};
 use crate::world::{Client, World, config_text, read, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::pb::v1 as pb;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
-use tonic::Code;
+use tonic::{Code, Status};
 
 /// What is asked for: the request ids and how many machines each.
 const WISHES: [(&str, i64); 2] = [("one", 1), ("three", 3)];
+/// What is asked for on an account that is not the caller's.
+const FOREIGN: &str = "foreign";
 /// How long a launch may take, with all retries of its caller.
 const LAUNCHED_WITHIN: Duration = Duration::from_secs(30);
 /// How long a process may take to end, once it must.
@@ -49,6 +52,8 @@ struct Story {
     config: PathBuf,
     fault: Fault,
     accepted: Accepted,
+    /// The requests that were denied, and their callers heard so.
+    denied: BTreeSet<String>,
     /// How many processes were started.
     runs: usize,
 }
@@ -106,6 +111,7 @@ async fn begin(fault: Fault) -> Story {
         config,
         fault,
         accepted: Accepted::new(),
+        denied: BTreeSet::new(),
         runs: 0,
     }
 }
@@ -168,13 +174,16 @@ impl Story {
     async fn launch(&mut self, process: &mut Process, grpc: SocketAddr) -> Result<(), Violation> {
         let [one, three] =
             WISHES.map(|(request_id, count)| Box::pin(insist(grpc, request_id, count)));
-        let callers = async { tokio::join!(one, three) };
+        let callers = async {
+            let (denied, one, three) = tokio::join!(Box::pin(is_denied(grpc)), one, three);
+            (denied, [one, three])
+        };
         let gone = until(LAUNCHED_WITHIN, async || {
             (!process.is_running()).then_some(())
         });
         tokio::pin!(callers);
-        let told = tokio::select! {
-            told = &mut callers => <[Told; 2]>::from(told),
+        let (denied, told) = tokio::select! {
+            told = &mut callers => told,
             gone = gone => {
                 let at_once = Clock::system().timeout(Duration::from_secs(5), callers).await;
                 let Some(told) = at_once else {
@@ -182,9 +191,12 @@ impl Story {
                     let state = gone.map_or("no launch ends", |()| "a caller is not told of the end");
                     return Err(format!("{state}:\n{log}"));
                 };
-                told.into()
+                told
             }
         };
+        if denied? {
+            self.denied.insert(FOREIGN.to_owned());
+        }
         for ((request_id, _), told) in WISHES.into_iter().zip(told) {
             for name in told? {
                 let known = self.accepted.entry(request_id).or_insert(name.clone());
@@ -244,6 +256,14 @@ impl Story {
             .iter()
             .map(|(_, count)| usize::try_from(*count).unwrap())
             .sum();
+        if self.denied.is_empty() {
+            return wrong("what is to be denied was not".to_owned());
+        }
+        let journal = format!("sqlite://{}/journal.db", self.world.folder.0.display());
+        let untold = audited::violations(&journal, &self.denied).await;
+        if !untold.is_empty() {
+            return wrong(untold.join("\n"));
+        }
         let machines = self.world.machines().await;
         if machines.len() != asked {
             let ledger = self.world.ledger().await;
@@ -299,16 +319,35 @@ async fn ask(
             }
         }
     };
-    // What may pass; the last of them is how a connection that is cut looks.
+    if passes(&refusal) {
+        Ok(false)
+    } else {
+        Err(format!("{request_id} was refused: {refusal:?}"))
+    }
+}
+
+/// What may pass; the last of them is how a connection that is cut looks.
+fn passes(refusal: &Status) -> bool {
     let passing = [
         Code::Unavailable,
         Code::ResourceExhausted,
         Code::Aborted,
         Code::Unknown,
     ];
-    if passing.contains(&refusal.code()) && !refusal.message().is_empty() {
-        Ok(false)
-    } else {
-        Err(format!("{request_id} was refused: {refusal:?}"))
+    passing.contains(&refusal.code()) && !refusal.message().is_empty()
+}
+
+/// A caller that asks for what is not its own, until it is denied or nobody is there any more.
+async fn is_denied(grpc: SocketAddr) -> Result<bool, Violation> {
+    while let Some(mut client) = client(grpc).await {
+        let mut foreign = wish(FOREIGN, 1);
+        foreign.account = Some(FOREIGN.to_owned());
+        match Box::pin(client.run_instances(foreign)).await {
+            Ok(_) => return Err("a launch on a foreign account was taken".to_owned()),
+            Err(status) if status.code() == Code::PermissionDenied => return Ok(true),
+            Err(status) if passes(&status) => Clock::system().sleep(RETRY).await,
+            Err(status) => return Err(format!("{FOREIGN} was refused: {status:?}")),
+        }
     }
+    Ok(false)
 }
