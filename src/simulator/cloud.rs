@@ -80,6 +80,8 @@ pub struct Made {
     pub client_token: Option<String>,
     pub tags: BTreeMap<String, String>,
     pub created_at: UtcDateTime,
+    /// When its launch fails, if it does.
+    pub failed_at: Option<UtcDateTime>,
     /// When it is destroyed, if that is decided.
     pub gone_at: Option<UtcDateTime>,
 }

@@ -326,6 +326,7 @@ impl World {
                 client_token: machine.client_token.clone(),
                 tags: tags.map(|tag| (tag.key, tag.value)).collect(),
                 created_at: machine.life.created_at(),
+                failed_at: machine.life.failed_at(),
                 gone_at: machine.life.gone_at(),
             }
         })

@@ -168,8 +168,7 @@ impl Group {
             leasings.push(leasing::run(connection, dialect, leasing, &mut also_told).await?);
         }
         told.extend(&also_told);
-        let written = chain.write(connection, &told);
-        chaos::around!("store.audit", written, else Err(sqlx::Error::WorkerCrashed.into()))?;
+        tell(connection, chain, &told).await?;
         Ok(Answers {
             admits,
             saves,
@@ -181,6 +180,28 @@ impl Group {
 /// A caller that has gone away needs no answer.
 fn send<T>(reply: Reply<T>, answer: Result<T, StoreError>) {
     drop(reply.send(answer));
+}
+
+/// Adds what was done to the audit, in the transaction of just that.
+async fn tell(
+    connection: &mut AnyConnection,
+    chain: &mut Chain,
+    told: &[&Entry],
+) -> Result<(), StoreError> {
+    chaos::wrong!("audit-outside", (), end_transaction(connection).await?);
+    let written = chain.write(connection, told);
+    let written =
+        chaos::around!("store.audit", written, else Err(sqlx::Error::WorkerCrashed.into()));
+    chaos::wrong!("audit-optional", written, written.or(Ok(())))
+}
+
+/// The mistake of that name: what is done is durable before it is told.
+#[cfg(feature = "chaos")]
+async fn end_transaction(connection: &mut AnyConnection) -> Result<(), StoreError> {
+    for statement in ["COMMIT", "BEGIN"] {
+        sqlx::query(statement).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 /// Admits what fits into the limits, and writes nothing of the rest.
@@ -245,6 +266,7 @@ async fn insert<'a>(
             .filter(|row| inserted.contains(&row.operation.id))
     };
     let held: Vec<_> = new().filter_map(|row| row.held.as_ref()).collect();
+    let held = chaos::wrong!("reservation-unwritten", held, Vec::new());
     let reserved = reservations::write(connection, &held);
     chaos::around!("store.reserve", reserved, else Err(sqlx::Error::WorkerCrashed.into()))?;
     for new in new() {
@@ -335,7 +357,8 @@ async fn save_distinct<'a>(
         let changes = changes.iter().map(|(change, _)| *change);
         changes.filter(|change| updated.contains(&change.id))
     };
-    told.extend(updated_now().filter_map(|change| change.ended.as_ref()));
+    let ended = updated_now().filter_map(|change| change.ended.as_ref());
+    chaos::wrong!("outcome-untold", told.extend(ended), ());
     let settled: Vec<_> = updated_now()
         .filter_map(|change| change.settled.as_ref())
         .collect();

@@ -4,8 +4,9 @@
 mod care;
 mod presence;
 mod tables;
+mod told;
 
-use crate::domain::audit;
+use crate::domain::audit::{self, Refused};
 use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::instance::InstanceId;
@@ -64,6 +65,7 @@ pub enum Call {
     Order,
     Orders,
     Fulfilled,
+    Tell,
     Ping,
 }
 
@@ -109,6 +111,8 @@ struct Tables {
     orders: BTreeMap<OperationId, Order>,
     brakes: BTreeMap<OperationId, Brake>,
     releases: BTreeMap<OperationId, Release>,
+    denied: Vec<Refused>,
+    suppressed: u64,
     commits: Vec<Arc<Commit>>,
 }
 

@@ -35,7 +35,8 @@ impl Held {
 
     /// Of a launch that has come to its end.
     pub(in crate::store) fn ended(operation: &Operation) -> Option<Self> {
-        Self::of(operation).filter(|held| !held.reservation.open)
+        let held = Self::of(operation).filter(|held| !held.reservation.open);
+        chaos::wrong!("reservation-kept", held, None)
     }
 }
 
@@ -85,7 +86,8 @@ pub(in crate::store) async fn judge(
         return Ok(verdicts);
     }
     // In their order, so that two gateways never wait for each other.
-    for organization in usages.keys().filter(|_| dialect.notifies) {
+    let shared = chaos::wrong!("limit-judged-early", dialect.notifies, false);
+    for organization in usages.keys().filter(|_| shared) {
         let turn = sqlx::query(sql::QUOTA_TURN).bind(organization.as_str());
         turn.execute(&mut *connection).await?;
     }
@@ -105,9 +107,10 @@ pub(in crate::store) async fn judge(
         let Some(held) = row.held.as_ref().filter(|_| !known.contains(&request)) else {
             continue;
         };
-        *verdict = used.exceeded(&row.quotas, &held.reservation);
+        let exceeded = used.exceeded(&row.quotas, &held.reservation);
+        *verdict = chaos::wrong!("limit-ignored", exceeded, Vec::new());
         if verdict.is_empty() {
-            used.add(&held.reservation);
+            chaos::wrong!("limit-judged-early", used.add(&held.reservation), ());
             known.insert(request);
         }
     }

@@ -29,18 +29,24 @@ type Catcher = (&'static str, &'static str);
 
 /// The test that is meant to catch each mistake. When it does not, all are tried, and the table is
 /// wrong.
-const MEANT: [(&str, Catcher); 38] = [
+const MEANT: [(&str, Catcher); 48] = [
     (
         "5xx-is-refusal",
         ("failpoints", "somebody_on_the_way_answers_500"),
     ),
     ("attempt-row-skipped", ("failpoints", "nothing_goes_wrong")),
+    ("audit-optional", ("it", "does_nothing_that_cannot_be_told")),
+    (
+        "audit-outside",
+        ("failpoints", "a_process_dies_before_it_has_told_the_audit"),
+    ),
     ("body-kept", ("failpoints", "nothing_goes_wrong")),
     (
         "body-rebuilt",
         ("failpoints", "the_tags_come_late_while_the_token_is_known"),
     ),
     ("cut-is-not-sent", ("failpoints", "an_answer_is_lost")),
+    ("denial-untold", ("failpoints", "nothing_goes_wrong")),
     (
         "doubt-forgotten",
         ("failpoints", "a_process_dies_when_it_has_sent"),
@@ -74,7 +80,16 @@ const MEANT: [(&str, Catcher); 38] = [
         "gone-at-once",
         ("failpoints", "the_machines_are_shown_late"),
     ),
+    ("hash-of-less", ("it", "finds_what_was_done_to_the_rows")),
     ("lease-ignored", ("it", "claims_what_nobody_steps")),
+    (
+        "limit-ignored",
+        ("simulate", "every_seed_keeps_the_invariants"),
+    ),
+    (
+        "limit-judged-early",
+        ("it", "lets_in_exactly_as_many_as_fit"),
+    ),
     ("look-up-by-name", ("failpoints", "an_answer_is_lost")),
     ("look-up-by-zone", ("failpoints", "an_answer_is_lost")),
     (
@@ -93,8 +108,18 @@ const MEANT: [(&str, Catcher); 38] = [
         "other-host",
         ("it", "an_operation_is_not_gone_on_with_at_another_host"),
     ),
+    ("outcome-untold", ("failpoints", "nothing_goes_wrong")),
     ("owner-unchecked", ("it", "renews_what_is_held")),
     ("request-hash-ignored", ("failpoints", "nothing_goes_wrong")),
+    ("reservation-freed-twice", ("it", "holds_what_lives")),
+    (
+        "reservation-kept",
+        ("simulate", "every_seed_keeps_the_invariants"),
+    ),
+    (
+        "reservation-unwritten",
+        ("simulate", "every_seed_keeps_the_invariants"),
+    ),
     (
         "retries-for-nothing",
         ("cvm_gateway", "cloud::limiter::retries"),

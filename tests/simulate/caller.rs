@@ -17,6 +17,9 @@ use std::time::Duration;
 /// How long a caller waits for an answer before it asks elsewhere.
 const PATIENCE: Duration = Duration::from_secs(45);
 
+/// How often a caller comes back that a limit left no room for.
+const REFUSALS_MAX: u32 = 3;
+
 /// What a caller heard.
 #[derive(Clone, Debug)]
 pub(crate) struct Heard {
@@ -33,6 +36,8 @@ pub(crate) enum What {
     End,
     /// The name is taken by the other wish of this operation.
     Conflict(OperationId),
+    /// A limit leaves no room for it.
+    OverLimit,
 }
 
 /// What a caller wants.
@@ -103,6 +108,7 @@ struct Life {
     number: usize,
     accepted: Option<OperationId>,
     cancels_after: Option<Duration>,
+    refusals: u32,
     sequence: u64,
     last: Option<Arc<Operation>>,
 }
@@ -114,6 +120,7 @@ impl Life {
             number,
             accepted: None,
             cancels_after: None,
+            refusals: 0,
             sequence: 0,
             last: None,
         }
@@ -146,6 +153,15 @@ impl Life {
                 self.hear(What::Conflict(id));
                 true
             }
+            Some(Err(OperationError::OverLimit(_))) => {
+                self.hear(What::OverLimit);
+                self.refusals += 1;
+                self.sim
+                    .clock
+                    .sleep(self.sim.dice.millis(5_000, 60_000))
+                    .await;
+                self.sim.is_calm() || self.refusals >= REFUSALS_MAX
+            }
             Some(Err(_)) | None => false,
         }
     }
@@ -166,9 +182,11 @@ impl Life {
         let limits = Limits::default();
         let proposal = policy.propose(principal, Wish::clone(wish), &limits, now, now);
         let grant = policy.authorize(proposal.unwrap(), now);
-        operations
-            .submit(&grant.unwrap(), print, Call::default())
-            .await
+        let call = Call {
+            request: wish.request_id.as_str().to_owned(),
+            ..Call::default()
+        };
+        operations.submit(&grant.unwrap(), print, call).await
     }
 
     async fn leave(
@@ -241,7 +259,7 @@ impl Life {
                 snapshot.sequence,
                 snapshot.state.name().as_str()
             )),
-            What::Accepted(_) | What::End | What::Conflict(_) => {
+            What::Accepted(_) | What::End | What::Conflict(_) | What::OverLimit => {
                 self.sim
                     .note(format_args!("caller {} hears {what:?}", self.number));
             }

@@ -6,6 +6,7 @@ use crate::scenario::{self, Event};
 use crate::sim::{Sent, Sim, is_parked};
 use cvm_gateway::domain::ids::OperationId;
 use cvm_gateway::domain::operation::{AttemptResult, Kind, Operation, StateName};
+use cvm_gateway::domain::quota::Measure;
 use cvm_gateway::simulator::{Arrival, Made};
 use cvm_gateway::store::Commit;
 use serde_json::Value;
@@ -16,6 +17,8 @@ use std::time::Duration;
 const TAG: &str = "cvm-gateway:operation";
 /// Launches without an answer, at each place.
 const UNANSWERED_MAX: usize = 5;
+/// How long the cloud takes at most to destroy a machine.
+const GOING_MAX: Duration = Duration::from_secs(30);
 
 /// Everything that is wrong with a run that has ended.
 pub(crate) fn violations(sim: &Sim) -> Vec<String> {
@@ -42,6 +45,13 @@ pub(crate) fn violations(sim: &Sim) -> Vec<String> {
     );
     wrong.extend(histories_are_legal(&commits));
     wrong.extend(callers_heard_the_truth(sim, &newest));
+    for quota in &sim.scenario.quotas {
+        for (measure, limit) in &quota.limits {
+            let limit = usize::try_from(*limit).unwrap();
+            wrong.extend(limit_is_kept(*measure, limit, &commits, &machines));
+        }
+    }
+    wrong.extend(refusals_are_told(sim));
     let stood = |event: &Event| matches!(event.what, scenario::What::Pause(..));
     if !sim.scenario.events.iter().any(stood) {
         // Who stands still between its turn and its call cannot keep it.
@@ -186,13 +196,14 @@ fn limits_are_held_by_what_is(
         }
         let own = of(operation, machines).into_iter();
         let living = own.filter(|made| made.gone_at.is_none()).count();
-        let asked = usize::try_from(operation.instance_count).unwrap();
+        let living = i64::try_from(living).unwrap();
+        let asked = i64::from(operation.instance_count);
         let expected = match (operation.state.name().is_final(), operation.dry_run) {
             (true, _) => (false, living),
             (false, true) => (true, 0),
             (false, false) => (true, asked),
         };
-        let held = reserved.map(|held| (held.open, usize::try_from(held.instances).unwrap()));
+        let held = reserved.map(|held| (held.open, held.instances));
         if held != Some(expected) {
             wrong.push(format!(
                 "I19: {} is {} and holds {held:?}, not {expected:?}",
@@ -206,6 +217,83 @@ fn limits_are_held_by_what_is(
         .map(|id| format!("I19: {id} holds something and is no launch"));
     wrong.extend(left);
     wrong
+}
+
+/// I19: there is never more than a limit allows, whatever is lost, late or repeated.
+fn limit_is_kept(
+    measure: Measure,
+    limit: usize,
+    commits: &[Arc<Commit>],
+    machines: &[Made],
+) -> Option<String> {
+    let launches = commits
+        .iter()
+        .filter(|commit| commit.operation.kind == Kind::Launch);
+    let over = match measure {
+        Measure::Instances => {
+            // The cloud's own word, which knows nothing of reservations.
+            let mut changes = Vec::new();
+            for made in machines {
+                // What goes is no longer counted before it is gone.
+                let goes = made.gone_at.map(|gone_at| gone_at - GOING_MAX);
+                let left = [made.failed_at, goes].into_iter().flatten().min();
+                if left.is_none_or(|left| left > made.created_at) {
+                    changes.push((made.created_at, true));
+                    changes.extend(left.map(|left| (left, false)));
+                }
+            }
+            changes.sort_unstable();
+            most(changes.into_iter().map(|(_, more)| more)) > limit
+        }
+        Measure::ConcurrentOperations => {
+            let ends = |commit: &Commit| commit.operation.state.name().is_final();
+            let changes = launches.filter(|commit| commit.operation.sequence == 1 || ends(commit));
+            most(changes.map(|commit| !ends(commit))) > limit
+        }
+        Measure::LaunchesPerMinute => {
+            let begun = launches.filter(|commit| commit.operation.sequence == 1);
+            let mut times: Vec<_> = begun.map(|commit| commit.operation.create_time).collect();
+            times.sort_unstable();
+            let mut windows = times.windows(limit + 1);
+            windows.any(|window| window[limit] - window[0] < Duration::from_secs(60))
+        }
+        Measure::Vcpu | Measure::Gpu | Measure::MoneyPerHour | Measure::MoneyPerMonth => {
+            return Some(format!("I19: {measure:?} is not judged"));
+        }
+    };
+    over.then(|| format!("I19: more than {limit} of {}", measure.as_str()))
+}
+
+/// The most that there are at once of what comes, which is true, and goes.
+fn most(changes: impl Iterator<Item = bool>) -> usize {
+    let (mut there, mut most) = (0_usize, 0);
+    for comes in changes {
+        there = if comes {
+            there + 1
+        } else {
+            there.saturating_sub(1)
+        };
+        most = most.max(there);
+    }
+    most
+}
+
+/// Whoever heard that a limit leaves no room is in the audit, which was told before.
+fn refusals_are_told(sim: &Sim) -> Vec<String> {
+    if sim.model.suppressions() > 0 {
+        return Vec::new(); // there were too many for rows of their own
+    }
+    let rows = sim.model.denied().into_iter();
+    let told: BTreeSet<String> = rows.map(|row| row.asked.request).collect();
+    let heard = sim.all_heard().into_iter();
+    let refused = heard.filter(|heard| matches!(heard.what, What::OverLimit));
+    let names = refused.map(|heard| wanted(sim, heard.caller).0);
+    let untold = names.filter(|name| !told.contains(name));
+    let untold: BTreeSet<String> = untold.collect();
+    let untold = untold.into_iter();
+    untold
+        .map(|name| format!("AUDIT: {name} was refused for a limit and has no row"))
+        .collect()
 }
 
 /// I3: a launch that arrived is in the journal: its place, its time, its bytes.
@@ -374,6 +462,7 @@ fn callers_heard_the_truth(sim: &Sim, newest: &BTreeMap<String, Arc<Operation>>)
                     wrong.push(format!("I7: {name} was refused for itself"));
                 }
             }
+            What::OverLimit => {}
         }
     }
     wrong

@@ -1,11 +1,13 @@
 //! What one seed stands for: who asks for what, and everything that goes wrong.
 
 use crate::dice::Dice;
-use cvm_gateway::domain::ids::RequestId;
+use cvm_gateway::domain::ids::{OrganizationId, RequestId};
 use cvm_gateway::domain::names::Region;
 use cvm_gateway::domain::operation::OnFailure;
+use cvm_gateway::domain::quota::{Callers, Measure, Quota};
 use cvm_gateway::domain::request::{Alternative, Wish};
 use cvm_gateway::domain::spec::{InstanceSpec, Placement};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The catalogue of the simulated cloud, small because each seed reads it anew.
@@ -19,6 +21,8 @@ pub(crate) struct Scenario {
     pub(crate) replicas: usize,
     pub(crate) token_trust_window: Duration,
     pub(crate) callers: Vec<Caller>,
+    /// What all callers together may have.
+    pub(crate) quotas: Vec<Quota>,
     /// Offsets of the replicas' clocks and the journal's to the cloud's, in milliseconds.
     pub(crate) skews: Vec<i64>,
     pub(crate) journal_skew: i64,
@@ -106,6 +110,8 @@ impl Scenario {
             replicas,
             token_trust_window,
             callers: callers(&dice, count, calm_at),
+            // Of dice of their own, so that what else a seed stands for stays as it was.
+            quotas: quotas(&Dice::new(seed ^ 0x0011_1750)),
             skews: (0..replicas).map(|_| skew(&dice)).collect(),
             journal_skew: skew(&dice),
             repeats,
@@ -137,6 +143,7 @@ impl Scenario {
                 cancels_after: dice.hits(300).then(|| dice.millis(0, 30_000)),
                 gives_back: dice.hits(500),
             }],
+            quotas: Vec::new(),
             skews: vec![0],
             journal_skew: 0,
             repeats: true,
@@ -176,6 +183,25 @@ fn cloud_faults(dice: &Dice) -> (String, Duration, bool) {
     lines.push(format!("launch_failed_p = 0.{:02}", dice.pick(&[0, 0, 5])));
     let remembers = memory.is_none_or(|memory| memory > 600);
     (lines.join("\n"), Duration::from_secs(window), remembers)
+}
+
+/// Limits that some launches of a run go over, or none.
+fn quotas(dice: &Dice) -> Vec<Quota> {
+    let limits = [
+        (Measure::Instances, dice.pick(&[0, 0, 2, 4, 6])),
+        (Measure::ConcurrentOperations, dice.pick(&[0, 0, 1, 2])),
+        (Measure::LaunchesPerMinute, dice.pick(&[0, 0, 0, 1, 3])),
+    ];
+    let limits = limits.into_iter().filter(|(_, limit)| *limit > 0);
+    let limits: BTreeMap<_, _> = limits.collect();
+    let quota = (!limits.is_empty()).then(|| Quota {
+        name: "team".to_owned(),
+        organization: OrganizationId::parse("development").unwrap(),
+        account: None,
+        callers: Callers::Any,
+        limits,
+    });
+    quota.into_iter().collect()
 }
 
 fn callers(dice: &Dice, count: u64, calm_at: Duration) -> Vec<Caller> {

@@ -337,6 +337,7 @@ impl Sim {
         };
         let mut settings = DEFAULTS.operations.clone();
         settings.timings.token_trust_window = self.scenario.token_trust_window;
+        settings.quotas.clone_from(&self.scenario.quotas);
         let operations = Operations::start(settings, rooms);
         self.note(format_args!("replica {number} starts"));
         let replica = Replica {

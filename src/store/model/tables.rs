@@ -1,6 +1,7 @@
 //! What each write changes in the model's tables.
 
 use super::{Commit, Row, Tables, later};
+use crate::chaos;
 use crate::domain::ids::{OperationId, OrganizationId};
 use crate::domain::millis;
 use crate::domain::operation::{Lease, Operation, StateName};
@@ -9,6 +10,7 @@ use crate::store::care::{self, Brake};
 use crate::store::error::StoreError;
 use crate::store::launched::{self, Launched};
 use crate::store::owners::Named;
+use crate::store::row;
 use crate::store::{Admission, Claimed, FIRST_EPOCH, NewOperation, Save, Saved};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -43,6 +45,7 @@ impl Tables {
         if let Some(asked) = &reservation {
             let usage = self.usage(&operation.organization);
             let exceeded = usage.exceeded(&new.quotas, asked);
+            let exceeded = chaos::wrong!("limit-ignored", exceeded, Vec::new());
             if !exceeded.is_empty() {
                 return Ok(Admission::Refused(exceeded));
             }
@@ -52,6 +55,7 @@ impl Tables {
             return Err(StoreError::Refused { source });
         }
         self.requests.insert(key, lease.operation);
+        let reservation = chaos::wrong!("reservation-unwritten", reservation, None);
         self.reservations
             .extend(reservation.map(|reserved| (lease.operation, reserved)));
         let operation = Arc::new(new.operation);
@@ -143,7 +147,8 @@ impl Tables {
 
     fn settle(&mut self, operation: &Operation) {
         let mut changed = BTreeSet::new();
-        if let Some(ended) = Reservation::of(operation).filter(|reserved| !reserved.open) {
+        let ended = Reservation::of(operation).filter(|reserved| !reserved.open);
+        if let Some(ended) = chaos::wrong!("reservation-kept", ended, None) {
             self.reservations.insert(operation.id, ended);
             changed.insert(operation.id);
         }
@@ -160,10 +165,12 @@ impl Tables {
 
     /// Counts the machines of a launch that has come to its end.
     pub(super) fn recount(&mut self, operation: OperationId) {
-        let machines = self.instances.values().filter(|machine| {
-            machine.owner.operation == operation && !self.gone.contains_key(&machine.owner.instance)
-        });
-        let living = i64::try_from(machines.count()).unwrap_or(i64::MAX);
+        let launched = self.instances.values();
+        let launched = launched.filter(|machine| machine.owner.operation == operation);
+        let is_gone = |machine: &&Launched| self.gone.contains_key(&machine.owner.instance);
+        let (gone, living): (Vec<_>, Vec<_>) = launched.partition(is_gone);
+        let taken_off = chaos::wrong!("reservation-freed-twice", 0, gone.len());
+        let living = row::bigint(living.len()).saturating_sub(row::bigint(taken_off));
         let reserved = self.reservations.get_mut(&operation);
         if let Some(reserved) = reserved.filter(|reserved| !reserved.open) {
             reserved.instances = living;
