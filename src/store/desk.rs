@@ -68,7 +68,7 @@ impl fmt::Debug for Desk {
 }
 
 impl Desk {
-    /// Opens the journal, which must have the tables of this version.
+    /// Opens the journal, which must have the tables of this version, or of one that lets it use them.
     ///
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::Older`], [`StoreError::Newer`], and what reading may
@@ -82,15 +82,18 @@ impl Desk {
             .fetch_one(&readers)
             .await
             .map_err(|_no_table: sqlx::Error| StoreError::Older { found: 0 })?;
-        match found.cmp(&schema::LATEST) {
-            std::cmp::Ordering::Less => Err(StoreError::Older { found }),
-            std::cmp::Ordering::Greater => Err(StoreError::Newer { found }),
-            std::cmp::Ordering::Equal => Ok(Self {
-                target,
-                settings: settings.clone(),
-                readers,
-            }),
+        if found < schema::LATEST {
+            return Err(StoreError::Older { found });
         }
+        let oldest: i64 = sqlx::query_scalar(sql::REACH).fetch_one(&readers).await?;
+        if found > schema::LATEST && !schema::reaches(oldest) {
+            return Err(StoreError::Newer { found });
+        }
+        Ok(Self {
+            target,
+            settings: settings.clone(),
+            readers,
+        })
     }
 
     /// Up to `limit` rows that fit the filter, newest first, older than `before`.

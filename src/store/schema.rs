@@ -1,12 +1,13 @@
 //! The tables, as a list of migrations that only grows.
 
 use crate::store::error::StoreError;
+use crate::store::sql;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, SqlStr};
 use std::sync::Arc;
 
 /// Every migration, oldest first; a released one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 13] = [
+const MIGRATIONS: [(i64, &str, &str); 14] = [
     (
         1,
         "operations",
@@ -68,12 +69,14 @@ const MIGRATIONS: [(i64, &str, &str); 13] = [
         "secrets",
         include_str!("../../migrations/0013_secrets.sql"),
     ),
+    (14, "reach", include_str!("../../migrations/0014_reach.sql")),
 ];
 
 /// The version of the tables: the number of the last migration.
-pub(in crate::store) const LATEST: i64 = 13;
+pub(in crate::store) const LATEST: i64 = 14;
 
-/// Brings the tables up to date.
+/// Brings the tables up to date. Those of a newer gateway stay as they are, if it lets this one use
+/// them.
 ///
 /// # Errors
 /// [`StoreError::Newer`], [`StoreError::Migration`], and what writing may tell.
@@ -82,8 +85,26 @@ pub(in crate::store) async fn migrate(connection: &mut AnyConnection) -> Result<
         let sql = SqlStr::from_static(sql);
         Migration::new(version, name.into(), MigrationType::Simple, sql, false)
     });
-    let migrator = Migrator::with_migrations(migrations.into());
+    let mut migrator = Migrator::with_migrations(migrations.into());
+    let found = match migrator.run(&mut *connection).await {
+        Err(MigrateError::VersionMissing(found)) => found,
+        migrated => return migrated.map_err(explain),
+    };
+    let oldest = sqlx::query_scalar(sql::REACH).fetch_one(&mut *connection);
+    if !reaches(oldest.await?) {
+        return Err(StoreError::Newer { found });
+    }
+    tracing::warn!(
+        schema = found,
+        "the journal has tables of a newer gateway, which lets this one use them"
+    );
+    migrator.set_ignore_missing(true);
     migrator.run(connection).await.map_err(explain)
+}
+
+/// Whether this program can work with tables that serve programs since the schema `oldest`.
+pub(in crate::store) const fn reaches(oldest: i64) -> bool {
+    oldest <= LATEST
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not ours")]

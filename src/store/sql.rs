@@ -115,6 +115,9 @@ pub(in crate::store) const LAST_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff
 
 pub(in crate::store) const SCHEMA: &str = "SELECT MAX(version) FROM _sqlx_migrations";
 
+/// Since which schema programs can work with the tables.
+pub(in crate::store) const REACH: &str = "SELECT oldest FROM schema_reach";
+
 pub(in crate::store) const RECORD: &str = "SELECT id, organization, request_id, state, crashes, \
      lease_owner, lease_epoch, lease_until, update_time, document FROM operations WHERE id = $1";
 

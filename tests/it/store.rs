@@ -129,6 +129,7 @@ contract! {
     survives_being_reopened
     names_what_is_corrupt
     refuses_a_newer_schema
+    works_with_a_newer_schema_that_only_added
     closes_once_the_queue_is_written
     applies_every_migration_to_its_samples
     lets_in_exactly_as_many_as_fit
@@ -872,15 +873,41 @@ async fn names_what_is_corrupt(journal: Journal) {
     assert_eq!(claimed[0].1, good);
 }
 
+/// The next release has added to the tables, and a gateway of this one starts.
+async fn works_with_a_newer_schema_that_only_added(journal: Journal) {
+    let store = journal.open().await;
+    let before = operation("acme", "r-1");
+    admit(&store, &before).await;
+    store.close().await;
+    journal
+        .run("ALTER TABLE operations ADD COLUMN tomorrow TEXT")
+        .await;
+    journal.run(TOMORROW).await;
+
+    let store = journal.open().await;
+    let after = operation("acme", "r-2");
+    let lease = admit(&store, &after).await;
+    let sent = next(&after, State::Sent);
+    assert_eq!(save(&store, lease, &sent).await, Saved::Done);
+    let listed = store.list(&before.organization, &[], None, 10).await;
+    assert_eq!(listed.unwrap().len(), 2);
+    store.close().await;
+}
+
 async fn refuses_a_newer_schema(journal: Journal) {
     journal.open().await.close().await;
-    journal
-        .run("UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1")
-        .await;
+    journal.run(TOMORROW).await;
+    journal.run("UPDATE schema_reach SET oldest = 9999").await;
     let error = journal.try_open().await.unwrap_err();
     assert!(matches!(error, StoreError::Newer { found: 9999 }));
     assert!(error.to_string().contains("update the gateway"));
 }
+
+/// A migration of a later release was applied.
+const TOMORROW: &str = "INSERT INTO _sqlx_migrations
+        (version, description, installed_on, success, checksum, execution_time)
+    SELECT 9999, 'tomorrow', installed_on, success, checksum, execution_time
+    FROM _sqlx_migrations WHERE version = 1";
 
 async fn closes_once_the_queue_is_written(journal: Journal) {
     let store = journal.open().await;
