@@ -17,7 +17,7 @@ GO_CLIENTS := target/tools/go-clients
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help demo test simulate stores kill replicas rotate failpoints mutants fuzz check bench measure measure-simulator measure-trust proto fmt deny ci clean
+.PHONY: help demo test simulate stores kill replicas rotate failpoints mutants fuzz image check bench measure measure-simulator measure-trust proto fmt deny ci clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -84,6 +84,11 @@ rotate: ## The cloud's key replaced each second while launches go on; ROTATE_SEC
 	ROTATE_SECONDS=$(ROTATE_SECONDS) ROTATE_RATE=$(ROTATE_RATE) \
 	cargo test --locked --profile proof --test it -- --nocapture credentials::rotation
 
+PROFILE ?= release
+image: ## The container image around a static program, built and run; PROFILE=dev is quick and bigger
+	@tools/install podman
+	tools/image $(PROFILE)
+
 check: proto ## Formatting, lints, documentation, the API's rules
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
@@ -118,7 +123,8 @@ deny: $(CARGO_DENY) ## Licences, banned and duplicate crates, sources of crates
 
 # The tests come last, so that their result is what a log ends with.
 ci: FUZZ_SECONDS = 60
-ci: check deny demo fuzz test ## All of the above that can fail
+ci: PROFILE = dev
+ci: check deny demo image fuzz test ## All of the above that can fail
 
 clean: ## Removes everything that was built or installed here
 	cargo clean
