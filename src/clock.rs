@@ -5,8 +5,10 @@ mod simulated;
 
 use simulated::Timers;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use time::UtcDateTime;
 use tokio::sync::watch;
@@ -185,11 +187,15 @@ impl Clock {
     }
 
     /// The result of `work`, or `None` when it took longer than `limit`.
-    pub async fn timeout<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            done = work => Some(done),
-            () = self.sleep(limit) => None,
+    pub fn timeout<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = T>,
+    ) -> impl Future<Output = Option<T>> {
+        // Not an async fn, which would have room for `work` twice; thousands of streams wait in one of these.
+        Within {
+            work,
+            sleep: self.sleep(limit),
         }
     }
 
@@ -201,10 +207,40 @@ impl Clock {
     }
 }
 
+pin_project_lite::pin_project! {
+    /// Work, until it is done or the sleep is over.
+    struct Within<W, S> {
+        #[pin]
+        work: W,
+        #[pin]
+        sleep: S,
+    }
+}
+
+impl<W: Future, S: Future<Output = ()>> Future for Within<W, S> {
+    type Output = Option<W::Output>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let within = self.project();
+        if let Poll::Ready(done) = within.work.poll(context) {
+            return Poll::Ready(Some(done));
+        }
+        within.sleep.poll(context).map(|()| None)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use time::macros::utc_datetime;
+
+    #[test]
+    fn a_timeout_has_room_for_its_work_once() {
+        let clock = Clock::system();
+        let work = std::future::ready([0_u8; 4096]);
+        let limited = size_of_val(&clock.timeout(Duration::from_secs(1), work));
+        assert!(limited < 2 * 4096, "{limited} bytes");
+    }
 
     #[tokio::test]
     async fn manual_time_stands_still_until_advanced() {

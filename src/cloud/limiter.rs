@@ -211,7 +211,14 @@ impl Limiter {
 
     /// Waits until the account may call `action` at `host` for `class`. The wait has no end of its
     /// own: drop the future to give it up, and its place is free.
-    pub async fn turn(&self, target: &Target, host: &str, action: Action, class: Class) -> Turn {
+    pub fn turn(
+        &self,
+        target: &Target,
+        host: &str,
+        action: Action,
+        class: Class,
+    ) -> impl Future<Output = Turn> + Send + use<> {
+        // Not an async fn: thousands wait, and each would carry what the call is made of twice.
         let key = self.key(target, host, action);
         let call = Call {
             limiter: self.clone(),
@@ -219,7 +226,7 @@ impl Limiter {
             key,
             class,
         };
-        call.turn(false).await
+        call.turn(false)
     }
 
     /// As [`Limiter::turn`], for a call that is made at once.
@@ -377,7 +384,8 @@ impl Call {
                     }
                 }
                 Next::Wait => place.bell.notified().await,
-                Next::Fetch(count, interval) => self.fetch(count, interval).await,
+                // Boxed, because many wait and one fetches.
+                Next::Fetch(count, interval) => Box::pin(self.fetch(count, interval)).await,
             }
         };
         drop(place);

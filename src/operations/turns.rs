@@ -155,25 +155,34 @@ impl Inner {
     async fn turn(&self, operation: &Operation, action: Action, class: Class) -> News {
         let target = target(operation);
         let host = self.cloud.host(&target);
-        let turn = self.limiter.turn(&target, &host, action, class);
-        match action {
+        let fare = match action {
             Action::DescribeInstances
             | Action::DescribeInstancesStatus
             | Action::InquiryPriceRunInstances
             | Action::DescribeZoneInstanceConfigInfos
             | Action::DescribeAccountQuota
             | Action::DescribeZones
-            | Action::DescribeRegions => News::Turn(turn.await),
+            | Action::DescribeRegions => None,
             Action::RunInstances | Action::TerminateInstances => {
-                let (now, tried) = (self.clock.now(), machine::tried(operation));
+                let tried = machine::tried(operation);
+                let now = self.clock.now();
                 let patience = machine::patience(operation, now, &self.settings.timings);
                 let fare = self.limiter.fare(&target, &host, action, tried);
-                match self.clock.timeout(since(patience, now), fare).await {
-                    Some(fare) => News::Turn(turn.await.paid(fare)),
-                    None => News::HeldBack,
+                // Boxed: it is over before the long wait begins, which should not carry its room.
+                let fare = Box::pin(self.clock.timeout(since(patience, now), fare));
+                match fare.await {
+                    Some(fare) => Some(fare),
+                    None => return News::HeldBack,
                 }
             }
-        }
+        };
+        let turn = self.limiter.turn(&target, &host, action, class);
+        drop((target, host));
+        let turn = turn.await;
+        News::Turn(match fare {
+            Some(fare) => turn.paid(fare),
+            None => turn,
+        })
     }
 
     /// The permission for a call that is made at once; none when the gateway stops.

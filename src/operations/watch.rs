@@ -83,11 +83,11 @@ impl Watch {
         }
     }
 
-    /// Takes over what the cell holds, if it is newer.
+    /// Takes over what the cell holds, unless it is older: the same snapshot need not be in memory twice.
     fn look(&mut self) {
         if let Some(cell) = &mut self.cell {
             let held = cell.read();
-            if held.sequence > self.newest.sequence {
+            if held.sequence >= self.newest.sequence {
                 self.newest = held;
             }
         }
@@ -100,7 +100,12 @@ impl Watch {
         {
             return Ok(());
         }
-        // Nobody here steps it (any more): the journal tells, and whether somebody here does again.
+        // Rare, and a future as large as its query: who only reads the cell should not carry it.
+        Box::pin(self.changed_elsewhere()).await
+    }
+
+    /// As [`Watch::changed`] while nobody here steps it (any more): the journal tells, and whether somebody here does again.
+    async fn changed_elsewhere(&mut self) -> Result<(), OperationError> {
         let waiting = self
             .waiting
             .get_or_insert_with(|| Waiting::for_change(&self.operations, self.newest.id));

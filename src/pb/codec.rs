@@ -9,9 +9,11 @@ use tonic_types::{ErrorDetails, StatusExt};
 /// The domain of every `google.rpc.ErrorInfo` that this service sends.
 pub const ERROR_DOMAIN: &str = "cvm-gateway";
 
-/// tonic's own codec keeps 8 KiB a direction for every open stream; a watched operation needs far
+/// What is read into at first. tonic's own codec keeps 8 KiB a direction for every open stream; a watched operation needs far
 /// less, and there are many of them.
-const BUFFER_BYTES: usize = 1024;
+const READ_BYTES: usize = 1024;
+/// What is written into at first: nothing, because each message takes just what it needs. A stream holds that until its next one.
+const WRITE_BYTES: usize = 0;
 /// How much is buffered before a stream yields.
 const YIELD_BYTES: usize = 32 * 1024;
 
@@ -61,14 +63,15 @@ impl<E: Message> Encoder for SmallEncoder<E> {
     type Error = Status;
 
     fn encode(&mut self, message: E, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        // The buffer grows by itself, so this cannot run out of room.
+        // It would grow by itself, but in doubling steps.
+        buffer.reserve(message.encoded_len());
         message
             .encode(buffer)
             .map_err(|source| Status::internal(source.to_string()))
     }
 
     fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
+        BufferSettings::new(WRITE_BYTES, YIELD_BYTES)
     }
 }
 
@@ -89,7 +92,7 @@ impl<D: Message + Default> Decoder for SmallDecoder<D> {
     }
 
     fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
+        BufferSettings::new(READ_BYTES, YIELD_BYTES)
     }
 }
 
