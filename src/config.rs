@@ -3,6 +3,7 @@
 
 mod accounts;
 mod cases;
+mod connections;
 mod credentials;
 mod file;
 mod identity;
@@ -27,6 +28,7 @@ use crate::cloud;
 use crate::domain::ids::OrganizationId;
 use crate::domain::plan::PlanKey;
 use crate::domain::rules::Limits;
+use crate::grpc::door;
 use crate::identity as callers;
 use crate::operations;
 use crate::policy::RuleFiles;
@@ -86,22 +88,12 @@ pub struct Config {
 pub struct Grpc {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// How long a TLS handshake may take.
-    pub handshake_timeout: Duration,
-    /// How many there may be at once.
-    pub handshakes_max: usize,
+    /// What connections are held to.
+    pub door: door::Settings,
     /// After how long without a change a stream is sent a heartbeat.
     pub heartbeat_interval: Duration,
     /// Largest request message.
     pub message_bytes_max: u32,
-    /// Streams at once on one connection.
-    pub streams_per_connection_max: u32,
-    /// Largest header list of a request.
-    pub header_list_bytes_max: u32,
-    /// How often an idle connection is pinged.
-    pub keepalive_interval: Duration,
-    /// How long a ping may go unanswered.
-    pub keepalive_timeout: Duration,
     /// How long a unary call may take.
     pub request_timeout: Duration,
     /// How long a stop waits for calls under way.

@@ -1,5 +1,6 @@
 //! Wires the rooms together, owns the listeners, and stops them in order.
 
+mod door;
 mod rules;
 mod sink;
 
@@ -12,15 +13,12 @@ use crate::cloud::limiter::{self, Limiter};
 use crate::config::Config;
 use crate::domain::causes::chain;
 use crate::domain::plan::PlanKey;
-use crate::grpc::auth::AuthLayer;
-use crate::grpc::door::Door;
-use crate::grpc::observe::ObserveLayer;
+use crate::grpc::door::{Calls, Door, Listener, Settings};
 use crate::grpc::{Plans, Service};
 use crate::identity::{Errand, Gate, IdentityError};
 use crate::metrics::{self, Metrics};
 use crate::operations::{self, Operations};
-use crate::pb;
-use crate::pb::v1::cvm_gateway_service_server::{CvmGatewayServiceServer, SERVICE_NAME};
+use crate::pb::v1::cvm_gateway_service_server::SERVICE_NAME;
 use crate::random::Random;
 use crate::store::{Budgets, Store, StoreError};
 use rules::RulesInForce;
@@ -33,10 +31,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::server::{Router, Server};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-use tower::layer::util::Stack;
 
 /// How long the journal may take to close, after the drain.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
@@ -123,8 +119,7 @@ impl Gateway {
             policy_metrics: metrics.policy.clone(),
             heartbeat_interval: config.grpc.heartbeat_interval,
         };
-        let auth = AuthLayer::new(gate.clone());
-        let (health, router) = grpc_router(service, auth, &config.grpc, &clock, &metrics)?;
+        let (health, calls) = door::calls(service, gate.clone(), &config.grpc, &clock, &metrics)?;
         let side_door = admin::router(Admin {
             metrics: metrics.clone(),
             store: store.clone(),
@@ -144,10 +139,11 @@ impl Gateway {
             hard: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
+        let door = gateway.door(gate, calls, config.grpc.door, &metrics);
         gateway.keep_rules(rules);
         gateway.keep_sink(config.audit_sink, metrics.audit);
-        let door = gateway.door(grpc.listener, &gate, &config.grpc, metrics.identity);
-        gateway.serve(door, router, admin.listener, side_door);
+        door.open(vec![Listener::Tcp(grpc.listener)]);
+        gateway.serve(admin.listener, side_door);
         gateway.keep(errands.into_iter().flatten());
         chaos::around!("gateway.ready", gateway.set_health(ServingStatus::Serving));
         tracing::info!(grpc = %gateway.grpc_addr, admin = %gateway.admin_addr, "serving");
@@ -204,21 +200,20 @@ impl Gateway {
         tracing::info!("stopped");
     }
 
-    fn door(
-        &self,
-        listener: TcpListener,
-        gate: &Gate,
-        settings: &crate::config::Grpc,
-        metrics: metrics::Identity,
-    ) -> Door {
+    fn door(&self, gate: Gate, calls: Calls, settings: Settings, metrics: &Metrics) -> Door {
         Door {
-            listener,
-            gate: gate.clone(),
-            handshakes_max: settings.handshakes_max,
-            handshake_timeout: settings.handshake_timeout,
+            gate,
+            calls,
+            settings: Settings {
+                connections_max: door::affordable(settings.connections_max),
+                ..settings
+            },
             clock: self.clock.clone(),
-            metrics,
+            random: Random::system(),
+            metrics: metrics.connections.clone(),
+            handshakes: metrics.identity.clone(),
             stopping: self.soft.clone(),
+            stopped: self.hard.clone(),
             tasks: self.tasks.clone(),
         }
     }
@@ -237,16 +232,7 @@ impl Gateway {
         self.tasks.close();
     }
 
-    fn serve(&self, grpc: Door, router: Routes, admin: TcpListener, side_door: axum::Router) {
-        let (soft, hard) = (self.soft.clone(), self.hard.clone());
-        let incoming = grpc.open();
-        self.tasks.spawn(async move {
-            let served = router.serve_with_incoming_shutdown(incoming, soft.cancelled_owned());
-            tokio::select! {
-                served = served => log_end("grpc", served),
-                () = hard.cancelled() => {}
-            }
-        });
+    fn serve(&self, admin: TcpListener, side_door: axum::Router) {
         let (soft, hard) = (self.soft.clone(), self.hard.clone());
         self.tasks.spawn(async move {
             let served =
@@ -291,9 +277,6 @@ struct Bound {
     listener: TcpListener,
     address: SocketAddr,
 }
-
-/// The gRPC services behind their layers.
-type Routes = Router<Stack<AuthLayer, Stack<ObserveLayer, tower::layer::util::Identity>>>;
 
 async fn listen(setting: &'static str, address: SocketAddr) -> Result<Bound, GatewayError> {
     let failed = |source| GatewayError::Listen {
@@ -367,54 +350,6 @@ fn shared_slots(budgets: Budgets) -> limiter::Source {
             })
         })
     })
-}
-
-fn grpc_router(
-    service: Service,
-    auth: AuthLayer,
-    settings: &crate::config::Grpc,
-    clock: &Clock,
-    metrics: &Metrics,
-) -> Result<(HealthReporter, Routes), GatewayError> {
-    let descriptors: [&[u8]; 4] = [
-        pb::DESCRIPTOR,
-        tonic_health::pb::FILE_DESCRIPTOR_SET,
-        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
-        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-    ];
-    let observe = ObserveLayer::new(
-        metrics.grpc.clone(),
-        clock.clone(),
-        settings.request_timeout,
-        &descriptors,
-    );
-    let observe = observe.map_err(|source| GatewayError::Descriptor(source.into()))?;
-    let message_bytes_max = usize::try_from(settings.message_bytes_max).unwrap_or(usize::MAX);
-    let service =
-        CvmGatewayServiceServer::new(service).max_decoding_message_size(message_bytes_max);
-    let (reporter, health) = tonic_health::server::health_reporter();
-    let router = Server::builder()
-        .max_concurrent_streams(settings.streams_per_connection_max)
-        .http2_max_header_list_size(settings.header_list_bytes_max)
-        .http2_keepalive_interval(Some(settings.keepalive_interval))
-        .http2_keepalive_timeout(Some(settings.keepalive_timeout))
-        .layer(observe)
-        .layer(auth)
-        .add_service(service)
-        .add_service(health);
-    if !settings.reflection {
-        return Ok((reporter, router));
-    }
-    let described = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(pb::DESCRIPTOR)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    let failed = |source: tonic_reflection::server::Error| GatewayError::Descriptor(source.into());
-    let v1 = described().build_v1().map_err(failed)?;
-    // Clients older than 2024 know only this name of the same service.
-    let v1alpha = described().build_v1alpha().map_err(failed)?;
-    Ok((reporter, router.add_service(v1).add_service(v1alpha)))
 }
 
 fn log_end<E: std::fmt::Display>(listener: &str, served: Result<(), E>) {

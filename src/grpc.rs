@@ -2,6 +2,7 @@
 
 mod audit;
 pub mod auth;
+mod deadline;
 pub mod door;
 mod follow;
 #[cfg(fuzzing)]
@@ -33,6 +34,7 @@ pub use offline::wish_of_json;
 pub use plan::Plans;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 /// The gateway's service.
@@ -60,6 +62,7 @@ impl CvmGatewayService for Service {
         request: Request<pb::RunInstancesRequest>,
     ) -> Result<Response<Self::RunInstancesStream>, Status> {
         let principal = auth::principal(&request)?;
+        let leaving = auth::leaving(&request);
         let asked = audit::launch(&request);
         let mut message = request.into_inner();
         let plan = message.plan.take();
@@ -83,7 +86,7 @@ impl CvmGatewayService for Service {
             }
         };
         observe::operation(watch.id());
-        let settings = self.follow("RunInstances", true);
+        let settings = self.follow("RunInstances", true, leaving);
         Ok(Response::new(follow(
             watch,
             settings,
@@ -96,6 +99,7 @@ impl CvmGatewayService for Service {
         request: Request<pb::WatchOperationRequest>,
     ) -> Result<Response<Self::WatchOperationStream>, Status> {
         let principal = auth::principal(&request)?;
+        let leaving = auth::leaving(&request);
         self.may(&principal, Action::WatchOperation)?;
         let message = request.into_inner();
         let id = wire::operation_id(&message.name)?;
@@ -105,7 +109,7 @@ impl CvmGatewayService for Service {
             .operations
             .watch(&principal.organization, id, after)
             .await?;
-        let settings = self.follow("WatchOperation", false);
+        let settings = self.follow("WatchOperation", false, leaving);
         Ok(Response::new(follow(
             watch,
             settings,
@@ -205,12 +209,13 @@ impl CvmGatewayService for Service {
         request: Request<pb::TerminateInstancesRequest>,
     ) -> Result<Response<Self::TerminateInstancesStream>, Status> {
         let principal = auth::principal(&request)?;
+        let leaving = auth::leaving(&request);
         let asked = audit::termination(&request);
         let wish = wire::termination(&request.into_inner())?;
         observe::request(&wish.request_id);
         let watch = self.terminate(&principal, wish, asked).await?;
         observe::operation(watch.id());
-        let settings = self.follow("TerminateInstances", true);
+        let settings = self.follow("TerminateInstances", true, leaving);
         Ok(Response::new(follow(
             watch,
             settings,
@@ -295,9 +300,10 @@ impl Service {
             .await?)
     }
 
-    fn follow(&self, method: &str, ends_with_error: bool) -> Follow {
+    fn follow(&self, method: &str, ends_with_error: bool, leaving: CancellationToken) -> Follow {
         Follow {
             clock: self.clock.clone(),
+            leaving,
             heartbeat_interval: self.heartbeat_interval,
             ends_with_error,
             open: self.metrics.streams_open.with_label_values(&[method]),

@@ -1,6 +1,7 @@
 //! Every metric in one struct with its own registry; labels are closed sets, or bounded ones.
 
 pub mod audit;
+mod connections;
 mod credentials;
 mod identity;
 mod journal;
@@ -11,6 +12,7 @@ mod quotas;
 mod unlisted;
 
 pub use {
+    connections::{Connections, Ended, Refused},
     credentials::Credentials,
     identity::Identity,
     journal::{FAILURES, Journal},
@@ -55,6 +57,7 @@ pub struct Metrics {
     registry: Registry,
     families: Arc<[Family]>,
     pub grpc: Grpc,
+    pub connections: Connections,
     pub cloud: Cloud,
     pub operations: Operations,
     pub journal: Journal,
@@ -146,6 +149,7 @@ impl Metrics {
         let mut metrics = Self {
             families: Arc::default(),
             grpc: Grpc::new(&make)?,
+            connections: Connections::new(&make)?,
             cloud: Cloud::new(&make)?,
             operations: Operations::new(&make)?,
             journal: Journal::new(&make)?,

@@ -10,7 +10,9 @@ use crate::gateway::Gateway;
 use crate::simulator::{Catalog, EMBEDDED, Identity, Settings, Simulator};
 use crate::terminal::{self, Exit};
 use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use tokio::net::TcpListener;
@@ -53,6 +55,7 @@ pub(super) async fn serve(path: &Path, clock: Clock) -> Result<Exit, CliError> {
     forbid_dumps().map_err(|error| CliError::Dumps(error.into()))?;
     let config = Config::load(path)?;
     log::to_stderr(&config.log)?;
+    raise_descriptors();
     let mut signals = Signals::listen()?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(CliError::Signals)?;
     let gateway = Gateway::start(config, clock).await?;
@@ -81,6 +84,19 @@ fn forbid_dumps() -> Result<(), Errno> {
     };
     setrlimit(Resource::Core, none)?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
+}
+
+/// Takes as many descriptors as the system gives: the soft limit is often 1024, for programs that know no
+/// better way to wait than `select`.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of descriptors stays as it is");
+    }
 }
 
 /// Has the rules read at each SIGHUP. It does not return while there can be another.
@@ -196,7 +212,7 @@ fn catalog(path: Option<&Path>) -> Result<Catalog, CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::process::{dumpable_behavior, getrlimit};
+    use rustix::process::dumpable_behavior;
 
     #[test]
     fn no_dump_is_written_of_what_is_in_memory() {

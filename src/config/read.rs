@@ -1,6 +1,7 @@
 //! Turns each table of the configuration into the settings of its room.
 
 use super::accounts::{self, Accounts};
+use super::connections;
 use super::credentials::Found;
 use super::file::read_text;
 use super::identity::{self, Exposure};
@@ -150,14 +151,9 @@ fn limits(table: &mut Section<'_>, regions: &[Region]) -> Limits {
 fn grpc(table: &mut Section<'_>, exposed: Option<&str>) -> Grpc {
     Grpc {
         listen: table.address("listen", exposed),
-        handshake_timeout: table.duration("handshake_timeout"),
-        handshakes_max: size(table.count("handshakes_max", 1..=10_000)),
+        door: connections::door(table),
         heartbeat_interval: table.duration("heartbeat_interval"),
         message_bytes_max: table.bytes("message_bytes_max", 1..=MESSAGE_BYTES_MAX),
-        streams_per_connection_max: table.count("streams_per_connection_max", 1..=100_000),
-        header_list_bytes_max: table.bytes("header_list_bytes_max", 1..=MESSAGE_BYTES_MAX),
-        keepalive_interval: table.duration("keepalive_interval"),
-        keepalive_timeout: table.duration("keepalive_timeout"),
         request_timeout: table.duration("request_timeout"),
         drain_timeout: table.duration("drain_timeout"),
         reflection: table.flag("reflection"),

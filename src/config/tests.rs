@@ -34,14 +34,23 @@ fn the_defaults_are_the_defaults() {
         config.grpc,
         Grpc {
             listen: "127.0.0.1:7080".parse().unwrap(),
-            handshake_timeout: seconds(5),
-            handshakes_max: 256,
+            door: door::Settings {
+                connections_max: 10_000,
+                connections_per_peer_max: 1_000,
+                first_byte_timeout: seconds(5),
+                handshake_timeout: seconds(5),
+                handshakes_max: 256,
+                streams_per_connection_max: 128,
+                header_list_bytes_max: 16 * 1024,
+                resets_pending_max: 20,
+                resets_by_error_max: 1_024,
+                keepalive_interval: seconds(20),
+                keepalive_timeout: seconds(10),
+                connection_age_max: seconds(30 * 60),
+                connection_age_grace: seconds(5 * 60),
+            },
             heartbeat_interval: seconds(15),
             message_bytes_max: 256 * 1024,
-            streams_per_connection_max: 128,
-            header_list_bytes_max: 16 * 1024,
-            keepalive_interval: seconds(20),
-            keepalive_timeout: seconds(10),
             request_timeout: seconds(10),
             drain_timeout: seconds(20),
             reflection: true,
@@ -345,6 +354,34 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
     (
         "[grpc]\nstreams_per_connection_max = 0",
         "gw.toml:8:30: grpc.streams_per_connection_max: `0` is not a whole number from 1 to 100000",
+    ),
+    (
+        "[grpc]\nconnections_max = 0",
+        "gw.toml:8:19: grpc.connections_max: `0` is not a whole number from 1 to 1000000",
+    ),
+    (
+        "[grpc]\nconnections_per_peer_max = 1000001",
+        "gw.toml:8:28: grpc.connections_per_peer_max: `1000001` is not a whole number from 1 to 1000000",
+    ),
+    (
+        "[grpc]\nfirst_byte_timeout = \"0s\"",
+        "gw.toml:8:22: grpc.first_byte_timeout: `0s` is out of range; write 1ms to 30days",
+    ),
+    (
+        "[grpc]\nresets_pending_max = 0",
+        "gw.toml:8:22: grpc.resets_pending_max: `0` is not a whole number from 1 to 10000",
+    ),
+    (
+        "[grpc]\nresets_by_error_max = -1",
+        "gw.toml:8:23: grpc.resets_by_error_max: `-1` is not a whole number from 1 to 100000",
+    ),
+    (
+        "[grpc]\nconnection_age_max = \"2days\"",
+        "gw.toml:8:22: grpc.connection_age_max: `2days` is out of range; write 0s to 1day",
+    ),
+    (
+        "[grpc]\nconnection_age_grace = \"soon\"",
+        "gw.toml:8:24: grpc.connection_age_grace: `soon` is not a duration",
     ),
     (
         "[grpc]\nreflection = \"yes\"",

@@ -9,6 +9,7 @@ use http::{Request, Response, header};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -97,12 +98,22 @@ where
 pub struct Caller {
     /// What it has shown; none without TLS.
     pub peer: Option<Arc<Peer>>,
+    /// Ends the streams on it, when it is to be closed.
+    pub leaving: CancellationToken,
 }
 
 /// Who sent `request`: whom the gate let in. A request that did not come through it has nobody.
 pub(super) fn principal<T>(request: &tonic::Request<T>) -> Result<Principal, Status> {
     let principal = request.extensions().get::<Principal>();
     principal.cloned().ok_or_else(status::unauthenticated)
+}
+
+/// What ends the streams on the connection of `request`.
+pub(super) fn leaving<T>(request: &tonic::Request<T>) -> CancellationToken {
+    let caller = request.extensions().get::<Caller>();
+    caller
+        .map(|caller| caller.leaving.clone())
+        .unwrap_or_default()
 }
 
 /// By what it was let in.

@@ -1,188 +1,155 @@
-//! Takes connections, in TLS when that is configured. A handshake has a task of its own, so that a slow
-//! one is in nobody's way; how many there are at once, and how long one takes, is limited.
+//! Takes connections and owns each of them to its end: how many there are, and how long one may be silent,
+//! shake hands, live, and take to leave.
 
-use super::auth::Caller;
+mod connection;
+mod greeted;
+mod listener;
+mod places;
+
+pub use listener::Listener;
+
+use super::auth::Auth;
+use super::observe::Observe;
 use crate::clock::Clock;
-use crate::identity::{Gate, Peer};
-use crate::metrics;
-use rustls::ServerConfig;
-use rustls::pki_types::CertificateDer;
-use std::io;
-use std::pin::Pin;
+use crate::identity::Gate;
+use crate::metrics::{self, Refused};
+use crate::random::Random;
+use places::Places;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
-use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::either::Either;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::server::Connected;
+use tonic::service::Routes;
 
 /// After a connection could not be taken, as when there are no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// A listener, and what its connections go through.
+/// What answers the calls of all connections.
+pub type Calls = Observe<Auth<Routes>>;
+
+/// What connections are held to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Connections at once.
+    pub connections_max: usize,
+    /// And of one peer.
+    pub connections_per_peer_max: usize,
+    /// How long one may take to begin: the hello of TLS, and the greeting of HTTP/2.
+    pub first_byte_timeout: Duration,
+    /// How long a TLS handshake may take from there.
+    pub handshake_timeout: Duration,
+    /// How many there may be at once.
+    pub handshakes_max: usize,
+    /// Streams at once on one connection.
+    pub streams_per_connection_max: u32,
+    /// Largest header list of a request.
+    pub header_list_bytes_max: u32,
+    /// Streams that a peer opened and took back before they were looked at.
+    pub resets_pending_max: usize,
+    /// Streams that a peer made the gateway take back by breaking the protocol.
+    pub resets_by_error_max: usize,
+    /// How often an idle connection is pinged.
+    pub keepalive_interval: Duration,
+    /// How long a ping may go unanswered.
+    pub keepalive_timeout: Duration,
+    /// How old a connection becomes, give or take a tenth; zero: as old as it likes.
+    pub connection_age_max: Duration,
+    /// How long its streams may go on then.
+    pub connection_age_grace: Duration,
+}
+
+/// Listeners, and what their connections go through.
 #[derive(Debug)]
 pub struct Door {
-    /// Where callers come.
-    pub listener: TcpListener,
-    /// Whether in TLS.
+    /// Who is let in, and whether in TLS.
     pub gate: Gate,
-    /// Handshakes at once; further connections wait in the system's queue.
-    pub handshakes_max: usize,
-    /// How long one may take.
-    pub handshake_timeout: Duration,
+    pub calls: Calls,
+    pub settings: Settings,
     pub clock: Clock,
-    pub metrics: metrics::Identity,
-    /// Ends it.
+    pub random: Random,
+    pub metrics: metrics::Connections,
+    pub handshakes: metrics::Identity,
+    /// Begins the end: nobody is taken any more, and who is here is asked to leave.
     pub stopping: CancellationToken,
+    /// Ends it: who is still here is dropped.
+    pub stopped: CancellationToken,
     /// Where its tasks are.
     pub tasks: TaskTracker,
 }
 
-/// A connection that is past its handshake.
+/// A door that is open.
 #[derive(Debug)]
-pub struct Connection {
-    io: Either<TcpStream, Box<TlsStream<TcpStream>>>,
-    peer: Option<Arc<Peer>>,
+struct Open {
+    door: Door,
+    places: Places,
+    handshakes: Semaphore,
 }
 
 impl Door {
-    /// Opens it: the connections, until it is stopped.
-    #[must_use]
-    pub fn open(self) -> ReceiverStream<io::Result<Connection>> {
-        let (sender, ready) = mpsc::channel(1);
-        let tasks = self.tasks.clone();
-        tasks.spawn(async move {
-            let stopping = self.stopping.clone();
-            tokio::select! {
-                () = stopping.cancelled() => {}
-                () = self.receive(sender) => {}
-            }
+    /// Opens it for who comes to `listeners`, until it is stopped.
+    pub fn open(self, listeners: Vec<Listener>) {
+        let settings = &self.settings;
+        let open = Arc::new(Open {
+            places: Places::new(
+                settings.connections_max,
+                settings.connections_per_peer_max,
+                self.metrics.clone(),
+            ),
+            handshakes: Semaphore::new(settings.handshakes_max),
+            door: self,
         });
-        ReceiverStream::new(ready)
+        for listener in listeners {
+            let receiving = Arc::clone(&open).receive(listener);
+            let stopping = open.door.stopping.clone();
+            open.door
+                .tasks
+                .spawn(async move { stopping.run_until_cancelled(receiving).await });
+        }
     }
+}
 
-    async fn receive(self, ready: mpsc::Sender<io::Result<Connection>>) {
-        let handshakes = Arc::new(Semaphore::new(self.handshakes_max));
-        while let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await {
-            let stream = match self.listener.accept().await {
-                Ok((stream, _)) => stream,
+impl Open {
+    async fn receive(self: Arc<Self>, listener: Listener) {
+        let mut short = false;
+        loop {
+            match listener.accept().await {
+                Ok((socket, origin)) => {
+                    short = false;
+                    match self.places.take(origin) {
+                        Ok(place) => self.own(socket, place),
+                        // Closed at once: its client learns early to try another gateway.
+                        Err(refused) => self.door.metrics.refused(refused),
+                    }
+                }
+                Err(error) if is_of_one(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be taken");
-                    self.clock.sleep(ACCEPT_PAUSE).await;
-                    continue;
+                    self.door.metrics.refused(Refused::Resources);
+                    if !std::mem::replace(&mut short, true) {
+                        tracing::warn!(%error, "connections cannot be taken; they wait");
+                    }
+                    self.door.clock.sleep(ACCEPT_PAUSE).await;
                 }
-            };
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "a connection keeps its delay");
-            }
-            let (tls, ready) = (self.gate.tls(), ready.clone());
-            let handshake = self.handshake(tls, stream);
-            self.tasks.spawn(async move {
-                if let Some(connection) = handshake.await {
-                    // Who stops takes no more connections.
-                    drop(ready.send(Ok(connection)).await);
-                }
-                drop(permit);
-            });
-        }
-    }
-
-    fn handshake(
-        &self,
-        tls: Option<Arc<ServerConfig>>,
-        stream: TcpStream,
-    ) -> impl Future<Output = Option<Connection>> + use<> {
-        let (clock, limit) = (self.clock.clone(), self.handshake_timeout);
-        let (metrics, stopping) = (self.metrics.clone(), self.stopping.clone());
-        async move {
-            let Some(tls) = tls else {
-                return Some(Connection {
-                    io: Either::Left(stream),
-                    peer: None,
-                });
-            };
-            let handshake = TlsAcceptor::from(tls).accept(stream);
-            let shaken = tokio::select! {
-                () = stopping.cancelled() => return None,
-                shaken = clock.timeout(limit, handshake) => shaken,
-            };
-            metrics.shook_hands(shaken.as_ref().map(Result::is_ok));
-            match shaken {
-                Some(Ok(stream)) => Some(Connection::of(stream)),
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "a handshake failed");
-                    None
-                }
-                None => None,
             }
         }
     }
-}
 
-impl Connection {
-    fn of(stream: TlsStream<TcpStream>) -> Self {
-        let chain = stream.get_ref().1.peer_certificates();
-        let chain = chain.map(|chain| chain.iter().cloned().map(CertificateDer::into_owned));
-        Self {
-            peer: chain.map(|chain| Arc::new(Peer::new(chain.collect()))),
-            io: Either::Right(Box::new(stream)),
-        }
+    /// Gives a connection a task of its own, so that a slow one is in nobody's way.
+    fn own(self: &Arc<Self>, socket: listener::Socket, place: places::Place) {
+        let open = Arc::clone(self);
+        self.door.tasks.spawn(async move {
+            let ended = open.live(socket).await;
+            open.door.metrics.ended(ended);
+            drop(place);
+        });
     }
 }
 
-impl Connected for Connection {
-    type ConnectInfo = Caller;
-
-    fn connect_info(&self) -> Caller {
-        Caller {
-            peer: self.peer.clone(),
-        }
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(context)
-    }
+/// Whether an error of accepting is about the one connection that was to be taken, which is gone.
+fn is_of_one(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset
+    )
 }

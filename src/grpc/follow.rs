@@ -11,6 +11,7 @@ use futures_util::stream::{Stream, unfold};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 /// A stream of messages to a client.
@@ -27,6 +28,8 @@ pub(super) enum Event {
 #[derive(Debug)]
 pub(super) struct Follow {
     pub(super) clock: Clock,
+    /// Ends the stream, because its connection is to be closed.
+    pub(super) leaving: CancellationToken,
     /// How long a stream may be silent.
     pub(super) heartbeat_interval: Duration,
     /// Whether the stream ends with the operation's error when it did not fully succeed.
@@ -73,7 +76,11 @@ impl Open {
         let next = async {
             chaos::around!("grpc.stream", self.watch.next(), else Err(crate::operations::OperationError::Stopping))
         };
-        let newest = self.follow.clock.timeout(interval, next).await;
+        let newest = self.follow.clock.timeout(interval, next);
+        let Some(newest) = self.follow.leaving.run_until_cancelled(newest).await else {
+            self.ended = true;
+            return Some(Err(status::leaving(self.watch.id(), self.watch.sequence())));
+        };
         match newest {
             None => Some(Ok(Event::Heartbeat(self.heartbeat()))),
             Some(Ok(Some(operation))) => {

@@ -1,6 +1,6 @@
 //! Counts, times and logs every RPC, and gives tonic's own refusals their typed details.
 
-use super::status;
+use super::{deadline, status};
 use crate::clock::Clock;
 use crate::domain::ids::{OperationId, Principal, RequestId};
 use crate::metrics::{Counter, Grpc};
@@ -145,15 +145,18 @@ where
         let sent = self.shared.metrics.msg_sent.with_label_values(&labels);
         let request = request.map(|body| Body::new(Counted::new(body, received, None)));
         let span = call.span.clone();
+        let asked = deadline::asked(request.headers());
         let answer = span.in_scope(|| self.inner.call(request)).instrument(span);
         Box::pin(async move {
             let mut call = call;
-            let (clock, limit) = (call.shared.clock.clone(), call.shared.answer_within);
+            let (clock, own) = (call.shared.clock.clone(), call.shared.answer_within);
+            let limit = asked.map_or(own, |asked| asked.min(own));
             let response = match clock.timeout(limit, answer).await {
                 // The statuses of health and reflection are their protocols' own.
                 Some(answer) if call.rpc.service.starts_with("grpc.") => answer?,
                 Some(answer) => with_details(answer?),
-                None => status::no_answer_within(limit).into_http(),
+                None if limit < own => status::deadline_passed().into_http(),
+                None => status::no_answer_within(own).into_http(),
             };
             call.code = status_code(response.headers());
             Ok(response.map(|body| Body::new(Counted::new(body, sent, Some(call)))))

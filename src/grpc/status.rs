@@ -82,18 +82,24 @@ pub(super) fn of_operation(operation: &Operation) -> Option<Status> {
 
 /// The status that ends a stream whose operation goes on.
 pub(super) fn resumable(error: &OperationError, id: OperationId, sequence: u64) -> Status {
-    let reason = error.reason();
     tell_operator(error);
+    goes_on(error.reason(), &told(error), id, sequence)
+}
+
+/// The status that ends a stream because its connection is closed.
+pub(super) fn leaving(id: OperationId, sequence: u64) -> Status {
+    let why = "the gateway closes the connection, which is old";
+    goes_on(Reason::GatewayUnavailable, why, id, sequence)
+}
+
+fn goes_on(reason: Reason, why: &str, id: OperationId, sequence: u64) -> Status {
     let mut details = details(reason);
     let metadata = HashMap::from([
         ("operation".to_owned(), id.resource_name()),
         ("sequence".to_owned(), sequence.to_string()),
     ]);
     details.set_error_info(reason.as_str(), ERROR_DOMAIN, metadata);
-    let message = format!(
-        "{}; the operation goes on: resume with WatchOperation",
-        told(error)
-    );
+    let message = format!("{why}; the operation goes on: resume with WatchOperation");
     Status::with_error_details(code(reason), message, details)
 }
 
@@ -111,6 +117,13 @@ pub(super) fn no_answer_within(limit: Duration) -> Status {
         limit.as_secs()
     );
     plain(Reason::GatewayUnavailable, message)
+}
+
+/// What a caller is told whose own deadline passed before there was an answer.
+pub(super) fn deadline_passed() -> Status {
+    let message = "the call's deadline passed; repeat with the same request_id".to_owned();
+    let details = details(Reason::GatewayUnavailable);
+    Status::with_error_details(Code::DeadlineExceeded, message, details)
 }
 
 /// A status of tonic's own, with the details that callers may count on.

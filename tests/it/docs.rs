@@ -35,6 +35,27 @@ fn the_tests_and_commands_of_the_reliability_page_exist() {
     );
 }
 
+/// Before 0.4.18 a flood of tiny frames costs as much as the peer likes.
+#[test]
+fn the_http2_library_bounds_floods() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let lock = std::fs::read_to_string(root.join("Cargo.lock")).unwrap();
+    let mut versions = Vec::new();
+    for package in lock.split("[[package]]") {
+        let Some(rest) = package
+            .trim_start()
+            .strip_prefix("name = \"h2\"\nversion = \"")
+        else {
+            continue;
+        };
+        let version = rest.split('"').next().unwrap();
+        let parts = version.split('.').map(|part| part.parse::<u32>().unwrap());
+        versions.push(parts.collect::<Vec<_>>());
+    }
+    assert_eq!(versions.len(), 1, "two kinds of HTTP/2: {versions:?}");
+    assert!(versions[0] >= vec![0, 4, 18], "{versions:?}");
+}
+
 /// Each key of the simulator's faults and scenes has a row that names its test, and no row another.
 #[test]
 fn every_knob_of_the_simulator_has_its_test() {

@@ -12,6 +12,7 @@ mod audit;
 mod check;
 mod cli;
 mod cloud;
+mod connections;
 mod contract;
 mod credentials;
 mod deploy;
@@ -21,6 +22,8 @@ mod doors;
 #[path = "../common/expected.rs"]
 mod expected;
 mod foreign;
+#[path = "../common/frames.rs"]
+mod frames;
 mod hosts;
 #[path = "../common/http.rs"]
 mod http;

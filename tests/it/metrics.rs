@@ -9,7 +9,7 @@ use cvm_gateway::domain::operation::StateName;
 use cvm_gateway::domain::reason::{Fault, Reason};
 use cvm_gateway::gateway::Gateway;
 use cvm_gateway::identity::Rejection;
-use cvm_gateway::metrics::FAILURES;
+use cvm_gateway::metrics::{Ended, FAILURES, Refused};
 use cvm_gateway::pb;
 use cvm_gateway::pb::v1 as messages;
 use prost_reflect::DescriptorPool;
@@ -288,8 +288,6 @@ async fn labels_are_from_closed_sets() {
             methods.extend(service.methods().map(|method| method.name().to_owned()));
         }
     }
-    let rejections = Rejection::ALL.map(Rejection::as_str).into_iter();
-    let reasons = rejections.chain(Reason::ALL.iter().map(|reason| reason.as_str()));
     let sets = BTreeMap::from([
         ("grpc_service", services),
         ("grpc_method", methods),
@@ -306,7 +304,7 @@ async fn labels_are_from_closed_sets() {
         ("decision", names(&["allow", "deny"])),
         ("result", names(&["ok", "failed", "timeout"])),
         ("source", names(&["tls", "denied", "keys"])),
-        ("reason", reasons.map(str::to_owned).collect()),
+        ("reason", reasons()),
         ("fault", names(&Fault::ALL.map(Fault::as_str))),
         ("kind", names(&FAILURES)),
         ("code", names(&["other"])),
@@ -405,6 +403,15 @@ async fn promtool_finds_no_fault() {
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+/// Of callers and connections that were not let in, of connections that ended, and of operations.
+fn reasons() -> BTreeSet<String> {
+    let mut reasons = names(&Rejection::ALL.map(Rejection::as_str));
+    reasons.extend(Reason::ALL.iter().map(|reason| reason.as_str().to_owned()));
+    reasons.extend(names(&Refused::ALL.map(Refused::as_str)));
+    reasons.extend(names(&Ended::ALL.map(Ended::as_str)));
+    reasons
 }
 
 fn names(names: &[&str]) -> BTreeSet<String> {

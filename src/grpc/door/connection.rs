@@ -1,0 +1,273 @@
+//! The life of one connection, from its first byte to its last.
+
+use super::greeted::Greeted;
+use super::listener::{Socket, readable};
+use super::{Calls, Open, Settings};
+use crate::clock::Clock;
+use crate::grpc::auth::Caller;
+use crate::identity::Peer;
+use crate::metrics::Ended;
+use h2::Reason;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::server::Acceptor;
+use std::convert::Infallible;
+use std::error::Error;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
+use tokio_util::either::Either;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::body::Body;
+use tower::ServiceExt;
+use tower::util::Oneshot;
+
+/// How long a connection may take to close when no call is left on it, and its streams to take in why
+/// they end. Who is gone does not answer.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+/// What a peer may send on one stream before it was read: the largest request by default.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+/// And on all streams of a connection.
+const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+/// What is kept of one stream for a peer that reads slowly, beside the message that is being sent.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
+
+/// A connection that HTTP/2 can begin on.
+type Io = Either<Socket, Box<TlsStream<Socket>>>;
+
+impl Open {
+    /// Takes a connection to its end.
+    pub(super) async fn live(&self, socket: Socket) -> Ended {
+        let stopped = self.door.stopped.clone();
+        // Each step in a box of its own, so that those that are silent take little.
+        let life = async {
+            let heard = self.within(
+                self.door.settings.first_byte_timeout,
+                Ended::Silent,
+                readable(&socket),
+            );
+            heard.await?.or(Err(Ended::Client))?;
+            let (io, peer) = match self.door.gate.tls() {
+                Some(tls) => Box::pin(self.secure(socket, tls)).await?,
+                None => (Either::Left(socket), None),
+            };
+            Ok(Box::pin(self.talk(io, peer)).await)
+        };
+        let lived: Option<Result<Ended, Ended>> = stopped.run_until_cancelled(life).await;
+        lived.map_or(Ended::Stop, |lived| lived.unwrap_or_else(|ended| ended))
+    }
+
+    /// The connection in TLS, and who its other side has shown to be.
+    async fn secure(
+        &self,
+        socket: Socket,
+        tls: Arc<ServerConfig>,
+    ) -> Result<(Io, Option<Arc<Peer>>), Ended> {
+        let silent = self.door.settings.first_byte_timeout;
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), socket);
+        let hello = self.within(silent, Ended::Silent, hello).await?;
+        let shaken = self.shake_hands(hello, tls).await;
+        self.count(&shaken);
+        let stream = shaken?.or(Err(Ended::Handshake))?;
+        let peer = peer(&stream);
+        Ok((Either::Right(Box::new(stream)), peer))
+    }
+
+    /// Who was silent so far has kept nobody from a handshake; from here on there are so many at once.
+    async fn shake_hands(
+        &self,
+        hello: io::Result<StartHandshake<Socket>>,
+        tls: Arc<ServerConfig>,
+    ) -> Result<io::Result<TlsStream<Socket>>, Ended> {
+        let limit = self.door.settings.handshake_timeout;
+        let turn = self.handshakes.acquire();
+        let _turn = self.within(limit, Ended::Handshake, turn).await?;
+        let shaken = async { hello?.into_stream(tls).await };
+        self.within(limit, Ended::Handshake, shaken).await
+    }
+
+    fn count<T>(&self, shaken: &Result<io::Result<T>, Ended>) {
+        let metrics = &self.door.handshakes;
+        match shaken {
+            Ok(Ok(_)) => metrics.shook_hands(Some(true)),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a handshake failed");
+                metrics.shook_hands(Some(false));
+            }
+            Err(Ended::Handshake) => metrics.shook_hands(None),
+            Err(_) => {}
+        }
+    }
+
+    /// Answers the calls that come, until one of both sides has had enough.
+    async fn talk(&self, io: Io, peer: Option<Arc<Peer>>) -> Ended {
+        let (io, greeting) = Greeted::new(io);
+        let introduced = Introduced {
+            calls: self.door.calls.clone(),
+            caller: Caller {
+                peer,
+                leaving: CancellationToken::new(),
+            },
+        };
+        let leaving = introduced.caller.leaving.clone();
+        let spawner = Spawner {
+            here: TaskTracker::new(),
+            all: self.door.tasks.clone(),
+        };
+        let calls = spawner.here.clone();
+        let http = http(&self.door.settings, spawner);
+        let mut connection = pin!(http.serve_connection(TokioIo::new(io), introduced));
+        let silent = self.door.settings.first_byte_timeout;
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return why(ended),
+            heard = self.within(silent, Ended::Silent, greeting) => if let Err(ended) = heard {
+                return ended;
+            },
+        }
+        let asked = tokio::select! {
+            biased;
+            ended = connection.as_mut() => return why(ended),
+            () = self.door.stopping.cancelled() => Ended::Stop,
+            () = self.grown_old() => Ended::Age,
+        };
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            biased;
+            _left = connection => {}
+            () = self.patience(asked, &leaving, &calls) => {}
+        }
+        asked
+    }
+
+    /// The result of `work`, unless it takes longer than `limit` or the gateway stops.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        late: Ended,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Ended> {
+        tokio::select! {
+            biased;
+            () = self.door.stopping.cancelled() => Err(Ended::Stop),
+            done = self.door.clock.timeout(limit, work) => done.ok_or(late),
+        }
+    }
+
+    /// Returns when a connection that begins now is as old as one may become, give or take a tenth: what
+    /// was opened together does not come back together.
+    async fn grown_old(&self) {
+        let age = self.door.settings.connection_age_max;
+        if age.is_zero() {
+            std::future::pending::<()>().await;
+        }
+        let drawn = u32::from_le_bytes(self.door.random.bytes());
+        let spread = 0.9 + 0.2 * f64::from(drawn) / f64::from(u32::MAX);
+        self.door.clock.sleep(age.mul_f64(spread)).await;
+    }
+
+    /// Waits as long as a connection may take that was asked to leave.
+    async fn patience(&self, asked: Ended, leaving: &CancellationToken, calls: &TaskTracker) {
+        let clock: &Clock = &self.door.clock;
+        calls.close();
+        if asked == Ended::Age {
+            let grace = clock.timeout(self.door.settings.connection_age_grace, calls.wait());
+            self.door.stopping.run_until_cancelled(grace).await;
+            leaving.cancel();
+            clock.timeout(LEAVE_WITHIN, calls.wait()).await;
+        } else {
+            // The gateway's own limit ends these.
+            calls.wait().await;
+        }
+        clock.sleep(LEAVE_WITHIN).await;
+    }
+}
+
+/// Who the other side has shown to be.
+fn peer(stream: &TlsStream<Socket>) -> Option<Arc<Peer>> {
+    let chain = stream.get_ref().1.peer_certificates()?;
+    let chain = chain.iter().cloned().map(CertificateDer::into_owned);
+    Some(Arc::new(Peer::new(chain.collect())))
+}
+
+fn http(settings: &Settings, spawner: Spawner) -> http2::Builder<Spawner> {
+    let mut http = http2::Builder::new(spawner);
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(settings.streams_per_connection_max)
+        .max_header_list_size(settings.header_list_bytes_max)
+        .max_pending_accept_reset_streams(settings.resets_pending_max)
+        .max_local_error_reset_streams(settings.resets_by_error_max)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .keep_alive_interval(settings.keepalive_interval)
+        .keep_alive_timeout(settings.keepalive_timeout);
+    http
+}
+
+/// Why a connection ended that nobody here ended.
+fn why(ended: hyper::Result<()>) -> Ended {
+    let Err(error) = ended else {
+        return Ended::Client;
+    };
+    tracing::debug!(error = %crate::domain::causes::chain(&error, ": "), "a connection ended");
+    let mut cause = error.source();
+    let mut http2 = None;
+    while let Some(error) = cause {
+        http2 = http2.or_else(|| error.downcast_ref::<h2::Error>());
+        cause = error.source();
+    }
+    match http2 {
+        _ if error.is_timeout() => Ended::Keepalive,
+        Some(error) if error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) => {
+            Ended::Abuse
+        }
+        Some(error) if error.is_library() => Ended::Protocol,
+        Some(_) | None => Ended::Client,
+    }
+}
+
+/// Answers calls, knowing whose connection they come on.
+#[derive(Clone, Debug)]
+struct Introduced {
+    calls: Calls,
+    caller: Caller,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Introduced {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Oneshot<Calls, Request<Body>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(self.caller.clone());
+        self.calls.clone().oneshot(request)
+    }
+}
+
+/// Runs the calls of one connection, and lets both it and the gateway wait for them.
+#[derive(Clone, Debug)]
+struct Spawner {
+    here: TaskTracker,
+    all: TaskTracker,
+}
+
+impl<F> Executor<F> for Spawner
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, call: F) {
+        self.all.spawn(self.here.track_future(call));
+    }
+}

@@ -1,0 +1,103 @@
+//! A connection that tells when its other side has said hello.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
+
+/// What every HTTP/2 connection begins with: `PRI * HTTP/2.0` and so on.
+const GREETING_BYTES: usize = 24;
+
+/// A connection whose first bytes are waited for.
+#[derive(Debug)]
+pub(super) struct Greeted<T> {
+    io: T,
+    /// Bytes of the greeting still to come.
+    left: usize,
+    heard: Option<oneshot::Sender<()>>,
+}
+
+impl<T> Greeted<T> {
+    /// Resolves the receiver when as many bytes were read as the greeting has. Whether it is one is
+    /// judged by who reads it.
+    pub(super) fn new(io: T) -> (Self, oneshot::Receiver<()>) {
+        let (heard, greeting) = oneshot::channel();
+        let greeted = Self {
+            io,
+            left: GREETING_BYTES,
+            heard: Some(heard),
+        };
+        (greeted, greeting)
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Greeted<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(context, buffer);
+        if self.heard.is_some() {
+            let bytes = buffer.filled().len().saturating_sub(before);
+            self.left = self.left.saturating_sub(bytes);
+            let enough = self.left == 0;
+            if let Some(heard) = self.heard.take_if(|_| enough) {
+                // Nobody may wait any more, when the connection is ending.
+                let _unheard = heard.send(());
+            }
+        }
+        read
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Greeted<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    #[tokio::test]
+    async fn it_is_told_once_the_whole_greeting_was_read() {
+        let (mut far, near) = duplex(64);
+        let (mut greeted, mut greeting) = Greeted::new(near);
+        let mut buffer = [0; 64];
+        for (write, told) in [(1, false), (22, false), (1, true), (9, true)] {
+            far.write_all(&vec![7; write]).await.unwrap();
+            assert_eq!(greeted.read(&mut buffer).await.unwrap(), write);
+            let now = greeting.try_recv() != Err(oneshot::error::TryRecvError::Empty);
+            assert_eq!(now, told, "after {write} more");
+        }
+    }
+}

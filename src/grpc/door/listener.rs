@@ -1,0 +1,45 @@
+//! Where connections come from: TCP ports and sockets of this machine.
+
+use super::places::Origin;
+use std::io;
+use std::net::SocketAddr;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_util::either::Either;
+
+/// A connection as it was taken.
+pub(super) type Socket = Either<TcpStream, UnixStream>;
+
+/// Where callers come.
+#[derive(Debug)]
+pub enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    pub(super) async fn accept(&self) -> io::Result<(Socket, Origin)> {
+        match self {
+            Self::Tcp(listener) => listener.accept().await.map(tcp),
+            Self::Unix(listener) => {
+                let (stream, _unnamed) = listener.accept().await?;
+                let user = stream.peer_cred()?.uid();
+                Ok((Either::Right(stream), Origin::User(user)))
+            }
+        }
+    }
+}
+
+fn tcp((stream, address): (TcpStream, SocketAddr)) -> (Socket, Origin) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection keeps its delay");
+    }
+    (Either::Left(stream), Origin::of(address.ip()))
+}
+
+/// Returns once the other side has said something, or left.
+pub(super) async fn readable(socket: &Socket) -> io::Result<()> {
+    match socket {
+        Either::Left(stream) => stream.readable().await,
+        Either::Right(stream) => stream.readable().await,
+    }
+}
