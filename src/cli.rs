@@ -9,6 +9,7 @@ mod healthcheck;
 mod keys;
 mod launch;
 mod log;
+mod manager;
 mod operations;
 mod plan;
 mod policy;

@@ -87,7 +87,11 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grpc {
     /// Where to listen.
-    pub listen: SocketAddr,
+    pub listen: Vec<Listen>,
+    /// Who may open the sockets among them.
+    pub unix_socket_mode: u32,
+    /// Why nobody on other machines may reach a listener; none: they may.
+    pub only_this_machine: Option<&'static str>,
     /// What connections are held to.
     pub door: door::Settings,
     /// After how long without a change a stream is sent a heartbeat.
@@ -100,6 +104,16 @@ pub struct Grpc {
     pub drain_timeout: Duration,
     /// Whether the API describes itself to tools.
     pub reflection: bool,
+}
+
+/// Where callers come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    Tcp(SocketAddr),
+    /// The file of a socket of this machine.
+    Unix(PathBuf),
+    /// What a service manager has bound.
+    Inherited,
 }
 
 /// Where rules come from, again and again.
@@ -178,6 +192,17 @@ impl Config {
     }
 }
 
+/// As the configuration spells it.
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Inherited => f.write_str("systemd"),
+        }
+    }
+}
+
 /// The effective listeners, journal, endpoint and organisations. Nothing secret.
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -186,7 +211,9 @@ impl fmt::Display for Config {
             cloud,
             organizations,
         } = &self.summary;
-        writeln!(f, "gRPC          {}", self.grpc.listen)?;
+        for listen in &self.grpc.listen {
+            writeln!(f, "gRPC          {listen}")?;
+        }
         writeln!(f, "admin         http://{}/metrics", self.admin_listen)?;
         writeln!(f, "journal       {journal}")?;
         writeln!(f, "cloud         {cloud}")?;

@@ -1,6 +1,7 @@
 //! Wires the rooms together, owns the listeners, and stops them in order.
 
 mod door;
+mod listen;
 mod rules;
 mod sink;
 
@@ -13,7 +14,7 @@ use crate::cloud::limiter::{self, Limiter};
 use crate::config::Config;
 use crate::domain::causes::chain;
 use crate::domain::plan::PlanKey;
-use crate::grpc::door::{Calls, Door, Listener, Settings};
+use crate::grpc::door::{Calls, Door, Settings};
 use crate::grpc::{Plans, Service};
 use crate::identity::{Errand, Gate, IdentityError};
 use crate::metrics::{self, Metrics};
@@ -21,9 +22,11 @@ use crate::operations::{self, Operations};
 use crate::pb::v1::cvm_gateway_service_server::SERVICE_NAME;
 use crate::random::Random;
 use crate::store::{Budgets, Store, StoreError};
+pub use listen::Address;
+use listen::SocketFile;
 use rules::RulesInForce;
 use sink::Sink;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +43,9 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
-    grpc_addr: SocketAddr,
+    grpc: Vec<Address>,
+    /// Removed at the end.
+    sockets: Vec<SocketFile>,
     admin_addr: SocketAddr,
     operations: Operations,
     store: Store,
@@ -62,9 +67,15 @@ pub enum GatewayError {
     #[error("cannot listen on {address}, which is {setting} in the configuration")]
     Listen {
         setting: &'static str,
-        address: SocketAddr,
+        address: String,
         #[source]
         source: std::io::Error,
+    },
+    #[error("{address}, of {setting}, can be reached from other machines, but {why}")]
+    Exposed {
+        setting: &'static str,
+        address: SocketAddr,
+        why: &'static str,
     },
     #[error("the journal cannot be opened")]
     Journal(#[from] StoreError),
@@ -86,8 +97,8 @@ impl Gateway {
     /// identities are unusable.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, GatewayError> {
         // The ports first: a second gateway by mistake must not touch the journal.
-        let grpc = chaos::around!("gateway.listen", listen("grpc.listen", config.grpc.listen))?;
-        let admin = listen("admin.listen", config.admin_listen).await?;
+        let grpc = chaos::around!("gateway.listen", listen::bind(&config.grpc))?;
+        let admin = side_door(config.admin_listen).await?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
         let gate = Gate::open(config.identity, clock.clone(), metrics.identity.clone())?;
         let store = Store::open(&config.journal, metrics.journal.clone(), elapsed(&clock));
@@ -127,7 +138,8 @@ impl Gateway {
             clock: clock.clone(),
         });
         let gateway = Self {
-            grpc_addr: grpc.address,
+            grpc: grpc.addresses,
+            sockets: grpc.files,
             admin_addr: admin.address,
             operations,
             store,
@@ -142,18 +154,29 @@ impl Gateway {
         let door = gateway.door(gate, calls, config.grpc.door, &metrics);
         gateway.keep_rules(rules);
         gateway.keep_sink(config.audit_sink, metrics.audit);
-        door.open(vec![Listener::Tcp(grpc.listener)]);
+        door.open(grpc.listeners);
         gateway.serve(admin.listener, side_door);
         gateway.keep(errands.into_iter().flatten());
         chaos::around!("gateway.ready", gateway.set_health(ServingStatus::Serving));
-        tracing::info!(grpc = %gateway.grpc_addr, admin = %gateway.admin_addr, "serving");
+        let grpc: Vec<String> = gateway.grpc.iter().map(Address::to_string).collect();
+        tracing::info!(grpc = grpc.join(", "), admin = %gateway.admin_addr, "serving");
         Ok(gateway)
     }
 
     /// Where gRPC is served.
     #[must_use]
+    pub fn grpc(&self) -> &[Address] {
+        &self.grpc
+    }
+
+    /// Where gRPC is served first over TCP; port 0 of every address, when it is nowhere.
+    #[must_use]
     pub fn grpc_addr(&self) -> SocketAddr {
-        self.grpc_addr
+        let tcp = self.grpc.iter().find_map(|address| match address {
+            Address::Tcp(address) => Some(*address),
+            Address::Unix(_) => None,
+        });
+        tcp.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
     }
 
     /// Where metrics and health are served.
@@ -178,10 +201,11 @@ impl Gateway {
 
     /// Stops: not ready, no new connection, streams end resumable, calls under way are recorded,
     /// leases are given back. Takes the drain timeout at most, whatever clients do.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.set_health(ServingStatus::NotServing).await;
         self.operations.begin_stop();
         self.soft.cancel();
+        self.sockets.clear();
         let drained = self.clock.timeout(self.drain_timeout, async {
             chaos::around!("gateway.drain", self.operations.stopped(), else ());
             self.end_health_watches().await;
@@ -278,10 +302,10 @@ struct Bound {
     address: SocketAddr,
 }
 
-async fn listen(setting: &'static str, address: SocketAddr) -> Result<Bound, GatewayError> {
+async fn side_door(address: SocketAddr) -> Result<Bound, GatewayError> {
     let failed = |source| GatewayError::Listen {
-        setting,
-        address,
+        setting: "admin.listen",
+        address: address.to_string(),
         source,
     };
     let listener = TcpListener::bind(address).await.map_err(failed)?;

@@ -170,7 +170,9 @@ fn of_gateway(error: &GatewayError) -> Exit {
     match error {
         GatewayError::Listen { source, .. } => of_port(source),
         GatewayError::Journal(error) => of_journal(error),
-        GatewayError::Cloud(_) | GatewayError::Identity(_) => Exit::Configuration,
+        GatewayError::Cloud(_) | GatewayError::Identity(_) | GatewayError::Exposed { .. } => {
+            Exit::Configuration
+        }
         GatewayError::Metrics(_) | GatewayError::Descriptor(_) => Exit::Software,
     }
 }

@@ -3,7 +3,7 @@
 use super::args::SimulateArgs;
 use super::check::check;
 use super::error::CliError;
-use super::log;
+use super::{log, manager};
 use crate::clock::Clock;
 use crate::config::{Config, Log, LogFormat, read_text, write_text};
 use crate::gateway::Gateway;
@@ -58,9 +58,32 @@ pub(super) async fn serve(path: &Path, clock: Clock) -> Result<Exit, CliError> {
     raise_descriptors();
     let mut signals = Signals::listen()?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(CliError::Signals)?;
+    tokio::select! {
+        ended = run(config, clock.clone(), &mut signals, &mut hang_up) => ended,
+        never = manager::keep_alive(clock.clone()) => match never {},
+    }
+}
+
+async fn run(
+    config: Config,
+    clock: Clock,
+    signals: &mut Signals,
+    hang_up: &mut Signal,
+) -> Result<Exit, CliError> {
     let gateway = Gateway::start(config, clock).await?;
-    let exit = tokio::select! {
-        () = reload_at(&mut hang_up, &gateway) => Exit::Software,
+    manager::ready();
+    let exit = until_the_end(&gateway, signals, hang_up).await;
+    manager::stopping();
+    tokio::select! {
+        () = gateway.stop() => Ok(exit),
+        () = signals.next() => Ok(Exit::Interrupted),
+    }
+}
+
+/// Returns when the gateway must stop, with the exit code.
+async fn until_the_end(gateway: &Gateway, signals: &mut Signals, hang_up: &mut Signal) -> Exit {
+    tokio::select! {
+        () = reload_at(hang_up, gateway) => Exit::Software,
         () = signals.next() => {
             tracing::info!("stopping; a second signal ends at once");
             Exit::Ok
@@ -69,10 +92,6 @@ pub(super) async fn serve(path: &Path, clock: Clock) -> Result<Exit, CliError> {
             tracing::error!(reason, "stopping, because the gateway cannot go on");
             Exit::Software
         }
-    };
-    tokio::select! {
-        () = gateway.stop() => Ok(exit),
-        () = signals.next() => Ok(Exit::Interrupted),
     }
 }
 
@@ -102,7 +121,9 @@ fn raise_descriptors() {
 /// Has the rules read at each SIGHUP. It does not return while there can be another.
 async fn reload_at(hang_up: &mut Signal, gateway: &Gateway) {
     while hang_up.recv().await.is_some() {
+        manager::reloading();
         gateway.reload();
+        manager::ready();
     }
 }
 

@@ -1,8 +1,10 @@
 //! What connections are held to: settings of the table `grpc`.
 
+use super::Listen;
 use super::read::size;
-use super::section::Section;
+use super::section::{Section, address};
 use crate::grpc::door::Settings;
+use std::path::Path;
 use std::time::Duration;
 
 /// A process has a million descriptors at most, unless the system is told otherwise.
@@ -14,6 +16,43 @@ const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Streams last as long as launches.
 const GRACE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// A way to listen that is no address.
+const INHERITED: &str = "systemd";
+const UNIX: &str = "unix:";
+/// The system's limit is 108, and the socket is made beside its place first.
+const SOCKET_PATH_BYTES_MAX: usize = 90;
+
+/// Where callers come; `exposed` is why only this machine may reach it.
+pub(super) fn listen(table: &mut Section<'_>, folder: &Path, exposed: Option<&str>) -> Vec<Listen> {
+    table.text_or_texts("listen", |text| {
+        if text == INHERITED {
+            return Ok(Listen::Inherited);
+        }
+        let Some(path) = text.strip_prefix(UNIX) else {
+            return address(text, exposed).map(Listen::Tcp);
+        };
+        let path = folder.join(path);
+        match path.as_os_str().len() {
+            _ if text == UNIX => Err(format!("`{text}` names no file; write \"unix:PATH\"")),
+            length if length > SOCKET_PATH_BYTES_MAX => Err(format!(
+                "the path has {length} bytes, and a socket's may have {SOCKET_PATH_BYTES_MAX}; name a shorter one"
+            )),
+            _ => Ok(Listen::Unix(path)),
+        }
+    })
+}
+
+/// Who may open a socket, as `chmod` writes it.
+pub(super) fn mode(table: &mut Section<'_>) -> u32 {
+    let mode = table.text_as("unix_socket_mode", |text| {
+        let mode = u32::from_str_radix(text, 8).ok();
+        let mode = mode.filter(|mode| text.len() == 4 && *mode <= 0o777);
+        mode.ok_or_else(|| format!("`{text}` is no mode; write four octal digits like \"0660\""))
+    });
+    mode.unwrap_or_default()
+}
+
+/// What its connections are held to.
 pub(super) fn door(table: &mut Section<'_>) -> Settings {
     Settings {
         connections_max: size(table.count("connections_max", 1..=CONNECTIONS_MAX)),

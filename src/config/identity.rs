@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Why a listener is for this machine only, and what may be done about it.
-const ANONYMOUS: &str = "all who reach it count as the one caller of [identity]: set identity.require, \
+pub(super) const ANONYMOUS: &str = "all who reach it count as the one caller of [identity]: set identity.require, \
      or identity.allow_anonymous_on_any_address";
 const PLAINTEXT: &str = "what is sent there is not encrypted: set [grpc.tls], \
      or grpc.allow_plaintext_on_any_address if something else encrypts it";

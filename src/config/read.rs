@@ -72,7 +72,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         let exposure = Exposure::of(callers.as_ref());
         let tls = identity::tls(table, folder, exposure.certificate);
         let exposed = exposure.why(table, tls.is_some());
-        (grpc(table, exposed), tls)
+        (grpc(table, folder, exposed), tls)
     });
     let identity = callers.map(|(callers, _)| identity::Settings { tls, ..callers });
     let journal = root.table("journal", |table| journal(table, folder));
@@ -148,9 +148,11 @@ fn limits(table: &mut Section<'_>, regions: &[Region]) -> Limits {
 }
 
 /// `exposed` is why only this machine may reach it.
-fn grpc(table: &mut Section<'_>, exposed: Option<&str>) -> Grpc {
+fn grpc(table: &mut Section<'_>, folder: &Path, exposed: Option<&'static str>) -> Grpc {
     Grpc {
-        listen: table.address("listen", exposed),
+        listen: connections::listen(table, folder, exposed),
+        unix_socket_mode: connections::mode(table),
+        only_this_machine: exposed,
         door: connections::door(table),
         heartbeat_interval: table.duration("heartbeat_interval"),
         message_bytes_max: table.bytes("message_bytes_max", 1..=MESSAGE_BYTES_MAX),

@@ -292,20 +292,27 @@ impl<'a> Section<'a> {
     /// An address to listen on. When there is a reason why other machines may not reach it, with the
     /// remedy, it must be a loopback one.
     pub(super) fn address(&mut self, key: &str, reason: Option<&str>) -> SocketAddr {
-        let address = self.text_as(key, |text| {
-            let address: SocketAddr = text.parse().map_err(|_not_one| {
-                format!(
-                    "`{text}` is no address; write an IP address and a port like \"127.0.0.1:7080\""
-                )
-            })?;
-            match reason.filter(|_| !address.ip().is_loopback()) {
-                None => Ok(address),
-                Some(reason) => Err(format!(
-                    "`{text}` can be reached from other machines, but {reason}, or listen on 127.0.0.1"
-                )),
-            }
-        });
+        let address = self.text_as(key, |text| address(text, reason));
         address.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
+    /// One text or several, each as `parse` understands it; at least one.
+    pub(super) fn text_or_texts<T>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let texts = self.parsed(key, |value| {
+            let DeValue::Array(items) = value else {
+                return one(value, &parse).map(|text| vec![text]);
+            };
+            if items.is_empty() {
+                return Err("is empty; name one".to_owned());
+            }
+            let texts = items.iter().map(|item| one(item.get_ref(), &parse));
+            texts.collect()
+        });
+        texts.unwrap_or_default()
     }
 
     /// Texts, each as `parse` understands it.
@@ -384,6 +391,28 @@ impl<'a> Layer<'a> {
         let is_key = |(found, _): &(&Spanned<DeString<'a>>, _)| found.get_ref() == key;
         let (key, value) = self.table.iter().find(is_key)?;
         Some((key.span().start, value))
+    }
+}
+
+/// A text as `parse` understands it.
+fn one<T>(value: &DeValue<'_>, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, String> {
+    match value.as_str() {
+        Some(text) => parse(text),
+        None => Err(format!("{}; put it in quotes", is_not(value, "text"))),
+    }
+}
+
+/// An address to listen on. When there is a `reason` why other machines may not reach it, with the remedy,
+/// it must be a loopback one.
+pub(super) fn address(text: &str, reason: Option<&str>) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_not_one| {
+        format!("`{text}` is no address; write an IP address and a port like \"127.0.0.1:7080\"")
+    })?;
+    match reason.filter(|_| !address.ip().is_loopback()) {
+        None => Ok(address),
+        Some(reason) => Err(format!(
+            "`{text}` can be reached from other machines, but {reason}, or listen on 127.0.0.1"
+        )),
     }
 }
 

@@ -33,7 +33,9 @@ fn the_defaults_are_the_defaults() {
     assert_eq!(
         config.grpc,
         Grpc {
-            listen: "127.0.0.1:7080".parse().unwrap(),
+            listen: vec![Listen::Tcp("127.0.0.1:7080".parse().unwrap())],
+            unix_socket_mode: 0o660,
+            only_this_machine: Some(identity::ANONYMOUS),
             door: door::Settings {
                 connections_max: 10_000,
                 connections_per_peer_max: 1_000,
@@ -354,6 +356,34 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
     (
         "[grpc]\nstreams_per_connection_max = 0",
         "gw.toml:8:30: grpc.streams_per_connection_max: `0` is not a whole number from 1 to 100000",
+    ),
+    (
+        "[grpc]\nlisten = []",
+        "gw.toml:8:10: grpc.listen: is empty; name one",
+    ),
+    (
+        "[grpc]\nlisten = [\"127.0.0.1:1\", 2]",
+        "gw.toml:8:10: grpc.listen: is a number, not text; put it in quotes",
+    ),
+    (
+        "[grpc]\nlisten = [\"127.0.0.1:1\", \"0.0.0.0:1\"]",
+        "gw.toml:8:10: grpc.listen: `0.0.0.0:1` can be reached from other machines",
+    ),
+    (
+        "[grpc]\nlisten = \"unix:\"",
+        "gw.toml:8:10: grpc.listen: `unix:` names no file; write \"unix:PATH\"",
+    ),
+    (
+        "[grpc]\nlisten = \"unix:/0123456789/0123456789/0123456789/0123456789/0123456789/0123456789/0123456789/0123456789/grpc\"",
+        "gw.toml:8:10: grpc.listen: the path has 93 bytes, and a socket's may have 90",
+    ),
+    (
+        "[grpc]\nunix_socket_mode = \"rw\"",
+        "gw.toml:8:20: grpc.unix_socket_mode: `rw` is no mode; write four octal digits like \"0660\"",
+    ),
+    (
+        "[grpc]\nunix_socket_mode = \"1777\"",
+        "gw.toml:8:20: grpc.unix_socket_mode: `1777` is no mode",
     ),
     (
         "[grpc]\nconnections_max = 0",

@@ -33,6 +33,7 @@ mod layers;
 mod lifecycle;
 mod limiter;
 mod log;
+mod manager;
 mod metrics;
 mod notify;
 mod official_clients;

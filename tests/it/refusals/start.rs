@@ -3,7 +3,7 @@
 use super::{nothing_happened, told};
 use crate::world::{Folder, World, client, config_text, ready_again, run, wish};
 use cvm_gateway::clock::Clock;
-use cvm_gateway::config::Config;
+use cvm_gateway::config::{Config, Listen};
 use cvm_gateway::domain::causes::chain;
 use cvm_gateway::gateway::{Gateway, GatewayError};
 use cvm_gateway::store::StoreError;
@@ -43,7 +43,7 @@ async fn a_port_that_is_in_use_is_named_and_the_journal_is_not_touched() {
     for setting in ["grpc.listen", "admin.listen"] {
         let mut config = config(&folder.0, &folder.0.join("journal.db"));
         if setting == "grpc.listen" {
-            config.grpc.listen = address;
+            config.grpc.listen = vec![Listen::Tcp(address)];
         } else {
             config.admin_listen = address;
         }
