@@ -17,7 +17,7 @@ GO_CLIENTS := target/tools/go-clients
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help demo test simulate stores kill replicas rotate failpoints mutants fuzz image check bench measure measure-simulator measure-trust proto fmt deny ci clean
+.PHONY: help demo test simulate stores kill abuse replicas rotate failpoints mutants fuzz image check bench measure measure-simulator measure-trust proto fmt deny ci clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,11 @@ kill: ## The real program, killed, paused and cut off; KILLS=1000 RECOVERY_KILLS
 	@tools/install postgres
 	KILLS=$(KILLS) RECOVERY_KILLS=$(RECOVERY_KILLS) STOPS=$(STOPS) SEED=$(or $(SEED),1) \
 	cargo test --locked --profile proof --test proof -- --nocapture kill:: stop::
+
+ABUSE_SECONDS ?= 10
+abuse: ## Clients that misbehave in every way while a good one calls; ABUSE_SECONDS=10 for each way
+	ABUSE_SECONDS=$(ABUSE_SECONDS) \
+	cargo test --locked --profile proof --test abuse -- --nocapture --test-threads 1
 
 EVENTS ?= 200
 replicas: ## Three of it on one PostgreSQL that restarts, pauses and loses COMMITs; EVENTS=200 SEED=1

@@ -37,7 +37,7 @@ fn the_defaults_are_the_defaults() {
             unix_socket_mode: 0o660,
             only_this_machine: Some(identity::ANONYMOUS),
             door: door::Settings {
-                connections_max: 10_000,
+                connections_max: 4_000,
                 connections_per_peer_max: 1_000,
                 first_byte_timeout: seconds(5),
                 handshake_timeout: seconds(5),
@@ -45,7 +45,7 @@ fn the_defaults_are_the_defaults() {
                 streams_per_connection_max: 128,
                 header_list_bytes_max: 16 * 1024,
                 resets_pending_max: 20,
-                resets_by_error_max: 1_024,
+                resets_by_error_max: 100,
                 keepalive_interval: seconds(20),
                 keepalive_timeout: seconds(10),
                 connection_age_max: seconds(30 * 60),

@@ -1,0 +1,19 @@
+//! Clients that misbehave, all from this machine and bounded in count and time, while a good one calls.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may fail by panic, and tells what it measured"
+)]
+
+mod attacks;
+mod crowd;
+#[path = "../common/frames.rs"]
+#[expect(dead_code, reason = "other tests look closer at answers")]
+mod frames;
+mod gateway;
+mod good;
+mod judge;
+mod stop;
