@@ -10,6 +10,7 @@ MAKEFLAGS += --no-builtin-rules
 VENV := target/venv
 PROMTOOL := target/tools/promtool
 KUSTOMIZE := target/tools/kustomize
+HELM := target/tools/helm
 BUF := tools/node_modules/.bin/buf
 NODE_CLIENT := tests/node/node_modules/.package-lock.json
 GO_CLIENTS := target/tools/go-clients
@@ -25,7 +26,7 @@ help: ## Lists the verbs
 demo: ## Simulator, gateway and client in one process: launches three instances
 	cargo run --locked --quiet --bin cvm-gateway -- demo
 
-test: $(VENV)/installed $(PROMTOOL) $(KUSTOMIZE) $(NODE_CLIENT) $(GO_CLIENTS) ## Every test, on SQLite and PostgreSQL; installs what it needs
+test: $(VENV)/installed $(PROMTOOL) $(KUSTOMIZE) $(HELM) $(NODE_CLIENT) $(GO_CLIENTS) ## Every test, on SQLite and PostgreSQL; installs what it needs
 	@tools/install postgres
 	@tools/install systemd
 	cargo build --locked
@@ -33,6 +34,7 @@ test: $(VENV)/installed $(PROMTOOL) $(KUSTOMIZE) $(NODE_CLIENT) $(GO_CLIENTS) ##
 	CVM_GATEWAY_TEST_PYTHON=$(CURDIR)/$(VENV)/bin/python \
 	CVM_GATEWAY_TEST_PROMTOOL=$(CURDIR)/$(PROMTOOL) \
 	CVM_GATEWAY_TEST_KUSTOMIZE=$(CURDIR)/$(KUSTOMIZE) \
+	CVM_GATEWAY_TEST_HELM=$(CURDIR)/$(HELM) \
 	CVM_GATEWAY_TEST_NODE=$$(type -P node) \
 	CVM_GATEWAY_TEST_GO=$$(type -P go) \
 	cargo test --locked --features chaos
@@ -146,6 +148,9 @@ $(PROMTOOL):
 
 $(KUSTOMIZE):
 	@tools/install kustomize $@
+
+$(HELM):
+	@tools/install helm $@
 
 $(BUF): tools/package-lock.json
 	@tools/install node

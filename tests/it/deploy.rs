@@ -4,6 +4,7 @@ mod alerts;
 mod cam;
 mod compose;
 mod configuration;
+mod helm;
 mod kubernetes;
 mod promql;
 mod runbook;

@@ -29,6 +29,12 @@ fn the_overlay_for_tke_is_sound() {
     ] {
         assert!(kinds.contains(&kind), "there is no {kind}");
     }
+    let said = reads_in_tke(&documents);
+    assert!(said.contains("postgres://"), "{said}");
+}
+
+/// As [`reads`], with what TKE gives a pod that has a role.
+pub(super) fn reads_in_tke(documents: &[Value]) -> String {
     let roles = Folder::new();
     let token = roles.0.join("token");
     put_secret(&token, "token");
@@ -41,8 +47,7 @@ fn the_overlay_for_tke_is_sound() {
         ),
         ("TKE_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
     ];
-    let said = reads(&documents, &environment);
-    assert!(said.contains("postgres://"), "{said}");
+    reads(documents, &environment)
 }
 
 #[test]
@@ -63,7 +68,7 @@ fn built(overlay: &str) -> Vec<Value> {
     yaml(file.to_str().unwrap())
 }
 
-fn kinds(documents: &[Value]) -> Vec<&str> {
+pub(super) fn kinds(documents: &[Value]) -> Vec<&str> {
     let kinds = documents
         .iter()
         .map(|document| document["kind"].as_str().unwrap());
@@ -119,7 +124,7 @@ pub(super) fn judge(documents: &[Value]) {
 }
 
 /// What the gateway says about its configuration with what is mounted beside it, and nothing else.
-pub(super) fn reads(documents: &[Value], environment: &[(&str, &str)]) -> String {
+fn reads(documents: &[Value], environment: &[(&str, &str)]) -> String {
     let folder = Folder::new();
     let pod = &of(documents, "Deployment")["spec"]["template"]["spec"];
     let volumes = pod["volumes"].as_array().unwrap();
