@@ -1,4 +1,4 @@
-//! A connection that tells when its other side has said hello.
+//! A connection that tells when its other side has said hello, and lets others have their turn.
 
 use std::io;
 use std::pin::Pin;
@@ -9,10 +9,16 @@ use tokio::sync::oneshot;
 /// What every HTTP/2 connection begins with: `PRI * HTTP/2.0` and so on.
 const GREETING_BYTES: usize = 24;
 
+/// Reads of one connection before others have their turn. One brings some kilobytes, and so up to a
+/// thousand frames: without it a flood of them holds a thread for as long as it comes in.
+const READS_MAX: usize = 4;
+
 /// A connection whose first bytes are waited for.
 #[derive(Debug)]
 pub(super) struct Greeted<T> {
     io: T,
+    /// Reads of the present turn.
+    reads: usize,
     /// Bytes of the greeting still to come.
     left: usize,
     heard: Option<oneshot::Sender<()>>,
@@ -25,6 +31,7 @@ impl<T> Greeted<T> {
         let (heard, greeting) = oneshot::channel();
         let greeted = Self {
             io,
+            reads: 0,
             left: GREETING_BYTES,
             heard: Some(heard),
         };
@@ -38,8 +45,14 @@ impl<T: AsyncRead + Unpin> AsyncRead for Greeted<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.reads == READS_MAX {
+            self.reads = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(context, buffer);
+        self.reads = if read.is_ready() { self.reads + 1 } else { 0 };
         if self.heard.is_some() {
             let bytes = buffer.filled().len().saturating_sub(before);
             self.left = self.left.saturating_sub(bytes);
@@ -99,5 +112,22 @@ mod tests {
             let now = greeting.try_recv() != Err(oneshot::error::TryRecvError::Empty);
             assert_eq!(now, told, "after {write} more");
         }
+    }
+
+    #[tokio::test]
+    async fn others_have_their_turn_between_reads() {
+        let (mut far, near) = duplex(64);
+        far.write_all(&[7; 64]).await.unwrap();
+        let (mut greeted, _greeting) = Greeted::new(near);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut turns = Vec::new();
+        for _ in 0..2 * (READS_MAX + 1) {
+            let mut byte = [0];
+            let mut buffer = ReadBuf::new(&mut byte);
+            let read = Pin::new(&mut greeted).poll_read(&mut context, &mut buffer);
+            turns.push(read.is_ready());
+        }
+        let turn = [true, true, true, true, false];
+        assert_eq!(turns, [turn, turn].concat());
     }
 }
