@@ -17,12 +17,14 @@ mod replay;
 mod roles;
 mod rules;
 mod section;
+mod sizes;
 
 pub use cases::{CasesRun, only_account};
 pub use file::{create_file, fresh_folder, lines_of, read_text, write_text};
 pub use problem::{ConfigError, Place, Problem};
 pub use replay::{Replayed, replay};
 pub use rules::{RulesError, check_cases, read_rules, rule_files, rules_of};
+pub use sizes::ToldSize;
 
 use crate::cloud;
 use crate::domain::ids::OrganizationId;

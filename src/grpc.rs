@@ -239,7 +239,7 @@ impl CvmGatewayService for Service {
 impl Service {
     async fn submit(
         &self,
-        (principal, asked): (&Principal, Call),
+        (principal, mut asked): (&Principal, Call),
         wish: Wish,
         fingerprint: [u8; 32],
         plan: Option<&[u8]>,
@@ -249,7 +249,7 @@ impl Service {
         let expires = plan.and_then(claimed_expiry);
         let from = expires.map_or(now, |expires| self.plans.begin(expires));
         let place = audit::place(&wish);
-        let grant = match self.grant(principal, wish, from).await? {
+        let grant = match self.grant((principal, &mut asked), wish, from).await? {
             Ok(grant) => grant,
             Err(refusal) => {
                 if let Refusal::Denied(denial) = &refusal {

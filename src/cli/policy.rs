@@ -5,7 +5,7 @@ use super::error::CliError;
 use super::launch::{REQUEST_BYTES_MAX, read_input};
 use crate::client::changed;
 use crate::clock::Clock;
-use crate::config::{CasesRun, Replayed, check_cases, only_account, read_rules, replay};
+use crate::config::{CasesRun, Replayed, ToldSize, check_cases, only_account, read_rules, replay};
 use crate::domain::change::Change;
 use crate::domain::ids::Principal;
 use crate::domain::rules::Limits;
@@ -112,9 +112,10 @@ fn explain(args: ExplainArgs, clock: &Clock) -> Result<Exit, CliError> {
         Err(Refusal::Denied(denial)) => (Err(denial), Vec::new()),
         Ok(proposal) => {
             let changes = proposal.changes().to_vec();
-            // Offline nobody knows how big models are: those facts are absent.
+            // Offline nobody else knows how big models are: else those facts are absent.
             let places = 1 + proposal.wish().alternatives.len();
-            let proposal = proposal.sized(vec![None; places]);
+            let size = args.size.as_ref().map(ToldSize::size).transpose();
+            let proposal = proposal.sized(vec![size.map_err(unusable)?; places]);
             (policy.authorize(proposal, now), changes)
         }
     };

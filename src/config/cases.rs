@@ -1,16 +1,17 @@
 //! The cases that an organisation's rules must decide as it wrote down: `tests/*.toml` beside them.
 
 use super::problem::{Place, Problem};
+use super::sizes::ToldSize;
 use crate::domain::change::Change;
 use crate::domain::ids::{OrganizationId, Principal};
 use crate::domain::instance::{InstanceId, OwnedInstances};
 use crate::domain::names::{AccountName, Region};
-use crate::domain::outlook::{Cost, Size};
+use crate::domain::outlook::Size;
 use crate::domain::request::Wish;
 use crate::domain::rules::Limits;
+use crate::domain::spec::InstanceSpec;
 use crate::grpc::wish_of_json;
 use crate::policy::{Action, Denial, Organization, Policy, Refusal, RuleFile, Rules};
-use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::Path;
@@ -44,41 +45,11 @@ struct Case {
     /// A `RunInstancesRequest`, in the names of protobuf JSON.
     request: Option<toml::Table>,
     /// What the cloud would tell of the model, in each place.
-    size: Option<CaseSize>,
+    size: Option<ToldSize>,
     /// Of a termination.
     region: Option<Region>,
     #[serde(default)]
     instance_ids: Vec<InstanceId>,
-}
-
-/// The size of a model; what is left out is none of it.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CaseSize {
-    vcpu: u32,
-    #[serde(default)]
-    memory: u32,
-    #[serde(default)]
-    gpu: u32,
-    price_per_hour: Option<String>,
-    price_per_month: Option<String>,
-}
-
-impl CaseSize {
-    fn size(&self) -> Result<Size, String> {
-        let amount = |text: &String| {
-            let amount: Result<Decimal, _> = text.parse();
-            amount.map_err(|_not_one| format!("`{text}` is no amount; write \"0.25\""))
-        };
-        let hourly = self.price_per_hour.as_ref().map(amount).transpose()?;
-        let monthly = self.price_per_month.as_ref().map(amount).transpose()?;
-        Ok(Size {
-            vcpu: self.vcpu,
-            memory_gib: self.memory,
-            gpu: self.gpu,
-            cost: hourly.map(Cost::Hourly).or(monthly.map(Cost::Monthly)),
-        })
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -234,8 +205,9 @@ impl Case {
                 let request = self.request.as_ref().ok_or("has no `request`")?;
                 let json = serde_json::to_string(request).map_err(|error| error.to_string())?;
                 let wish = wish_of_json(&json, limits, now)?;
-                let size = self.size.as_ref().map(CaseSize::size).transpose()?;
-                return launched(&policy, action, &principal, (wish, size), (limits, now));
+                let size = self.size.as_ref().map(ToldSize::size).transpose()?;
+                let sizes = |_: &InstanceSpec| size.clone();
+                return launched(&policy, action, &principal, (wish, sizes), (limits, now));
             }
             Action::TerminateInstances => {
                 let instances = OwnedInstances {
@@ -262,12 +234,13 @@ impl Case {
     }
 }
 
-/// What is decided about a launch, or about a plan of one.
+/// What is decided about a launch, or about a plan of one; and how big the model is in each of its places,
+/// as far as somebody knows.
 pub(super) fn launched(
     policy: &Policy,
     action: Action,
     principal: &Principal,
-    (wish, size): (Wish, Option<Size>),
+    (wish, sizes): (Wish, impl Fn(&InstanceSpec) -> Option<Size>),
     (limits, now): (&Limits, UtcDateTime),
 ) -> Result<Decided, String> {
     let (verdict, changes) = match policy.propose(principal, wish, limits, now, now) {
@@ -275,8 +248,8 @@ pub(super) fn launched(
         Err(Refusal::Denied(denial)) => (Err(denial), Vec::new()),
         Ok(proposal) => {
             let changes = proposal.changes().to_vec();
-            let places = 1 + proposal.wish().alternatives.len();
-            let proposal = proposal.sized(vec![size; places]);
+            let specs = proposal.wish().specs();
+            let proposal = proposal.sized(specs.iter().map(sizes).collect());
             let verdict = match action == Action::PlanRunInstances {
                 true => policy.may_plan(&proposal, now).map(|()| String::new()),
                 false => {

@@ -1,10 +1,13 @@
 //! Decides past calls, as the audit tells them, by rules of today.
 
 use super::cases::{Decided, launched, only_account};
+use super::sizes::AuditedSize;
 use crate::domain::ids::{OrganizationId, Principal};
 use crate::domain::instance::{InstanceId, OwnedInstances};
 use crate::domain::names::{AccountName, Region};
+use crate::domain::operation::Place;
 use crate::domain::rules::Limits;
+use crate::domain::spec::InstanceSpec;
 use crate::grpc::wish_of_json;
 use crate::policy::{Action, Rules};
 use serde::Deserialize;
@@ -44,6 +47,8 @@ struct Row {
     region: String,
     #[serde(default)]
     request: Value,
+    #[serde(default)]
+    sizes: Vec<AuditedSize>,
     decision: Option<Recorded>,
 }
 
@@ -208,8 +213,16 @@ fn decided(
                 members.insert("account".to_owned(), Value::from(account.as_str()));
             }
             let wish = wish_of_json(&request.to_string(), &limits, now)?;
+            let known = row.sizes.iter().map(AuditedSize::known);
+            let known = known.collect::<Result<Vec<_>, _>>()?;
+            // Of a model that layers name now and did not then nobody knows.
+            let sizes = |spec: &InstanceSpec| {
+                let place = Place::of(spec);
+                let here = known.iter().find(|(known, _)| *known == place);
+                here.map(|(_, size)| size.clone())
+            };
             return Ok(
-                match launched(&policy, action, &principal, (wish, None), (&limits, now)) {
+                match launched(&policy, action, &principal, (wish, sizes), (&limits, now)) {
                     Err(invalid) => (Verdict::Invalid(invalid), BTreeMap::new()),
                     Ok(Decided { verdict, changes }) => {
                         let changes = changes.into_iter().map(|of| (of.field, of.after));

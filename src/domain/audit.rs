@@ -1,7 +1,10 @@
 //! What the audit is told of a call, beside what comes of it. Nothing in it is secret.
 
+use crate::domain::change::Change;
 use crate::domain::decision::Decision;
 use crate::domain::ids::Principal;
+use crate::domain::operation::Place;
+use crate::domain::outlook::Size;
 use time::UtcDateTime;
 
 /// By what a caller has proven who it is.
@@ -19,6 +22,10 @@ pub struct Call {
     pub proof: Proof,
     /// The request in protobuf JSON, with secrets masked; empty where nobody keeps it.
     pub request: String,
+    /// What layers made of it.
+    pub changes: Vec<Change>,
+    /// How big the models in its places are, where a rule or a limit asked.
+    pub sizes: Vec<(Place, Size)>,
 }
 
 /// A call that was denied.

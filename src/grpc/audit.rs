@@ -45,6 +45,7 @@ fn asked<T>(request: &Request<T>, written: Result<String, JsonError>) -> Call {
     Call {
         proof: auth::proof(request),
         request: told,
+        ..Call::default()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Service;
 use crate::chaos;
+use crate::domain::audit::Call;
 use crate::domain::change::Change;
 use crate::domain::decision::Decision;
 use crate::domain::ids::Principal;
@@ -41,10 +42,10 @@ impl Service {
     }
 
     /// The launch that `wish` becomes by the policy of this moment, and whether it may be made. Times of
-    /// layers are counted from `from`.
+    /// layers are counted from `from`. What it is decided by beside the request is added to the call.
     pub(super) async fn grant(
         &self,
-        principal: &Principal,
+        (principal, asked): (&Principal, &mut Call),
         wish: Wish,
         from: UtcDateTime,
     ) -> Result<Result<Grant, Refusal>, OperationError> {
@@ -52,7 +53,9 @@ impl Service {
         let now = self.clock.now();
         let verdict = match policy.propose(principal, wish, &self.limits, now, from) {
             Ok(proposal) => {
+                asked.changes = proposal.changes().to_vec();
                 let proposal = self.sized(&policy, proposal).await?;
+                asked.sizes = proposal.known_sizes();
                 chaos::at!("grpc.policy", policy.authorize(proposal, now))
             }
             Err(Refusal::Denied(denial)) => Err(denial),

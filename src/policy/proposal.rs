@@ -3,6 +3,7 @@
 use crate::domain::change::Change;
 use crate::domain::ids::Principal;
 use crate::domain::names::AccountName;
+use crate::domain::operation::Place;
 use crate::domain::outlook::Size;
 use crate::domain::request::{LaunchRequest, Wish};
 use crate::domain::rules::Limits;
@@ -120,6 +121,15 @@ impl Proposal {
     pub fn sized(self, sizes: Vec<Option<Size>>) -> Self {
         let request = self.request.sized(sizes);
         Self { request, ..self }
+    }
+
+    /// How big the models are, as far as somebody asked and the request names them.
+    #[must_use]
+    pub fn known_sizes(&self) -> Vec<(Place, Size)> {
+        let specs = self.wish().specs();
+        let sizes = specs.iter().zip(self.request.sizes());
+        let known = sizes.filter_map(|(spec, size)| Some((Place::of(spec), size.clone()?)));
+        known.collect()
     }
 
     /// What layers changed of what was asked for.

@@ -4,7 +4,8 @@ use crate::domain::audit::{Call, Proof, Refused, Suppressed};
 use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, OrganizationId};
 use crate::domain::millis;
-use crate::domain::operation::{Failure, Kind, Operation};
+use crate::domain::operation::{Failure, Kind, Operation, Place};
+use crate::domain::outlook::{Cost, Size};
 use crate::store::care::Release;
 use crate::store::orders::Order;
 use serde_json::{Map, Value, json};
@@ -35,7 +36,7 @@ impl Entry {
         Self::of(operation, operation.create_time, "intent")
             .with("principal", principal(who, &asked.proof))
             .with("host", operation.host.clone())
-            .with("request", request(asked))
+            .asked(asked)
             .with("decision", verdict("allow", decision))
     }
 
@@ -49,7 +50,7 @@ impl Entry {
         Self::of(operation, order.time, "intent")
             .with("action", "CancelOperation")
             .with("principal", principal(who, &asked.proof))
-            .with("request", request(asked))
+            .asked(asked)
             .with("decision", verdict("allow", decision))
     }
 
@@ -72,7 +73,7 @@ impl Entry {
             .with("principal", principal(who, &asked.proof))
             .with("account", account)
             .with("region", region)
-            .with("request", request(&asked))
+            .asked(&asked)
             .with("decision", verdict("deny", &decision))
             .with("reason", reason)
     }
@@ -166,6 +167,22 @@ impl Entry {
             .with("principal", principal(who, &Proof::default()))
     }
 
+    /// The request, and what else it was decided by.
+    fn asked(self, asked: &Call) -> Self {
+        let request = serde_json::from_str(&asked.request);
+        let request: Value = request.unwrap_or_default();
+        let sizes: Vec<_> = asked.sizes.iter().map(size).collect();
+        self.with("request", request)
+            .with_any("changes", json!(asked.changes))
+            .with_any("sizes", sizes.into())
+    }
+
+    /// A list, unless it is empty.
+    fn with_any(self, name: &str, list: Value) -> Self {
+        let empty = list.as_array().is_none_or(Vec::is_empty);
+        if empty { self } else { self.with(name, list) }
+    }
+
     fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.fields.insert(name.to_owned(), value.into());
         self
@@ -208,8 +225,22 @@ fn principal((name, organization): (&str, &OrganizationId), proof: &Proof) -> Va
     Value::Object(principal)
 }
 
-fn request(asked: &Call) -> Value {
-    serde_json::from_str(&asked.request).unwrap_or_default()
+fn size((place, size): &(Place, Size)) -> Value {
+    let mut told = json!({
+        "zone": place.zone,
+        "instance_type": place.instance_type,
+        "vcpu": size.vcpu,
+        "memory": size.memory_gib,
+        "gpu": size.gpu,
+    });
+    let price = size.cost.map(|cost| match cost {
+        Cost::Hourly(amount) => ("price_per_hour".to_owned(), amount.to_string().into()),
+        Cost::Monthly(amount) => ("price_per_month".to_owned(), amount.to_string().into()),
+    });
+    if let Some(told) = told.as_object_mut() {
+        told.extend(price);
+    }
+    told
 }
 
 fn verdict(verdict: &str, decision: &Decision) -> Value {

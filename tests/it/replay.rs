@@ -78,6 +78,23 @@ fn lines(folder: &Folder, rows: &[Value]) -> PathBuf {
     path
 }
 
+/// What `audit export` prints of the world's journal, in a file.
+fn exported(world: &World) -> PathBuf {
+    let endpoint = format!("http://{}", world.simulator.addr());
+    let config = world.folder.0.join("cvm-gateway.toml");
+    std::fs::write(&config, config_text(&world.folder.0, &endpoint, SETTINGS)).unwrap();
+    let mut export = Command::new(env!("CARGO_BIN_EXE_cvm-gateway"));
+    let exported = export
+        .args(["audit", "export", "--config"])
+        .arg(&config)
+        .output()
+        .unwrap();
+    assert!(exported.status.success(), "{exported:?}");
+    let audit = world.folder.0.join("audit.jsonl");
+    std::fs::write(&audit, &exported.stdout).unwrap();
+    audit
+}
+
 #[test]
 fn other_rules_tell_which_past_decisions_they_change() {
     let folder = Folder::new();
@@ -191,19 +208,7 @@ async fn what_the_audit_exports_is_replayed() {
     client.terminate_instances(back).await.unwrap();
     gateway.stop().await;
 
-    let endpoint = format!("http://{}", world.simulator.addr());
-    let config = world.folder.0.join("cvm-gateway.toml");
-    std::fs::write(&config, config_text(&world.folder.0, &endpoint, SETTINGS)).unwrap();
-    let mut export = Command::new(env!("CARGO_BIN_EXE_cvm-gateway"));
-    let exported = export
-        .args(["audit", "export", "--config"])
-        .arg(&config)
-        .output()
-        .unwrap();
-    assert!(exported.status.success(), "{exported:?}");
-    let audit = world.folder.0.join("audit.jsonl");
-    std::fs::write(&audit, &exported.stdout).unwrap();
-
+    let audit = exported(&world);
     let old = world.folder.0.join("policy");
     let (code, told, noted) = diff(&old, &old, &audit);
     assert_eq!((code, noted.as_str()), (Some(0), ""), "{told}");
@@ -221,6 +226,54 @@ async fn what_the_audit_exports_is_replayed() {
     );
     assert!(
         told.contains("\n3 decisions: 1 would be refused, 1 would be allowed, 0 would"),
+        "{told}"
+    );
+}
+
+/// How big a model was is decided by again, and what layers made of the request is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_known_of_models_is_replayed() {
+    let world = World::new(100.0).await;
+    let small = "@id(\"small\") permit(principal, action == Action::\"RunInstances\", resource) when { context has vcpu && context.vcpu <= 1 && context has price_per_hour && context.price_per_hour.lessThan(decimal(\"100.0\")) };\n";
+    write(&world, small);
+    let layers = world.folder.0.join("policy/layers");
+    std::fs::create_dir_all(&layers).unwrap();
+    let layer = "level = \"organization\"\norganization = \"development\"\n[set]\nsystem_disk.encrypt = true\n";
+    std::fs::write(layers.join("a.toml"), layer).unwrap();
+    let gateway = world.gateway(SETTINGS).await;
+    let mut client = client(&gateway).await;
+    run(&mut client, wish("one", 1)).await.end.unwrap();
+    let mut bigger = wish("two", 1);
+    bigger.spec.as_mut().unwrap().instance_type = Some("S5.MEDIUM4".to_owned());
+    client.run_instances(bigger).await.unwrap_err();
+    gateway.stop().await;
+
+    let audit = exported(&world);
+    let text = std::fs::read_to_string(&audit).unwrap();
+    let rows = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    let rows: Vec<Value> = rows.collect();
+    let change = json!([{
+        "field": "spec.system_disk.encrypt", "before": "", "after": "true",
+        "origin": "set of the organization layer a, layers/a.toml:4",
+    }]);
+    for (event, model, vcpu) in [("intent", "S5.SMALL1", 1), ("denied", "S5.MEDIUM4", 2)] {
+        let row = rows.iter().find(|row| row["event"] == event).unwrap();
+        assert_eq!(row["changes"], change, "{row}");
+        let size = &row["sizes"][0];
+        assert_eq!(
+            (&size["instance_type"], &size["vcpu"]),
+            (&json!(model), &json!(vcpu))
+        );
+        assert!(size["price_per_hour"].is_string(), "{row}");
+    }
+
+    let old = world.folder.0.join("policy");
+    let (code, told, noted) = diff(&old, &old, &audit);
+    assert_eq!((code, noted.as_str()), (Some(0), ""), "{told}");
+    let new = rules(&world.folder, "new", &small.replace("<= 1", "<= 2"), None);
+    let (_, told, _) = diff(&old, &new, &audit);
+    assert!(
+        told.contains("2 decisions: 0 would be refused, 1 would be allowed"),
         "{told}"
     );
 }

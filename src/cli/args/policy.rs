@@ -1,5 +1,6 @@
 //! The arguments of the commands about rules.
 
+use crate::config::ToldSize;
 use crate::domain::ids::OrganizationId;
 use crate::domain::names::AccountName;
 use clap::{Args, Subcommand};
@@ -31,6 +32,8 @@ pub(in crate::cli) enum PolicyCommand {
 Examples:
   cvm-gateway policy explain policy --as spiffe://acme/web --organization acme --file request.json
   cvm-gateway policy explain policy --as nightly --organization acme --at 2026-12-24T22:00:00Z --file - < request.json
+  cvm-gateway policy explain policy --as nightly --organization acme --file request.json \\
+    --size '{\"vcpu\": 2, \"memory\": 4, \"price_per_hour\": \"0.25\"}'
 
 Exit codes:
   0 the rules permit it   65 the request cannot be used   66 no such file   77 the rules deny it   78 wrong rules")]
@@ -50,6 +53,10 @@ pub(in crate::cli) struct ExplainArgs {
     /// When it is decided, RFC 3339; now when left out
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(in crate::cli) at: Option<UtcDateTime>,
+    /// How big the model is in each place and what it costs, which the cloud would be asked for; left out, rules that
+    /// speak of it find nothing
+    #[arg(long, value_name = "JSON", value_parser = ToldSize::parse)]
+    pub(in crate::cli) size: Option<ToldSize>,
     /// A RunInstancesRequest as JSON; - is stdin
     #[arg(long, short, value_name = "FILE")]
     pub(in crate::cli) file: PathBuf,
