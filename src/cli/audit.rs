@@ -4,10 +4,10 @@ use super::args::{AuditCommand, ExportArgs, VerifyArgs};
 use super::error::CliError;
 use crate::clock::Clock;
 use crate::config::{Config, create_file, lines_of};
-use crate::store::{Anchor, Cursor, Desk, Verified};
+use crate::store::{Anchor, Cursor, Desk, Expected, Line, Links, Verified};
 use crate::terminal::{self, Exit};
-use std::collections::BTreeMap;
-use std::io::Write;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,12 +35,15 @@ async fn open(path: &Path) -> Result<Desk, CliError> {
 async fn export(args: ExportArgs, clock: &Clock) -> Result<Exit, CliError> {
     let desk = open(&args.config).await?;
     let mut cursor = Cursor::default();
+    let mut skipped = Skipped::default();
     loop {
         let lines = desk.follow(&mut cursor, PAGE).await?;
         for line in &lines {
-            if args.since.is_none_or(|since| line.time >= since) {
-                terminal::print(&line.text)?;
-            }
+            let old = args.since.is_some_and(|since| line.time < since);
+            skipped.pass(line, old)?;
+        }
+        if lines.is_empty() {
+            skipped.flush()?;
         }
         match (lines.is_empty(), args.follow) {
             (false, _) => {}
@@ -52,11 +55,80 @@ async fn export(args: ExportArgs, clock: &Clock) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
+/// What of each chain is older than what is asked for. A chain begins with its first row that is not; before
+/// that comes a line with the hash of the last one that is, so that an export can be verified by itself.
+#[derive(Default)]
+struct Skipped {
+    last: BTreeMap<String, Anchor>,
+    begun: BTreeSet<String>,
+}
+
+impl Skipped {
+    fn pass(&mut self, line: &Line, old: bool) -> io::Result<()> {
+        let chain = &line.anchor.chain;
+        if !self.begun.contains(chain) {
+            if old {
+                self.last.insert(chain.clone(), line.anchor.clone());
+                return Ok(());
+            }
+            if let Some(anchor) = self.last.remove(chain) {
+                tell(&anchor)?;
+            }
+            self.begun.insert(chain.clone());
+        }
+        terminal::print(&line.text)
+    }
+
+    /// Tells the ends of chains that are older altogether.
+    fn flush(&mut self) -> io::Result<()> {
+        for (chain, anchor) in std::mem::take(&mut self.last) {
+            tell(&anchor)?;
+            self.begun.insert(chain);
+        }
+        Ok(())
+    }
+}
+
+fn tell(anchor: &Anchor) -> io::Result<()> {
+    terminal::print(serde_json::to_string(anchor)?)
+}
+
+/// Looks at a file twice: which rows others name, and then at each row.
+fn verify_file(path: &Path, expected: Expected) -> Result<Verified, CliError> {
+    let lines = || {
+        let lines = lines_of(path, LINE_BYTES_MAX).map_err(CliError::input(path))?;
+        let text = |line: io::Result<Vec<u8>>| {
+            let line = line.map_err(CliError::input(path))?;
+            Ok::<_, CliError>(String::from_utf8_lossy(&line).into_owned())
+        };
+        Ok::<_, CliError>(lines.map(text))
+    };
+    let mut links = Links::default();
+    for line in lines()? {
+        links.note(&line?);
+    }
+    let mut check = links.check(expected);
+    for (number, line) in (1..).zip(lines()?) {
+        check.line(number, &line?);
+    }
+    Ok(check.end())
+}
+
 async fn verify(args: VerifyArgs) -> Result<Exit, CliError> {
     let anchors = args.anchor.as_deref().map(anchors).transpose()?;
-    let desk = open(&args.config).await?;
-    let verified = desk.verify(&anchors.unwrap_or_default()).await?;
-    desk.close().await;
+    let anchors = anchors.unwrap_or_default();
+    let verified = match &args.file {
+        Some(path) => {
+            let partial = args.partial;
+            verify_file(path, Expected { anchors, partial })?
+        }
+        None => {
+            let desk = open(&args.config).await?;
+            let verified = desk.verify(&anchors).await?;
+            desk.close().await;
+            verified
+        }
+    };
     for finding in &verified.findings {
         terminal::print(finding)?;
     }

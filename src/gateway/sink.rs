@@ -137,11 +137,17 @@ fn open(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Anchor;
     use time::UtcDateTime;
 
     fn line(text: &str) -> Line {
         Line {
             time: UtcDateTime::UNIX_EPOCH,
+            anchor: Anchor {
+                chain: "c".to_owned(),
+                sequence: 1,
+                hash: String::new(),
+            },
             text: text.to_owned(),
         }
     }

@@ -3,7 +3,7 @@
 use crate::store::desk::Desk;
 use crate::store::error::StoreError;
 use crate::store::leasing::Leasing;
-use crate::store::{Engine, Store, sql};
+use crate::store::{Anchor, Engine, Store, sql};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyPool, Row};
 use std::collections::BTreeMap;
@@ -17,6 +17,8 @@ pub struct Cursor(pub(in crate::store) BTreeMap<String, i64>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     pub time: UtcDateTime,
+    /// Its name and its hash.
+    pub anchor: Anchor,
     /// A JSON object without line breaks.
     pub text: String,
 }
@@ -155,12 +157,18 @@ pub(in crate::store) async fn next(
             let record: &str = row.try_get("record")?;
             let record = record.strip_suffix('}').unwrap_or(record);
             let hash: &str = row.try_get("hash")?;
+            let sequence: i64 = row.try_get("sequence")?;
             let time = crate::domain::millis::to_time(row.try_get("time")?);
             lines.push(Line {
                 time: time.unwrap_or(UtcDateTime::UNIX_EPOCH),
+                anchor: Anchor {
+                    chain: name.clone(),
+                    sequence,
+                    hash: hash.to_owned(),
+                },
                 text: format!("{record},\"hash\":\"{hash}\"}}"),
             });
-            *known = row.try_get("sequence")?;
+            *known = sequence;
         }
     }
     Ok(lines)

@@ -126,10 +126,16 @@ async fn allowed_and_denied_calls_are_told_without_secrets_and_a_flood_is_counte
         (suppressed.len(), &suppressed[0]["suppressed"]),
         (1, &5.into())
     );
-    assert_eq!(
-        exported(&config, &["--since", "2999-01-01T00:00:00Z"]),
-        [""; 0]
-    );
+    // What is older is told by the hash that it ends with.
+    let late = exported(&config, &["--since", "2999-01-01T00:00:00Z"]);
+    let [end] = &events(&late)[..] else {
+        panic!("{late:?}");
+    };
+    let last = rows.last().unwrap();
+    for key in ["chain", "sequence", "hash"] {
+        assert_eq!(end[key], last[key]);
+    }
+    assert_eq!(end.as_object().unwrap().len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,6 +218,58 @@ async fn what_the_audit_cannot_be_told_is_neither_launched_nor_denied() {
     let told: Vec<_> = rows.iter().map(|row| row["event"].as_str()).collect();
     let expected = ["chain", "denied", "intent", "outcome"];
     assert_eq!(told, expected.map(Some));
+}
+
+/// The exit code and what is printed.
+fn verified(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cvm-gateway"));
+    let output = command.args(["audit", "verify"]).args(arguments).output();
+    let output = output.unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stdout).unwrap(),
+    )
+}
+
+/// A file is verified without a journal, whole or from a time on, and what was done to it has a line.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exported_file_is_verified_by_itself() {
+    let world = World::new(100.0).await;
+    let (first, config) = gateway(&world, "").await;
+    let mut caller = client(&first).await;
+    run(&mut caller, wish("one", 1)).await.end.unwrap();
+    first.stop().await;
+    let (second, _) = gateway(&world, "").await;
+    let mut caller = client(&second).await;
+    run(&mut caller, wish("two", 1)).await.end.unwrap();
+    second.stop().await;
+    let lines = exported(&config, &[]);
+    let file = world.folder.0.join("audit.jsonl");
+    let put = |lines: &[String]| std::fs::write(&file, lines.join("\n") + "\n").unwrap();
+    let path = file.to_str().unwrap();
+
+    put(&lines);
+    let whole = "ok: 6 rows in 2 chains are as they were written\n";
+    assert_eq!(verified(&["--file", path]), (Some(0), whole.to_owned()));
+    let mut changed = lines.clone();
+    changed[1] = changed[1].replace("developer", "somebody");
+    put(&changed);
+    let (code, told) = verified(&["--file", path]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.starts_with("line 2: row 2 of chain "), "{told}");
+
+    // From the second launch on.
+    let since = events(&lines)[4]["time"].as_str().unwrap().to_owned();
+    let part = exported(&config, &["--since", &since]);
+    put(&part);
+    let (code, told) = verified(&["--file", path]);
+    assert_eq!(code, Some(0), "{told} {part:#?}");
+    put(&part[1..]);
+    let (code, told) = verified(&["--file", path]);
+    assert_eq!(code, Some(1), "{told} {part:#?}");
+    assert_eq!(verified(&["--file", path, "--partial"]).0, Some(0));
+    assert_eq!(verified(&["--file", "nothing"]).0, Some(66));
+    assert_eq!(verified(&["--partial"]).0, Some(64));
 }
 
 /// Waits until the files hold as many lines together, and gives them.
