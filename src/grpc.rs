@@ -20,6 +20,7 @@ use crate::chaos;
 use crate::clock::Clock;
 use crate::domain::audit::Call;
 use crate::domain::ids::{OperationId, OrganizationId, Principal};
+use crate::domain::operation::Operation;
 use crate::domain::plan::claimed_expiry;
 use crate::domain::request::Wish;
 use crate::domain::rules::Limits;
@@ -64,25 +65,12 @@ impl CvmGatewayService for Service {
         let principal = auth::principal(&request)?;
         let leaving = auth::leaving(&request);
         let asked = audit::launch(&request);
-        let mut message = request.into_inner();
-        let plan = message.plan.take();
-        let now = self.clock.now();
-        let wish = chaos::at!("grpc.parse", wire::wish(message, &self.limits, now)?);
-        observe::request(&wish.request_id);
-        let request_id = wish.request_id.clone();
-        let fingerprint = wish.fingerprint().map_err(OperationError::from)?;
-        let watch = match chaos::around!("grpc.submit", self.submit((&principal, asked), wish, fingerprint, plan.as_deref()), else Err(OperationError::Stopping.into()))
-        {
+        let launched = self.launch((&principal, asked.clone()), request.into_inner());
+        let watch = match Box::pin(launched).await {
             Ok(watch) => watch,
-            // What was accepted once is answered, whatever the rules have become since.
-            Err(refusal) => {
-                let organization = &principal.organization;
-                let attached = self
-                    .operations
-                    .attach(organization, &request_id, &fingerprint);
-                chaos::around!("grpc.attach", attached, else Ok(None))
-                    .unwrap_or(None)
-                    .ok_or(refusal)?
+            Err(status) => {
+                let call = (&principal, Action::RunInstances, asked);
+                return Err(self.tell_refused(call, status).await);
             }
         };
         observe::operation(watch.id());
@@ -185,23 +173,16 @@ impl CvmGatewayService for Service {
     ) -> Result<Response<pb::CancelOperationResponse>, Status> {
         let principal = auth::principal(&request)?;
         let asked = audit::cancellation(&request);
-        let id = wire::operation_id(&request.into_inner().name)?;
-        observe::operation(id);
-        let action = Action::CancelOperation;
-        let decision = match self.may(&principal, action) {
-            Ok(decision) => decision,
-            Err(denial) => {
-                let nowhere = (String::new(), String::new());
-                self.tell_denied((&principal, action, asked), nowhere, &denial)
-                    .await?;
-                return Err(denial.into());
+        let name = request.into_inner().name;
+        match self.cancel(&principal, &name, &asked).await {
+            Ok(operation) => Ok(Response::new(pb::CancelOperationResponse {
+                operation: Some(wire::operation(&operation)),
+            })),
+            Err(status) => {
+                let call = (&principal, Action::CancelOperation, asked);
+                Err(self.tell_refused(call, status).await)
             }
-        };
-        let told = (&asked, &decision);
-        let operation = self.operations.cancel(&principal, id, told).await?;
-        Ok(Response::new(pb::CancelOperationResponse {
-            operation: Some(wire::operation(&operation)),
-        }))
+        }
     }
 
     async fn terminate_instances(
@@ -211,9 +192,14 @@ impl CvmGatewayService for Service {
         let principal = auth::principal(&request)?;
         let leaving = auth::leaving(&request);
         let asked = audit::termination(&request);
-        let wish = wire::termination(&request.into_inner())?;
-        observe::request(&wish.request_id);
-        let watch = self.terminate(&principal, wish, asked).await?;
+        let message = request.into_inner();
+        let watch = match self.terminate(&principal, &message, asked.clone()).await {
+            Ok(watch) => watch,
+            Err(status) => {
+                let call = (&principal, Action::TerminateInstances, asked);
+                return Err(self.tell_refused(call, status).await);
+            }
+        };
         observe::operation(watch.id());
         let settings = self.follow("TerminateInstances", true, leaving);
         Ok(Response::new(follow(
@@ -237,6 +223,34 @@ impl CvmGatewayService for Service {
 }
 
 impl Service {
+    /// Launches what is asked for, or follows what was launched for the same request.
+    async fn launch(
+        &self,
+        (principal, asked): (&Principal, Call),
+        mut message: pb::RunInstancesRequest,
+    ) -> Result<Watch, Status> {
+        let plan = message.plan.take();
+        let now = self.clock.now();
+        let wish = chaos::at!("grpc.parse", wire::wish(message, &self.limits, now)?);
+        observe::request(&wish.request_id);
+        let request_id = wish.request_id.clone();
+        let fingerprint = wish.fingerprint().map_err(OperationError::from)?;
+        match chaos::around!("grpc.submit", self.submit((principal, asked), wish, fingerprint, plan.as_deref()), else Err(OperationError::Stopping.into()))
+        {
+            Ok(watch) => Ok(watch),
+            // What was accepted once is answered, whatever the rules have become since.
+            Err(refusal) => {
+                let organization = &principal.organization;
+                let attached = self
+                    .operations
+                    .attach(organization, &request_id, &fingerprint);
+                chaos::around!("grpc.attach", attached, else Ok(None))
+                    .unwrap_or(None)
+                    .ok_or(refusal)
+            }
+        }
+    }
+
     async fn submit(
         &self,
         (principal, mut asked): (&Principal, Call),
@@ -276,12 +290,36 @@ impl Service {
         }
     }
 
+    async fn cancel(
+        &self,
+        principal: &Principal,
+        name: &str,
+        asked: &Call,
+    ) -> Result<Operation, Status> {
+        let id = wire::operation_id(name)?;
+        observe::operation(id);
+        let action = Action::CancelOperation;
+        let decision = match self.may(principal, action) {
+            Ok(decision) => decision,
+            Err(denial) => {
+                let nowhere = (String::new(), String::new());
+                self.tell_denied((principal, action, asked.clone()), nowhere, &denial)
+                    .await?;
+                return Err(denial.into());
+            }
+        };
+        let told = (asked, &decision);
+        Ok(self.operations.cancel(principal, id, told).await?)
+    }
+
     async fn terminate(
         &self,
         principal: &Principal,
-        wish: wire::TerminationWish,
+        message: &pb::TerminateInstancesRequest,
         asked: Call,
     ) -> Result<Watch, Status> {
+        let wish = wire::termination(message)?;
+        observe::request(&wish.request_id);
         let organization = &principal.organization;
         let owned = self.operations.owned(organization, wish.instances).await?;
         let place = (owned.account.to_string(), owned.region.to_string());

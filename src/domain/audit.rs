@@ -28,7 +28,7 @@ pub struct Call {
     pub sizes: Vec<(Place, Size)>,
 }
 
-/// A call that was denied.
+/// A call that would have changed something, and was denied by policy or refused before that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     pub time: UtcDateTime,
@@ -40,15 +40,29 @@ pub struct Refused {
     pub account: String,
     /// As far as the call names one.
     pub region: String,
-    pub decision: Decision,
+    /// None: it never came before policy.
+    pub decision: Option<Decision>,
     /// What the caller was told.
     pub reason: String,
 }
 
-/// Denied calls of which no row tells.
+impl Refused {
+    /// Which kind it is of.
+    #[must_use]
+    pub const fn event(&self) -> &'static str {
+        match self.decision {
+            Some(_) => "denied",
+            None => "refused",
+        }
+    }
+}
+
+/// Calls of which no row tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suppressed {
     pub time: UtcDateTime,
+    /// Which kind they are of.
+    pub event: &'static str,
     pub principal: Principal,
     pub calls: u64,
 }

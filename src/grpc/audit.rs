@@ -1,6 +1,6 @@
 //! What the audit is told of a call: the request without its secrets, and what policy says of it.
 
-use super::{Service, auth};
+use super::{Service, auth, status};
 use crate::domain::audit::{Call, Refused};
 use crate::domain::causes::chain;
 use crate::domain::ids::Principal;
@@ -9,7 +9,7 @@ use crate::operations::OperationError;
 use crate::pb::json::{JsonError, write_cancellation, write_request, write_termination};
 use crate::pb::v1 as pb;
 use crate::policy::{Action, Denial};
-use tonic::Request;
+use tonic::{Request, Status};
 
 /// Stand in for secrets, and keep the rules that they keep: so a request of the audit can be put to
 /// other rules.
@@ -17,6 +17,9 @@ const PASSWORD: &str = "***Masked***0";
 /// In base64, as the field wants it.
 const USER_DATA: &str = "bWFza2Vk";
 const METADATA: &str = "***";
+
+/// The longest request of a refused call that is told. Sound ones are shorter, mostly by far.
+const REFUSED_BYTES_MAX: usize = 4096;
 
 /// Of a launch.
 pub(super) fn launch(request: &Request<pb::RunInstancesRequest>) -> Call {
@@ -62,6 +65,14 @@ fn mask(spec: &mut pb::InstanceSpec) {
     }
 }
 
+/// A request that keeps no rule can be of any size: then only how long it is is told.
+fn shortened(request: String) -> String {
+    match request.len() {
+        0..=REFUSED_BYTES_MAX => request,
+        length => format!("\"{length} bytes\""),
+    }
+}
+
 /// The account and the region that a wish names.
 pub(super) fn place(wish: &Wish) -> (String, String) {
     let account = wish.account.as_ref().map(ToString::to_string);
@@ -86,10 +97,40 @@ impl Service {
             asked,
             account,
             region,
-            decision: denial.decision(),
+            decision: Some(denial.decision()),
             reason: denial.message.clone(),
         };
         self.operations.denied(refused).await
+    }
+
+    /// What the caller is told of a call that was not carried out. One that it got wrong is in the audit;
+    /// policy was not asked, so it is told of that whether the row can be written or not.
+    pub(super) async fn tell_refused(
+        &self,
+        (principal, action, asked): (&Principal, Action, Call),
+        status: Status,
+    ) -> Status {
+        let Some(reason) = status::is_of_caller(&status) else {
+            return status;
+        };
+        let refused = Refused {
+            time: self.clock.now(),
+            action: action.as_str(),
+            principal: principal.clone(),
+            asked: Call {
+                request: shortened(asked.request),
+                ..asked
+            },
+            account: String::new(),
+            region: String::new(),
+            decision: None,
+            reason,
+        };
+        if let Err(error) = self.operations.denied(refused).await {
+            let error = chain(&error, ": ");
+            tracing::error!(error, "a refused call is not in the audit");
+        }
+        status
     }
 }
 

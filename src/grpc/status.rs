@@ -126,6 +126,28 @@ pub(super) fn deadline_passed() -> Status {
     Status::with_error_details(Code::DeadlineExceeded, message, details)
 }
 
+/// Bytes of a refusal that the audit is told.
+const REFUSAL_BYTES_MAX: usize = 1024;
+
+/// Why a call was refused that its caller got wrong: with the reason's name, and of a bounded length. None
+/// when the gateway or the cloud could not do it now, and when it was denied.
+pub(super) fn is_of_caller(status: &Status) -> Option<String> {
+    let of_caller = matches!(
+        status.code(),
+        Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+    );
+    let details = of_caller.then(|| status.get_details_error_info());
+    let reason = details.flatten().map_or(String::new(), |info| info.reason);
+    let mut told = format!("{reason}: {}", status.message());
+    let end = told.floor_char_boundary(REFUSAL_BYTES_MAX.min(told.len()));
+    told.truncate(end);
+    of_caller.then_some(told)
+}
+
 /// A status of tonic's own, with the details that callers may count on.
 pub(super) fn typed(status: &Status) -> Status {
     let reason = match status.code() {

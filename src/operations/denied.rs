@@ -1,5 +1,5 @@
-//! Tells the audit of denied calls, within bounds: a flood of them neither fills the disk nor slows
-//! launches. What is left out is counted, and the count is told.
+//! Tells the audit of calls that were denied or refused, within bounds: a flood of them neither fills the
+//! disk nor slows launches. What is left out is counted, and the count is told.
 
 use super::{OperationError, Operations, quotas};
 use crate::domain::audit::{Call, Refused, Suppressed};
@@ -16,18 +16,40 @@ use time::UtcDateTime;
 
 /// How long the bounds below are counted for.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Rows that one caller has in a window.
-const ROWS_OF_CALLER_MAX: u32 = 20;
-/// Rows that all callers have in a window.
-const ROWS_MAX: u32 = 600;
+/// Rows of denied calls that one caller has in a window, and that all have.
+const DENIED_MAX: Bounds = Bounds {
+    of_caller: 20,
+    of_all: 600,
+};
+/// The same of calls that were refused before policy was asked. They are counted apart, so that a flood
+/// of nonsense hides no denied call.
+const REFUSED_MAX: Bounds = Bounds {
+    of_caller: 5,
+    of_all: 100,
+};
 /// Callers that are told apart in a window; a few hundred bytes each. The others are one.
 const CALLERS_MAX: usize = 10_000;
 /// What those others are called.
 const OTHERS: &str = "others";
 
-/// The denied calls of a window.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    of_caller: u32,
+    of_all: u32,
+}
+
+/// The calls that were not carried out, in the last window.
+#[derive(Debug)]
 pub(super) struct Denials {
+    denied: Counted,
+    refused: Counted,
+}
+
+/// Those of one kind.
+#[derive(Debug)]
+struct Counted {
+    event: &'static str,
+    bounds: Bounds,
     began: Option<UtcDateTime>,
     rows: u32,
     callers: BTreeMap<(String, String), Caller>,
@@ -40,7 +62,44 @@ struct Caller {
     suppressed: u64,
 }
 
+impl Default for Denials {
+    fn default() -> Self {
+        Self {
+            denied: Counted::new("denied", DENIED_MAX),
+            refused: Counted::new("refused", REFUSED_MAX),
+        }
+    }
+}
+
 impl Denials {
+    /// Counts a call; whether it has a row of its own.
+    fn count(&mut self, refused: &Refused, now: UtcDateTime) -> bool {
+        let counted = match refused.decision {
+            Some(_) => &mut self.denied,
+            None => &mut self.refused,
+        };
+        counted.count(&refused.principal, now)
+    }
+
+    /// Begins new windows where the last ones are over; what had no row in those.
+    fn over(&mut self, now: UtcDateTime, within: Duration) -> Vec<Suppressed> {
+        let mut suppressed = self.denied.over(now, within);
+        suppressed.extend(self.refused.over(now, within));
+        suppressed
+    }
+}
+
+impl Counted {
+    const fn new(event: &'static str, bounds: Bounds) -> Self {
+        Self {
+            event,
+            bounds,
+            began: None,
+            rows: 0,
+            callers: BTreeMap::new(),
+        }
+    }
+
     /// Counts a call; whether it has a row of its own.
     fn count(&mut self, principal: &Principal, now: UtcDateTime) -> bool {
         self.began.get_or_insert(now);
@@ -57,7 +116,7 @@ impl Denials {
             rows: 0,
             suppressed: 0,
         });
-        if caller.rows < ROWS_OF_CALLER_MAX && self.rows < ROWS_MAX {
+        if caller.rows < self.bounds.of_caller && self.rows < self.bounds.of_all {
             caller.rows += 1;
             self.rows += 1;
             return true;
@@ -72,11 +131,12 @@ impl Denials {
         if !begun {
             return Vec::new();
         }
-        let last = std::mem::take(self);
+        let last = std::mem::replace(self, Self::new(self.event, self.bounds));
         let callers = last.callers.into_values();
         let suppressed = callers.filter(|caller| caller.suppressed > 0);
         let suppressed = suppressed.map(|caller| Suppressed {
             time: now,
+            event: last.event,
             principal: caller.principal,
             calls: caller.suppressed,
         });
@@ -85,14 +145,14 @@ impl Denials {
 }
 
 impl Operations {
-    /// Writes down that a call was denied, if there are not too many, before its caller hears of it.
+    /// Writes down that a call was denied or refused, if there are not too many, before its caller hears of it.
     ///
     /// # Errors
     /// It is not in the audit, so the caller must not be told either.
     pub async fn denied(&self, refused: Refused) -> Result<(), OperationError> {
         let now = self.0.clock.now();
         self.0.tell_suppressed(WINDOW).await;
-        if self.0.denials().count(&refused.principal, now) {
+        if self.0.denials().count(&refused, now) {
             self.0.store.refused(refused).await?;
         }
         Ok(())
@@ -115,10 +175,10 @@ impl Operations {
             asked: call,
             account: grant.account().to_string(),
             region: grant.wish().region.to_string(),
-            decision: Decision {
+            decision: Some(Decision {
                 policy: "limits".to_owned(),
                 rule: limits.join(","),
-            },
+            }),
             reason: quotas::told(exceeded),
         };
         self.denied(refused).await
@@ -174,7 +234,7 @@ mod tests {
         }
     }
 
-    fn rows(denials: &mut Denials, name: &str, calls: u32) -> usize {
+    fn rows(denials: &mut Counted, name: &str, calls: u32) -> usize {
         let caller = caller(name);
         let told = (0..calls).filter(|_| denials.count(&caller, NOW));
         told.count()
@@ -182,13 +242,14 @@ mod tests {
 
     #[test]
     fn a_caller_has_few_rows_and_leaves_the_others_theirs() {
-        let mut denials = Denials::default();
+        let mut denials = Counted::new("denied", DENIED_MAX);
         assert_eq!(rows(&mut denials, "flood", 1000), 20);
         assert_eq!(rows(&mut denials, "other", 3), 3);
         assert_eq!(denials.over(NOW + WINDOW / 2, WINDOW), []);
         let now = NOW + WINDOW;
         let expected = Suppressed {
             time: now,
+            event: "denied",
             principal: caller("flood"),
             calls: 980,
         };
@@ -199,7 +260,7 @@ mod tests {
 
     #[test]
     fn many_callers_have_no_more_than_all_may_have() {
-        let mut denials = Denials::default();
+        let mut denials = Counted::new("denied", DENIED_MAX);
         let all: usize = (0..20_000_u32)
             .map(|number| rows(&mut denials, &number.to_string(), 1))
             .sum();
@@ -208,5 +269,30 @@ mod tests {
         let told = denials.over(NOW + WINDOW, WINDOW);
         let calls: u64 = told.iter().map(|told| told.calls).sum();
         assert_eq!(calls, 20_000 - 600);
+    }
+
+    #[test]
+    fn nonsense_hides_no_denied_call() {
+        let call = |decision| Refused {
+            time: NOW,
+            action: "RunInstances",
+            principal: caller("flood"),
+            asked: Call::default(),
+            account: String::new(),
+            region: String::new(),
+            decision,
+            reason: String::new(),
+        };
+        let denied = call(Some(Decision {
+            policy: "p".to_owned(),
+            rule: "r".to_owned(),
+        }));
+        let mut denials = Denials::default();
+        let refused = (0..100).filter(|_| denials.count(&call(None), NOW));
+        assert_eq!(refused.count(), 5);
+        assert!(denials.count(&denied, NOW));
+        let told = denials.over(NOW + WINDOW, WINDOW);
+        let told: Vec<_> = told.iter().map(|told| (told.event, told.calls)).collect();
+        assert_eq!(told, [("refused", 95)]);
     }
 }

@@ -54,8 +54,9 @@ impl Entry {
             .with("decision", verdict("allow", decision))
     }
 
-    /// That a call was denied.
+    /// That a call was denied, or refused before policy was asked.
     pub(in crate::store) fn refused(refused: Refused) -> Self {
+        let event = refused.event();
         let Refused {
             time,
             action,
@@ -67,21 +68,25 @@ impl Entry {
             reason,
         } = refused;
         let who = (caller.name.as_str(), &caller.organization);
-        Self::new(time, "denied")
+        let entry = Self::new(time, event)
             .with("action", action)
             .with("organization", caller.organization.as_str())
             .with("principal", principal(who, &asked.proof))
             .with("account", account)
             .with("region", region)
             .asked(&asked)
-            .with("decision", verdict("deny", &decision))
-            .with("reason", reason)
+            .with("reason", reason);
+        match decision {
+            Some(decision) => entry.with("decision", verdict("deny", &decision)),
+            None => entry,
+        }
     }
 
-    /// That denied calls have no rows.
+    /// That calls have no rows.
     pub(in crate::store) fn suppressed(suppressed: Suppressed) -> Self {
         let Suppressed {
             time,
+            event,
             principal: caller,
             calls,
         } = suppressed;
@@ -90,6 +95,7 @@ impl Entry {
             .with("organization", caller.organization.as_str())
             .with("principal", principal(who, &Proof::default()))
             .with("suppressed", calls)
+            .with("of", event)
     }
 
     /// How an operation ended, or that a person must see to it.

@@ -272,6 +272,61 @@ async fn an_exported_file_is_verified_by_itself() {
     assert_eq!(verified(&["--partial"]).0, Some(64));
 }
 
+/// Whoever gets a call wrong is in the audit, too, but not for ever, and not with all that it sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_never_came_before_policy_are_told_in_bounds() {
+    let world = World::new(100.0).await;
+    let (gateway, config) = gateway(&world, "").await;
+    let mut caller = client(&gateway).await;
+    let cancel = pb::CancelOperationRequest {
+        name: "operations/019b7d5e-0000-7000-8000-000000000001".to_owned(),
+    };
+    let refused = caller.cancel_operation(cancel).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
+    let leave = pb::TerminateInstancesRequest {
+        request_id: "leave".to_owned(),
+        instance_ids: vec!["ins-1a2b3c4d".to_owned()],
+        timeout: None,
+    };
+    let refused = caller.terminate_instances(leave).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
+    for number in 0..10 {
+        let mut wrong = wish(&format!("wrong-{number}"), 0);
+        let spec = wrong.spec.as_mut().unwrap();
+        spec.instance_name = (number == 1).then(|| "x".repeat(100_000));
+        let refused = caller.run_instances(wrong).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+    }
+    gateway.stop().await;
+
+    let lines = exported(&config, &[]);
+    follow_one_another(&lines);
+    let rows = events(&lines);
+    let refused: Vec<_> = rows
+        .iter()
+        .filter(|row| row["event"] == "refused")
+        .collect();
+    let told: Vec<_> = refused
+        .iter()
+        .map(|row| row["action"].as_str().unwrap())
+        .collect();
+    let run = "RunInstances";
+    let expected = ["CancelOperation", "TerminateInstances", run, run, run];
+    assert_eq!(told, expected, "{rows:#?}");
+    assert_eq!(refused[2]["request"]["requestId"], "wrong-0");
+    let reason = refused[2]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("INVALID_PARAMETER: "), "{reason}");
+    let long = refused[3]["request"].as_str().unwrap();
+    assert!(
+        long.starts_with("100") && long.ends_with(" bytes"),
+        "{long}"
+    );
+    assert!(lines.iter().all(|line| line.len() < 8000));
+    let last = rows.last().unwrap();
+    let suppressed = (&last["suppressed"], &last["of"]);
+    assert_eq!(suppressed, (&7.into(), &"refused".into()));
+}
+
 /// Waits until the files hold as many lines together, and gives them.
 async fn brought(files: &[&Path], count: usize) -> Vec<String> {
     let clock = Clock::system();

@@ -267,10 +267,10 @@ fn denied(organization: &OrganizationId) -> Refused {
         asked: Call::default(),
         account: "foreign".to_owned(),
         region: "ap-shanghai".to_owned(),
-        decision: Decision {
+        decision: Some(Decision {
             policy: "p".to_owned(),
             rule: "r".to_owned(),
-        },
+        }),
         reason: "not yours".to_owned(),
     }
 }
