@@ -36,10 +36,11 @@ fn tcp((stream, address): (TcpStream, SocketAddr)) -> (Socket, Origin) {
     (Either::Left(stream), Origin::of(address.ip()))
 }
 
-/// Returns once the other side has said something, or left.
+/// Returns once the other side has said something, or left; of users of this machine perhaps before.
 pub(super) async fn readable(socket: &Socket) -> io::Result<()> {
     match socket {
-        Either::Left(stream) => stream.readable().await,
+        // A look at the byte itself: a connection that was just taken counts as readable.
+        Either::Left(stream) => stream.peek(&mut [0]).await.map(|_length| ()),
         Either::Right(stream) => stream.readable().await,
     }
 }
