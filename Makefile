@@ -14,11 +14,15 @@ HELM := target/tools/helm
 BUF := tools/node_modules/.bin/buf
 NODE_CLIENT := tests/node/node_modules/.package-lock.json
 GO_CLIENTS := target/tools/go-clients
+STUBS := target/tools/stubs/installed
+TYPESCRIPT := clients/typescript/node_modules/.package-lock.json
+EXAMPLES := target/tools/examples
+JAVA_JARS := target/tools/java/jars/installed
 # About two minutes to build, so one that is already installed is good enough.
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help demo test simulate stores kill abuse replicas rotate failpoints mutants fuzz image check bench measure measure-simulator measure-trust proto fmt deny ci clean
+.PHONY: help demo test simulate stores kill abuse replicas rotate failpoints mutants fuzz image check bench measure measure-simulator measure-trust proto stubs fmt deny ci clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +30,7 @@ help: ## Lists the verbs
 demo: ## Simulator, gateway and client in one process: launches three instances
 	cargo run --locked --quiet --bin cvm-gateway -- demo
 
+test: $(EXAMPLES)
 test: $(VENV)/installed $(PROMTOOL) $(KUSTOMIZE) $(HELM) $(NODE_CLIENT) $(GO_CLIENTS) ## Every test, on SQLite and PostgreSQL; installs what it needs
 	@tools/install postgres
 	@tools/install systemd
@@ -37,6 +42,7 @@ test: $(VENV)/installed $(PROMTOOL) $(KUSTOMIZE) $(HELM) $(NODE_CLIENT) $(GO_CLI
 	CVM_GATEWAY_TEST_HELM=$(CURDIR)/$(HELM) \
 	CVM_GATEWAY_TEST_NODE=$$(type -P node) \
 	CVM_GATEWAY_TEST_GO=$$(type -P go) \
+	CVM_GATEWAY_TEST_JAVA=$$(type -P java) \
 	cargo test --locked --features chaos
 
 CELLS ?= all
@@ -96,7 +102,8 @@ image: ## The container image around a static program, built and run; PROFILE=de
 	@tools/install podman
 	tools/image $(PROFILE)
 
-check: proto ## Formatting, lints, documentation, the API's rules
+check: proto $(VENV)/installed $(TYPESCRIPT) $(STUBS) ## Formatting, lints, documentation, the API's rules, stale stubs
+	tools/stubs $(BUF) --check
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features chaos -- -D warnings
@@ -120,6 +127,9 @@ proto: $(BUF) ## The API: style, comments, and what would break its callers
 	$(BUF) format --diff --exit-code
 	tools/proto-breaking $(BUF)
 
+stubs: $(BUF) $(VENV)/installed $(TYPESCRIPT) $(STUBS) ## Makes the stubs of clients/ anew from proto/
+	tools/stubs $(BUF)
+
 fmt: $(BUF) ## Formats the sources
 	cargo fmt
 	$(BUF) format --write
@@ -135,7 +145,7 @@ ci: check deny demo image fuzz test ## All of the above that can fail
 
 clean: ## Removes everything that was built or installed here
 	cargo clean
-	rm -rf tools/node_modules tests/node/node_modules
+	rm -rf tools/node_modules tests/node/node_modules clients/typescript/node_modules clients/typescript/dist
 
 $(VENV)/installed: tests/python/requirements.txt
 	@tools/install python
@@ -167,6 +177,32 @@ $(GO_CLIENTS): $(wildcard tests/go/*/*)
 	@tools/install go
 	for client in sdk core; do CGO_ENABLED=0 tools/go-build tests/go/$$client; done
 	mkdir -p $(@D)
+	touch $@
+
+$(STUBS): tools/generators
+	@tools/install go
+	@tools/install java
+	tools/generators $(CURDIR)/$(@D)
+	touch $@
+
+$(TYPESCRIPT): clients/typescript/package-lock.json
+	@tools/install node
+	npm ci --prefix clients/typescript --loglevel=error
+	touch $@
+
+$(JAVA_JARS): clients/java/pom.xml
+	@tools/install java
+	rm -rf $(@D)
+	mvn --batch-mode --quiet --file clients/java dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(@D)
+	touch $@
+
+# Built as the tests will run them; Python needs nothing.
+$(EXAMPLES): $(TYPESCRIPT) $(JAVA_JARS) $(shell find clients -name node_modules -prune -o -name dist -prune -o -type f -print)
+	@tools/install go
+	tools/go-build clients/go ./examples/launch
+	npm run --prefix clients/typescript --silent build
+	rm -rf target/tools/java/classes
+	javac -proc:none -nowarn -d target/tools/java/classes -cp '$(dir $(JAVA_JARS))*' $$(find clients/java/src -name '*.java')
 	touch $@
 
 target/tools/bin/cargo-deny:
