@@ -11,6 +11,7 @@ mod arrival;
 mod audit;
 mod check;
 mod cli;
+mod clients;
 mod cloud;
 mod connections;
 mod contract;

@@ -68,7 +68,7 @@ impl Cloud {
     clippy::disallowed_methods,
     reason = "`make test` says where the clients are"
 )]
-fn program(variable: &str) -> OsString {
+pub(crate) fn program(variable: &str) -> OsString {
     std::env::var_os(variable).unwrap_or_else(|| {
         panic!("{variable} is not set: run `make test`, which installs what it names")
     })

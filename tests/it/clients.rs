@@ -1,0 +1,305 @@
+//! The examples of `clients/`, each in its language, against a gateway with TLS: through a connection that is cut, and where they
+//! are refused.
+
+mod cut;
+
+use crate::identity::pki::{Authority, uri};
+use crate::identity::tokens::{ISSUER, Signer};
+use crate::identity::{CALLERS, WEB, counts, put, write};
+use crate::official_clients::program;
+use crate::world::World;
+use cut::Cut;
+use cvm_gateway::clock::Clock;
+use cvm_gateway::gateway::Gateway;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::Command;
+
+/// How long an example may take, also on a machine that is busy with other tests.
+const RUN_MAX: Duration = Duration::from_secs(120);
+
+/// A language's example.
+#[derive(Clone, Copy, Debug)]
+enum Example {
+    Python,
+    Go,
+    TypeScript,
+    Java,
+}
+
+impl Example {
+    /// The command that runs it, as its README says.
+    fn command(self) -> Command {
+        let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
+        let mut command = match self {
+            Self::Python => {
+                let mut command = Command::new(program("CVM_GATEWAY_TEST_PYTHON"));
+                command.env("PYTHONPATH", clients.join("python/src"));
+                command.env("PYTHONDONTWRITEBYTECODE", "1");
+                command.arg(clients.join("python/examples/launch.py"));
+                command
+            }
+            Self::Go => {
+                let mut command = Command::new(program("CVM_GATEWAY_TEST_GO"));
+                command.current_dir(clients.join("go"));
+                command.env("CGO_ENABLED", "0");
+                command.args(["run", "./examples/launch"]);
+                command
+            }
+            Self::TypeScript => {
+                let mut command = Command::new(program("CVM_GATEWAY_TEST_NODE"));
+                command.arg(clients.join("typescript/dist/examples/launch.js"));
+                command
+            }
+            Self::Java => {
+                let mut command = Command::new(program("CVM_GATEWAY_TEST_JAVA"));
+                command.current_dir(clients.parent().unwrap());
+                let path = "target/tools/java/classes:target/tools/java/jars/*";
+                command.args(["-XX:TieredStopAtLevel=1", "-cp", path, "Launch"]);
+                command
+            }
+        };
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        command
+            .env("no_proxy", "localhost")
+            .env("NO_PROXY", "localhost");
+        command
+    }
+
+    /// The same, at a server that `folder` has the authority of.
+    fn at(self, server: SocketAddr, folder: &Path) -> Command {
+        let server = match self {
+            Self::TypeScript => format!("https://localhost:{}", server.port()),
+            Self::Python | Self::Go | Self::Java => format!("localhost:{}", server.port()),
+        };
+        let mut command = self.command();
+        command
+            .args(["--server", &server, "--ca"])
+            .arg(folder.join("ca.pem"));
+        command
+    }
+}
+
+/// A gateway with TLS in a world of machines that start `speed` times as fast as real ones.
+pub(crate) async fn secured(speed: f64, identity: &str, signer: &Signer) -> (World, Gateway) {
+    let world = World::new(speed).await;
+    let [servers, callers] = ["servers", "callers"].map(Authority::new);
+    write(&world.folder, &servers.server(), &callers.pem());
+    put(&world.folder, "ca.pem", &servers.pem());
+    let caller = callers.client(vec![uri(WEB)]);
+    put(&world.folder, "caller.pem", &caller.certificate);
+    put(&world.folder, "caller.key", &caller.key);
+    put(&world.folder, "jwks.json", &signer.jwks());
+    put(&world.folder, "denied.txt", "");
+    let gateway = world.gateway(identity).await;
+    (world, gateway)
+}
+
+async fn output(mut command: Command) -> Output {
+    let output = Clock::system().timeout(RUN_MAX, command.output()).await;
+    output.expect("the example does not end").unwrap()
+}
+
+/// The stream is cut once the cloud has named the machines. The example goes on from the last snapshot that it saw, and the cloud
+/// has launched once.
+async fn goes_on(example: Example) {
+    let (world, gateway) = secured(10.0, CALLERS, &Signer::new()).await;
+    let cut = Cut::before(gateway.grpc_addr()).await;
+    let folder = &world.folder.0;
+    let mut command = example.at(cut.addr(), folder);
+    command.arg("--cert").arg(folder.join("caller.pem"));
+    command.arg("--key").arg(folder.join("caller.key"));
+    command.args(["--count", "3", "--request-id", "cut-in-the-middle"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (mut printed, mut errors) = (Vec::new(), String::new());
+    let run = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.contains(" LAUNCHED ") && cut.count() == 0 {
+                cut.now();
+            }
+            printed.push(line);
+        }
+        let told = child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut errors)
+            .await;
+        told.unwrap();
+        child.wait().await.unwrap()
+    };
+    let status = Clock::system().timeout(RUN_MAX, run).await;
+    let status = status.expect("the example does not end");
+    let seen = format!("{}\n{errors}", printed.join("\n"));
+    assert!(status.success(), "{seen}");
+    assert!(
+        cut.count() > 0 && errors.contains("the stream broke"),
+        "{seen}"
+    );
+    let (snapshots, machines): (Vec<_>, Vec<_>) = printed
+        .iter()
+        .partition(|line| line.contains(" operations/"));
+    let sequences = snapshots
+        .iter()
+        .map(|line| line.split(' ').next().unwrap().parse::<u64>().unwrap());
+    assert!(sequences.is_sorted_by(|a, b| a < b), "{seen}");
+    assert!(snapshots.last().unwrap().contains(" SUCCEEDED "), "{seen}");
+    let running = machines
+        .iter()
+        .map(|line| line.split_once(" RUNNING ").expect(&seen).0.to_owned());
+    let mut running: Vec<String> = running.collect();
+    running.sort();
+    assert_eq!(running, world.machines().await, "{seen}");
+    assert_eq!(running.len(), 3, "{seen}");
+    let counts = counts(&gateway).await;
+    for method in ["RunInstances", "WatchOperation"] {
+        let started =
+            |name: &str| name.starts_with("grpc_server_started_total") && name.contains(method);
+        let started = counts.iter().filter(|(name, _)| started(name));
+        assert_eq!(
+            started.map(|(_, count)| count).sum::<f64>(),
+            1.0,
+            "{method}"
+        );
+    }
+    gateway.stop().await;
+}
+
+/// Which token, with what arguments, and what must be told.
+type Refusal = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
+const REFUSALS: [Refusal; 5] = [
+    (
+        "strange",
+        &[],
+        &["UNAUTHENTICATED: ", "reason UNAUTHENTICATED"],
+    ),
+    (
+        "token",
+        &["--count", "2000"],
+        &[
+            "INVALID_ARGUMENT: ",
+            "reason INVALID_PARAMETER",
+            "field spec.instance_count: must be 1 to 100",
+        ],
+    ),
+    (
+        "token",
+        &["--count", "6"],
+        &[
+            "RESOURCE_EXHAUSTED: ",
+            "reason QUOTA_EXCEEDED",
+            "quota team/instances: limit 5, used 0, asked 6",
+        ],
+    ),
+    (
+        "token",
+        &["--count", "2", "--timeout", "10", "--request-id", "slow"],
+        &[
+            "DEADLINE_EXCEEDED: ",
+            "the launch goes on: --request-id slow follows it",
+        ],
+    ),
+    (
+        "token",
+        &["--count", "1"],
+        &[
+            "RESOURCE_EXHAUSTED: ",
+            "quota team/launches_per_minute: limit 1",
+            "come back in ",
+        ],
+    ),
+];
+
+/// An example with a token, and what it says about each refusal, and about a launch that takes longer than it waits.
+async fn tells_why(example: Example) {
+    let quota =
+        "[quotas.team]\norganization = \"development\"\ninstances = 5\nlaunches_per_minute = 1\n";
+    let identity = CALLERS.replace("[\"mtls\"]", "[\"jwt\"]");
+    let signer = Signer::new();
+    let settings = format!("{quota}{identity}{ISSUER}");
+    let (world, gateway) = secured(1.0, &settings, &signer).await;
+    let folder = &world.folder.0;
+    put(
+        &world.folder,
+        "token",
+        &signer.token("system:serviceaccount:web:api", 600),
+    );
+    put(
+        &world.folder,
+        "strange",
+        &Signer::new().token("system:serviceaccount:web:api", 600),
+    );
+    for (token, arguments, expected) in REFUSALS {
+        let mut command = example.at(gateway.grpc_addr(), folder);
+        command
+            .arg("--token-file")
+            .arg(folder.join(token))
+            .args(arguments);
+        let output = output(command).await;
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {told}");
+        for words in expected {
+            assert!(
+                plain(&told).contains(&plain(words)),
+                "{arguments:?}: {told}"
+            );
+        }
+    }
+    assert_eq!(world.machines().await.len(), 2);
+    gateway.stop().await;
+}
+
+/// Languages write the names of codes in ways of their own.
+fn plain(text: &str) -> String {
+    text.to_lowercase().replace('_', "")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_python_example_goes_on_when_its_connection_is_cut() {
+    goes_on(Example::Python).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_go_example_goes_on_when_its_connection_is_cut() {
+    goes_on(Example::Go).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_typescript_example_goes_on_when_its_connection_is_cut() {
+    goes_on(Example::TypeScript).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_java_example_goes_on_when_its_connection_is_cut() {
+    goes_on(Example::Java).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_python_example_tells_why_it_is_refused() {
+    tells_why(Example::Python).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_go_example_tells_why_it_is_refused() {
+    tells_why(Example::Go).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_typescript_example_tells_why_it_is_refused() {
+    tells_why(Example::TypeScript).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_java_example_tells_why_it_is_refused() {
+    tells_why(Example::Java).await;
+}
