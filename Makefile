@@ -17,6 +17,7 @@ GO_CLIENTS := target/tools/go-clients
 STUBS := target/tools/stubs/installed
 TYPESCRIPT := clients/typescript/node_modules/.package-lock.json
 EXAMPLES := target/tools/examples
+GRPCURL := target/tools/bin/grpcurl
 JAVA_JARS := target/tools/java/jars/installed
 # About two minutes to build, so one that is already installed is good enough.
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
@@ -30,7 +31,7 @@ help: ## Lists the verbs
 demo: ## Simulator, gateway and client in one process: launches three instances
 	cargo run --locked --quiet --bin cvm-gateway -- demo
 
-test: $(EXAMPLES)
+test: $(EXAMPLES) $(BUF) $(GRPCURL)
 test: $(VENV)/installed $(PROMTOOL) $(KUSTOMIZE) $(HELM) $(NODE_CLIENT) $(GO_CLIENTS) ## Every test, on SQLite and PostgreSQL; installs what it needs
 	@tools/install postgres
 	@tools/install systemd
@@ -195,6 +196,10 @@ $(JAVA_JARS): clients/java/pom.xml
 	rm -rf $(@D)
 	mvn --batch-mode --quiet --file clients/java dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(@D)
 	touch $@
+
+$(GRPCURL):
+	@tools/install go
+	GOTOOLCHAIN=local GOBIN=$(CURDIR)/$(@D) go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4
 
 # Built as the tests will run them; Python needs nothing.
 $(EXAMPLES): $(TYPESCRIPT) $(JAVA_JARS) $(shell find clients -name node_modules -prune -o -name dist -prune -o -type f -print)

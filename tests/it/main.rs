@@ -49,6 +49,7 @@ mod postgres;
 mod presence;
 mod python_validate;
 mod quotas;
+mod recipes;
 mod recovery;
 mod refusals;
 mod replay;
