@@ -191,7 +191,7 @@ async fn tell(
     if told.is_empty() {
         return Ok(());
     }
-    chaos::wrong!("audit-outside", (), end_transaction(connection).await?);
+    let () = chaos::wrong!("audit-outside", (), end_transaction(connection).await?);
     let written = chain.write(connection, told);
     let written =
         chaos::around!("store.audit", written, else Err(sqlx::Error::WorkerCrashed.into()));
@@ -269,8 +269,8 @@ async fn insert<'a>(
             .filter(|row| inserted.contains(&row.operation.id))
     };
     let held: Vec<_> = new().filter_map(|row| row.held.as_ref()).collect();
-    let held = chaos::wrong!("reservation-unwritten", held, Vec::new());
-    let reserved = reservations::write(connection, &held);
+    let written = chaos::wrong!("reservation-unwritten", held, Vec::new());
+    let reserved = reservations::write(connection, &written);
     chaos::around!("store.reserve", reserved, else Err(sqlx::Error::WorkerCrashed.into()))?;
     for new in new() {
         told.push(&new.audit);

@@ -44,8 +44,11 @@ impl Tables {
         let reservation = Reservation::of(operation);
         if let Some(asked) = &reservation {
             let usage = self.usage(&operation.organization);
-            let exceeded = usage.exceeded(&new.quotas, asked);
-            let exceeded = chaos::wrong!("limit-ignored", exceeded, Vec::new());
+            let exceeded = chaos::wrong!(
+                "limit-ignored",
+                usage.exceeded(&new.quotas, asked),
+                Vec::new()
+            );
             if !exceeded.is_empty() {
                 return Ok(Admission::Refused(exceeded));
             }
@@ -55,9 +58,9 @@ impl Tables {
             return Err(StoreError::Refused { source });
         }
         self.requests.insert(key, lease.operation);
-        let reservation = chaos::wrong!("reservation-unwritten", reservation, None);
+        let written = chaos::wrong!("reservation-unwritten", reservation, None);
         self.reservations
-            .extend(reservation.map(|reserved| (lease.operation, reserved)));
+            .extend(written.map(|reserved| (lease.operation, reserved)));
         let operation = Arc::new(new.operation);
         for id in launched::given_back(&operation) {
             let machine = self.instances.get_mut(id);
@@ -168,9 +171,13 @@ impl Tables {
         let launched = self.instances.values();
         let launched = launched.filter(|machine| machine.owner.operation == operation);
         let is_gone = |machine: &&Launched| self.gone.contains_key(&machine.owner.instance);
-        let (gone, living): (Vec<_>, Vec<_>) = launched.partition(is_gone);
-        let taken_off = chaos::wrong!("reservation-freed-twice", 0, gone.len());
-        let living = row::bigint(living.len()).saturating_sub(row::bigint(taken_off));
+        let living = launched.clone().filter(|machine| !is_gone(machine)).count();
+        let taken_off = chaos::wrong!(
+            "reservation-freed-twice",
+            0,
+            launched.filter(is_gone).count()
+        );
+        let living = row::bigint(living).saturating_sub(row::bigint(taken_off));
         let reserved = self.reservations.get_mut(&operation);
         if let Some(reserved) = reserved.filter(|reserved| !reserved.open) {
             reserved.instances = living;
