@@ -42,6 +42,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// Every setting with its default and what it means: the built-in layer, and the documentation.
 pub const DEFAULTS: &str = include_str!("config/default.toml");
@@ -166,6 +167,7 @@ impl Config {
             path: path.to_owned(),
             source,
         })?;
+        let text = Zeroizing::new(text);
         let folder = path.parent().unwrap_or(Path::new(""));
         Self::parse(&path.display().to_string(), &text, folder)
     }

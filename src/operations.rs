@@ -308,7 +308,7 @@ impl Operations {
         let mut bodies = Vec::new();
         for (alternative, spec) in (0..).zip(grant.wish().specs()) {
             let body = body::run_instances(&spec, operation.id, alternative)?;
-            bodies.push(SealedBody::new(body));
+            bodies.push(SealedBody::from(body));
         }
         if let Some(brake) = self.0.brake(grant.account()) {
             return Err(brake);

@@ -4,11 +4,14 @@ use super::wire;
 use crate::chaos;
 use crate::domain::ids::OperationId;
 use crate::domain::rules::RESERVED_TAG_PREFIX;
+use crate::domain::secret::{self, SecretJson};
 use crate::domain::spec::InstanceSpec;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
+use zeroize::Zeroizing;
 
 /// Shorter secrets are not looked for in the cloud's words: they would be found by chance.
 const SECRET_BYTES_MIN: usize = 4;
@@ -32,9 +35,9 @@ pub fn run_instances(
     spec: &InstanceSpec,
     id: OperationId,
     alternative: u32,
-) -> Result<Vec<u8>, serde_json::Error> {
-    let mut body = serde_json::to_value(spec)?;
-    if let Value::Object(members) = &mut body {
+) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+    let mut body = SecretJson(serde_json::to_value(spec)?);
+    if let Value::Object(members) = &mut body.0 {
         if spec.launch_template.is_some() {
             // A template may hold a count of its own, which nobody approved.
             members.entry("InstanceCount").or_insert_with(|| json!(1));
@@ -53,19 +56,25 @@ pub fn run_instances(
             ()
         );
     }
-    serde_json::to_vec(&body)
+    secret::json(&body.0)
 }
 
 /// The body that asks the cloud's own DryRun about the launch `body`: without its token, which is
 /// for a launch, and with its tag, by which one is found that the cloud makes all the same.
 #[must_use]
-pub fn dry_run(body: &[u8]) -> Vec<u8> {
-    let mut body: Value = serde_json::from_slice(body).unwrap_or_default();
-    if let Value::Object(members) = &mut body {
+pub fn dry_run(body: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut body = SecretJson(serde_json::from_slice(body).unwrap_or_default());
+    if let Value::Object(members) = &mut body.0 {
         members.remove("ClientToken");
         members.insert("DryRun".to_owned(), json!(true));
     }
-    body.to_string().into_bytes()
+    // What was JSON can be written as JSON.
+    secret::json(&body.0).unwrap_or_default()
+}
+
+/// A copy of a body for the HTTP client, which is wiped from memory once it was sent.
+pub(super) fn wiped(body: &[u8]) -> Bytes {
+    Bytes::from_owner(Zeroizing::new(body.to_vec()))
 }
 
 /// `text` without the secrets of `body`, which the cloud may quote, and cut to a fair length.
@@ -104,8 +113,8 @@ pub fn hide_secrets(text: &str, body: &[u8]) -> String {
 }
 
 /// Every text of `body` that must not be shown, user data also decoded.
-fn secrets(body: &[u8]) -> Vec<Vec<u8>> {
-    let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
+fn secrets(body: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
+    let SecretJson(parsed) = &SecretJson(serde_json::from_slice(body).unwrap_or_default());
     let items = parsed.pointer("/Metadata/Items").and_then(Value::as_array);
     let values = items.into_iter().flatten().map(|item| item.get("Value"));
     let user_data = parsed.get("UserData");
@@ -114,8 +123,9 @@ fn secrets(body: &[u8]) -> Vec<Vec<u8>> {
     let texts = values.chain([parsed.pointer("/LoginSettings/Password"), user_data]);
     let texts = texts.flatten().filter_map(Value::as_str);
     let texts = texts.flat_map(forms).map(String::into_bytes);
-    let long_enough = |secret: &Vec<u8>| secret.len() >= SECRET_BYTES_MIN;
-    texts.chain(decoded).filter(long_enough).collect()
+    let all = texts.chain(decoded).map(Zeroizing::new);
+    all.filter(|secret| secret.len() >= SECRET_BYTES_MIN)
+        .collect()
 }
 
 /// How a text may stand in the cloud's words: as it is, as the wire shows it, and in JSON.

@@ -5,6 +5,7 @@ mod transport;
 
 pub use record::{CallClass, CallRecord, Observer};
 
+use super::body::wiped;
 use super::credentials::{self, Credential, Credentials, Errand, Means};
 use super::endpoint::Endpoint;
 use super::limiter::{Action, Permit};
@@ -243,7 +244,7 @@ impl HttpCloud {
         if let Some(token) = credential.token() {
             request = request.header("x-tc-token", secret(token.expose_secret())?);
         }
-        Ok(request.body(call.body.to_vec()))
+        Ok(request.body(wiped(call.body)))
     }
 
     fn read_call<'a>(&self, action: Action, target: &'a Target, body: &'a [u8]) -> Call<'a> {

@@ -4,6 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use time::{Date, UtcDateTime};
+use zeroize::Zeroizing;
 
 const ALGORITHM: &str = "TC3-HMAC-SHA256";
 const SERVICE: &str = "cvm";
@@ -36,7 +37,8 @@ pub struct SignedHeaders {
     pub authorization: String,
 }
 
-/// A secret key prepared for one UTC day: the HMAC state behind every signature of that day.
+/// A secret key prepared for one UTC day: the HMAC state behind every signature of that day. It is wiped
+/// from memory with its last copy, as is every step to it.
 #[derive(Clone)]
 pub struct DayKey {
     date: Date,
@@ -57,13 +59,14 @@ impl DayKey {
     pub fn of_service(secret_key: &str, service: &str, at: UtcDateTime) -> Self {
         let date = at.date();
         let day = date.to_string();
-        let secret_date = hmac_of(format!("TC3{secret_key}").as_bytes(), &day);
-        let secret_service = hmac_of(&secret_date, service);
-        let secret_signing = hmac_of(&secret_service, TERMINATOR);
+        let seed = Zeroizing::new(["TC3", secret_key].concat());
+        let secret_date = hmac_of(seed.as_bytes(), &day);
+        let secret_service = hmac_of(&*secret_date, service);
+        let secret_signing = hmac_of(&*secret_service, TERMINATOR);
         Self {
             date,
             scope: format!("{day}/{service}/{TERMINATOR}"),
-            mac: keyed(&secret_signing),
+            mac: keyed(&*secret_signing),
         }
     }
 
@@ -170,10 +173,10 @@ fn push_hex(text: &mut String, hash: &[u8; 32]) {
     text.extend(str::from_utf8(&digits));
 }
 
-fn hmac_of(key: &[u8], text: &str) -> [u8; 32] {
+fn hmac_of(key: &[u8], text: &str) -> Zeroizing<[u8; 32]> {
     let mut mac = keyed(key);
     mac.update(text.as_bytes());
-    mac.finalize().into_bytes().into()
+    Zeroizing::new(mac.finalize().into_bytes().into())
 }
 
 #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
@@ -334,6 +337,13 @@ mod tests {
             format!("{key:?}"),
             r#"DayKey { scope: "2026-02-28/cvm/tc3_request", .. }"#
         );
+    }
+
+    #[test]
+    fn the_state_behind_signatures_is_wiped() {
+        fn is_wiped<T: zeroize::ZeroizeOnDrop>() {}
+        // Two of these, and nothing else, are in an HMAC.
+        is_wiped::<Sha256>();
     }
 
     proptest! {

@@ -47,7 +47,9 @@ pub(super) fn read_regular(path: &Path, bytes_max: u64) -> io::Result<String> {
 /// When it cannot be read, is larger, or is not UTF-8.
 pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
     let file = File::open(path)?;
-    let mut bytes = Vec::new();
+    // As large as it must be: one that grows leaves copies behind, and there may be keys in it.
+    let length = file.metadata()?.len().min(bytes_max) + 1;
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
     file.take(bytes_max + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > bytes_max) {
         let message = format!("is larger than {bytes_max} bytes");

@@ -6,6 +6,7 @@ use crate::cloud::credentials::{
     METADATA_HOST, MachineRole, Role, SessionOf, Source, Token, WebIdentity, is_role,
 };
 use crate::domain::names::Region;
+use crate::domain::secret::Secret;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::path::Path;
@@ -93,7 +94,7 @@ pub(super) fn assume_role(
         let external_id = table.if_set("external_id", |text| {
             let plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && text.len() <= 128;
             let rule = "is no external id: at most 128 characters without spaces";
-            plain.then(|| text.to_owned()).ok_or(rule)
+            plain.then(|| Secret::new(text.to_owned())).ok_or(rule)
         });
         let life = match table.is_set("duration") {
             true => table.duration_within("duration", LIFE_MIN..=LIFE_MAX),

@@ -5,6 +5,7 @@ use crate::domain::names::{AccountName, Region};
 use crate::domain::operation::OnFailure;
 use crate::domain::outlook::Size;
 use crate::domain::rules::{self, Limits};
+use crate::domain::secret;
 use crate::domain::spec::InstanceSpec;
 use crate::domain::violation::Violations;
 use serde::Serialize;
@@ -98,11 +99,11 @@ impl Wish {
         // A wish of the kind that earlier versions knew keeps the fingerprint that they gave it.
         let plain = self.alternatives.is_empty() && self.on_failure == OnFailure::Keep;
         let text = if plain {
-            serde_json::to_vec(&asked)?
+            secret::json(&asked)?
         } else {
-            serde_json::to_vec(&(asked, &self.alternatives, self.on_failure))?
+            secret::json(&(asked, &self.alternatives, self.on_failure))?
         };
-        Ok(Sha256::digest(text).into())
+        Ok(Sha256::digest(&*text).into())
     }
 }
 

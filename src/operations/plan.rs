@@ -66,7 +66,10 @@ impl Operations {
             question.quotas(first.unwrap_or_default(), charge_type),
         );
         let ((prices, dry_run), (offers, quotas)) = join(
-            join(prices, question.dry_run(dry_run.map(Vec::as_slice))),
+            join(
+                prices,
+                question.dry_run(dry_run.map(|body| body.as_slice())),
+            ),
             stock,
         )
         .await;

@@ -5,6 +5,7 @@ use super::keeper::Fetched;
 use super::sts::{self, Role, TemporaryKeys};
 use super::{Credential, Local};
 use crate::clock::Clock;
+use crate::cloud::body::wiped;
 use crate::cloud::endpoint::{Address, Endpoint, is_written_so};
 use crate::cloud::tc3;
 use crate::domain::names::{Region, is_loopback_host};
@@ -244,7 +245,6 @@ async fn from_token(
     let (arn, provider) = (&source.role_arn, &source.provider_id);
     let body = sts::web_identity(arn, session, provider, token.expose_secret());
     let action = "AssumeRoleWithWebIdentity";
-    let body = Zeroizing::new(body.to_string());
     let request = Sts {
         means,
         region,
@@ -337,7 +337,7 @@ impl Sts<'_> {
             Some(token) => request.header("x-tc-token", secret(token.expose_secret())?),
             None => request,
         };
-        Ok(request.body(self.body.to_owned()))
+        Ok(request.body(wiped(self.body.as_bytes())))
     }
 }
 

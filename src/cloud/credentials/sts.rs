@@ -3,11 +3,13 @@
 use super::{Credential, Part};
 use crate::cloud::codes;
 use crate::cloud::{Retry, SettingsError};
+use crate::domain::secret::{self, Secret, SecretJson};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use time::UtcDateTime;
+use zeroize::Zeroizing;
 
 pub(super) const VERSION: &str = "2018-08-13";
 /// The cloud's own bounds for the name of a session.
@@ -22,7 +24,7 @@ pub struct Role {
     /// Which, e.g. `qcs::cam::uin/100000000001:roleName/gateway`.
     pub arn: String,
     /// What the role's trust asks for.
-    pub external_id: Option<String>,
+    pub external_id: Option<Secret>,
     /// How long its keys are good.
     pub duration_seconds: u32,
     /// What its keys may at most do: JSON, in the cloud's language of policies.
@@ -49,20 +51,26 @@ pub(super) struct Refused {
 }
 
 impl Role {
-    pub(super) fn body(&self, session: &str) -> String {
-        let mut body = json!({
+    pub(super) fn body(&self, session: &str) -> Zeroizing<String> {
+        let mut body = SecretJson(json!({
             "RoleArn": self.arn,
             "RoleSessionName": session,
             "DurationSeconds": self.duration_seconds,
-        });
-        if let Some(members) = body.as_object_mut() {
-            let external_id = self.external_id.as_ref();
+        }));
+        if let Some(members) = body.0.as_object_mut() {
+            let external_id = self.external_id.as_ref().map(Secret::expose);
             members.extend(external_id.map(|id| ("ExternalId".to_owned(), json!(id))));
             let policy = self.policy.as_deref().map(escaped);
             members.extend(policy.map(|text| ("Policy".to_owned(), json!(text))));
         }
-        body.to_string()
+        text_of(&body)
     }
+}
+
+fn text_of(body: &SecretJson) -> Zeroizing<String> {
+    let mut text = secret::json(&body.0).unwrap_or_default();
+    // JSON is text.
+    Zeroizing::new(String::from_utf8(std::mem::take(&mut *text)).unwrap_or_default())
 }
 
 /// A text as it may stand in a URL, which is how the cloud takes a policy.
@@ -167,13 +175,18 @@ impl TemporaryKeys {
 }
 
 /// What asks for the keys of a role by a token of Kubernetes.
-pub(super) fn web_identity(arn: &str, session: &str, provider: &str, token: &str) -> Value {
-    json!({
+pub(super) fn web_identity(
+    arn: &str,
+    session: &str,
+    provider: &str,
+    token: &str,
+) -> Zeroizing<String> {
+    text_of(&SecretJson(json!({
         "ProviderId": provider,
         "WebIdentityToken": token,
         "RoleArn": arn,
         "RoleSessionName": session,
-    })
+    })))
 }
 
 #[cfg(test)]
@@ -226,16 +239,16 @@ mod tests {
             session: SessionOf::Organization,
         };
         assert_eq!(
-            role.body("s-1"),
+            *role.body("s-1"),
             r#"{"RoleArn":"qcs::cam::uin/1:roleName/r","RoleSessionName":"s-1","DurationSeconds":7200}"#
         );
         let more = Role {
-            external_id: Some("x".to_owned()),
+            external_id: Some(Secret::new("x".to_owned())),
             policy: Some(r#"{"a": "b+ä"}"#.to_owned()),
             ..role
         };
         let ends = r#","ExternalId":"x","Policy":"%7B%22a%22%3A%20%22b%2B%C3%A4%22%7D"}"#;
-        assert!(more.body("s-1").ends_with(ends), "{}", more.body("s-1"));
+        assert!(more.body("s-1").ends_with(ends));
     }
 
     #[test]
