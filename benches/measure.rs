@@ -29,6 +29,9 @@ use tokio::net::TcpListener;
 use tonic::{Code, Streaming};
 use world::{Client, Folder, get, read, wish};
 
+#[path = "../tests/common/canary.rs"]
+#[expect(dead_code, reason = "shared with the tests")]
+mod canary;
 #[path = "../tests/it/log.rs"]
 #[expect(dead_code, reason = "shared with tests/it")]
 mod log;
@@ -38,6 +41,8 @@ mod postgres;
 #[path = "../tests/stores/process.rs"]
 #[expect(dead_code, reason = "shared with tests/stores")]
 mod process;
+#[path = "../tests/common/tap.rs"]
+mod tap;
 #[path = "../tests/it/world.rs"]
 #[expect(dead_code, reason = "shared with tests/it")]
 mod world;

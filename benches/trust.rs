@@ -36,6 +36,9 @@ use tonic::Code;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use world::{Client, Folder, get, wish};
 
+#[path = "../tests/common/canary.rs"]
+#[expect(dead_code, reason = "shared with the tests")]
+mod canary;
 #[path = "../tests/it/log.rs"]
 #[expect(dead_code, reason = "shared with tests/it")]
 mod log;
@@ -44,6 +47,8 @@ mod pki;
 #[path = "../tests/stores/process.rs"]
 #[expect(dead_code, reason = "shared with tests/stores")]
 mod process;
+#[path = "../tests/common/tap.rs"]
+mod tap;
 #[path = "../tests/it/world.rs"]
 #[expect(dead_code, reason = "shared with tests/it")]
 mod world;
@@ -408,7 +413,7 @@ async fn accept(bed: &Bed, name: &str, callers: usize) -> f64 {
     let clients = join_all((0..callers).map(|_| bed.connect(true))).await;
     let start = Instant::now();
     let calling = clients.into_iter().map(|channel| async {
-        let mut client = Client::new(channel);
+        let mut client = Client::new(tap::Tap(channel));
         let mut seconds = Vec::new();
         while next.fetch_add(1, Ordering::Relaxed) < LAUNCHES {
             let called = Instant::now();

@@ -1,6 +1,8 @@
 //! The clients of a story: they ask and follow, do not give up, and remember what they were told.
 
+use crate::canary;
 use crate::process::Doors;
+use crate::tap::Tap;
 use crate::world::{STORY_MAX, Story, Want};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::pb::v1 as pb;
@@ -13,7 +15,6 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 /// How long a gateway may say nothing at all; heartbeats come every 200 ms.
@@ -22,7 +23,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// first one in its journal.
 const ORDER_PAUSE: Duration = Duration::from_millis(500);
 
-type Grpc = CvmGatewayServiceClient<Channel>;
+type Grpc = CvmGatewayServiceClient<Tap>;
 
 /// What every client of one request_id saw together.
 #[derive(Clone, Debug)]
@@ -223,7 +224,7 @@ impl Client {
     async fn open(&mut self) -> Option<Grpc> {
         let open = self.doors.wait_for(Option::is_some).await.ok()?.clone();
         let url = format!("http://{}", open?.grpc);
-        CvmGatewayServiceClient::connect(url).await.ok()
+        Tap::connect(url).await.ok().map(Grpc::new)
     }
 
     /// Every second time as one who knows the operation, from its cursor.
@@ -326,7 +327,8 @@ impl Client {
             return;
         };
         let url = format!("http://{}", open.grpc);
-        if let Ok(mut client) = CvmGatewayServiceClient::connect(url).await {
+        if let Ok(channel) = Tap::connect(url).await {
+            let mut client = Grpc::new(channel);
             let name = launched.name;
             let request = pb::CancelOperationRequest { name };
             match answered(client.cancel_operation(request)).await {
@@ -360,7 +362,9 @@ impl Client {
             .arg("--config")
             .arg(&self.config)
             .output();
-        if released.await.unwrap().status.success() {
+        let released = released.await.unwrap();
+        canary::examine_output(&released);
+        if released.status.success() {
             self.history.decide(self.wish.request_id, self.wishes);
         }
     }
@@ -371,7 +375,8 @@ impl Client {
             return;
         };
         let url = format!("http://{}", open.grpc);
-        if let Ok(mut client) = CvmGatewayServiceClient::connect(url).await {
+        if let Ok(channel) = Tap::connect(url).await {
+            let mut client = Grpc::new(channel);
             let request = self.request(self.wish.count + 1);
             match answered(Box::pin(client.run_instances(request))).await {
                 Ok(_) => self
@@ -422,7 +427,7 @@ impl Client {
                 image_id: Some("img-pmqg1cw7".to_owned()),
                 instance_type: Some("S5.SMALL1".to_owned()),
                 instance_count: Some(count),
-                ..pb::InstanceSpec::default()
+                ..canary::secretive()
             }),
             ..pb::RunInstancesRequest::default()
         };

@@ -10,6 +10,9 @@
 
 #[path = "../common/audited.rs"]
 mod audited;
+#[path = "../common/canary.rs"]
+#[expect(dead_code, reason = "shared with tests/it, which uses more of it")]
+mod canary;
 mod cells;
 mod clients;
 #[path = "../common/http.rs"]
@@ -23,4 +26,6 @@ mod postgres;
 mod process;
 mod settings;
 mod stories;
+#[path = "../common/tap.rs"]
+mod tap;
 mod world;

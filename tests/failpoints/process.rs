@@ -1,5 +1,6 @@
 //! The real program with something planted in it: started, watched, killed and ended by signals.
 
+use crate::canary;
 use cvm_gateway::clock::Clock;
 use serde_json::Value;
 use std::path::Path;
@@ -116,6 +117,7 @@ async fn listen(
 ) {
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {
+        canary::examine("the log of a process", &line);
         let entry: Value = serde_json::from_str(&line).unwrap_or_default();
         if entry["message"] == "serving" {
             let text = |name: &str| entry[name].as_str().unwrap().to_owned();

@@ -92,6 +92,7 @@ delete = true
 
 [log]
 format = "json"
+filter = "trace"
 "#
     )
 }

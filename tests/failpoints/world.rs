@@ -1,16 +1,18 @@
 //! One story: a fake cloud, a journal, a gateway that comes and goes, and clients that do not give up.
 
+use crate::canary::{self, Folder, JOURNAL_KEY, put_secret};
 use crate::clients::{History, WISHES, Wish, follow_all};
 use crate::judge;
 use crate::meddler::{Meddler, Mischief};
 use crate::postgres;
 use crate::process::{Doors, Process};
 use crate::settings::{catalog, config_text};
+use crate::tap::Tap;
 use cvm_gateway::clock::Clock;
 use cvm_gateway::pb::v1 as pb;
 use cvm_gateway::pb::v1::cvm_gateway_service_client::CvmGatewayServiceClient;
 use cvm_gateway::simulator::{Catalog, Settings, Simulator, Speed};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -138,16 +140,6 @@ pub(crate) struct Told {
     pub(crate) planted: Vec<String>,
 }
 
-/// A folder that is removed with everything in it.
-#[derive(Debug)]
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).unwrap();
-    }
-}
-
 /// Plays a story to its end, and judges.
 pub(crate) async fn play(story: &Story) -> Told {
     let settings = Settings {
@@ -161,9 +153,8 @@ pub(crate) async fn play(story: &Story) -> Told {
     let until = Arc::clone(&history.all_decided);
     let deaf_to = story.deaf_to().map(|action| (action, until));
     let meddler = Meddler::start(simulator.addr(), &story.script, deaf_to).await;
-    let name = uuid::Uuid::new_v4().to_string();
-    let folder = Folder(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name));
-    std::fs::create_dir_all(&folder.0).unwrap();
+    let folder = Folder::new();
+    put_secret(&folder.join("journal.db.key"), JOURNAL_KEY);
     let journal = match story.engine {
         Engine::Sqlite => format!("sqlite://{}/journal.db", folder.0.display()),
         Engine::Postgres => postgres::new_database().await,
@@ -183,6 +174,10 @@ pub(crate) async fn play(story: &Story) -> Told {
     });
     let mut told = both(gateways.collect()).await;
     let (_, ledger) = get(&simulator.addr().to_string(), "/_ledger").await;
+    canary::examine_ledger(&ledger);
+    if story.engine == Engine::Postgres {
+        postgres::examine(&journal).await;
+    }
     told.violations
         .append(&mut history.violations.lock().unwrap());
     told.violations
@@ -270,9 +265,12 @@ async fn under_way(history: &History) {
 
 /// What others ask of a gateway while it serves. What they are told is proven elsewhere.
 async fn look_around(doors: &Doors) {
-    get(&doors.admin, "/readyz").await;
-    if let Ok(mut client) = CvmGatewayServiceClient::connect(format!("http://{}", doors.grpc)).await
-    {
+    for path in ["/readyz", "/metrics"] {
+        let (_, answer) = get(&doors.admin, path).await;
+        canary::examine("the side door", answer);
+    }
+    if let Ok(channel) = Tap::connect(format!("http://{}", doors.grpc)).await {
+        let mut client = CvmGatewayServiceClient::new(channel);
         let request = pb::ListOperationsRequest::default();
         drop(client.list_operations(request).await);
     }

@@ -1,9 +1,9 @@
 //! What the audit tells of calls, and to whom.
 
-use crate::world::{World, client, config_text, get, run, wish};
+use crate::canary;
+use crate::world::{Served, World, client, config_text, get, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::config::Config;
-use cvm_gateway::gateway::Gateway;
 use cvm_gateway::pb::v1 as pb;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -14,13 +14,13 @@ use std::time::Duration;
 use tonic::Code;
 
 /// A gateway whose configuration is a file, for the commands.
-async fn gateway(world: &World, extra: &str) -> (Gateway, PathBuf) {
+async fn gateway(world: &World, extra: &str) -> (Served, PathBuf) {
     let path = world.folder.0.join("gateway.toml");
     let endpoint = format!("http://{}", world.simulator.addr());
     let text = config_text(&world.folder.0, &endpoint, extra);
     std::fs::write(&path, text).unwrap();
     let config = Config::load(&path).unwrap();
-    (Gateway::start(config, Clock::system()).await.unwrap(), path)
+    (world.gateway_of(config).await, path)
 }
 
 fn export(config: &Path, arguments: &[&str]) -> Command {
@@ -31,7 +31,7 @@ fn export(config: &Path, arguments: &[&str]) -> Command {
 }
 
 fn exported(config: &Path, arguments: &[&str]) -> Vec<String> {
-    let output = export(config, arguments).output().unwrap();
+    let output = canary::output(&mut export(config, arguments));
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
     let lines = String::from_utf8(output.stdout).unwrap();

@@ -1,5 +1,6 @@
 //! `simulate --check`: the journal of a gateway against the ledger of its cloud.
 
+use crate::canary;
 use crate::world::{World, client, get, run, wish};
 use cvm_gateway::pb::v1 as pb;
 use tokio::process::Command;
@@ -54,6 +55,7 @@ async fn check(world: &World, ledger: &str) -> (Option<i32>, String, String) {
     let program = program.args(["simulate", "--check"]);
     let program = program.arg(world.folder.0.join("journal.db"));
     let output = program.arg("--ledger").arg(file).output().await.unwrap();
+    canary::examine_output(&output);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (
         output.status.code(),

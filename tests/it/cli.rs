@@ -1,11 +1,12 @@
 //! The program itself, as people and scripts call it: pages, messages, exit codes.
 
+use crate::canary::{self, Folder};
 use crate::identity::pki::{Authority, uri};
 use crate::identity::tokens::Signer;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 /// A key pair of the simulator's own catalogue.
@@ -24,7 +25,14 @@ fn program(arguments: &[&str]) -> Command {
 }
 
 fn run(arguments: &[&str]) -> Output {
-    program(arguments).output().unwrap()
+    // The pages show the simulator's own keys, which are public.
+    let public = ["--help", "--print-catalog"];
+    let mut program = program(arguments);
+    if arguments.iter().any(|argument| public.contains(argument)) {
+        program.output().unwrap()
+    } else {
+        canary::output(&mut program)
+    }
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -40,16 +48,6 @@ fn refuses(arguments: &[&str], code: i32, expected: &str) {
     assert_eq!(text(&output.stdout), "", "{arguments:?}");
 }
 
-/// A folder of its own for each test.
-fn folder(test: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-{test}"));
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder).unwrap();
-    }
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
 fn write(folder: &Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
     std::fs::write(&path, text).unwrap();
@@ -62,25 +60,28 @@ struct Running {
 }
 
 impl Running {
-    /// Starts it, and waits for the line that `find` finds something in.
+    /// Starts it, and waits for the line that `find` finds something in; also gives the lines after it.
     fn start<R: Read>(
         mut command: Command,
         pipe: impl FnOnce(&mut Child) -> R,
         find: impl Fn(&str) -> Option<String>,
-    ) -> (Self, String) {
+    ) -> (Self, String, impl Iterator<Item = String>) {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // Afterwards the pipe is closed: a program must outlive who reads what it writes.
         let lines = BufReader::new(pipe(&mut child)).lines().map(Result::unwrap);
-        let found = lines.filter_map(|line| find(&line)).next();
+        let mut lines = lines.inspect(|line| canary::examine("the log of a process", line));
+        let found = lines.find_map(|line| find(&line));
         let found = found.expect("the program ended before it was ready");
-        (Self { child }, found)
+        (Self { child }, found, lines)
     }
 
     fn simulator() -> (Self, String) {
         let command = program(&["simulate", "--listen", "127.0.0.1:0", "--speed", "30"]);
         let find = |line: &str| line.strip_prefix("CVM API at ").map(str::to_owned);
-        Self::start(command, |child| child.stdout.take().unwrap(), find)
+        let stdout = |child: &mut Child| child.stdout.take().unwrap();
+        // The pipe is closed: a program must outlive who reads what it writes.
+        let (simulator, address, _lines) = Self::start(command, stdout, find);
+        (simulator, address)
     }
 
     fn gateway(config: &str) -> (Self, String) {
@@ -89,14 +90,17 @@ impl Running {
     }
 
     /// A gateway, and the address of its `grpc` or `admin` door.
-    fn listening(config: &str, door: &str) -> (Self, String) {
-        let find = |line: &str| {
+    fn listening(config: &str, door: &'static str) -> (Self, String) {
+        let find = move |line: &str| {
             let log: serde_json::Value = serde_json::from_str(line).ok()?;
             let address = log[door].as_str().filter(|_| log["message"] == "serving");
             address.map(str::to_owned)
         };
         let command = program(&["serve", "--config", config]);
-        Self::start(command, |child| child.stderr.take().unwrap(), find)
+        let stderr = |child: &mut Child| child.stderr.take().unwrap();
+        let (gateway, address, lines) = Self::start(command, stderr, find);
+        std::thread::spawn(|| lines.for_each(drop));
+        (gateway, address)
     }
 
     /// Tells it to stop, and returns its exit code.
@@ -175,7 +179,7 @@ fn a_wrong_command_line_is_usage() {
 
 #[test]
 fn a_configuration_is_checked_before_anything_happens() {
-    let folder = folder("config");
+    let folder = Folder::new();
     let missing = folder.join("none.toml");
     let missing = missing.to_str().unwrap();
     let misspelt = write(
@@ -218,7 +222,7 @@ fn a_configuration_is_checked_before_anything_happens() {
 
 #[test]
 fn the_printed_defaults_are_a_configuration() {
-    let folder = folder("default");
+    let folder = Folder::new();
     let output = run(&["config", "default"]);
     let defaults = text(&output.stdout);
     let sound = write(&folder, "all.toml", &format!("{defaults}{ACCOUNT}"));
@@ -229,7 +233,7 @@ fn the_printed_defaults_are_a_configuration() {
 
 #[test]
 fn what_cannot_be_had_at_the_start_is_named() {
-    let folder = folder("start");
+    let folder = Folder::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let journal = folder.join("journal.db");
@@ -282,13 +286,15 @@ fn what_cannot_be_had_at_the_start_is_named() {
 
 #[test]
 fn a_simulator_with_tls_tells_where_its_ca_is() {
-    let folder = folder("tls");
+    let folder = Folder::new();
     let authority = folder.join("ca.pem");
     let authority = authority.to_str().unwrap();
     let simulate = ["simulate", "--listen", "127.0.0.1:0", "--tls"];
     let command = program(&[&simulate[..], &["--tls-ca", authority]].concat());
     let find = |line: &str| line.strip_prefix("CVM API at ").map(str::to_owned);
-    let (simulator, said) = Running::start(command, |child| child.stdout.take().unwrap(), find);
+    let (simulator, said, lines) =
+        Running::start(command, |child| child.stdout.take().unwrap(), find);
+    drop(lines);
     let (addresses, file) = said.split_once("; its CA is in ").unwrap();
     let (secure, plain) = addresses.split_once(" and ").unwrap();
     assert_eq!(secure.strip_prefix("https"), plain.strip_prefix("http"));
@@ -316,7 +322,7 @@ fn the_printed_catalogue_is_the_one_in_the_program() {
 
 #[test]
 fn a_request_that_cannot_be_read_reaches_no_gateway() {
-    let folder = folder("request");
+    let folder = Folder::new();
     let wrong = write(&folder, "wrong.json", "{\"regoin\": \"ap-shanghai\"}");
     refuses(&["run", "--file", "none.json"], 66, "cannot read none.json");
     refuses(
@@ -353,7 +359,7 @@ fn a_stdout_that_takes_nothing_is_an_error() {
 fn live_config(folder: &Path, grpc: &str, cloud: &str) -> String {
     format!(
         "grpc.listen = \"{grpc}\"\nadmin.listen = \"127.0.0.1:0\"\n\
-         journal.url = \"sqlite://{}\"\nlog.format = \"json\"\n\
+         journal.url = \"sqlite://{}\"\nlog.format = \"json\"\nlog.filter = \"trace\"\n\
          cloud.endpoint.override = \"{cloud}\"\noperations.poll_interval = \"50ms\"\n{ACCOUNT}",
         folder.join("journal.db").display()
     )
@@ -390,7 +396,7 @@ const ENDS: &[(&[&str], i32, &str)] = &[
 
 #[test]
 fn launches_are_followed_and_judged_by_their_end() {
-    let folder = folder("live");
+    let folder = Folder::new();
     let (simulator, cloud) = Running::simulator();
     let config = live_config(&folder, "127.0.0.1:0", &cloud);
     let (gateway, server) = Running::gateway(&write(&folder, "gateway.toml", &config));
@@ -459,6 +465,10 @@ fn proofs(folder: &Path) -> [String; 5] {
     let [signer, nobody] = [Signer::new(), Signer::new()];
     let (server, client) = (servers.server(), callers.client(vec![uri(SPIFFE_ID)]));
     let token = |signer: &Signer| signer.token("system:serviceaccount:web:api", 600) + "\n";
+    let secret = |name: &str, text: &str| {
+        canary::put_secret(&folder.join(name), text);
+        folder.join(name).to_str().unwrap().to_owned()
+    };
     for (name, text) in [
         ("server.pem", &server.certificate),
         ("server.key", &server.key),
@@ -471,14 +481,14 @@ fn proofs(folder: &Path) -> [String; 5] {
         write(folder, "servers.pem", &servers.pem()),
         write(folder, "client.pem", &client.certificate),
         write(folder, "client.key", &client.key),
-        write(folder, "token", &token(&signer)),
-        write(folder, "wrong-token", &token(&nobody)),
+        secret("token", &token(&signer)),
+        secret("wrong-token", &token(&nobody)),
     ]
 }
 
 #[test]
 fn a_secured_gateway_is_called_with_certificate_and_token() {
-    let folder = folder("secured");
+    let folder = Folder::new();
     let (simulator, cloud) = Running::simulator();
     let paths = proofs(&folder);
     let [ca, cert, key, token, wrong] = paths.each_ref().map(String::as_str);
@@ -543,7 +553,7 @@ subject_prefix = "system:serviceaccount:web:"
 
 #[test]
 fn a_gateway_that_crashes_leaves_no_core_dump() {
-    let folder = folder("dumps");
+    let folder = Folder::new();
     let (simulator, cloud) = Running::simulator();
     let config = live_config(&folder, "127.0.0.1:0", &cloud);
     let (gateway, _) = Running::gateway(&write(&folder, "gateway.toml", &config));
@@ -558,7 +568,7 @@ fn a_gateway_that_crashes_leaves_no_core_dump() {
 
 #[test]
 fn a_gateway_is_healthy_while_it_takes_launches() {
-    let folder = folder("health");
+    let folder = Folder::new();
     let (simulator, cloud) = Running::simulator();
     let config = live_config(&folder, "127.0.0.1:0", &cloud);
     let config = write(&folder, "gateway.toml", &config);
@@ -582,7 +592,7 @@ fn a_gateway_is_healthy_while_it_takes_launches() {
 
 #[test]
 fn a_launch_is_followed_across_the_death_of_the_gateway() {
-    let folder = folder("death");
+    let folder = Folder::new();
     let (simulator, cloud) = Running::simulator();
     let config = |grpc: &str| {
         let config = live_config(&folder, grpc, &cloud);
@@ -629,9 +639,9 @@ fn a_launch_is_followed_across_the_death_of_the_gateway() {
 
 #[test]
 fn the_demonstration_works_without_a_terminal() {
-    let folder = folder("demo");
+    let folder = Folder::new();
     let output = program(&["demo", "--speed", "200", "--count", "2"])
-        .env("TMPDIR", &folder)
+        .env("TMPDIR", &folder.0)
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));

@@ -7,7 +7,8 @@ use crate::frames::{
 };
 use crate::identity::pki::{Authority, uri};
 use crate::identity::{CALLERS, Counts, WEB, channel, counts, list, put, write};
-use crate::world::{Client, World, client, config_text, get, read, wish};
+use crate::tap::Tap;
+use crate::world::{Client, Served, World, client, config_text, get, read, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::config::Config;
 use cvm_gateway::gateway::Gateway;
@@ -25,7 +26,7 @@ const HERE: [u8; 4] = [127, 0, 0, 1];
 const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
 
 /// A gateway with `lines` in its table `grpc`.
-async fn gateway(world: &World, lines: &str) -> Gateway {
+async fn gateway(world: &World, lines: &str) -> Served {
     let endpoint = format!("http://{}", world.simulator.addr());
     let text = config_text(&world.folder.0, &endpoint, "");
     let text = text.replace("[grpc]\n", &format!("[grpc]\n{lines}\n"));
@@ -390,7 +391,7 @@ async fn silence_takes_no_handshake() {
     }
     let issued = callers.client(vec![uri(WEB)]);
     let connected = channel(&gateway, &servers, Some(&issued));
-    let mut client = Client::new(soon("the handshake", connected).await);
+    let mut client = Client::new(Tap(soon("the handshake", connected).await));
     client.list_operations(list()).await.unwrap();
     assert!(
         get(gateway.admin_addr(), "/metrics")

@@ -1,9 +1,9 @@
 //! What a person sees of the journal beside a running gateway, and can let go on.
 
-use crate::world::{World, client, config_text, get, run, wish};
+use crate::canary;
+use crate::world::{Served, World, client, config_text, get, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::config::Config;
-use cvm_gateway::gateway::Gateway;
 use cvm_gateway::pb::v1 as pb;
 use serde_json::Value;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
@@ -13,13 +13,13 @@ use std::time::Duration;
 use tonic::Code;
 
 /// A gateway whose configuration is a file, for the commands.
-async fn gateway(world: &World) -> (Gateway, PathBuf) {
+async fn gateway(world: &World) -> (Served, PathBuf) {
     let path = world.folder.0.join("gateway.toml");
     let endpoint = format!("http://{}", world.simulator.addr());
     let text = config_text(&world.folder.0, &endpoint, "lease = \"3s\"");
     std::fs::write(&path, text).unwrap();
     let config = Config::load(&path).unwrap();
-    (Gateway::start(config, Clock::system()).await.unwrap(), path)
+    (world.gateway_of(config).await, path)
 }
 
 async fn change(world: &World, sql: &str) {
@@ -35,13 +35,9 @@ fn operations(config: &Path, arguments: &[&str]) -> Output {
 }
 
 fn command(name: &str, config: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_cvm-gateway"))
-        .arg(name)
-        .args(arguments)
-        .arg("--config")
-        .arg(config)
-        .output()
-        .unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cvm-gateway"));
+    command.arg(name).args(arguments);
+    canary::output(command.arg("--config").arg(config))
 }
 
 fn printed(config: &Path, arguments: &[&str]) -> String {

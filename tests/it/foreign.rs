@@ -2,6 +2,7 @@
 
 use crate::identity::pki::{Authority, uri};
 use crate::identity::{CALLERS, WEB, channel, put, write};
+use crate::tap::Tap;
 use crate::world::{Client, World, run, wish};
 use cvm_gateway::pb::DESCRIPTOR;
 use cvm_gateway::pb::v1 as pb;
@@ -151,7 +152,7 @@ async fn what_is_another_organisation_s_is_not_there_for_any_rpc() {
             channel(&gateway, &servers, Some(&web)).await,
             channel(&gateway, &servers, Some(&other)).await,
         ];
-        channels.map(Client::new)
+        channels.map(Tap).map(Client::new)
     };
     let seen = run(&mut owner, wish("mine", 1)).await;
     seen.end.as_ref().unwrap();

@@ -5,7 +5,8 @@ pub(crate) mod pki;
 pub(crate) mod tokens;
 
 use crate::refusals::told;
-use crate::world::{Client, Folder, World, get, run, wish};
+use crate::tap::Tap;
+use crate::world::{Client, Folder, Served, World, get, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::gateway::Gateway;
 use cvm_gateway::pb::v1 as pb;
@@ -61,7 +62,7 @@ pub(crate) const WEB: &str = "spiffe://example.org/ns/web/sa/api";
 /// A gateway with TLS, and who issues what.
 struct Secured {
     world: World,
-    gateway: Gateway,
+    gateway: Served,
     /// Issues the gateway's certificate.
     servers: Authority,
     /// Vouches for callers.
@@ -88,7 +89,7 @@ impl Secured {
     }
 
     async fn client(&self, identity: Option<&Issued>) -> Client {
-        Client::new(self.channel(identity).await)
+        Client::new(Tap(self.channel(identity).await))
     }
 
     /// Waits until files were taken in, or not, `count` more times than in `before`.
@@ -346,7 +347,7 @@ async fn what_changes_counts_without_a_restart_and_for_open_connections() {
     let denied = r#"cvm_gateway_identity_reload_failed{source="denied"}"#;
     assert_eq!(mended[denied], 0.0);
     let new = callers.client(vec![uri(WEB)]);
-    let mut client = Client::new(channel(&secured.gateway, &servers, Some(&new)).await);
+    let mut client = Client::new(Tap(channel(&secured.gateway, &servers, Some(&new)).await));
     let trusted = async {
         // The file of the authorities is replaced last, and may have been looked at before.
         while client.list_operations(list()).await.is_err() {
@@ -431,7 +432,7 @@ async fn who_is_slow_to_shake_hands_is_in_nobody_s_way_for_long() {
     let soon = Clock::system()
         .timeout(Duration::from_secs(20), connected)
         .await;
-    let mut client = Client::new(soon.expect("the stalled ones are waited for"));
+    let mut client = Client::new(Tap(soon.expect("the stalled ones are waited for")));
     client.list_operations(list()).await.unwrap();
     for mut stream in stalled {
         stream.read_to_end(&mut Vec::new()).await.unwrap();
@@ -461,7 +462,7 @@ async fn plaintext_is_not_spoken_where_tls_is_asked_for() {
     let secured = Secured::new().await;
     let url = format!("http://{}", secured.gateway.grpc_addr());
     let channel = Endpoint::from_shared(url).unwrap().connect_lazy();
-    let answer = Client::new(channel).list_operations(list()).await;
+    let answer = Client::new(Tap(channel)).list_operations(list()).await;
     answer.unwrap_err();
     let failed =
         counts(&secured.gateway).await[r#"cvm_gateway_tls_handshakes_total{result="failed"}"#];

@@ -2,9 +2,7 @@
 
 use crate::postgres::{new_database, with_key_file};
 use crate::world::{World, client, config_text, read, run, wish};
-use cvm_gateway::clock::Clock;
 use cvm_gateway::config::Config;
-use cvm_gateway::gateway::Gateway;
 use cvm_gateway::pb::v1 as pb;
 use serde_json::json;
 use tokio_util::task::TaskTracker;
@@ -49,7 +47,7 @@ async fn three_instances_run_with_the_journal_in_postgresql() {
     let text = config_text(&world.folder.0, &endpoint, "");
     let text = with_key_file(&text.replace(&sqlite, &new_database().await));
     let config = Config::parse("test.toml", &text, &world.folder.0).unwrap();
-    let gateway = Gateway::start(config, Clock::system()).await.unwrap();
+    let gateway = world.gateway_of(config).await;
     let mut client = client(&gateway).await;
     let seen = run(&mut client, wish("three", 3)).await;
     seen.end.as_ref().unwrap();
@@ -96,6 +94,9 @@ async fn the_cloud_gets_exactly_what_was_asked_for_and_the_gateway_s_marks() {
         "ImageId": "img-pmqg1cw7",
         "InstanceCount": 1,
         "InstanceName": "web-{R:3}",
+        "LoginSettings": { "Password": "***" },
+        "UserData": "***",
+        "Metadata": "***",
         "DisableApiTermination": false,
         "ClientToken": format!("{}-0", id.replace('-', "")),
         "TagSpecification": [{

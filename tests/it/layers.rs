@@ -2,8 +2,7 @@
 
 use crate::policy::{SETTINGS, denied, metric, until, write};
 use crate::refusals::told;
-use crate::world::{Client, World, client, run, wish};
-use cvm_gateway::gateway::Gateway;
+use crate::world::{Client, Served, World, client, run, wish};
 use cvm_gateway::pb::v1 as pb;
 use serde_json::Value;
 use std::os::unix::fs::symlink;
@@ -22,7 +21,7 @@ fn layer(world: &World, text: &str) {
     std::fs::rename(folder.join("new"), folder.join("all.toml")).unwrap();
 }
 
-async fn layered(rules: &str, text: &str) -> (World, Gateway) {
+async fn layered(rules: &str, text: &str) -> (World, Served) {
     let world = World::new(100.0).await;
     write(&world, rules);
     layer(&world, text);

@@ -1,19 +1,22 @@
-//! Everything that the tests log, kept so that it can be searched.
+//! Everything that the tests log, at every level: searched for secrets, and kept to be read but for what
+//! libraries trace.
 //!
 //! One subscriber for the whole binary: with one per test, a log statement that another thread
 //! meets first is switched off for all.
 
+use crate::canary;
 use std::io::{self, Write};
 use std::sync::{LazyLock, Mutex, PoisonError};
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::fmt::MakeWriter;
 
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 static STARTED: LazyLock<()> = LazyLock::new(|| {
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new("debug,cvm_gateway=trace"))
+        .with_max_level(Level::TRACE)
         .with_ansi(false)
-        .with_writer(|| Kept)
+        .with_writer(Lines)
         .init();
 });
 
@@ -28,13 +31,34 @@ pub(crate) fn text() -> String {
     String::from_utf8_lossy(&log).into_owned()
 }
 
-struct Kept;
+struct Lines;
 
-impl Write for Kept {
+impl MakeWriter<'_> for Lines {
+    type Writer = Line;
+
+    fn make_writer(&self) -> Line {
+        Line { kept: true }
+    }
+
+    fn make_writer_for(&self, of: &Metadata<'_>) -> Line {
+        let kept = of.target().starts_with("cvm_gateway") || *of.level() <= Level::DEBUG;
+        Line { kept }
+    }
+}
+
+/// One line, which comes in one piece.
+struct Line {
+    kept: bool,
+}
+
+impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        LOG.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend_from_slice(bytes);
+        canary::examine("the log", bytes);
+        if self.kept {
+            LOG.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend_from_slice(bytes);
+        }
         Ok(bytes.len())
     }
 

@@ -9,6 +9,8 @@
 
 mod arrival;
 mod audit;
+#[path = "../common/canary.rs"]
+mod canary;
 mod check;
 mod cli;
 mod clients;
@@ -57,6 +59,8 @@ mod sealing;
 mod secrets;
 mod simulator;
 mod store;
+#[path = "../common/tap.rs"]
+mod tap;
 mod tidy;
 mod world;
 mod zones;

@@ -1,6 +1,7 @@
 //! The program under a service manager: what it tells, the sockets that it is handed, and those that it
 //! makes itself.
 
+use crate::tap::Tap;
 use crate::world::{Client, Folder, config_text};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::pb::v1 as pb;
@@ -70,7 +71,7 @@ async fn signal(child: &Child, signal: &str) {
 }
 
 async fn answers(url: String) {
-    let mut client = Client::connect(url).await.unwrap();
+    let mut client = Client::new(Tap::connect(url).await.unwrap());
     let listed = client.list_operations(pb::ListOperationsRequest::default());
     assert!(listed.await.unwrap().into_inner().operations.is_empty());
 }

@@ -1,22 +1,21 @@
 //! A stream at one replica sees at once what another replica does.
 
 use crate::postgres;
-use crate::world::{World, client, config_text, wish};
+use crate::world::{Served, World, client, config_text, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::config::Config;
-use cvm_gateway::gateway::Gateway;
 use cvm_gateway::pb::v1 as pb;
 use std::time::Duration;
 
 /// A gateway with its journal in PostgreSQL.
-async fn replica(world: &World, database: &str, clock: Clock) -> Gateway {
+async fn replica(world: &World, database: &str, clock: Clock) -> Served {
     let endpoint = format!("http://{}", world.simulator.addr());
     let text = config_text(&world.folder.0, &endpoint, "");
     let file = format!("sqlite://{}/journal.db", world.folder.0.display());
     assert!(text.contains(&file));
     let text = postgres::with_key_file(&text.replace(&file, database));
     let config = Config::parse("test.toml", &text, &world.folder.0).unwrap();
-    Gateway::start(config, clock).await.unwrap()
+    Served::start(config, clock).await
 }
 
 /// The second replica's clock stands still, so that it never reads the journal because a second has

@@ -1,7 +1,8 @@
 //! Rules of an organisation: what they decide about each RPC, and how they are replaced.
 
+use crate::canary;
 use crate::refusals::{Told, told};
-use crate::world::{World, client, get, run, wish};
+use crate::world::{Served, World, client, get, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::gateway::Gateway;
 use cvm_gateway::pb::v1 as pb;
@@ -21,7 +22,7 @@ when { context has instance_type && context.instance_type like "SA2.*" };
 "#;
 
 /// A world whose folder holds these rules, for the action of launches alone.
-async fn ruled(rules: &str) -> (World, Gateway) {
+async fn ruled(rules: &str) -> (World, Served) {
     let world = World::new(100.0).await;
     write(&world, &launches_only(rules));
     let gateway = world.gateway(SETTINGS).await;
@@ -344,7 +345,7 @@ fn the_schema_is_printed() {
 
 fn program(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cvm-gateway"));
-    command.args(arguments).output().unwrap()
+    canary::output(command.args(arguments))
 }
 
 fn out(output: &Output) -> &str {

@@ -1,6 +1,7 @@
 //! A PostgreSQL server of our own: one for the test binary, one database for each test.
 
-use sqlx::{AnyConnection, AssertSqlSafe, Connection};
+use crate::canary::{self, DATABASE_PASSWORD, JOURNAL_KEY};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -27,7 +28,7 @@ if ! "$BIN/initdb" -D "$folder/data" -U postgres -A trust -E UTF8 --locale=C --n
     exit 1
 fi
 "$BIN/postgres" -D "$folder/data" -c listen_addresses= -c "unix_socket_directories=$folder" \
-    -c max_connections=300 > "$folder/log" 2>&1 < /dev/null &
+    -c max_connections=300 -c wal_keep_size=8192 > "$folder/log" 2>&1 < /dev/null &
 server=$!
 until "$BIN/pg_isready" -q -h "$folder"; do
     if ! kill -0 $server; then
@@ -58,6 +59,49 @@ pub(crate) async fn new_database() -> String {
     server.url(&name)
 }
 
+/// Searches what is in a database, and what the server has written since the last time.
+pub(crate) async fn examine(url: &str) {
+    canary::examine_database(url).await;
+    examine_log(&mut connect(url).await).await;
+}
+
+/// As [`examine`], where nothing may be waited for.
+pub(crate) fn examine_now(url: &str) {
+    let url = url.to_owned();
+    let examined = std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime
+            .unwrap()
+            .block_on(async move { examine(&url).await });
+    });
+    examined.join().unwrap();
+}
+
+/// Searches the log that every byte goes through, also those that are deleted by now. It begins with the
+/// second of its files of 16 MiB, of the first timeline.
+async fn examine_log(connection: &mut AnyConnection) {
+    const FILE: i64 = 16 << 20;
+    static READ: tokio::sync::Mutex<i64> = tokio::sync::Mutex::const_new(FILE);
+    let mut read = READ.lock().await;
+    let end = "SELECT CAST(pg_current_wal_flush_lsn() - CAST('0/0' AS pg_lsn) AS BIGINT)";
+    let end: i64 = sqlx::query_scalar(end)
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+    while *read < end {
+        let (file, from) = (*read / FILE, *read % FILE);
+        let length = (end - *read).min(FILE - from);
+        let name = format!("pg_wal/{:08X}{:08X}{:08X}", 1, file / 256, file % 256);
+        let piece = sqlx::query("SELECT pg_read_binary_file($1, $2, $3)");
+        let piece = piece.bind(name).bind(from).bind(length);
+        let piece = piece.fetch_one(&mut *connection).await.unwrap();
+        canary::examine("the database's log", piece.get::<Vec<u8>, _>(0));
+        *read += length;
+    }
+}
+
 /// A file with a key, for all journals of this process that are in a database.
 pub(crate) fn key_file() -> PathBuf {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
@@ -67,7 +111,7 @@ pub(crate) fn key_file() -> PathBuf {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(&path).unwrap();
-        writeln!(file, "{KEY}").unwrap();
+        writeln!(file, "{JOURNAL_KEY}\n{KEY}").unwrap();
         path
     };
     FILE.get_or_init(make).clone()
@@ -174,7 +218,7 @@ struct Server {
 impl Server {
     fn url(&self, database: &str) -> String {
         format!(
-            "postgres://postgres@localhost/{database}?host={}",
+            "postgres://postgres:{DATABASE_PASSWORD}@localhost/{database}?host={}",
             self.folder
         )
     }

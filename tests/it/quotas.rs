@@ -2,8 +2,7 @@
 
 use crate::lifecycle::terminate;
 use crate::refusals::told;
-use crate::world::{Client, World, client, get, run, wish};
-use cvm_gateway::gateway::Gateway;
+use crate::world::{Client, Served, World, client, get, run, wish};
 use cvm_gateway::pb::v1::PlanRunInstancesRequest;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -13,7 +12,7 @@ use tonic_types::StatusExt;
 const SOON_GONE: &str = "missing_grace = \"1s\"\nunseen_grace = \"1s\"";
 
 /// A gateway whose callers share these limits.
-async fn limited(world: &World, limits: &str) -> Gateway {
+async fn limited(world: &World, limits: &str) -> Served {
     let quota = format!("[quotas.team]\norganization = \"development\"\n{limits}");
     world.gateway(&format!("{SOON_GONE}\n{quota}\n")).await
 }

@@ -1,8 +1,6 @@
 //! What is lost on the way to the cloud, and what survives the gateway's own end.
 
 use crate::world::{World, client, config_text, read, run, wish};
-use cvm_gateway::clock::Clock;
-use cvm_gateway::gateway::Gateway;
 use cvm_gateway::pb::v1 as pb;
 use meddler::{Meddler, Mischief};
 use process::Process;
@@ -24,7 +22,7 @@ async fn launch_through(mischief: Mischief) -> (World, Vec<&'static str>, u32) {
     let world = World::new(100.0).await;
     let meddler = Meddler::start(world.simulator.addr(), "RunInstances", mischief).await;
     let config = world.config_of(&format!("http://{}", meddler.address()), SOON);
-    let gateway = Gateway::start(config, Clock::system()).await.unwrap();
+    let gateway = world.gateway_of(config).await;
     let mut client = client(&gateway).await;
     let seen = run(&mut client, wish("meddled", 2)).await;
     seen.end.as_ref().unwrap();
@@ -100,7 +98,7 @@ async fn an_operation_is_not_gone_on_with_at_another_host() {
 
     let meddler = Meddler::start(world.simulator.addr(), "Nothing", Mischief::Repeat).await;
     let config = world.config_of(&format!("http://{}", meddler.address()), "");
-    let gateway = Gateway::start(config, Clock::system()).await.unwrap();
+    let gateway = world.gateway_of(config).await;
     let mut after = client(&gateway).await;
     let again = run(&mut after, wish("moved", 1)).await;
     assert_eq!(again.last().name, first.name);

@@ -1,5 +1,6 @@
 //! `policy diff`: past calls, as the audit tells them, decided by other rules.
 
+use crate::canary;
 use crate::policy::{SETTINGS, write};
 use crate::world::{Folder, World, client, config_text, run, wish};
 use cvm_gateway::pb::v1 as pb;
@@ -62,7 +63,7 @@ fn termination() -> Value {
 fn diff(old: &Path, new: &Path, replay: &Path) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cvm-gateway"));
     command.args(["policy", "diff"]).arg(old).arg(new);
-    let output = command.arg("--replay").arg(replay).output().unwrap();
+    let output = canary::output(command.arg("--replay").arg(replay));
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (
         output.status.code(),
@@ -84,11 +85,8 @@ fn exported(world: &World) -> PathBuf {
     let config = world.folder.0.join("cvm-gateway.toml");
     std::fs::write(&config, config_text(&world.folder.0, &endpoint, SETTINGS)).unwrap();
     let mut export = Command::new(env!("CARGO_BIN_EXE_cvm-gateway"));
-    let exported = export
-        .args(["audit", "export", "--config"])
-        .arg(&config)
-        .output()
-        .unwrap();
+    let exported = export.args(["audit", "export", "--config"]).arg(&config);
+    let exported = canary::output(exported);
     assert!(exported.status.success(), "{exported:?}");
     let audit = world.folder.0.join("audit.jsonl");
     std::fs::write(&audit, &exported.stdout).unwrap();

@@ -1,18 +1,18 @@
 //! What of an open operation is secret lies sealed in the journal, with a key that is not in it.
 
-use crate::store::{Journal, admit, new, next, operation, save};
+use crate::store::{self, Journal, admit, new, next, operation, save};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use cvm_gateway::domain::causes::chain;
 use cvm_gateway::domain::ids::OperationId;
 use cvm_gateway::domain::operation::State;
 use cvm_gateway::store::{Admission, SealedBody, Store, StoreError};
-use sqlx::Row;
+use sqlx::{Connection, Row};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// What `new` launches with.
-const BODY: &[u8] = b"{\"Password\":\"hunter2\"}\0\xff";
+/// What an earlier version launched with, and did not seal.
+const OLD: &[u8] = b"{\"Password\":\"hunter2\"}\0\xff";
 
 macro_rules! on_both {
     ($($case:ident)+) => {
@@ -51,7 +51,7 @@ async fn bodies_are_sealed_for_their_row_and_place(journal: Journal) {
         places.iter().all(|place| place.starts_with("v1:")),
         "{sealed}"
     );
-    assert_eq!(body(&store, first.id, 0).await.unwrap(), BODY);
+    assert_eq!(body(&store, first.id, 0).await.unwrap(), store::body());
     assert_eq!(body(&store, first.id, 1).await.unwrap(), b"{}");
 
     // Of another operation, of another place, changed.
@@ -70,7 +70,7 @@ async fn bodies_are_sealed_for_their_row_and_place(journal: Journal) {
         assert!(text.contains("changed since it was sealed"), "{text}");
     }
     write(&journal, first.id, &sealed).await;
-    assert_eq!(body(&store, first.id, 0).await.unwrap(), BODY);
+    assert_eq!(body(&store, first.id, 0).await.unwrap(), store::body());
     store.close().await;
 }
 
@@ -83,12 +83,12 @@ async fn bodies_of_before_are_read_and_sealed_at_the_next_start(journal: Journal
     }
     let lease = admit(&store, &waiting).await;
     save(&store, lease, &next(&waiting, State::NeedsOperator)).await;
-    let old = [BODY, b"{}"]
+    let old = [OLD, b"{}"]
         .map(|body| BASE64_STANDARD.encode(body))
         .join(" ");
     for operation in [&open, &waiting, &ended] {
         write(&journal, operation.id, &old).await;
-        assert_eq!(body(&store, operation.id, 0).await.unwrap(), BODY);
+        assert_eq!(body(&store, operation.id, 0).await.unwrap(), OLD);
         assert_eq!(body(&store, operation.id, 1).await.unwrap(), b"{}");
     }
     write(&journal, damaged.id, "e30= !").await;
@@ -104,7 +104,7 @@ async fn bodies_of_before_are_read_and_sealed_at_the_next_start(journal: Journal
     for operation in [&open, &waiting] {
         let sealed = column(&journal, operation.id).await;
         assert!(sealed.starts_with("v1:"), "{sealed}");
-        assert_eq!(body(&store, operation.id, 0).await.unwrap(), BODY);
+        assert_eq!(body(&store, operation.id, 0).await.unwrap(), OLD);
         assert_eq!(body(&store, operation.id, 1).await.unwrap(), b"{}");
     }
     assert_eq!(
@@ -115,7 +115,7 @@ async fn bodies_of_before_are_read_and_sealed_at_the_next_start(journal: Journal
     store.close().await;
     if let Some(folder) = &journal.folder {
         // What ended keeps what it had, and nothing else does.
-        let encoded = BASE64_STANDARD.encode(BODY);
+        let encoded = BASE64_STANDARD.encode(OLD);
         let count = |bytes: Vec<u8>| {
             let windows = bytes.windows(encoded.len());
             windows.filter(|part| *part == encoded.as_bytes()).count()
@@ -189,7 +189,7 @@ async fn another_key_opens_nothing(mut journal: Journal) {
     ));
     let before = column(&journal, accepted.id).await;
     let store = journal.open().await;
-    assert_eq!(body(&store, accepted.id, 0).await.unwrap(), BODY);
+    assert_eq!(body(&store, accepted.id, 0).await.unwrap(), store::body());
     let sealed = column(&journal, accepted.id).await;
     assert_ne!(sealed[..20], before[..20]);
     store.close().await;
@@ -263,19 +263,21 @@ async fn body(store: &Store, id: OperationId, place: u32) -> Result<Vec<u8>, Sto
     Ok(body.as_ref().map(SealedBody::as_bytes).unwrap().to_vec())
 }
 
-async fn column(journal: &Journal, id: OperationId) -> String {
+pub(crate) async fn column(journal: &Journal, id: OperationId) -> String {
     text(journal, "body", id).await
 }
 
 async fn text(journal: &Journal, column: &str, id: OperationId) -> String {
     let sql = format!("SELECT {column} FROM operations WHERE id = '{id}'");
-    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .fetch_one(&mut journal.connect().await)
-        .await;
-    row.unwrap().get(0)
+    let mut connection = journal.connect().await;
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection);
+    let text = row.await.unwrap().get(0);
+    // One that is only dropped is in the way of who empties the log.
+    connection.close().await.unwrap();
+    text
 }
 
-async fn write(journal: &Journal, id: OperationId, body: &str) {
+pub(crate) async fn write(journal: &Journal, id: OperationId, body: &str) {
     let sql = format!("UPDATE operations SET body = '{body}' WHERE id = '{id}'");
     journal.run(&sql).await;
 }

@@ -3,7 +3,8 @@
 
 mod quotas;
 
-use crate::postgres;
+use crate::canary::{Folder, PASSWORD, Watch};
+use crate::{log, postgres};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::domain::audit::Call;
 use cvm_gateway::domain::decision::Decision;
@@ -24,7 +25,7 @@ use quotas::{
     limits_those_that_a_quota_fits, notices_what_comes_and_goes_without_it,
     refunds_what_was_not_launched, tells_when_there_is_room_again,
 };
-use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
@@ -305,12 +306,12 @@ async fn purges_the_body_at_the_end(journal: Journal) {
     let store = journal.open().await;
     let accepted = operation("acme", "r-1");
     let lease = admit(&store, &accepted).await;
-    let body = SealedBody::new(b"{\"Password\":\"hunter2\"}\0\xff".to_vec());
+    let body = SealedBody::new(body());
     assert_eq!(
         store.body(accepted.id, 0).await.unwrap(),
         Some(body.clone())
     );
-    assert!(!format!("{body:?}").contains("hunter2"));
+    assert!(!format!("{body:?}").contains(PASSWORD));
 
     let waiting = next(&accepted, State::NeedsOperator);
     save(&store, lease, &waiting).await;
@@ -1170,38 +1171,40 @@ async fn a_lost_answer_to_a_commit_changes_nothing() {
 pub(crate) struct Journal {
     pub(crate) url: String,
     pub(crate) key_file: Option<PathBuf>,
-    pub(crate) folder: Option<PathBuf>,
+    pub(crate) folder: Option<Folder>,
     model: Option<Model>,
+    #[expect(dead_code, reason = "it fails")]
+    watch: Watch,
 }
 
 impl Journal {
     pub(crate) fn sqlite() -> Self {
-        let name = format!("cvm-gateway-store-{}", OperationId::generate(NOW));
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir(&folder).unwrap();
-        Self {
-            url: format!("sqlite://{}/journal.db", folder.display()),
-            key_file: None,
-            folder: Some(folder),
-            model: None,
-        }
+        let folder = Folder::in_folder(&std::env::temp_dir());
+        let mut journal = Self::at(format!("sqlite://{}/journal.db", folder.display()));
+        journal.folder = Some(folder);
+        journal
     }
 
     pub(crate) async fn postgres() -> Self {
-        Self {
-            url: postgres::new_database().await,
-            key_file: Some(postgres::key_file()),
-            folder: None,
-            model: None,
-        }
+        let mut journal = Self::at(postgres::new_database().await);
+        journal.key_file = Some(postgres::key_file());
+        journal
     }
 
     fn model() -> Self {
+        let mut journal = Self::at(String::new());
+        journal.model = Some(Model::new(Arc::new(|| NOW)));
+        journal
+    }
+
+    fn at(url: String) -> Self {
+        log::start();
         Self {
-            url: String::new(),
+            url,
             key_file: None,
             folder: None,
-            model: Some(Model::new(Arc::new(|| NOW))),
+            model: None,
+            watch: Watch::new(),
         }
     }
 
@@ -1249,10 +1252,10 @@ impl Journal {
     }
 
     pub(crate) async fn run(&self, sql: &str) {
-        sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-            .execute(&mut self.connect().await)
-            .await
-            .unwrap();
+        let mut connection = self.connect().await;
+        let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection);
+        done.await.unwrap();
+        connection.close().await.unwrap();
     }
 
     async fn state(&self, store: &Store, operation: &Operation) -> Operation {
@@ -1313,8 +1316,8 @@ impl Journal {
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        if let Some(folder) = &self.folder {
-            std::fs::remove_dir_all(folder).unwrap();
+        if self.url.starts_with("postgres") && !std::thread::panicking() {
+            postgres::examine_now(&self.url);
         }
     }
 }
@@ -1397,15 +1400,17 @@ pub(crate) fn new(operation: &Operation) -> NewOperation {
             policy: "p".to_owned(),
             rule: "r".to_owned(),
         },
-        bodies: vec![
-            SealedBody::new(b"{\"Password\":\"hunter2\"}\0\xff".to_vec()),
-            SealedBody::new(b"{}".to_vec()),
-        ],
+        bodies: vec![SealedBody::new(body()), SealedBody::new(b"{}".to_vec())],
         quotas: Vec::new(),
         owner: "a".to_owned(),
         now: NOW,
         lease: HOUR,
     }
+}
+
+/// What [`new`] launches with in the first place.
+pub(crate) fn body() -> Vec<u8> {
+    [PASSWORD.as_bytes(), b"\0\xff"].concat()
 }
 
 pub(crate) fn next(operation: &Operation, state: State) -> Operation {

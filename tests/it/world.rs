@@ -1,49 +1,62 @@
 //! A gateway, the simulator and a client, wired through real sockets and a real journal.
 
+pub(crate) use crate::canary::{Folder, put_secret};
+
+use crate::canary::{self, examine, examine_ledger};
 use crate::log;
+use crate::tap::Tap;
 use cvm_gateway::clock::Clock;
 use cvm_gateway::config::Config;
 use cvm_gateway::gateway::Gateway;
 use cvm_gateway::pb::v1 as pb;
 use cvm_gateway::pb::v1::cvm_gateway_service_client::CvmGatewayServiceClient;
 use cvm_gateway::simulator::{Catalog, Settings, Simulator, Speed};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use std::fs::Permissions;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
+use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 /// The client of the generated stubs.
-pub(crate) type Client = CvmGatewayServiceClient<Channel>;
+pub(crate) type Client = CvmGatewayServiceClient<Tap>;
 
-/// A folder that is removed with everything in it.
+/// A gateway that serves, of which everything that can be seen is searched when it stops.
 #[derive(Debug)]
-pub(crate) struct Folder(pub(crate) PathBuf);
+pub(crate) struct Served {
+    gateway: Gateway,
+    journal: SecretString,
+}
 
-impl Folder {
-    pub(crate) fn new() -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(uuid::Uuid::new_v4().to_string());
-        std::fs::create_dir_all(&folder).unwrap();
-        Self(folder)
+impl Served {
+    pub(crate) async fn start(config: Config, clock: Clock) -> Self {
+        let journal = config.journal.url.clone();
+        examine("the configuration", format!("{config:?}{config}"));
+        let gateway = Gateway::start(config, clock).await.unwrap();
+        Self { gateway, journal }
+    }
+
+    pub(crate) async fn stop(self) {
+        for path in ["/metrics", "/livez", "/readyz"] {
+            get(self.gateway.admin_addr(), path).await;
+        }
+        examine("the gateway", format!("{:?}", self.gateway));
+        self.gateway.stop().await;
+        let journal = self.journal.expose_secret();
+        if journal.starts_with("postgres") {
+            canary::examine_database(journal).await;
+        }
     }
 }
 
-/// Writes a file of a key, which nobody else may read, in the place of one that is there.
-pub(crate) fn put_secret(path: &Path, text: &str) {
-    let fresh = path.with_extension("fresh");
-    std::fs::write(&fresh, text).unwrap();
-    std::fs::set_permissions(&fresh, Permissions::from_mode(0o600)).unwrap();
-    std::fs::rename(fresh, path).unwrap();
-}
+impl Deref for Served {
+    type Target = Gateway;
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).unwrap();
+    fn deref(&self) -> &Gateway {
+        &self.gateway
     }
 }
 
@@ -69,20 +82,22 @@ impl World {
             seed: 7,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let folder = Folder::new();
+        put_secret(&folder.join("journal.db.key"), canary::JOURNAL_KEY);
         Self {
             simulator: Simulator::start(settings, listener, clock).unwrap(),
-            folder: Folder::new(),
+            folder,
         }
     }
 
     /// A gateway of this cloud, with `extra` in its configuration file.
-    pub(crate) async fn gateway(&self, extra: &str) -> Gateway {
+    pub(crate) async fn gateway(&self, extra: &str) -> Served {
         self.gateway_of(self.config(extra)).await
     }
 
     /// A gateway that is set up as `config` says.
-    pub(crate) async fn gateway_of(&self, config: Config) -> Gateway {
-        Gateway::start(config, Clock::system()).await.unwrap()
+    pub(crate) async fn gateway_of(&self, config: Config) -> Served {
+        Served::start(config, Clock::system()).await
     }
 
     /// The configuration that [`World::gateway`] uses.
@@ -104,6 +119,7 @@ impl World {
     /// The simulator's ledger.
     pub(crate) async fn ledger(&self) -> Vec<Value> {
         let text = get(self.simulator.addr(), "/_ledger").await.1;
+        examine_ledger(&text);
         let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
         lines.collect()
     }
@@ -171,7 +187,7 @@ poll_interval = "50ms"
 /// A client of `gateway`.
 pub(crate) async fn client(gateway: &Gateway) -> Client {
     let url = format!("http://{}", gateway.grpc_addr());
-    Client::connect(url).await.unwrap()
+    Client::new(Tap::connect(url).await.unwrap())
 }
 
 /// A wish for `count` small machines that the simulator grants.
@@ -187,7 +203,7 @@ pub(crate) fn wish(request_id: &str, count: i64) -> pb::RunInstancesRequest {
             image_id: Some("img-pmqg1cw7".to_owned()),
             instance_type: Some("S5.SMALL1".to_owned()),
             instance_count: Some(count),
-            ..pb::InstanceSpec::default()
+            ..canary::secretive()
         }),
         ..pb::RunInstancesRequest::default()
     }
@@ -284,6 +300,10 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> (String, String) {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
     let answer = String::from_utf8(answer).unwrap();
+    if !path.starts_with("/_ledger") && !path.starts_with("/latest/") {
+        // What the cloud itself tells is another matter.
+        examine("the side door", &answer);
+    }
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let chunked = head.to_lowercase().contains("transfer-encoding: chunked");
     (

@@ -1,8 +1,10 @@
 //! Clients that launch, repeat, contradict themselves, give up, and go on from their cursor.
 
+use crate::canary;
 use crate::dice::Dice;
 use crate::history::{History, Wish, is_final};
 use crate::report::{Findings, Kind};
+use crate::tap::Tap;
 use cvm_gateway::clock::Clock;
 use cvm_gateway::pb::v1 as pb;
 use cvm_gateway::pb::v1::OperationState;
@@ -14,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Code, Response, Status, Streaming};
 
 /// Without a message for so long a client takes its stream for dead: heartbeats come every 100 ms.
@@ -25,7 +27,7 @@ const RETRY: Duration = Duration::from_millis(15);
 /// Calls of one world that are to be denied: the audit has a row for each of so few.
 const DENIALS_MAX: u64 = 15;
 
-type Client = CvmGatewayServiceClient<Channel>;
+type Client = CvmGatewayServiceClient<Tap>;
 
 /// All clients of one world. Clones share it.
 #[derive(Clone, Debug)]
@@ -449,7 +451,7 @@ impl Inner {
         let address = gateways.get(usize::try_from(chosen).unwrap())?;
         let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
         let channel = endpoint.connect_timeout(SILENCE_MAX).connect().await.ok()?;
-        Some(Client::new(channel))
+        Some(Client::new(Tap(channel)))
     }
 }
 
@@ -494,7 +496,7 @@ fn request(wish: &Wish) -> pb::RunInstancesRequest {
             image_id: Some("img-pmqg1cw7".to_owned()),
             instance_type: Some(wish.instance_type.to_owned()),
             instance_count: Some(i64::from(wish.count)),
-            ..pb::InstanceSpec::default()
+            ..canary::secretive()
         }),
         ..pb::RunInstancesRequest::default()
     }

@@ -9,6 +9,9 @@
 
 #[path = "../common/audited.rs"]
 mod audited;
+#[path = "../common/canary.rs"]
+#[expect(dead_code, reason = "shared with tests/it, which uses more of it")]
+mod canary;
 mod checker;
 mod cutter;
 mod dice;
@@ -23,4 +26,7 @@ mod proxy;
 mod replicas;
 mod report;
 mod stop;
+#[path = "../common/tap.rs"]
+#[expect(dead_code, reason = "shared with others, which connect by it")]
+mod tap;
 mod world;

@@ -1,5 +1,6 @@
 //! A PostgreSQL server of a test's own, which can be restarted and paused.
 
+use crate::canary::DATABASE_PASSWORD;
 use cvm_gateway::clock::Clock;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use std::io::{BufRead, BufReader};
@@ -62,7 +63,7 @@ impl Postgres {
     /// The URL of a database, by the socket in `folder`: the server's, or a proxy's.
     pub(crate) fn url(&self, folder: &Path, database: &str) -> String {
         let folder = folder.display();
-        format!("postgres://postgres@localhost/{database}?host={folder}")
+        format!("postgres://postgres:{DATABASE_PASSWORD}@localhost/{database}?host={folder}")
     }
 
     /// A new database; its name.

@@ -1,5 +1,6 @@
 //! The real program: started, killed, paused and ended by signals.
 
+use crate::canary;
 use cvm_gateway::clock::Clock;
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -136,6 +137,7 @@ async fn listen(
 ) {
     let mut lines = BufReader::new(log).lines();
     while let Ok(Some(line)) = lines.next_line().await {
+        canary::examine("the log of a process", &line);
         let entry: Value = serde_json::from_str(&line).unwrap_or_default();
         if entry["message"] == "serving" {
             served.send_replace(entry["grpc"].as_str().map(str::to_owned));

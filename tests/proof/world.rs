@@ -1,6 +1,7 @@
 //! One world: the simulator, meddling proxies, gateways that come and go, clients, and the judge.
 
 use crate::audited;
+use crate::canary::{self, Folder, JOURNAL_KEY, put_secret};
 use crate::checker::{self, Ledger};
 use crate::dice::Dice;
 use crate::load::Load;
@@ -9,9 +10,7 @@ use crate::proxy::Proxy;
 use crate::report::{Findings, Kind, Report};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::simulator::{Catalog, EMBEDDED, Settings, Simulator, Speed};
-use std::fs::Permissions;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,24 +21,6 @@ use tokio::sync::watch;
 const SPEED: f64 = 1000.0;
 /// How long everything may take to come to its end once the faults have stopped.
 const PEACE_MAX: Duration = Duration::from_secs(120);
-
-/// A folder that is removed with everything in it.
-#[derive(Debug)]
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(uuid::Uuid::new_v4().to_string());
-        std::fs::create_dir_all(&folder).unwrap();
-        Self(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).unwrap();
-    }
-}
 
 /// The fake cloud, the journal, the clients, and where they find the gateways.
 #[derive(Debug)]
@@ -67,6 +48,9 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let simulator = Simulator::start(settings, listener, Clock::system()).unwrap();
         let folder = Folder::new();
+        for name in ["journal.key", "journal.db.key"] {
+            put_secret(&folder.join(name), JOURNAL_KEY);
+        }
         let sqlite = format!("sqlite://{}/journal.db", folder.0.display());
         let findings = Findings::default();
         let (gateways, addresses) = watch::channel(Vec::new());
@@ -100,11 +84,6 @@ impl World {
         let path = self.folder.0.join(format!("{name}.toml"));
         let mut text = config(cloud, journal, self.pace);
         if journal.starts_with("postgres") {
-            let keys = self.folder.0.join("journal.key");
-            if !keys.exists() {
-                std::fs::write(&keys, "7a".repeat(32)).unwrap();
-                std::fs::set_permissions(&keys, Permissions::from_mode(0o600)).unwrap();
-            }
             text = text.replace("[journal]\n", "[journal]\nkey_file = \"journal.key\"\n");
         }
         std::fs::write(&path, text).unwrap();
@@ -165,7 +144,12 @@ impl World {
 
     async fn judge(&self, proxy: &Proxy, replay: &str, logs: &str) -> Report {
         let journal = checker::journal(&self.journal).await;
-        let ledger = Ledger::parse(&self.ledger().await);
+        if self.journal.starts_with("postgres") {
+            canary::examine_database(&self.journal).await;
+        }
+        let ledger = self.ledger().await;
+        canary::examine_ledger(&ledger);
+        let ledger = Ledger::parse(&ledger);
         let known = self.load.history().all();
         let mut report = Report::default();
         report.count("worlds", 1);
@@ -296,6 +280,7 @@ journal_retry_interval = "50ms"
 
 [log]
 format = "json"
+filter = "trace"
 "#
     )
 }

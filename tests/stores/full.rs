@@ -29,6 +29,7 @@ lease = "3s"
 journal_retry_interval = "100ms"
 [log]
 format = "json"
+filter = "trace"
 "#;
 
 /// A cloud, and a gateway on a small disk.

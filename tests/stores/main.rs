@@ -9,6 +9,9 @@
 
 #[path = "../common/audited.rs"]
 mod audited;
+#[path = "../common/canary.rs"]
+#[expect(dead_code, reason = "shared with tests/it, which uses more of it")]
+mod canary;
 mod faults;
 mod full;
 #[path = "../it/log.rs"]
@@ -17,6 +20,8 @@ mod log;
 mod process;
 mod story;
 mod sweep;
+#[path = "../common/tap.rs"]
+mod tap;
 #[path = "../it/world.rs"]
 #[expect(dead_code, reason = "shared with tests/it, which uses more of it")]
 mod world;

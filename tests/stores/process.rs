@@ -1,5 +1,6 @@
 //! The real program over the file layer.
 
+use crate::tap::Tap;
 use crate::world::Client;
 use cvm_gateway::clock::Clock;
 use serde_json::Value;
@@ -89,7 +90,8 @@ impl Process {
 
 /// A client of the process at an address; nothing when it is gone.
 pub(crate) async fn client(address: SocketAddr) -> Option<Client> {
-    Client::connect(format!("http://{address}")).await.ok()
+    let channel = Tap::connect(format!("http://{address}")).await.ok()?;
+    Some(Client::new(channel))
 }
 
 /// Looks until there is something to see, or the time is over.

@@ -37,6 +37,7 @@ lease = "3s"
 journal_retry_interval = "100ms"
 [log]
 format = "json"
+filter = "trace"
 "#;
 
 /// What the callers were promised: the name of each operation, by request id.
@@ -102,6 +103,8 @@ pub(crate) async fn calls(kind: Kind) -> Result<Calls, Violation> {
 async fn begin(fault: Fault) -> Story {
     let world = World::new(1000.0).await;
     let endpoint = format!("http://{}", world.simulator.addr());
+    // That its key is made and kept is a part of the story.
+    std::fs::remove_file(world.folder.join("journal.db.key")).unwrap();
     let config = world.folder.0.join("gateway.toml");
     std::fs::write(&config, config_text(&world.folder.0, &endpoint, SETTINGS)).unwrap();
     let layer = Layer::new(&world.folder.0);

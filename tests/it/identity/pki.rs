@@ -1,5 +1,6 @@
 //! Certification authorities of the tests, and what they issue.
 
+use crate::canary;
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -43,7 +44,8 @@ impl Authority {
 
     /// A certificate for `localhost`.
     pub(crate) fn server(&self) -> Issued {
-        self.issue(|params| {
+        let key = KeyPair::from_pem(canary::tls_key()).unwrap();
+        self.issue_for(key, |params| {
             params.subject_alt_names = vec![dns("localhost")];
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         })
@@ -56,12 +58,15 @@ impl Authority {
 
     /// A caller's certificate, changed by `change`.
     pub(crate) fn issue(&self, change: impl FnOnce(&mut CertificateParams)) -> Issued {
+        self.issue_for(KeyPair::generate().unwrap(), change)
+    }
+
+    fn issue_for(&self, key: KeyPair, change: impl FnOnce(&mut CertificateParams)) -> Issued {
         let mut params = blank("a certificate");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.serial_number = Some(SerialNumber::from(vec![0x1f, 0x2e]));
         change(&mut params);
-        let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Issued {
             certificate: certificate.pem(),

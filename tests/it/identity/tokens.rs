@@ -2,7 +2,9 @@
 
 use super::pki::{Authority, uri};
 use super::{CALLERS, Counts, WEB, channel, counts, list, put, rejections, write};
+use crate::canary::CLAIM;
 use crate::refusals::told;
+use crate::tap::Tap;
 use crate::world::{Client, World, read, wish};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -55,6 +57,7 @@ impl Signer {
             "aud": ["cvm-gateway"],
             "sub": subject,
             "exp": Clock::system().now().unix_timestamp() + seconds,
+            "canary": CLAIM,
         });
         let head = json!({"alg": "ES256", "kid": "1", "typ": "JWT"});
         let [head, claims] = [head, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
@@ -143,7 +146,7 @@ async fn certificate_and_token_go_together_where_both_are_required() {
     ];
     for (channel, tokens, reason) in rows {
         let before = counts(&gateway).await;
-        let mut client = Client::new(channel.clone());
+        let mut client = Client::new(Tap(channel.clone()));
         let answer = client.list_operations(with(list(), tokens)).await;
         let code = answer.err().map(|status| status.code());
         let expected = (!reason.is_empty()).then_some(Code::Unauthenticated);

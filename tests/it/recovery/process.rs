@@ -1,5 +1,7 @@
 //! The real program, started, killed and ended by signals.
 
+use crate::canary;
+use crate::tap::Tap;
 use crate::world::Client;
 use serde_json::Value;
 use std::path::Path;
@@ -31,6 +33,7 @@ impl Process {
         let grpc = loop {
             let line = log.next_line().await.unwrap();
             let line = line.unwrap_or_else(|| panic!("it ended:\n{told}"));
+            canary::examine("the log of a process", &line);
             let entry: Value = serde_json::from_str(&line).unwrap_or_default();
             if entry["message"] == "serving" {
                 break entry["grpc"].as_str().unwrap().to_owned();
@@ -41,9 +44,8 @@ impl Process {
     }
 
     pub(crate) async fn client(&self) -> Client {
-        Client::connect(format!("http://{}", self.grpc))
-            .await
-            .unwrap()
+        let url = format!("http://{}", self.grpc);
+        Client::new(Tap::connect(url).await.unwrap())
     }
 
     /// `kill -9`.
@@ -60,7 +62,9 @@ impl Process {
             .await
             .unwrap();
         assert!(sent.success());
-        while self.log.next_line().await.unwrap().is_some() {}
+        while let Some(line) = self.log.next_line().await.unwrap() {
+            canary::examine("the log of a process", line);
+        }
         self.child.wait().await.unwrap().code()
     }
 }
