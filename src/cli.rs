@@ -68,7 +68,7 @@ fn run(command: Command) -> Result<Exit, CliError> {
         Command::Operations(command) => within(operations::run(command, clock)),
         Command::Audit(command) => within(audit::run(command, clock)),
         Command::Policy(command) => policy::policy(command, &clock),
-        Command::Keys(command) => keys::keys(&command),
+        Command::Keys(command) => within(keys::keys(command, clock)),
         Command::Config(ConfigCommand::Check { config }) => check(&config),
         Command::Config(ConfigCommand::Default) => {
             terminal::print(DEFAULTS.trim_end())?;

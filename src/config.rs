@@ -61,6 +61,8 @@ pub struct Config {
     pub identity: callers::Settings,
     /// The journal.
     pub journal: store::Settings,
+    /// How often its keys are looked at.
+    pub key_reload_interval: Duration,
     /// How to call the cloud.
     pub cloud: cloud::client::Settings,
     /// How often it may be called.

@@ -1,6 +1,7 @@
 //! Wires the rooms together, owns the listeners, and stops them in order.
 
 mod door;
+mod keys;
 mod listen;
 mod rules;
 mod sink;
@@ -22,6 +23,7 @@ use crate::operations::{self, Operations};
 use crate::pb::v1::cvm_gateway_service_server::SERVICE_NAME;
 use crate::random::Random;
 use crate::store::{Budgets, Store, StoreError};
+use keys::JournalKeys;
 pub use listen::Address;
 use listen::SocketFile;
 use rules::RulesInForce;
@@ -54,6 +56,8 @@ pub struct Gateway {
     drain_timeout: Duration,
     /// Woken to look at the rules.
     reload: Arc<Notify>,
+    /// Woken to look at the keys of the journal.
+    reload_keys: Arc<Notify>,
     /// First stage of stopping: take no more, end what is idle.
     soft: CancellationToken,
     /// Second stage: drop what is left.
@@ -147,6 +151,7 @@ impl Gateway {
             clock,
             drain_timeout: config.grpc.drain_timeout,
             reload: Arc::clone(&rules.reload),
+            reload_keys: Arc::default(),
             soft: CancellationToken::new(),
             hard: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -154,6 +159,7 @@ impl Gateway {
         let door = gateway.door(gate, calls, config.grpc.door, &metrics);
         gateway.keep_rules(rules);
         gateway.keep_sink(config.audit_sink, metrics.audit);
+        gateway.keep_keys(config.key_reload_interval, metrics.journal);
         door.open(grpc.listeners);
         gateway.serve(admin.listener, side_door);
         gateway.keep(errands.into_iter().flatten());
@@ -185,9 +191,11 @@ impl Gateway {
         self.admin_addr
     }
 
-    /// Looks at the folder of rules now, instead of when its interval is over.
+    /// Looks at the folder of rules and at the keys of the journal now, instead of when their intervals
+    /// are over.
     pub fn reload(&self) {
         self.reload.notify_one();
+        self.reload_keys.notify_one();
     }
 
     /// Returns when the gateway cannot go on, with why.
@@ -280,6 +288,13 @@ impl Gateway {
         let soft = self.soft.clone();
         let sink = path.map(|path| Sink::new(path, &self.store, &self.clock, metrics));
         let kept = sink.map(|sink| async move { soft.run_until_cancelled(sink.keep()).await });
+        kept.map(|kept| self.tasks.spawn(kept));
+    }
+
+    fn keep_keys(&self, interval: Duration, metrics: metrics::Journal) {
+        let (soft, now) = (self.soft.clone(), Arc::clone(&self.reload_keys));
+        let keys = JournalKeys::new(&self.store, interval, &self.clock, metrics, now);
+        let kept = keys.map(|keys| async move { soft.run_until_cancelled(keys.keep()).await });
         kept.map(|kept| self.tasks.spawn(kept));
     }
 

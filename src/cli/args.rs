@@ -10,7 +10,7 @@ mod simulate;
 
 pub(super) use audit::{AuditCommand, ExportArgs, VerifyArgs};
 pub(super) use healthcheck::HealthcheckArgs;
-pub(super) use keys::KeysCommand;
+pub(super) use keys::{KeysCommand, RotateArgs};
 pub(super) use plan::PlanArgs;
 pub(super) use policy::{DiffArgs, ExplainArgs, PolicyCommand, TestArgs};
 pub(super) use server::ServerArgs;
@@ -74,7 +74,7 @@ pub(super) enum Command {
 ///
 /// SIGTERM or Ctrl-C stops it in order: nothing new is taken, calls on their way to the cloud are finished,
 /// streams are told to resume. What was not finished goes on at the next start. A second signal ends it at once.
-/// SIGHUP reads the rules again.
+/// SIGHUP reads the rules and the keys of the journal again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

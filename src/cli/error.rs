@@ -202,7 +202,9 @@ fn of_journal(error: &StoreError) -> Exit {
         | StoreError::Closed
         | StoreError::Unavailable { .. }
         | StoreError::Locked { .. } => Exit::Unavailable,
-        StoreError::Full { .. } | StoreError::File { .. } => Exit::CannotCreate,
+        StoreError::Full { .. } | StoreError::File { .. } | StoreError::FullKeyFile { .. } => {
+            Exit::CannotCreate
+        }
         StoreError::Missing { .. } => Exit::NoInput,
         StoreError::Fatal { .. } => Exit::Io,
         StoreError::Url { .. }

@@ -118,7 +118,7 @@ fn raise_descriptors() {
     }
 }
 
-/// Has the rules read at each SIGHUP. It does not return while there can be another.
+/// Has the rules and the keys of the journal read at each SIGHUP. It does not return while there can be another.
 async fn reload_at(hang_up: &mut Signal, gateway: &Gateway) {
     while hang_up.recv().await.is_some() {
         manager::reloading();

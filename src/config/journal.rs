@@ -6,6 +6,7 @@ use crate::domain::causes::chain;
 use crate::store;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::Path;
+use std::time::Duration;
 
 /// More is no use: it is a few kilobytes for each launch under way.
 const RESERVE_BYTES_MAX: u32 = 1 << 30;
@@ -42,6 +43,12 @@ pub(super) fn journal(table: &mut Section<'_>, folder: &Path) -> Option<store::S
         queue: usize::try_from(queue).ok()?,
         batch: usize::try_from(batch).ok()?,
     })
+}
+
+/// How often the file of the keys is looked at.
+pub(super) fn key_looks(table: &mut Section<'_>) -> Duration {
+    let looks = Duration::from_millis(10)..=Duration::from_secs(60 * 60);
+    table.duration_within("key_reload_interval", looks)
 }
 
 /// Judged by its scheme; the rest of it is the store's to judge. Never repeated: it may hold a

@@ -5,7 +5,7 @@ use super::connections;
 use super::credentials::Found;
 use super::file::read_text;
 use super::identity::{self, Exposure};
-use super::journal::{journal, without_password};
+use super::journal::{journal, key_looks, without_password};
 use super::section::Section;
 use super::{Config, Grpc, Log, LogFormat, Summary, quotas, rules};
 use crate::cloud;
@@ -75,7 +75,9 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         (grpc(table, folder, exposed), tls)
     });
     let identity = callers.map(|(callers, _)| identity::Settings { tls, ..callers });
-    let journal = root.table("journal", |table| journal(table, folder));
+    let (journal, key_reload_interval) = root.table("journal", |table| {
+        (journal(table, folder), key_looks(table))
+    });
     let regions = &mut Vec::new();
     let mut timing = Timing::default();
     let (cloud, cloud_limits) = root.table("cloud", |table| {
@@ -85,12 +87,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         (cloud(table, folder), limits)
     });
     let limits = root.table("limits", |table| limits(table, regions));
-    // What a simulator does is known, so its times may be as short as a test needs.
-    let endpoint = cloud.as_ref().map(|cloud| &cloud.endpoint);
-    let quarantine_min = match endpoint.is_some_and(Endpoint::is_simulator) {
-        true => Duration::from_secs(1),
-        false => QUARANTINE_MIN,
-    };
+    let quarantine_min = quarantine_min(cloud.as_ref());
     let mut operations = root.table("operations", |table| operations(table, quarantine_min));
     operations.sweep.places = places(accounts.keys.keys(), regions);
     let credentials = credentials(accounts, timing, regions);
@@ -113,6 +110,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         admin_listen,
         identity: identity?,
         journal,
+        key_reload_interval,
         cloud,
         cloud_limits,
         limits,
@@ -215,6 +213,14 @@ fn endpoint(table: &mut Section<'_>) -> Option<Endpoint> {
 
 fn cloud_url(endpoint: &Endpoint, regions: &[Region]) -> String {
     usual_region(regions).map_or_else(String::new, |region| endpoint.address(&region).url)
+}
+
+/// What a simulator does is known, so its times may be as short as a test needs.
+fn quarantine_min(cloud: Option<&cloud::client::Settings>) -> Duration {
+    match cloud.is_some_and(|cloud| cloud.endpoint.is_simulator()) {
+        true => Duration::from_secs(1),
+        false => QUARANTINE_MIN,
+    }
 }
 
 fn operations(table: &mut Section<'_>, quarantine_min: Duration) -> operations::Settings {

@@ -1,6 +1,7 @@
 //! What can go wrong with the journal, by what its user must do about it.
 
 use crate::metrics::FAILURES;
+use crate::store::seal::{BadKeys, KEYS_MAX};
 use sqlx::sqlite::SqliteError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -91,8 +92,14 @@ pub enum StoreError {
         #[source]
         source: Arc<std::io::Error>,
     },
-    #[error("the keys of the journal in {} cannot be used: {rule}", path.display())]
-    BadKeys { path: PathBuf, rule: String },
+    #[error("the keys of the journal in {place} cannot be used: {rule}")]
+    BadKeys { place: String, rule: String },
+    #[error(
+        "{} has {KEYS_MAX} keys, and no more are read; take out those that nothing in the journal is sealed with, \
+         as --drop-unused does",
+        path.display()
+    )]
+    FullKeyFile { path: PathBuf },
     #[error(
         "a journal in PostgreSQL needs journal.key_file: the same file for all of its gateways"
     )]
@@ -139,10 +146,12 @@ impl StoreError {
         }
     }
 
-    pub(in crate::store) fn bad_keys(path: &Path, rule: &str) -> Self {
+    /// Names the line, where there is one.
+    pub(in crate::store) fn bad_keys(path: &Path, rule: &BadKeys) -> Self {
+        let line = rule.line().map(|line| format!(":{line}"));
         Self::BadKeys {
-            path: path.to_owned(),
-            rule: rule.to_owned(),
+            place: format!("{}{}", path.display(), line.unwrap_or_default()),
+            rule: rule.to_string(),
         }
     }
 
@@ -158,6 +167,15 @@ impl StoreError {
         } else {
             refused
         }
+    }
+
+    /// Whether the keys of the journal, or their file, are wrong.
+    #[must_use]
+    pub fn is_of_keys(&self) -> bool {
+        matches!(
+            self,
+            Self::KeyFile { .. } | Self::BadKeys { .. } | Self::OtherKey { .. }
+        )
     }
 
     /// Whether it would be [`StoreError::Fatal`].

@@ -68,10 +68,12 @@ impl Group {
         u32::try_from(self.admits.len() + changes + self.leasings.len()).unwrap_or(u32::MAX)
     }
 
-    /// Whether it deletes bodies.
+    /// Whether it deletes bodies, or what they were sealed with before.
     pub(in crate::store) fn purges(&self) -> bool {
         let mut changes = self.saves.iter().flat_map(|(changes, _)| changes);
+        let mut leasings = self.leasings.iter().map(|(leasing, _)| leasing);
         changes.any(|change| change.state.is_final())
+            || leasings.any(|leasing| matches!(leasing, Leasing::SealAnew(..)))
     }
 
     /// The members, each a group by itself.

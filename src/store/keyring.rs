@@ -1,14 +1,16 @@
 //! The file of the keys that the journal is sealed with: made beside a SQLite journal, or named by
 //! the configuration and shared by all gateways of a journal.
 
+use crate::domain::causes::chain;
 use crate::domain::ids::OperationId;
 use crate::store::SealedBody;
 use crate::store::engine::Target;
 use crate::store::error::StoreError;
-use crate::store::seal::{Closed, Keys, is_sealed};
-use arc_swap::ArcSwap;
+use crate::store::seal::{BadKeys, Closed, Keys, is_sealed};
+use arc_swap::{ArcSwap, ArcSwapOption};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -30,6 +32,25 @@ struct Inner {
     /// None for a journal in memory, whose key is gone with it.
     path: Option<PathBuf>,
     keys: ArcSwap<Keys>,
+    /// Those in force before: what was sealed with them is still under way.
+    before: ArcSwapOption<Keys>,
+}
+
+/// What was last seen of the file, so that what is wrong with it is told once.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Looked(Option<[u8; 32]>);
+
+impl Looked {
+    /// Whether the file is not as it was; then that is what was seen last.
+    pub(in crate::store) fn differs(&mut self, read: &Result<Keys, StoreError>) -> bool {
+        let mut digest = Sha256::new();
+        match read {
+            Ok(keys) => keys.ids().for_each(|id| digest.update(id)),
+            Err(error) => digest.update(chain(error, ": ")),
+        }
+        let now = Some(digest.finalize().into());
+        std::mem::replace(&mut self.0, now) != now
+    }
 }
 
 impl Keyring {
@@ -44,11 +65,7 @@ impl Keyring {
         configured: Option<&Path>,
         used: Option<&str>,
     ) -> Result<Self, StoreError> {
-        let keys = |path: PathBuf, keys: Keys| {
-            let keys = ArcSwap::from_pointee(keys);
-            let path = Some(path);
-            Ok(Self(Arc::new(Inner { path, keys })))
-        };
+        let keys = |path: PathBuf, keys: Keys| Ok(Self::new(Some(path), keys));
         if let Some(path) = configured {
             return keys(path.to_owned(), read(path)?);
         }
@@ -74,27 +91,76 @@ impl Keyring {
 
     /// Keys without a file.
     pub(in crate::store) fn of(keys: Keys) -> Self {
+        Self::new(None, keys)
+    }
+
+    fn new(path: Option<PathBuf>, keys: Keys) -> Self {
         Self(Arc::new(Inner {
-            path: None,
+            path,
             keys: ArcSwap::from_pointee(keys),
+            before: ArcSwapOption::empty(),
         }))
     }
 
-    /// Reads the file again; what cannot be used does not replace the keys in force. Whether they
-    /// are others now.
+    pub(in crate::store) fn has_file(&self) -> bool {
+        self.0.path.is_some()
+    }
+
+    /// The keys in the file as it is now; none without a file.
+    pub(in crate::store) fn read(&self) -> Option<Result<Keys, StoreError>> {
+        self.0.path.as_deref().map(read)
+    }
+
+    /// Puts other keys in force, if the key of `used` is among them, which the journal is sealed with.
     ///
     /// # Errors
-    /// [`StoreError::KeyFile`].
-    pub(in crate::store) fn reload(&self) -> Result<bool, StoreError> {
-        let Some(path) = &self.0.path else {
-            return Ok(false);
-        };
-        let keys = read(path)?;
-        let changed = !keys.ids().eq(self.0.keys.load().ids());
-        if changed {
-            self.0.keys.store(Arc::new(keys));
+    /// [`StoreError::OtherKey`].
+    pub(in crate::store) fn take(&self, keys: Keys, used: Option<&str>) -> Result<(), StoreError> {
+        let used = used.and_then(|sealed| sealed.split(':').nth(1));
+        if let Some(missing) = used.filter(|used| keys.ids().all(|id| id != *used)) {
+            return Err(self.other_key(missing.to_owned()));
         }
-        Ok(changed)
+        self.replace(keys);
+        Ok(())
+    }
+
+    fn replace(&self, keys: Keys) {
+        if !keys.ids().eq(self.0.keys.load().ids()) {
+            let before = self.0.keys.swap(Arc::new(keys));
+            self.0.before.store(Some(before));
+        }
+    }
+
+    /// Nothing is sealed any more with keys that are not in the file.
+    pub(in crate::store) fn forget(&self) {
+        self.0.before.store(None);
+    }
+
+    /// Opens what is sealed for `of`, with the keys in force, those of before, or what the file has by now.
+    fn open_with_any(&self, of: &str, text: &str) -> Result<Zeroizing<Vec<u8>>, Closed> {
+        let opened = self.0.keys.load().open(of, text);
+        let Err(Closed::OtherKey(key)) = &opened else {
+            return opened;
+        };
+        let before = self.0.before.load_full();
+        if let Some(before) = before.filter(|before| before.ids().any(|id| id == key)) {
+            return before.open(of, text);
+        }
+        let keys = self.0.path.as_deref().map(read);
+        let keys = keys.and_then(Result::ok);
+        match keys.filter(|keys| keys.ids().any(|id| id == key)) {
+            Some(keys) => {
+                self.replace(keys);
+                self.0.keys.load().open(of, text)
+            }
+            None => opened,
+        }
+    }
+
+    /// The id of the key that writes.
+    pub(in crate::store) fn key(&self) -> String {
+        let keys = self.0.keys.load();
+        keys.ids().next().unwrap_or_default().to_owned()
     }
 
     /// What a text begins with that needs no sealing anew.
@@ -132,21 +198,30 @@ impl Keyring {
             let bytes = STANDARD.decode(text).map_err(|_quotes| Closed::Malformed)?;
             return Ok(SealedBody::new(bytes));
         }
-        let of = body_of(id, place);
-        let opened = match self.0.keys.load().open(&of, text) {
-            // Perhaps the file has it by now.
-            Err(Closed::OtherKey(_)) if self.reload().is_ok_and(|changed| changed) => {
-                self.0.keys.load().open(&of, text)
-            }
-            opened => opened,
-        };
+        let opened = self.open_with_any(&body_of(id, place), text);
         opened.map(SealedBody::from)
     }
 
-    /// The same bodies under the key that writes.
+    /// Whether there is a key for what is sealed; what is damaged needs none.
     ///
     /// # Errors
-    /// [`StoreError::OtherKey`], [`StoreError::Unsealed`]; none for what is damaged, which stays.
+    /// [`StoreError::OtherKey`].
+    pub(in crate::store) fn knows_key_of(
+        &self,
+        id: OperationId,
+        column: &str,
+    ) -> Result<(), StoreError> {
+        let first = column.split(' ').next().unwrap_or_default();
+        match self.open_body(id, 0, first) {
+            Err(Closed::OtherKey(key)) => Err(self.other_key(key)),
+            Ok(_) | Err(Closed::Malformed | Closed::Changed) => Ok(()),
+        }
+    }
+
+    /// The same bodies under the key that writes; none for what cannot be opened, which stays.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsealed`].
     pub(in crate::store) fn seal_anew(
         &self,
         id: OperationId,
@@ -156,9 +231,27 @@ impl Keyring {
         let bodies = bodies.map(|(place, text)| self.open_body(id, place, text));
         match bodies.collect::<Result<Vec<_>, _>>() {
             Ok(bodies) => self.seal_bodies(id, &bodies).map(Some),
-            Err(Closed::OtherKey(key)) => Err(self.other_key(key)),
-            Err(Closed::Malformed | Closed::Changed) => Ok(None),
+            Err(Closed::OtherKey(_) | Closed::Malformed | Closed::Changed) => Ok(None),
         }
+    }
+
+    /// A secret of the gateway itself under the key that writes; none when it is, or cannot be opened.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsealed`].
+    pub(in crate::store) fn seal_secret_anew(
+        &self,
+        name: &str,
+        sealed: &str,
+    ) -> Result<Option<String>, StoreError> {
+        if sealed.starts_with(&self.mark()) {
+            return Ok(None);
+        }
+        let Ok(secret) = self.open_with_any(&secret_of(name), sealed) else {
+            return Ok(None);
+        };
+        let sealed = self.seal_secret(name, &secret);
+        sealed.map(Some).ok_or(StoreError::Unsealed)
     }
 
     /// Makes and seals a secret of the gateway itself.
@@ -238,17 +331,27 @@ fn fresh() -> Result<Keys, StoreError> {
 /// # Errors
 /// [`StoreError::KeyFile`].
 pub(in crate::store) fn read(path: &Path) -> Result<Keys, StoreError> {
+    let text = read_text(path)?;
+    Keys::parse(&text).map_err(|rule| StoreError::bad_keys(path, &rule))
+}
+
+/// What is in the file at `path`, if nobody else may use it.
+///
+/// # Errors
+/// [`StoreError::KeyFile`], [`StoreError::BadKeys`].
+pub(in crate::store) fn read_text(path: &Path) -> Result<Zeroizing<String>, StoreError> {
     let unreadable = |source| StoreError::key_file(path, source);
     let file = File::open(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode();
     if mode & OTHERS != 0 {
-        let rule = "everybody may use it; take that away with `chmod o= FILE`, or mount it with the mode 0400";
-        return Err(StoreError::bad_keys(path, rule));
+        return Err(StoreError::bad_keys(path, &BadKeys::Open));
     }
-    let mut text = Zeroizing::new(String::new());
+    // Made as large as it may become: one that grows leaves copies behind.
+    let capacity = usize::try_from(FILE_BYTES_MAX).unwrap_or_default();
+    let mut text = Zeroizing::new(String::with_capacity(capacity));
     let mut file = file.take(FILE_BYTES_MAX);
     file.read_to_string(&mut text).map_err(unreadable)?;
-    Keys::parse(&text).map_err(|rule| StoreError::bad_keys(path, &rule.to_string()))
+    Ok(text)
 }
 
 /// Makes the file, with a new key in it. It is durable, whole, and its owner's alone, before

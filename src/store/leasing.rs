@@ -12,9 +12,10 @@ use crate::store::care::Release;
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
 use crate::store::follow::{self, Delivered};
+use crate::store::keyring::Keyring;
 use crate::store::orders::Order;
 use crate::store::presence::{self, Presence};
-use crate::store::{adoption, care, row, sql};
+use crate::store::{adoption, care, row, sealing, sql};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use std::collections::HashSet;
@@ -66,6 +67,8 @@ pub(in crate::store) enum Leasing {
     Adopt(Adoption),
     /// Gives nothing.
     See(Presence),
+    /// Gives the `id`s of those whose bodies were sealed anew.
+    SealAnew(Keyring, Vec<OperationId>),
     /// Only finds out whether the disk takes writes.
     Probe,
 }
@@ -139,6 +142,7 @@ pub(in crate::store) async fn run(
         }
         Leasing::Adopt(adoption) => adoption::run(connection, adoption, told).await,
         Leasing::See(presence) => presence::run(connection, presence).await,
+        Leasing::SealAnew(keyring, ids) => sealing::seal_anew(connection, keyring, ids).await,
         Leasing::Probe => Ok(sqlx::query(sql::PROBE).fetch_all(connection).await?),
     }
 }

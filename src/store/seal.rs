@@ -16,7 +16,7 @@ const KEY_BYTES: usize = 32;
 /// Bytes of a key's id: enough that no two of somebody's keys share theirs.
 const ID_BYTES: usize = 8;
 /// More than anybody needs at once, which is the one that writes and those before it.
-const KEYS_MAX: usize = 16;
+pub(in crate::store) const KEYS_MAX: usize = 16;
 
 /// The keys of a journal: the first one seals, each opens.
 pub(in crate::store) struct Keys(Vec<Key>);
@@ -34,14 +34,26 @@ struct Key {
 pub(in crate::store) enum BadKeys {
     #[error("it has no key; `cvm-gateway keys new` makes one")]
     None,
-    #[error(
-        "line {0} is no key, which is 64 digits of hexadecimal; `cvm-gateway keys new` makes one"
-    )]
+    #[error("it is no key, which is 64 digits of hexadecimal; `cvm-gateway keys new` makes one")]
     Malformed(usize),
-    #[error("line {0} repeats a key")]
+    #[error("it repeats a key")]
     Repeated(usize),
     #[error("it has more than {KEYS_MAX} keys; take those out that are no longer used")]
     TooMany,
+    #[error(
+        "everybody may use it; take that away with `chmod o= FILE`, or mount it with the mode 0400"
+    )]
+    Open,
+}
+
+impl BadKeys {
+    /// The line that it is about.
+    pub(in crate::store) const fn line(&self) -> Option<usize> {
+        match self {
+            Self::Malformed(line) | Self::Repeated(line) => Some(*line),
+            Self::None | Self::TooMany | Self::Open => None,
+        }
+    }
 }
 
 /// Why a sealed text cannot be opened.

@@ -7,6 +7,7 @@ use crate::store::error::StoreError;
 use crate::store::keyring::Keyring;
 use crate::store::seal::keyed;
 use crate::store::{Settings, row, sql};
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use zeroize::Zeroizing;
 
 /// The secret that fingerprints of requests are made with: it stays when keys change, for the
 /// fingerprints of requests that were made before must, too.
-const FINGERPRINTS: &str = "fingerprints";
+pub(in crate::store) const FINGERPRINTS: &str = "fingerprints";
 /// What a fingerprint of this kind begins with. Those of before are hexadecimal alone.
 const FORM: &str = "k1:";
 
@@ -43,7 +44,13 @@ impl Sealing {
             None => make_secret(connection, &keyring).await?,
         };
         let fingerprints = keyring.open_secret(FINGERPRINTS, &sealed)?;
-        let sealed = seal_anew(connection, &keyring).await?;
+        let others = sqlx::query(sql::SEALED_OTHERWISE).bind(keyring.mark());
+        let others = others.fetch_all(&mut *connection).await?;
+        let others = others.iter().map(row::id).collect::<Result<Vec<_>, _>>()?;
+        for (id, body) in bodies(connection, &others).await? {
+            keyring.knows_key_of(id, &body)?;
+        }
+        let sealed = seal_anew(connection, &keyring, &others).await?.len();
         let fingerprints = Arc::new(fingerprints);
         Ok((
             Self {
@@ -73,36 +80,60 @@ impl Sealing {
     }
 }
 
-/// Seals the bodies of open operations that are not sealed with the key that writes; gives how many.
-/// A damaged one stays as it is: whoever steps the operation tells of it.
+/// Seals the gateway's secret and the bodies of these operations with the key that writes; gives the rows of
+/// those that were sealed with another one. What is damaged, or sealed with a key that is not there, stays
+/// as it is: whoever steps the operation tells of it.
 ///
 /// # Errors
-/// [`StoreError::OtherKey`], and as for every statement.
+/// [`StoreError::Unsealed`], and as for every statement.
 pub(in crate::store) async fn seal_anew(
     connection: &mut AnyConnection,
     keyring: &Keyring,
-) -> Result<usize, StoreError> {
-    let others = sqlx::query(sql::SEALED_OTHERWISE).bind(keyring.mark());
-    let others = others.fetch_all(&mut *connection).await?;
-    let ids = others.iter().map(row::id);
-    let ids = ids.collect::<Result<Vec<OperationId>, _>>()?;
-    let mut done = 0;
-    for piece in sql::pieces(&ids) {
+    ids: &[OperationId],
+) -> Result<Vec<AnyRow>, StoreError> {
+    seal_secret_anew(connection, keyring).await?;
+    let mut done = Vec::new();
+    for (id, old) in bodies(connection, ids).await? {
+        if let Some(new) = keyring.seal_anew(id, &old)? {
+            let sealed = sqlx::query(sql::SEAL).bind(new).bind(id.to_string());
+            let sealed = sealed.bind(old.as_str()).fetch_all(&mut *connection);
+            done.extend(sealed.await?);
+        }
+    }
+    Ok(done)
+}
+
+async fn seal_secret_anew(
+    connection: &mut AnyConnection,
+    keyring: &Keyring,
+) -> Result<(), StoreError> {
+    let Some(old) = secret(connection).await? else {
+        return Ok(());
+    };
+    if let Some(new) = keyring.seal_secret_anew(FINGERPRINTS, &old)? {
+        let sealed = sqlx::query(sql::SEAL_SECRET).bind(new).bind(FINGERPRINTS);
+        sealed.bind(old).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// The sealed bodies of operations that have some.
+async fn bodies(
+    connection: &mut AnyConnection,
+    ids: &[OperationId],
+) -> Result<Vec<(OperationId, Zeroizing<String>)>, StoreError> {
+    let mut found = Vec::new();
+    for piece in sql::pieces(ids) {
         let mut query = sqlx::query(sql::bodies(piece.len()));
         for id in piece {
             query = query.bind(id.to_string());
         }
         for row in query.fetch_all(&mut *connection).await? {
-            let (id, old) = (row::id(&row)?, row.try_get::<String, _>("body")?);
-            let old = Zeroizing::new(old);
-            if let Some(new) = keyring.seal_anew(id, &old)? {
-                let sealed = sqlx::query(sql::SEAL).bind(new).bind(id.to_string());
-                let sealed = sealed.bind(old.as_str()).execute(&mut *connection).await?;
-                done += usize::from(sealed.rows_affected() > 0);
-            }
+            let body = Zeroizing::new(row.try_get::<String, _>("body")?);
+            found.push((row::id(&row)?, body));
         }
     }
-    Ok(done)
+    Ok(found)
 }
 
 async fn secret(connection: &mut AnyConnection) -> Result<Option<String>, StoreError> {

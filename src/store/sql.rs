@@ -51,7 +51,15 @@ pub(in crate::store) const SEALED_OTHERWISE: &str = concat!(
 
 /// Nothing when the body is another one by now, or purged.
 pub(in crate::store) const SEAL: &str =
-    "UPDATE operations SET body = $1 WHERE id = $2 AND body = $3";
+    "UPDATE operations SET body = $1 WHERE id = $2 AND body = $3 RETURNING id";
+
+/// Nothing when another gateway sealed it meanwhile.
+pub(in crate::store) const SEAL_SECRET: &str =
+    "UPDATE secrets SET sealed = $1 WHERE name = $2 AND sealed = $3";
+
+/// The ids of all keys that something is sealed with.
+pub(in crate::store) const USED_KEYS: &str = "SELECT DISTINCT substr(body, 4, 16) AS used FROM operations WHERE body LIKE 'v1:%' \
+     UNION SELECT substr(sealed, 4, 16) FROM secrets WHERE sealed LIKE 'v1:%'";
 
 /// As many states as there are; a shorter filter repeats its first.
 pub(in crate::store) const LIST: &str = "SELECT id, document FROM operations \

@@ -55,6 +55,7 @@ mod recipes;
 mod recovery;
 mod refusals;
 mod replay;
+mod rotation;
 mod sealing;
 mod secrets;
 mod simulator;
