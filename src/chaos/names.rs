@@ -92,13 +92,14 @@ pub const POINTS: [&str; 87] = [
 ];
 
 /// The mistakes that can be planted.
-pub const MUTANTS: [&str; 48] = [
+pub const MUTANTS: [&str; 51] = [
     "5xx-is-refusal",
     "attempt-row-skipped",
     "audit-optional",
     "audit-outside",
     "body-kept",
     "body-rebuilt",
+    "body-unsealed",
     "cut-is-not-sent",
     "denial-untold",
     "doubt-forgotten",
@@ -129,6 +130,8 @@ pub const MUTANTS: [&str; 48] = [
     "retries-for-nothing",
     "retry-unknown",
     "saved-forgotten",
+    "secret-logged",
+    "secret-quoted",
     "send-before-journal",
     "sequence-unchecked",
     "sign-with-now",

@@ -128,7 +128,11 @@ impl Inner {
                 cloud_request_id: accepted.request_id,
             },
             Err(error) => {
-                let message = body::hide_secrets(&error.message, body.as_bytes());
+                let message = chaos::wrong!(
+                    "secret-quoted",
+                    body::hide_secrets(&error.message, body.as_bytes()),
+                    error.message.clone()
+                );
                 judge(operation, CloudError { message, ..error })
             }
         }

@@ -1,6 +1,7 @@
 //! The file of the keys that the journal is sealed with: made beside a SQLite journal, or named by
 //! the configuration and shared by all gateways of a journal.
 
+use crate::chaos;
 use crate::domain::causes::chain;
 use crate::domain::ids::OperationId;
 use crate::store::SealedBody;
@@ -179,7 +180,13 @@ impl Keyring {
     ) -> Result<String, StoreError> {
         let keys = self.0.keys.load();
         let sealed = (0_u32..).zip(bodies);
-        let sealed = sealed.map(|(place, body)| keys.seal(&body_of(id, place), body.as_bytes()));
+        let sealed = sealed.map(|(place, body)| {
+            chaos::wrong!(
+                "body-unsealed",
+                keys.seal(&body_of(id, place), body.as_bytes()),
+                Some(STANDARD.encode(body.as_bytes()))
+            )
+        });
         let sealed = sealed.collect::<Option<Vec<_>>>();
         Ok(sealed.ok_or(StoreError::Unsealed)?.join(" "))
     }

@@ -1,6 +1,7 @@
 //! How calls ended, for who counts them.
 
 use super::{Call, HttpCloud};
+use crate::chaos;
 use crate::cloud::limiter::Action;
 use crate::cloud::wire::Answer;
 use crate::cloud::{CloudError, Fault, codes};
@@ -33,7 +34,15 @@ impl HttpCloud {
         result: &Result<Answer<T>, CloudError>,
     ) {
         let (class, code, request_id) = match result {
-            Ok(answer) => (CallClass::Ok, "", answer.request_id.as_str()),
+            Ok(answer) => (
+                CallClass::Ok,
+                chaos::wrong!(
+                    "secret-logged",
+                    "",
+                    str::from_utf8(call.body).unwrap_or_default()
+                ),
+                answer.request_id.as_str(),
+            ),
             Err(error) => (
                 CallClass::of(error),
                 error.code.as_str(),
