@@ -3,14 +3,14 @@
 
 mod cut;
 
+use crate::canary::examine_output;
 use crate::identity::pki::{Authority, uri};
 use crate::identity::tokens::{ISSUER, Signer};
 use crate::identity::{CALLERS, WEB, counts, put, write};
 use crate::official_clients::program;
-use crate::world::World;
+use crate::world::{Served, World, put_secret};
 use cut::Cut;
 use cvm_gateway::clock::Clock;
-use cvm_gateway::gateway::Gateway;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -84,7 +84,7 @@ impl Example {
 }
 
 /// A gateway with TLS in a world of machines that start `speed` times as fast as real ones.
-pub(crate) async fn secured(speed: f64, identity: &str, signer: &Signer) -> (World, Gateway) {
+pub(crate) async fn secured(speed: f64, identity: &str, signer: &Signer) -> (World, Served) {
     let world = World::new(speed).await;
     let [servers, callers] = ["servers", "callers"].map(Authority::new);
     write(&world.folder, &servers.server(), &callers.pem());
@@ -100,7 +100,9 @@ pub(crate) async fn secured(speed: f64, identity: &str, signer: &Signer) -> (Wor
 
 async fn output(mut command: Command) -> Output {
     let output = Clock::system().timeout(RUN_MAX, command.output()).await;
-    output.expect("the example does not end").unwrap()
+    let output = output.expect("the example does not end").unwrap();
+    examine_output(&output);
+    output
 }
 
 /// The stream is cut once the cloud has named the machines. The example goes on from the last snapshot that it saw, and the cloud
@@ -229,16 +231,10 @@ async fn tells_why(example: Example) {
     let settings = format!("{quota}{identity}{ISSUER}");
     let (world, gateway) = secured(1.0, &settings, &signer).await;
     let folder = &world.folder.0;
-    put(
-        &world.folder,
-        "token",
-        &signer.token("system:serviceaccount:web:api", 600),
-    );
-    put(
-        &world.folder,
-        "strange",
-        &Signer::new().token("system:serviceaccount:web:api", 600),
-    );
+    for (name, issuer) in [("token", &signer), ("strange", &Signer::new())] {
+        let token = issuer.token("system:serviceaccount:web:api", 600);
+        put_secret(&folder.join(name), &token);
+    }
     for (token, arguments, expected) in REFUSALS {
         let mut command = example.at(gateway.grpc_addr(), folder);
         command

@@ -1,9 +1,10 @@
 //! What docs/recipes.md has people copy: it runs as it stands there, but for the port.
 
+use crate::canary::examine_output;
 use crate::clients::secured;
+use crate::identity::CALLERS;
 use crate::identity::tokens::{ISSUER, Signer};
-use crate::identity::{CALLERS, put};
-use crate::world::World;
+use crate::world::{World, put_secret};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::gateway::Gateway;
 use std::path::Path;
@@ -39,6 +40,7 @@ async fn run(world: &World, gateway: &Gateway, tls: bool) -> String {
         .env("NO_PROXY", "localhost");
     let output = Clock::system().timeout(RUN_MAX, bash.output()).await;
     let output = output.expect("the recipes do not end").unwrap();
+    examine_output(&output);
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{printed}{errors}");
@@ -71,11 +73,8 @@ async fn the_recipes_for_certificate_and_token_launch_two_machines() {
     let signer = Signer::new();
     let identity = CALLERS.replace("[\"mtls\"]", "[\"mtls\", \"jwt\"]");
     let (world, gateway) = secured(100.0, &format!("{identity}{ISSUER}"), &signer).await;
-    put(
-        &world.folder,
-        "token",
-        &signer.token("system:serviceaccount:web:api", 600),
-    );
+    let token = signer.token("system:serviceaccount:web:api", 600);
+    put_secret(&world.folder.0.join("token"), &token);
     let printed = run(&world, &gateway, true).await;
     assert!(printed.contains("OPERATION_STATE_SUCCEEDED"), "{printed}");
     assert_eq!(world.machines().await.len(), 2);
