@@ -5,7 +5,7 @@ use crate::canary::{self, Folder, JOURNAL_KEY, put_secret};
 use crate::log;
 use crate::postgres::{new_database, with_key_file};
 use crate::sealing::{column, write};
-use crate::store::{Journal, admit, body, new, operation};
+use crate::store::{Journal, admit, body, new, on_both, operation};
 use crate::world::{Served, World, client, config_text, get, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::config::Config;
@@ -18,23 +18,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use time::macros::date;
-
-macro_rules! on_both {
-    ($($case:ident)+) => {
-        mod on_sqlite {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $case() {
-                super::$case(super::Journal::sqlite()).await;
-            })+
-        }
-        mod on_postgres {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $case() {
-                super::$case(super::Journal::postgres().await).await;
-            })+
-        }
-    };
-}
 
 on_both! {
     a_new_first_key_seals_what_comes_and_what_is_open

@@ -1,6 +1,6 @@
 //! What of an open operation is secret lies sealed in the journal, with a key that is not in it.
 
-use crate::store::{self, Journal, admit, new, next, operation, save};
+use crate::store::{self, Journal, admit, new, next, on_both, operation, save};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use cvm_gateway::domain::causes::chain;
@@ -13,23 +13,6 @@ use std::path::{Path, PathBuf};
 
 /// What an earlier version launched with, and did not seal.
 const OLD: &[u8] = b"{\"Password\":\"hunter2\"}\0\xff";
-
-macro_rules! on_both {
-    ($($case:ident)+) => {
-        mod on_sqlite {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $case() {
-                super::$case(super::Journal::sqlite()).await;
-            })+
-        }
-        mod on_postgres {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $case() {
-                super::$case(super::Journal::postgres().await).await;
-            })+
-        }
-    };
-}
 
 on_both! {
     bodies_are_sealed_for_their_row_and_place

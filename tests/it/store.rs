@@ -42,7 +42,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// A lease that has run out when it is given.
 const NO_TIME: Duration = Duration::ZERO;
 
-macro_rules! contract {
+/// Cases that hold on either engine.
+macro_rules! on_both {
     ($($case:ident)+) => {
         mod on_sqlite {
             $(#[tokio::test(flavor = "multi_thread")]
@@ -58,6 +59,7 @@ macro_rules! contract {
         }
     };
 }
+pub(crate) use on_both;
 
 macro_rules! contract_of_the_model {
     ($($case:ident)+) => {
@@ -104,7 +106,7 @@ contract_of_the_model! {
     notices_what_comes_and_goes_without_it
 }
 
-contract! {
+on_both! {
     admits_replays_and_refuses
     one_of_many_racers_is_new
     a_bad_write_does_not_fail_its_neighbours

@@ -6,7 +6,7 @@ use cvm_gateway::domain::ids::Principal;
 use cvm_gateway::store::{Anchor, Desk, Verified};
 use sha2::{Digest, Sha256};
 
-contract! {
+on_both! {
     chains_what_was_done
     finds_what_was_done_to_the_rows
     finds_what_only_the_end_knew
