@@ -92,7 +92,7 @@ delete = true
 
 [log]
 format = "json"
-filter = "trace"
+filter = "trace,h2=info,hyper=info,hyper_util=info,tower=info"
 "#
     )
 }

@@ -280,7 +280,7 @@ journal_retry_interval = "50ms"
 
 [log]
 format = "json"
-filter = "trace"
+filter = "trace,h2=info,hyper=info,hyper_util=info,tower=info"
 "#
     )
 }
