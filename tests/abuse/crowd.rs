@@ -1,12 +1,11 @@
 //! Crowds: connections that do nothing, and take places, handshakes and descriptors.
 
-use crate::frames::{GREETING, connect};
+use crate::frames::{GREETING, connect, hello};
 use crate::gateway::Gateway;
 use crate::good::Good;
 use crate::judge::Run;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -75,21 +74,6 @@ async fn half_handshakes_harm_nobody_else() {
         let attack = crowd(gateway.grpc, size(run).min(2000), &begin);
         run.judge(name, &gateway, attack).await;
     }
-}
-
-/// What a client begins a handshake with.
-fn hello() -> Vec<u8> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    let name = "localhost".try_into().unwrap();
-    let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut bytes = Vec::new();
-    client.write_tls(&mut bytes).unwrap();
-    bytes
 }
 
 /// As many connections as there are descriptors, and more.

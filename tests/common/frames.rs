@@ -1,6 +1,7 @@
-//! HTTP/2 frame by frame, as a client sends it that keeps to no rule.
+//! HTTP/2 frame by frame, as a client sends it that keeps to no rule, and how TLS begins.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -111,4 +112,19 @@ pub(crate) async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> Vec<Frame> {
         frames.push(frame);
     }
     frames
+}
+
+/// What a client begins a handshake of TLS with.
+pub(crate) fn hello() -> Vec<u8> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let name = "localhost".try_into().unwrap();
+    let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut bytes = Vec::new();
+    client.write_tls(&mut bytes).unwrap();
+    bytes
 }

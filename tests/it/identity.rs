@@ -4,6 +4,7 @@
 pub(crate) mod pki;
 pub(crate) mod tokens;
 
+use crate::frames::hello;
 use crate::refusals::told;
 use crate::tap::Tap;
 use crate::world::{Client, Folder, Served, World, get, run, wish};
@@ -14,7 +15,6 @@ use futures_util::stream;
 use pki::{Authority, Issued, dns, from_now, uri};
 use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -440,21 +440,6 @@ async fn who_is_slow_to_shake_hands_is_in_nobody_s_way_for_long() {
     let timeouts = counts(&gateway).await[r#"cvm_gateway_tls_handshakes_total{result="timeout"}"#];
     assert!(timeouts >= 2.0, "{timeouts}");
     gateway.stop().await;
-}
-
-/// What a client begins a handshake with.
-fn hello() -> Vec<u8> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    let name = "localhost".try_into().unwrap();
-    let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut bytes = Vec::new();
-    client.write_tls(&mut bytes).unwrap();
-    bytes
 }
 
 #[tokio::test(flavor = "multi_thread")]
