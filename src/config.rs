@@ -140,6 +140,8 @@ pub struct Log {
     pub format: LogFormat,
     /// Which messages, in the words of `tracing_subscriber::EnvFilter`; it is one.
     pub filter: String,
+    /// Whether each RPC has a line when it has ended.
+    pub access: bool,
 }
 
 /// How a log line looks.

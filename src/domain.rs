@@ -17,4 +17,5 @@ pub mod request;
 pub mod rules;
 pub mod secret;
 pub mod spec;
+pub mod trace;
 pub mod violation;

@@ -134,7 +134,8 @@ impl Gateway {
             policy_metrics: metrics.policy.clone(),
             heartbeat_interval: config.grpc.heartbeat_interval,
         };
-        let (health, calls) = door::calls(service, gate.clone(), &config.grpc, &clock, &metrics)?;
+        let settings = (&config.grpc, config.log.access);
+        let (health, calls) = door::calls(service, gate.clone(), settings, &clock, &metrics)?;
         let side_door = admin::router(Admin {
             metrics: metrics.clone(),
             store: store.clone(),

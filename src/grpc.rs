@@ -112,6 +112,7 @@ impl CvmGatewayService for Service {
         let principal = auth::principal(&request)?;
         self.may(&principal, Action::GetOperation)?;
         let id = wire::operation_id(&request.into_inner().name)?;
+        observe::operation(id);
         let operation = self.operations.get(&principal.organization, id).await?;
         Ok(Response::new(pb::GetOperationResponse {
             operation: Some(wire::operation(&operation)),

@@ -48,6 +48,7 @@ pub(super) async fn demo(args: &DemoArgs, clock: Clock) -> Result<Exit, CliError
     let settings = Log {
         format: LogFormat::Json,
         filter: "info".to_owned(),
+        access: false,
     };
     log::start(&settings, Arc::new(file), false)?;
     let demo = Demo {

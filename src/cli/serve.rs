@@ -147,6 +147,7 @@ pub(super) async fn simulate(args: SimulateArgs, clock: Clock) -> Result<Exit, C
     log::to_stderr(&Log {
         format: LogFormat::Pretty,
         filter: "info".to_owned(),
+        access: false,
     })?;
     let failed = |source| CliError::Listen {
         address: args.listen,

@@ -377,6 +377,7 @@ fn log(table: &mut Section<'_>) -> Option<Log> {
     Some(Log {
         format: format?,
         filter: filter?,
+        access: table.flag("access"),
     })
 }
 

@@ -130,6 +130,7 @@ fn the_other_defaults_are_the_defaults() {
     let log = Log {
         format: LogFormat::Pretty,
         filter: "info".to_owned(),
+        access: true,
     };
     assert_eq!(config.log, log);
     assert_eq!(

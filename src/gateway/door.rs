@@ -19,11 +19,11 @@ use tower::Layer;
 /// Descriptors that are left for the journal, the cloud, the side door and files.
 const OTHER_DESCRIPTORS: usize = 256;
 
-/// What answers calls, and what says how healthy it is.
+/// What answers calls, and what says how healthy it is. With `access_log` each call has a line in the log.
 pub(super) fn calls(
     service: Service,
     gate: Gate,
-    settings: &config::Grpc,
+    (settings, access_log): (&config::Grpc, bool),
     clock: &Clock,
     metrics: &Metrics,
 ) -> Result<(HealthReporter, Calls), GatewayError> {
@@ -37,6 +37,7 @@ pub(super) fn calls(
         metrics.grpc.clone(),
         clock.clone(),
         settings.request_timeout,
+        access_log,
         &descriptors,
     );
     let observe = observe.map_err(|source| GatewayError::Descriptor(source.into()))?;

@@ -98,8 +98,19 @@ where
 pub struct Caller {
     /// What it has shown; none without TLS.
     pub peer: Option<Arc<Peer>>,
+    /// Between which addresses it is.
+    pub ends: Arc<Ends>,
     /// Ends the streams on it, when it is to be closed.
     pub leaving: CancellationToken,
+}
+
+/// The two ends of a connection, as the access log names them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// The client's address, or `user:` and the number of a user of this machine.
+    pub peer: String,
+    /// The gateway's address that it came to, or `unix:` and a path.
+    pub listener: String,
 }
 
 /// Who sent `request`: whom the gate let in. A request that did not come through it has nobody.

@@ -1,11 +1,12 @@
 //! Streams: snapshots as they come, heartbeats while nothing does, and the end.
 
+use super::observe::{self, Ended};
 use super::{status, wire};
 use crate::chaos;
 use crate::clock::Clock;
 use crate::domain::operation::Operation;
 use crate::metrics::Gauge;
-use crate::operations::Watch;
+use crate::operations::{OperationError, Watch};
 use crate::pb::v1 as pb;
 use futures_util::stream::{Stream, unfold};
 use std::pin::Pin;
@@ -74,11 +75,12 @@ impl Open {
         }
         let interval = self.follow.heartbeat_interval;
         let next = async {
-            chaos::around!("grpc.stream", self.watch.next(), else Err(crate::operations::OperationError::Stopping))
+            chaos::around!("grpc.stream", self.watch.next(), else Err(OperationError::Stopping))
         };
         let newest = self.follow.clock.timeout(interval, next);
         let Some(newest) = self.follow.leaving.run_until_cancelled(newest).await else {
             self.ended = true;
+            observe::ended(Ended::ConnectionAge);
             return Some(Err(status::leaving(self.watch.id(), self.watch.sequence())));
         };
         match newest {
@@ -93,6 +95,9 @@ impl Open {
             }
             Some(Err(error)) => {
                 self.ended = true;
+                if matches!(error, OperationError::Stopping) {
+                    observe::ended(Ended::Stop);
+                }
                 Some(Err(status::resumable(
                     &error,
                     self.watch.id(),

@@ -1,12 +1,18 @@
 //! Counts, times and logs every RPC, and gives tonic's own refusals their typed details.
 
+mod access;
+
+pub(super) use access::Ended;
+
+use super::auth::Caller;
 use super::{deadline, status};
 use crate::clock::Clock;
 use crate::domain::ids::{OperationId, Principal, RequestId};
 use crate::metrics::{Counter, Grpc};
+use access::Access;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use prost_reflect::DescriptorPool;
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -23,16 +29,24 @@ use uuid::Uuid;
 /// Names the caller's request on the lines that are logged for the present RPC.
 pub(super) fn request(id: &RequestId) {
     Span::current().record("request_id", id.as_str());
+    access::tell(|access| access.request(id));
 }
 
 /// Names the operation on the lines that are logged for the present RPC.
 pub(super) fn operation(id: OperationId) {
     Span::current().record("operation", id.to_string());
+    access::tell(|access| access.operation(id));
 }
 
 /// Names the caller on the lines that are logged for the present RPC.
 pub(super) fn principal(principal: &Principal) {
     Span::current().record("principal", principal.name.as_str());
+    access::tell(|access| access.principal(principal));
+}
+
+/// Says what ends the present RPC.
+pub(super) fn ended(ended: Ended) {
+    access::tell(|access| access.ended(ended));
 }
 
 /// An RPC as the metrics name it.
@@ -55,6 +69,8 @@ struct Shared {
     clock: Clock,
     /// How long a method may take to its first answer; a stream may go on.
     answer_within: Duration,
+    /// Whether the access log is written.
+    access_log: bool,
     /// By path, `/service/method`. What is not here is counted as one unknown method, so that
     /// callers cannot make up labels.
     rpcs: HashMap<String, Arc<Rpc>>,
@@ -70,7 +86,7 @@ pub struct Observe<S> {
 
 impl ObserveLayer {
     /// Observes the methods of these file descriptor sets. Each must begin to answer within
-    /// `answer_within`.
+    /// `answer_within`, and with `access_log` has a line when it has ended.
     ///
     /// # Errors
     /// When a set does not decode.
@@ -78,6 +94,7 @@ impl ObserveLayer {
         metrics: Grpc,
         clock: Clock,
         answer_within: Duration,
+        access_log: bool,
         descriptors: &[&[u8]],
     ) -> Result<Self, prost_reflect::DescriptorError> {
         let mut pool = DescriptorPool::new();
@@ -107,6 +124,7 @@ impl ObserveLayer {
                 metrics,
                 clock,
                 answer_within,
+                access_log,
                 rpcs,
                 unknown,
             }),
@@ -139,14 +157,16 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let call = Call::begin(&self.shared, request.uri().path());
+        let call = Call::begin(&self.shared, &request);
         let labels = call.rpc.labels();
         let received = self.shared.metrics.msg_received.with_label_values(&labels);
         let sent = self.shared.metrics.msg_sent.with_label_values(&labels);
-        let request = request.map(|body| Body::new(Counted::new(body, received, None)));
-        let span = call.span.clone();
         let asked = deadline::asked(request.headers());
+        let incoming = Way::In(call.access.clone());
+        let request = request.map(|body| Body::new(Counted::new(body, received, incoming)));
+        let span = call.span.clone();
         let answer = span.in_scope(|| self.inner.call(request)).instrument(span);
+        let answer = access::whole(call.access.as_ref(), answer);
         Box::pin(async move {
             let mut call = call;
             let (clock, own) = (call.shared.clock.clone(), call.shared.answer_within);
@@ -155,11 +175,18 @@ where
                 // The statuses of health and reflection are their protocols' own.
                 Some(answer) if call.rpc.service.starts_with("grpc.") => answer?,
                 Some(answer) => with_details(answer?),
-                None if limit < own => status::deadline_passed().into_http(),
-                None => status::no_answer_within(own).into_http(),
+                None if limit < own => {
+                    call.ended(Ended::Deadline);
+                    status::deadline_passed().into_http()
+                }
+                None => {
+                    call.ended(Ended::Timeout);
+                    status::no_answer_within(own).into_http()
+                }
             };
-            call.code = status_code(response.headers());
-            Ok(response.map(|body| Body::new(Counted::new(body, sent, Some(call)))))
+            call.end(response.headers());
+            let outgoing = Way::Out(Box::new(call));
+            Ok(response.map(|body| Body::new(Counted::new(body, sent, outgoing))))
         })
     }
 }
@@ -175,6 +202,8 @@ impl Rpc {
 struct Call {
     /// Names the RPC on every line that is logged for it.
     span: Span,
+    /// None: the access log is off.
+    access: Option<Arc<Access>>,
     shared: Arc<Shared>,
     rpc: Arc<Rpc>,
     started: Duration,
@@ -183,8 +212,14 @@ struct Call {
 }
 
 impl Call {
-    fn begin(shared: &Arc<Shared>, path: &str) -> Self {
+    fn begin(shared: &Arc<Shared>, request: &Request<Body>) -> Self {
+        let path = request.uri().path();
         let rpc = shared.rpcs.get(path).unwrap_or(&shared.unknown);
+        let rpc_id = Uuid::new_v4();
+        let access = shared.access_log.then(|| {
+            let caller = request.extensions().get::<Caller>().cloned();
+            Access::new(rpc_id, caller, request.headers())
+        });
         shared
             .metrics
             .started
@@ -193,16 +228,31 @@ impl Call {
         Self {
             span: tracing::info_span!(
                 "rpc",
-                rpc_id = %Uuid::new_v4(),
+                rpc_id = %rpc_id,
                 method = rpc.method,
                 request_id = Empty,
                 operation = Empty,
                 principal = Empty
             ),
+            access,
             shared: Arc::clone(shared),
             rpc: Arc::clone(rpc),
             started: shared.clock.elapsed(),
             code: None,
+        }
+    }
+
+    /// Takes in how the answer ends, where `headers` say it.
+    fn end(&mut self, headers: &HeaderMap) {
+        self.code = status_code(headers).or(self.code);
+        if let Some(access) = &self.access {
+            access.refused(headers);
+        }
+    }
+
+    fn ended(&self, ended: Ended) {
+        if let Some(access) = &self.access {
+            access.ended(ended);
         }
     }
 }
@@ -221,10 +271,19 @@ impl Drop for Call {
             .handling_seconds
             .with_label_values(&self.rpc.labels())
             .observe(took.as_secs_f64());
-        let _entered = self.span.enter();
-        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(service, code, took_ms, "{method} ended with {code}");
+        if let Some(access) = &self.access {
+            access.log(&self.rpc, self.code, took);
+        }
     }
+}
+
+/// Which of an RPC's bodies it is.
+#[derive(Debug)]
+enum Way {
+    /// What the client sends; None: the access log is off.
+    In(Option<Arc<Access>>),
+    /// What it is sent. The RPC ends with this body.
+    Out(Box<Call>),
 }
 
 /// A body whose messages are counted.
@@ -233,39 +292,56 @@ struct Counted {
     inner: Body,
     messages: Counter,
     frames: Frames,
-    /// The RPC that ends with this body.
-    call: Option<Call>,
+    way: Way,
 }
 
 impl Counted {
-    fn new(inner: Body, messages: Counter, call: Option<Call>) -> Self {
+    fn new(inner: Body, messages: Counter, way: Way) -> Self {
         Self {
             inner,
             messages,
             frames: Frames::default(),
-            call,
+            way,
         }
     }
+
+    fn poll_inner(&mut self, context: &mut Context<'_>) -> Polled {
+        match &self.way {
+            Way::In(_) => Pin::new(&mut self.inner).poll_frame(context),
+            Way::Out(call) => {
+                let _entered = call.span.enter();
+                let inner = Pin::new(&mut self.inner);
+                access::within(call.access.as_ref(), || inner.poll_frame(context))
+            }
+        }
+    }
+
+    fn count(&mut self, data: &Bytes) {
+        let messages = self.frames.feed(data);
+        self.messages.inc_by(messages);
+        let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        match &self.way {
+            Way::In(access) => access.as_ref().map(|access| access.received(bytes)),
+            Way::Out(call) => call.access.as_ref().map(|access| access.sent(bytes)),
+        };
+    }
 }
+
+/// What a look at a body gives.
+type Polled = Poll<Option<Result<Frame<Bytes>, Status>>>;
 
 impl http_body::Body for Counted {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let span = self.call.as_ref().map(|call| call.span.clone());
-        let _entered = span.as_ref().map(Span::enter);
-        let frame = Pin::new(&mut self.inner).poll_frame(context);
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
+        let frame = self.poll_inner(context);
         if let Poll::Ready(Some(Ok(frame))) = &frame {
             if let Some(data) = frame.data_ref() {
-                let messages = self.frames.feed(data);
-                self.messages.inc_by(messages);
+                self.count(data);
             }
-            if let (Some(trailers), Some(call)) = (frame.trailers_ref(), &mut self.call) {
-                call.code = status_code(trailers).or(call.code);
+            if let (Some(trailers), Way::Out(call)) = (frame.trailers_ref(), &mut self.way) {
+                call.end(trailers);
             }
         }
         frame

@@ -7,6 +7,7 @@
     reason = "a test may fail by panic"
 )]
 
+mod access;
 mod arrival;
 mod audit;
 #[path = "../common/canary.rs"]

@@ -1,10 +1,10 @@
 //! The life of one connection, from its first byte to its last.
 
 use super::greeted::Greeted;
-use super::listener::{Socket, readable};
+use super::listener::{Socket, ends, readable};
 use super::{Calls, Open, Settings};
 use crate::clock::Clock;
-use crate::grpc::auth::Caller;
+use crate::grpc::auth::{Caller, Ends};
 use crate::identity::Peer;
 use crate::metrics::Ended;
 use h2::Reason;
@@ -56,11 +56,12 @@ impl Open {
                 readable(&socket),
             );
             heard.await?.or(Err(Ended::Client))?;
+            let ends = Arc::new(ends(&socket));
             let (io, peer) = match self.door.gate.tls() {
                 Some(tls) => Box::pin(self.secure(socket, tls)).await?,
                 None => (Either::Left(socket), None),
             };
-            Ok(Box::pin(self.talk(io, peer)).await)
+            Ok(Box::pin(self.talk(io, peer, ends)).await)
         };
         let lived: Option<Result<Ended, Ended>> = stopped.run_until_cancelled(life).await;
         lived.map_or(Ended::Stop, |lived| lived.unwrap_or_else(|ended| ended))
@@ -109,12 +110,13 @@ impl Open {
     }
 
     /// Answers the calls that come, until one of both sides has had enough.
-    async fn talk(&self, io: Io, peer: Option<Arc<Peer>>) -> Ended {
+    async fn talk(&self, io: Io, peer: Option<Arc<Peer>>, ends: Arc<Ends>) -> Ended {
         let (io, greeting) = Greeted::new(io);
         let introduced = Introduced {
             calls: self.door.calls.clone(),
             caller: Caller {
                 peer,
+                ends,
                 leaving: CancellationToken::new(),
             },
         };
