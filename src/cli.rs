@@ -4,6 +4,7 @@ mod args;
 mod audit;
 mod check;
 mod connect;
+mod doctor;
 mod error;
 mod healthcheck;
 mod keys;
@@ -60,6 +61,7 @@ fn run(command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Serve(serve) => within(serve::serve(&serve.config, clock)),
         Command::Healthcheck(args) => within(healthcheck::healthcheck(args, clock)),
+        Command::Doctor(args) => within(doctor::doctor(args, clock)),
         Command::Simulate(simulate) => within(serve::simulate(simulate, clock)),
         Command::Demo(demo) => within(launch::demo(&demo, clock)),
         Command::Run(run) => within(launch::run(*run, clock)),

@@ -8,6 +8,7 @@ mod issuer;
 mod keys;
 pub mod proven;
 mod rejection;
+mod shown;
 mod tls;
 mod token;
 
@@ -16,6 +17,7 @@ pub use issuer::{IssuerSettings, KeySource, KeyUrl};
 pub use jsonwebtoken::Algorithm;
 pub use keys::{BYTES_MAX as KEYS_BYTES_MAX, Keys};
 pub use rejection::Rejection;
+pub use shown::{Certificate, certificates};
 pub use tls::{Material, MaterialError, Peer};
 pub use token::TokenRules;
 

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod cloud;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 pub mod domain;
 pub mod gateway;
 pub mod grpc;

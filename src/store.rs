@@ -12,6 +12,7 @@ mod database;
 mod desk;
 mod engine;
 mod error;
+mod examined;
 mod exported;
 mod follow;
 #[cfg(any(test, fuzzing))]
@@ -45,6 +46,7 @@ pub use care::{Brake, Release};
 pub use changes::Changes;
 pub use desk::{Asked, Desk, Filter, Record};
 pub use error::{Cause, StoreError};
+pub use examined::{Examined, may_be_made};
 pub use exported::{Expected, ExportCheck, Links};
 pub use follow::{Cursor, Line};
 pub use keyring::{check_key_file, new_key};

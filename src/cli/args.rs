@@ -1,6 +1,7 @@
 //! The arguments of each command, and the pages of help that explain them.
 
 mod audit;
+mod doctor;
 mod healthcheck;
 mod keys;
 mod plan;
@@ -9,6 +10,7 @@ mod server;
 mod simulate;
 
 pub(super) use audit::{AuditCommand, ExportArgs, VerifyArgs};
+pub(super) use doctor::{DoctorArgs, DoctorFormat};
 pub(super) use healthcheck::HealthcheckArgs;
 pub(super) use keys::{KeysCommand, RotateArgs};
 pub(super) use plan::PlanArgs;
@@ -50,6 +52,7 @@ pub(super) enum Command {
     Plan(Box<PlanArgs>),
     Watch(WatchArgs),
     Healthcheck(HealthcheckArgs),
+    Doctor(DoctorArgs),
     /// Lists, shows, releases and exports operations, in the journal itself
     #[command(subcommand)]
     Operations(OperationsCommand),

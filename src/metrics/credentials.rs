@@ -5,6 +5,7 @@ use super::{Inconsistent, Make};
 use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use time::UtcDateTime;
 
@@ -17,6 +18,8 @@ pub struct Credentials {
     refreshes: IntCounterVec,
     /// How far the cloud is ahead of this machine, in seconds, as its last answer says.
     skew: Gauge,
+    /// Whether an answer has said so.
+    measured: Arc<AtomicBool>,
     /// By how much the time of signatures is corrected, in seconds.
     correction: Gauge,
     /// Answers whose time was not believed.
@@ -58,6 +61,7 @@ impl Credentials {
                 )?
                 .with_label_values::<&str>(&[]),
             ends: Arc::default(),
+            measured: Arc::default(),
         })
     }
 
@@ -80,6 +84,14 @@ impl Credentials {
     /// Shows how far an answer says that the cloud is ahead.
     pub fn measured(&self, seconds: f64) {
         self.skew.set(seconds);
+        self.measured.store(true, Ordering::Relaxed);
+    }
+
+    /// How far the last answer says that the cloud is ahead, in seconds; none: it has not answered yet.
+    #[must_use]
+    pub fn skew(&self) -> Option<f64> {
+        let measured = self.measured.load(Ordering::Relaxed);
+        measured.then(|| self.skew.get())
     }
 
     /// Shows by how much signatures are corrected from now on.

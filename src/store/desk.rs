@@ -17,8 +17,8 @@ use time::UtcDateTime;
 
 /// A way to read the journal that takes no lock and changes nothing.
 pub struct Desk {
-    target: Target,
-    settings: Settings,
+    pub(in crate::store) target: Target,
+    pub(in crate::store) settings: Settings,
     pub(in crate::store) readers: AnyPool,
 }
 
@@ -81,7 +81,10 @@ impl Desk {
         let found: i64 = sqlx::query_scalar(sql::SCHEMA)
             .fetch_one(&readers)
             .await
-            .map_err(|_no_table: sqlx::Error| StoreError::Older { found: 0 })?;
+            .map_err(|error: sqlx::Error| match error.as_database_error() {
+                Some(_no_table) => StoreError::Older { found: 0 },
+                None => error.into(),
+            })?;
         if found < schema::LATEST {
             return Err(StoreError::Older { found });
         }

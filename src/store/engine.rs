@@ -172,6 +172,14 @@ impl Target {
         }
     }
 
+    /// Its file, where there is one.
+    pub(in crate::store) fn file(&self) -> Option<&Path> {
+        match &self.place {
+            Place::File(database) => Some(database),
+            Place::Memory | Place::Server => None,
+        }
+    }
+
     /// What holds `bytes` on the disk of the file, if there is one.
     pub(in crate::store) fn reserve(&self, bytes: u32) -> Option<Reserve> {
         match &self.place {

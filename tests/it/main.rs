@@ -22,6 +22,7 @@ mod credentials;
 mod deploy;
 mod desk;
 mod docs;
+mod doctor;
 mod doors;
 #[path = "../common/expected.rs"]
 mod expected;
