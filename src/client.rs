@@ -16,33 +16,18 @@ pub use server::{ReadToken, Server};
 pub use table::{align, table};
 
 use crate::clock::Clock;
+pub use crate::follow::Event;
+use crate::follow::{Follow, Told};
 use crate::pb::v1::cvm_gateway_service_client::CvmGatewayServiceClient;
-use crate::pb::v1::run_instances_response::Event as RunEvent;
-use crate::pb::v1::watch_operation_response::Event as WatchEvent;
 use crate::pb::v1::{
-    GetOperationRequest, Heartbeat, Operation, OperationState, PlanRunInstancesRequest,
-    PlanRunInstancesResponse, RunInstancesRequest, RunInstancesResponse, WatchOperationRequest,
-    WatchOperationResponse,
+    Operation, OperationState, PlanRunInstancesRequest, PlanRunInstancesResponse,
+    RunInstancesRequest,
 };
 use crate::terminal::Exit;
 use prost_types::Timestamp;
 use std::io;
 use std::time::Duration;
-use tonic::{Status, Streaming};
-
-/// Streams that break one after the other, without a message between them: about two minutes.
-const BREAKS_MAX: u32 = 10;
-/// The longest pause between two of them.
-const PAUSE_MAX: Duration = Duration::from_secs(15);
-
-/// How one stream went.
-struct Streamed {
-    /// The newest snapshot that it brought.
-    newest: Option<Operation>,
-    /// Whether it brought anything, a heartbeat perhaps.
-    alive: bool,
-    end: Result<(), Status>,
-}
+use tonic::Status;
 
 /// Why a client did not see its operation succeed.
 #[derive(Debug, thiserror::Error)]
@@ -106,27 +91,6 @@ pub struct Client {
     clock: Clock,
 }
 
-/// What a stream tells.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// A new snapshot.
-    Operation(Box<Operation>),
-    /// Nothing changed for a while.
-    Heartbeat(Heartbeat),
-}
-
-/// How a stream is opened, or opened again.
-enum Cursor {
-    Launch(Box<RunInstancesRequest>),
-    Follow(WatchOperationRequest),
-}
-
-/// A stream of either kind.
-enum Events {
-    Run(Streaming<RunInstancesResponse>),
-    Watch(Streaming<WatchOperationResponse>),
-}
-
 impl Client {
     /// Connects to a gateway.
     ///
@@ -151,8 +115,8 @@ impl Client {
         request: RunInstancesRequest,
         progress: &mut Progress,
     ) -> Result<Operation, ClientError> {
-        let cursor = Cursor::Launch(Box::new(request));
-        self.follow(cursor, progress).await
+        let follow = Follow::launch(self.service.clone(), request, self.clock.clone());
+        self.follow(follow, progress).await
     }
 
     /// Says what a launch would do.
@@ -178,162 +142,38 @@ impl Client {
         after_sequence: u64,
         progress: &mut Progress,
     ) -> Result<Operation, ClientError> {
-        let cursor = Cursor::Follow(WatchOperationRequest {
-            name,
-            after_sequence,
-        });
-        self.follow(cursor, progress).await
+        let (service, clock) = (self.service.clone(), self.clock.clone());
+        let follow = Follow::operation(service, name, after_sequence, clock);
+        self.follow(follow, progress).await
     }
 
     async fn follow(
         &mut self,
-        mut cursor: Cursor,
+        mut follow: Follow<server::Connection>,
         progress: &mut Progress,
     ) -> Result<Operation, ClientError> {
-        let mut breaks = 0;
         loop {
-            let Streamed { newest, alive, end } = self.stream(&cursor, progress).await?;
-            if alive {
-                breaks = 0;
-            }
-            if let Some(operation) = newest {
-                if is_final(&operation) {
-                    return conclude(operation, end);
-                }
-                cursor = Cursor::after(&operation);
-            }
-            let status = match end {
-                Ok(()) => match self.concluded(&cursor).await {
-                    Ok(operation) if is_final(&operation) => return conclude(operation, Ok(())),
-                    Ok(_) => Status::unavailable("the stream ended before the operation"),
-                    Err(status) => status,
-                },
-                Err(status) => status,
-            };
-            if breaks == BREAKS_MAX || !failure::is_resumable(&status) {
-                return Err(refused(&status, cursor.asked()));
-            }
-            progress.broke(&status);
-            self.clock.sleep(pause(breaks)).await;
-            breaks += 1;
-        }
-    }
-
-    /// One stream to its end: its newest snapshot, and how it ended.
-    async fn stream(&mut self, cursor: &Cursor, progress: &mut Progress) -> io::Result<Streamed> {
-        let mut streamed = Streamed {
-            newest: None,
-            alive: false,
-            end: Ok(()),
-        };
-        let mut events = match self.open(cursor).await {
-            Ok(events) => events,
-            Err(status) => {
-                streamed.end = Err(status);
-                return Ok(streamed);
-            }
-        };
-        loop {
-            match events.next().await {
-                Ok(Some(event)) => {
-                    progress.show(&event)?;
-                    streamed.alive = true;
-                    if let Event::Operation(operation) = event {
-                        streamed.newest = Some(*operation);
-                    }
-                }
-                Ok(None) => return Ok(streamed),
-                Err(status) => {
-                    streamed.end = Err(status);
-                    return Ok(streamed);
-                }
-            }
-        }
-    }
-
-    /// The operation as it stands: a cursor that was at its end got no snapshot.
-    async fn concluded(&mut self, cursor: &Cursor) -> Result<Operation, Status> {
-        let Cursor::Follow(WatchOperationRequest { name, .. }) = cursor else {
-            return Err(Status::unavailable("the stream ended without a message"));
-        };
-        let request = GetOperationRequest { name: name.clone() };
-        let answer = self.service.get_operation(request).await?.into_inner();
-        let missing = || Status::unavailable("the gateway sent no operation");
-        answer.operation.ok_or_else(missing)
-    }
-
-    async fn open(&mut self, cursor: &Cursor) -> Result<Events, Status> {
-        match cursor {
-            Cursor::Launch(request) => {
-                let request = RunInstancesRequest::clone(request);
-                let stream = self.service.run_instances(request).await?;
-                Ok(Events::Run(stream.into_inner()))
-            }
-            Cursor::Follow(request) => {
-                let stream = self.service.watch_operation(request.clone()).await?;
-                Ok(Events::Watch(stream.into_inner()))
+            match follow.next().await {
+                Ok(Some(Told::Event(event))) => progress.show(&event)?,
+                Ok(Some(Told::Broke(status))) => progress.broke(&status),
+                Ok(None) => return conclude(follow.newest().cloned().unwrap_or_default()),
+                Err(status) => return Err(refused(&status, asked(&follow))),
             }
         }
     }
 }
 
-impl Cursor {
-    fn asked(&self) -> Asked {
-        match self {
-            Self::Launch(_) => Asked::Launch,
-            Self::Follow(_) => Asked::Watch,
-        }
-    }
-
-    fn after(operation: &Operation) -> Self {
-        Self::Follow(WatchOperationRequest {
-            name: operation.name.clone(),
-            after_sequence: operation.sequence,
-        })
+fn asked(follow: &Follow<server::Connection>) -> Asked {
+    match follow.newest().map(Operation::state) {
+        _ if follow.is_launching() => Asked::Launch,
+        Some(OperationState::NeedsOperator) => Asked::Watch,
+        Some(_) if follow.is_over() => Asked::Ended,
+        Some(_) | None => Asked::Watch,
     }
 }
 
-impl Events {
-    /// The next event; nothing when the stream has ended with OK.
-    async fn next(&mut self) -> Result<Option<Event>, Status> {
-        loop {
-            let event = match self {
-                Self::Run(stream) => {
-                    let Some(message) = stream.message().await? else {
-                        return Ok(None);
-                    };
-                    message.event.map(|event| match event {
-                        RunEvent::Operation(operation) => Event::Operation(Box::new(operation)),
-                        RunEvent::Heartbeat(heartbeat) => Event::Heartbeat(heartbeat),
-                    })
-                }
-                Self::Watch(stream) => {
-                    let Some(message) = stream.message().await? else {
-                        return Ok(None);
-                    };
-                    message.event.map(|event| match event {
-                        WatchEvent::Operation(operation) => Event::Operation(Box::new(operation)),
-                        WatchEvent::Heartbeat(heartbeat) => Event::Heartbeat(heartbeat),
-                    })
-                }
-            };
-            // An event that this version does not know is skipped.
-            if event.is_some() {
-                return Ok(event);
-            }
-        }
-    }
-}
-
-/// What the end of a stream means, once the operation is final. The gateway's own status tells
-/// most; where it got lost, the snapshot tells enough.
-fn conclude(operation: Operation, ended: Result<(), Status>) -> Result<Operation, ClientError> {
-    match ended {
-        Err(status) if !failure::is_resumable(&status) => {
-            return Err(refused(&status, Asked::Ended));
-        }
-        Ok(()) | Err(_) => {}
-    }
+/// What the end of a stream that ended well means.
+fn conclude(operation: Operation) -> Result<Operation, ClientError> {
     match Refusal::of_operation(&operation) {
         None => Ok(operation),
         Some(refusal) => Err(ClientError::Refused(Box::new(refusal))),
@@ -344,23 +184,6 @@ fn refused(status: &Status, asked: Asked) -> ClientError {
     ClientError::Refused(Box::new(Refusal::of_status(status, asked)))
 }
 
-/// Whether the operation never changes again.
-fn is_final(operation: &Operation) -> bool {
-    match operation.state() {
-        OperationState::Succeeded
-        | OperationState::Partial
-        | OperationState::Failed
-        | OperationState::Cancelled => true,
-        OperationState::Unspecified
-        | OperationState::Accepted
-        | OperationState::Sent
-        | OperationState::Reconciling
-        | OperationState::Launched
-        | OperationState::Terminating
-        | OperationState::NeedsOperator => false,
-    }
-}
-
 /// How long after `from` is `to`; nothing when one is not known.
 #[must_use]
 pub fn between(from: Option<Timestamp>, to: Option<Timestamp>) -> Option<Duration> {
@@ -369,23 +192,9 @@ pub fn between(from: Option<Timestamp>, to: Option<Timestamp>) -> Option<Duratio
     u64::try_from(took).ok().map(Duration::from_nanos)
 }
 
-fn pause(breaks: u32) -> Duration {
-    Duration::from_secs(1)
-        .saturating_mul(1 << breaks.min(8))
-        .min(PAUSE_MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pauses_grow_to_a_bound() {
-        let pauses: Vec<u64> = (0..BREAKS_MAX)
-            .map(|breaks| pause(breaks).as_secs())
-            .collect();
-        assert_eq!(pauses, [1, 2, 4, 8, 15, 15, 15, 15, 15, 15]);
-    }
 
     #[test]
     fn times_between_are_never_negative() {

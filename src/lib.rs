@@ -12,6 +12,7 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod domain;
+pub mod follow;
 pub mod gateway;
 pub mod grpc;
 pub mod identity;

@@ -1,7 +1,7 @@
 //! Says why something was refused or failed: for a person, and as an exit code.
 
-use crate::domain::reason::Reason;
-use crate::pb::v1::{ErrorReason, Operation};
+use crate::follow::is_transport;
+use crate::pb::v1::{ErrorReason, Operation, OperationState};
 use crate::terminal::Exit;
 use std::fmt;
 use tonic::{Code, Status};
@@ -73,7 +73,12 @@ impl Refusal {
         ];
         let known = facts.iter().filter(|(_, value)| !value.is_empty());
         details.extend(known.map(|(name, value)| format!("{name}: {value}")));
-        details.push(advice(exit, Asked::Ended, &ErrorDetails::new()));
+        let asked = if operation.state() == OperationState::NeedsOperator {
+            Asked::Watch
+        } else {
+            Asked::Ended
+        };
+        details.push(advice(exit, asked, &ErrorDetails::new()));
         Some(Self {
             exit,
             headline: headline(state, Some(named), &failure.message),
@@ -89,24 +94,6 @@ impl fmt::Display for Refusal {
             .iter()
             .try_for_each(|line| write!(f, "\n  {line}"))
     }
-}
-
-/// Whether the stream broke rather than ended, so that opening it again will help. Every status of
-/// the gateway itself carries `ErrorInfo`; one without it comes from the connection.
-pub(super) fn is_resumable(status: &Status) -> bool {
-    let details = status.get_error_details();
-    match details.error_info() {
-        Some(info) => info.reason == Reason::GatewayUnavailable.as_str(),
-        None => is_transport(status.code()),
-    }
-}
-
-/// The codes that tonic gives to connections that fail or break.
-fn is_transport(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal
-    )
 }
 
 fn headline(code: &str, reason: Option<&str>, message: &str) -> String {
@@ -351,7 +338,7 @@ mod tests {
             }),
             ..Operation::default()
         };
-        operation.set_state(crate::pb::v1::OperationState::Failed);
+        operation.set_state(OperationState::Failed);
         operation
             .failure
             .as_mut()
@@ -365,27 +352,5 @@ mod tests {
              next: launch again later, with a new --request-id"
         );
         assert_eq!(Refusal::of_operation(&Operation::default()), None);
-    }
-
-    #[test]
-    fn broken_connections_are_resumed_and_refusals_are_not() {
-        let with = |code, reason: &str| {
-            let mut details = ErrorDetails::new();
-            details.set_error_info(reason, "cvm-gateway", HashMap::new());
-            Status::with_error_details(code, "", details)
-        };
-        for (status, resumable) in [
-            (Status::unavailable("connection reset"), true),
-            (Status::unknown("transport error"), true),
-            (Status::internal("h2 protocol error"), true),
-            (with(Code::Unavailable, "GATEWAY_UNAVAILABLE"), true),
-            (with(Code::Unavailable, "CLOUD_UNAVAILABLE"), false),
-            (with(Code::Unknown, "NEEDS_OPERATOR"), false),
-            (with(Code::Internal, "GATEWAY_DEFECT"), false),
-            (Status::unimplemented(""), false),
-            (Status::permission_denied("by a proxy"), false),
-        ] {
-            assert_eq!(is_resumable(&status), resumable, "{status:?}");
-        }
     }
 }

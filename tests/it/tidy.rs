@@ -18,8 +18,11 @@ const HOMES: [(&str, &[&str]); 7] = [
     ("reqwest::", &["cloud", "identity"]),
     ("prometheus::", &["metrics"]),
     ("axum::", &["admin", "simulator", "gateway"]),
-    ("tonic::", &["pb", "grpc", "gateway", "client", "main"]),
-    ("tonic_types::", &["pb", "grpc", "client"]),
+    (
+        "tonic::",
+        &["pb", "follow", "grpc", "gateway", "client", "main"],
+    ),
+    ("tonic_types::", &["pb", "follow", "grpc", "client"]),
 ];
 
 /// Files and folders of `src/` that are functions of their arguments, and what would end that.
@@ -337,7 +340,7 @@ const PLANTED: &[(&str, &str, &str)] = &[
     (
         "src/operations.rs",
         "//! A.\nfn a() -> tonic::Status { b() }\n",
-        ":2: `tonic::` belongs to pb, grpc",
+        ":2: `tonic::` belongs to pb, follow, grpc",
     ),
     (
         "src/cloud/tc3.rs",

@@ -1,7 +1,7 @@
 //! One line for each change, for logs and pipes.
 
 use super::{addresses, short};
-use crate::client::is_final;
+use crate::follow::is_over;
 use crate::pb::v1::{Instance, Operation};
 
 /// Remembers what was told.
@@ -25,7 +25,7 @@ impl Lines {
             })
             .collect();
         // The end is told last.
-        let end = if is_final(operation) {
+        let end = if is_over(operation) {
             lines.pop()
         } else {
             None
