@@ -37,6 +37,7 @@ test: $(VENV)/installed $(PROMTOOL) $(KUSTOMIZE) $(HELM) $(NODE_CLIENT) $(GO_CLI
 	@tools/install systemd
 	cargo build --locked
 	tools/chaos-absent target/debug/cvm-gateway
+	cargo build --locked --no-default-features --features client --example launch
 	CVM_GATEWAY_TEST_PYTHON=$(CURDIR)/$(VENV)/bin/python \
 	CVM_GATEWAY_TEST_PROMTOOL=$(CURDIR)/$(PROMTOOL) \
 	CVM_GATEWAY_TEST_KUSTOMIZE=$(CURDIR)/$(KUSTOMIZE) \
@@ -108,6 +109,7 @@ check: proto $(VENV)/installed $(TYPESCRIPT) $(STUBS) ## Formatting, lints, docu
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features chaos -- -D warnings
+	cargo clippy --locked --lib --example launch --no-default-features --features client -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
 bench: ## Costs as ratios to the floor of this machine, measured in one run

@@ -14,7 +14,7 @@ const RULES: &str = "buf.validate";
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "OUT_DIR is how cargo talks to a build script"
+    reason = "the environment is how cargo talks to a build script"
 )]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     files.file.retain(|file| file.package() != RULES);
     tonic_prost_build::configure()
         .codec_path("crate::pb::codec::SmallCodec")
+        .build_server(std::env::var_os("CARGO_FEATURE_SERVER").is_some())
         .skip_debug(MESSAGES_WITH_SECRETS)
         .compile_fds(files)?;
     Ok(())

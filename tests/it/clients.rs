@@ -11,6 +11,7 @@ use crate::official_clients::program;
 use crate::world::{Served, World, put_secret};
 use cut::Cut;
 use cvm_gateway::clock::Clock;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -28,6 +29,7 @@ enum Example {
     Go,
     TypeScript,
     Java,
+    Rust,
 }
 
 impl Example {
@@ -61,6 +63,11 @@ impl Example {
                 command.args(["-XX:TieredStopAtLevel=1", "-cp", path, "Launch"]);
                 command
             }
+            Self::Rust => {
+                let mut command = cargo("run");
+                command.args(["--quiet", "--example", "launch", "--"]);
+                command
+            }
         };
         command.stdin(Stdio::null()).kill_on_drop(true);
         command
@@ -72,7 +79,7 @@ impl Example {
     /// The same, at a server that `folder` has the authority of.
     fn at(self, server: SocketAddr, folder: &Path) -> Command {
         let server = match self {
-            Self::TypeScript => format!("https://localhost:{}", server.port()),
+            Self::TypeScript | Self::Rust => format!("https://localhost:{}", server.port()),
             Self::Python | Self::Go | Self::Java => format!("localhost:{}", server.port()),
         };
         let mut command = self.command();
@@ -81,6 +88,15 @@ impl Example {
             .arg(folder.join("ca.pem"));
         command
     }
+}
+
+/// Cargo with the crate as callers in Rust build it, without what the gateway needs.
+fn cargo(verb: &str) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.args([verb, "--offline", "--no-default-features"]);
+    command.args(["--features", "client"]);
+    command
 }
 
 /// A gateway with TLS in a world of machines that start `speed` times as fast as real ones.
@@ -298,4 +314,50 @@ async fn the_typescript_example_tells_why_it_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_java_example_tells_why_it_is_refused() {
     tells_why(Example::Java).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rust_example_goes_on_when_its_connection_is_cut() {
+    goes_on(Example::Rust).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rust_example_tells_why_it_is_refused() {
+    tells_why(Example::Rust).await;
+}
+
+/// The crates that a build of ours links, by name.
+async fn linked(mut command: Command) -> BTreeSet<String> {
+    command.args(["--edges", "normal", "--prefix", "none"]);
+    let output = output(command).await;
+    let tree = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    let names = tree.lines().filter_map(|line| line.split(' ').next());
+    names.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn callers_in_rust_build_nothing_of_the_server() {
+    let mut server = Command::new(env!("CARGO"));
+    server.current_dir(env!("CARGO_MANIFEST_DIR"));
+    server.args(["tree", "--offline"]);
+    let (client, server) = (linked(cargo("tree")).await, linked(server).await);
+    assert!(client.contains("tonic") && client.is_subset(&server));
+    for of_the_server in [
+        "axum",
+        "cedar-policy",
+        "clap",
+        "prometheus",
+        "prost-reflect",
+        "rcgen",
+        "reqwest",
+        "serde",
+        "sqlx",
+        "tonic-health",
+        "tonic-reflection",
+        "tracing-subscriber",
+    ] {
+        assert!(server.contains(of_the_server), "{of_the_server} is gone");
+        assert!(!client.contains(of_the_server), "{of_the_server}");
+    }
 }

@@ -1,0 +1,178 @@
+//! Launches machines through the gateway and follows them until they run, whatever happens to the connection.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "an example shows what it sees"
+)]
+
+use cvm_gateway::clock::Clock;
+use cvm_gateway::follow::{Event, Follow, Told};
+use cvm_gateway::pb::v1::cvm_gateway_service_client::CvmGatewayServiceClient;
+use cvm_gateway::pb::v1::{InstanceSpec, Operation, Placement, RunInstancesRequest};
+use std::collections::HashMap;
+use std::error::Error;
+use std::fs::{read, read_to_string};
+use std::process::ExitCode;
+use std::time::Duration;
+use tonic::metadata::MetadataValue;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Request, Status};
+use tonic_types::StatusExt;
+use uuid::Uuid;
+
+/// `--name value`, as often as one likes.
+type Options = HashMap<String, String>;
+
+#[tokio::main]
+async fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let options = arguments.chunks_exact(2).filter_map(|pair| match pair {
+        [name, value] => Some((name.trim_start_matches('-').to_owned(), value.clone())),
+        _ => None,
+    });
+    let options: Options = options.collect();
+    let channel = connect(&options)?;
+    let token_file = options.get("token-file").cloned();
+    let channel = InterceptedService::new(channel, move |call| bearer(call, token_file.as_deref()));
+    let service = CvmGatewayServiceClient::new(channel);
+    let clock = Clock::system();
+    let wish = wish(&options)?;
+    let request_id = wish.request_id.clone();
+    let mut follow = Follow::launch(service, wish, clock.clone());
+    // One deadline for everything. What was accepted goes on behind it.
+    let seconds = options
+        .get("timeout")
+        .map_or(Ok(600.0), |text| text.parse())?;
+    let followed = async {
+        while let Some(told) = follow.next().await? {
+            show(&told);
+        }
+        Ok::<(), Status>(())
+    };
+    match clock
+        .timeout(Duration::from_secs_f64(seconds), followed)
+        .await
+    {
+        None => {
+            eprintln!("DEADLINE_EXCEEDED: after {seconds} s");
+            eprintln!("the launch goes on: --request-id {request_id} follows it");
+        }
+        Some(Err(status)) => explain(&status),
+        Some(Ok(())) => return Ok(conclude(follow.newest())),
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+/// A channel that proves who calls, as far as it is told to.
+fn connect(options: &Options) -> Result<Channel, Box<dyn Error>> {
+    let server = options.get("server");
+    let server = server.map_or("http://localhost:7080", String::as_str);
+    // A connection that died in silence is noticed by the keepalive, not by the end of the deadline.
+    let mut endpoint = Endpoint::from_shared(server.to_owned())?
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(10));
+    let secure = server.starts_with("https:");
+    if options.contains_key("token-file") && !secure {
+        return Err("a token is sent over https only".into());
+    }
+    if secure {
+        let mut tls = ClientTlsConfig::new();
+        tls = match options.get("ca") {
+            Some(path) => tls.ca_certificate(Certificate::from_pem(read(path)?)),
+            None => tls.with_native_roots(),
+        };
+        if let (Some(cert), Some(key)) = (options.get("cert"), options.get("key")) {
+            tls = tls.identity(Identity::from_pem(read(cert)?, read(key)?));
+        }
+        endpoint = endpoint.tls_config(tls)?;
+    }
+    Ok(endpoint.connect_lazy())
+}
+
+/// Adds the caller's token, read for each call anew: tokens of Kubernetes change every hour.
+fn bearer(mut call: Request<()>, file: Option<&str>) -> Result<Request<()>, Status> {
+    if let Some(file) = file {
+        let unreadable = |error| Status::unauthenticated(format!("cannot read {file}: {error}"));
+        let token = read_to_string(file).map_err(unreadable)?;
+        let value = MetadataValue::try_from(format!("Bearer {}", token.trim()));
+        let value = value.map_err(|error| Status::unauthenticated(error.to_string()))?;
+        call.metadata_mut().insert("authorization", value);
+    }
+    Ok(call)
+}
+
+fn wish(options: &Options) -> Result<RunInstancesRequest, Box<dyn Error>> {
+    let count = options.get("count").map_or(Ok(1), |text| text.parse())?;
+    let request_id = options.get("request-id").cloned();
+    let placement = Placement {
+        zone: "ap-shanghai-2".to_owned(),
+        ..Placement::default()
+    };
+    Ok(RunInstancesRequest {
+        // The same one finds the same launch again.
+        request_id: request_id.unwrap_or_else(|| Uuid::new_v4().to_string()),
+        region: "ap-shanghai".to_owned(),
+        spec: Some(InstanceSpec {
+            placement: Some(placement),
+            image_id: Some("img-pmqg1cw7".to_owned()),
+            instance_type: Some("S5.SMALL1".to_owned()),
+            instance_count: Some(count),
+            ..InstanceSpec::default()
+        }),
+        ..RunInstancesRequest::default()
+    })
+}
+
+fn show(told: &Told) {
+    match told {
+        Told::Event(Event::Operation(it)) => {
+            let state = it.state().as_str_name();
+            let state = state.trim_start_matches("OPERATION_STATE_");
+            println!("{} {state} {}", it.sequence, it.name);
+        }
+        Told::Event(Event::Heartbeat(_)) => {}
+        Told::Broke(status) => eprintln!("the stream broke ({}); going on", status.code()),
+    }
+}
+
+/// Everything that the gateway says about an error, a line each.
+fn explain(status: &Status) {
+    eprintln!("{:?}: {}", status.code(), status.message());
+    let details = status.get_error_details();
+    if let Some(info) = details.error_info() {
+        eprintln!("  reason {}", info.reason);
+    }
+    for it in details
+        .bad_request()
+        .into_iter()
+        .flat_map(|it| &it.field_violations)
+    {
+        eprintln!("  field {}: {}", it.field, it.description);
+    }
+    for it in details
+        .quota_failure()
+        .into_iter()
+        .flat_map(|it| &it.violations)
+    {
+        eprintln!("  quota {}: {}", it.subject, it.description);
+    }
+    if let Some(delay) = details.retry_info().and_then(|it| it.retry_delay) {
+        eprintln!("  come back in {} s", delay.as_secs_f64());
+    }
+}
+
+/// A stream that was resumed ends well at every end: the snapshot tells which one.
+fn conclude(operation: Option<&Operation>) -> ExitCode {
+    for it in operation.into_iter().flat_map(|it| &it.instances) {
+        let addresses = it.private_ip_addresses.join(" ");
+        println!("{} {} {addresses}", it.instance_id, it.instance_state);
+    }
+    match operation.and_then(|it| it.failure.as_ref()) {
+        None => ExitCode::SUCCESS,
+        Some(failure) => {
+            eprintln!("{}", failure.message);
+            ExitCode::FAILURE
+        }
+    }
+}
