@@ -35,6 +35,7 @@ test: $(EXAMPLES) $(BUF) $(GRPCURL)
 test: $(VENV)/installed $(PROMTOOL) $(KUSTOMIZE) $(HELM) $(NODE_CLIENT) $(GO_CLIENTS) ## Every test, on SQLite and PostgreSQL; installs what it needs
 	@tools/install postgres
 	@tools/install systemd
+	@tools/install chromium
 	cargo build --locked
 	tools/chaos-absent target/debug/cvm-gateway
 	cargo build --locked --no-default-features --features client --example launch
@@ -45,6 +46,7 @@ test: $(VENV)/installed $(PROMTOOL) $(KUSTOMIZE) $(HELM) $(NODE_CLIENT) $(GO_CLI
 	CVM_GATEWAY_TEST_NODE=$$(type -P node) \
 	CVM_GATEWAY_TEST_GO=$$(type -P go) \
 	CVM_GATEWAY_TEST_JAVA=$$(type -P java) \
+	CVM_GATEWAY_TEST_CHROMIUM=$$(type -P chromium) \
 	cargo test --locked --features chaos
 
 CELLS ?= all

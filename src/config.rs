@@ -30,7 +30,7 @@ use crate::cloud;
 use crate::domain::ids::OrganizationId;
 use crate::domain::plan::PlanKey;
 use crate::domain::rules::Limits;
-use crate::grpc::door;
+use crate::grpc::{door, web};
 use crate::identity as callers;
 use crate::operations;
 use crate::policy::RuleFiles;
@@ -109,6 +109,8 @@ pub struct Grpc {
     pub drain_timeout: Duration,
     /// Whether the API describes itself to tools.
     pub reflection: bool,
+    /// Which pages may call from browsers; none: no browser may.
+    pub web: Option<web::Settings>,
 }
 
 /// Where callers come.

@@ -14,6 +14,7 @@ mod offline;
 mod plan;
 mod spec;
 mod status;
+pub mod web;
 mod wire;
 
 use crate::chaos;

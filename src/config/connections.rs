@@ -4,6 +4,8 @@ use super::Listen;
 use super::read::size;
 use super::section::{Section, address};
 use crate::grpc::door::Settings;
+use crate::grpc::web;
+use http::{HeaderValue, Uri};
 use std::path::Path;
 use std::time::Duration;
 
@@ -71,5 +73,56 @@ pub(super) fn door(table: &mut Section<'_>) -> Settings {
         connection_age_max: table.duration_within("connection_age_max", Duration::ZERO..=AGE_MAX),
         connection_age_grace: table
             .duration_within("connection_age_grace", Duration::ZERO..=GRACE_MAX),
+    }
+}
+
+/// Which pages may call from browsers.
+pub(super) fn web(table: &mut Section<'_>) -> Option<web::Settings> {
+    let enabled = table.flag("enabled");
+    let origins = table.texts("origins", origin);
+    enabled.then_some(web::Settings { origins })
+}
+
+/// An origin as browsers write it: anything else would never match.
+fn origin(text: &str) -> Result<HeaderValue, &'static str> {
+    let rule = "is no origin; write one like \"https://console.example\", as browsers do: no path, small letters, no port that needs none";
+    let uri: Uri = text.parse().map_err(|_none| rule)?;
+    let (scheme, authority) = uri.scheme_str().zip(uri.authority()).ok_or(rule)?;
+    let usual = match scheme {
+        "https" => 443,
+        "http" => 80,
+        _ => return Err(rule),
+    };
+    let written = format!("{scheme}://{authority}").to_lowercase();
+    let said = !authority.as_str().contains(['@', '*']) && authority.port_u16() != Some(usual);
+    let value = HeaderValue::from_str(text).ok();
+    value.filter(|_| said && written == text).ok_or(rule)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_what_browsers_write() {
+        for (text, sound) in [
+            ("https://console.example", true),
+            ("http://localhost:3000", true),
+            ("https://[::1]:8443", true),
+            ("https://console.example/", false),
+            ("https://Console.example", false),
+            ("https://user@console.example", false),
+            ("https://*.example", false),
+            ("console.example", false),
+            ("https://console.example:443", false),
+            ("http://console.example:80", false),
+            ("http://console.example:443", true),
+            ("ftp://console.example", false),
+            ("null", false),
+            ("*", false),
+            ("", false),
+        ] {
+            assert_eq!(origin(text).is_ok(), sound, "{text}");
+        }
     }
 }

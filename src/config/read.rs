@@ -157,6 +157,7 @@ fn grpc(table: &mut Section<'_>, folder: &Path, exposed: Option<&'static str>) -
         request_timeout: table.duration("request_timeout"),
         drain_timeout: table.duration("drain_timeout"),
         reflection: table.flag("reflection"),
+        web: table.table("web", connections::web),
     }
 }
 

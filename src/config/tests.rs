@@ -56,6 +56,7 @@ fn the_defaults_are_the_defaults() {
             request_timeout: seconds(10),
             drain_timeout: seconds(20),
             reflection: true,
+            web: None,
         }
     );
 }
@@ -413,6 +414,14 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
     (
         "[grpc]\nconnection_age_grace = \"soon\"",
         "gw.toml:8:24: grpc.connection_age_grace: `soon` is not a duration",
+    ),
+    (
+        "[grpc.web]\nenabled = 1",
+        "gw.toml:8:11: grpc.web.enabled: is a number, not a flag; write true or false",
+    ),
+    (
+        "[grpc.web]\norigins = [\"https://console.example/\"]",
+        "gw.toml:8:11: grpc.web.origins: `https://console.example/`: is no origin; write one like",
     ),
     (
         "[grpc]\nreflection = \"yes\"",

@@ -7,6 +7,7 @@ use crate::grpc::Service;
 use crate::grpc::auth::AuthLayer;
 use crate::grpc::door::Calls;
 use crate::grpc::observe::ObserveLayer;
+use crate::grpc::web::web;
 use crate::identity::Gate;
 use crate::metrics::Metrics;
 use crate::pb;
@@ -51,7 +52,8 @@ pub(super) fn calls(
         false => routes,
     };
     let auth = AuthLayer::new(gate);
-    Ok((reporter, observe.layer(auth.layer(routes.prepare()))))
+    let calls = observe.layer(auth.layer(routes.prepare()));
+    Ok((reporter, web(settings.web.as_ref(), calls)))
 }
 
 fn reflected(routes: Routes) -> Result<Routes, GatewayError> {

@@ -10,6 +10,7 @@ pub use listener::Listener;
 
 use super::auth::Auth;
 use super::observe::Observe;
+use super::web::Web;
 use crate::clock::Clock;
 use crate::identity::Gate;
 use crate::metrics::{self, Refused};
@@ -27,7 +28,7 @@ use tonic::service::Routes;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// What answers the calls of all connections.
-pub type Calls = Observe<Auth<Routes>>;
+pub type Calls = Web<Observe<Auth<Routes>>>;
 
 /// What connections are held to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -176,7 +176,7 @@ fn of(service: &str) -> HealthCheckRequest {
     }
 }
 
-async fn channel(gateway: &Gateway) -> Channel {
+pub(crate) async fn channel(gateway: &Gateway) -> Channel {
     let url = format!("http://{}", gateway.grpc_addr());
     Endpoint::from_shared(url).unwrap().connect().await.unwrap()
 }

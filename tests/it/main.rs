@@ -65,5 +65,6 @@ mod store;
 #[path = "../common/tap.rs"]
 mod tap;
 mod tidy;
+mod web;
 mod world;
 mod zones;
