@@ -61,6 +61,8 @@ fn reflected(routes: Routes) -> Result<Routes, GatewayError> {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(pb::DESCRIPTOR)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // The details of errors, which no message of ours names: tools ask for them by name.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let failed = |source: tonic_reflection::server::Error| GatewayError::Descriptor(source.into());
     let v1 = described().build_v1().map_err(failed)?;

@@ -15,8 +15,8 @@ use tokio::process::Command;
 /// How long a recipe may take, also on a machine that is busy with other tests.
 const RUN_MAX: Duration = Duration::from_secs(120);
 
-/// What the page's blocks of shell print, of those for TLS or of the others.
-async fn run(world: &World, gateway: &Gateway, tls: bool) -> String {
+/// What the page's blocks of shell print, of those for TLS or of the others, and what they tell of errors.
+async fn run(world: &World, gateway: &Gateway, tls: bool) -> (String, String) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = std::fs::read_to_string(root.join("docs/recipes.md")).unwrap();
     let blocks = page
@@ -42,16 +42,16 @@ async fn run(world: &World, gateway: &Gateway, tls: bool) -> String {
     let output = output.expect("the recipes do not end").unwrap();
     examine_output(&output);
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{printed}{errors}");
-    printed
+    (printed, errors)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_recipes_launch_two_machines_and_follow_them() {
     let world = World::new(100.0).await;
     let gateway = world.gateway("").await;
-    let printed = run(&world, &gateway, false).await;
+    let (printed, errors) = run(&world, &gateway, false).await;
     for words in [
         "WatchOperation",
         "\"allowed\": true",
@@ -59,6 +59,14 @@ async fn the_recipes_launch_two_machines_and_follow_them() {
         "\"SERVING\"",
     ] {
         assert!(printed.contains(words), "{words} is not in {printed}");
+    }
+    let refused = errors.rsplit("Code: InvalidArgument").next().unwrap();
+    for words in [
+        "google.rpc.ErrorInfo",
+        "INVALID_PARAMETER",
+        "\"field\": \"name\"",
+    ] {
+        assert!(refused.contains(words), "{words} is not in {errors}");
     }
     let machines = world.machines().await;
     assert_eq!(machines.len(), 2);
@@ -75,7 +83,7 @@ async fn the_recipes_for_certificate_and_token_launch_two_machines() {
     let (world, gateway) = secured(100.0, &format!("{identity}{ISSUER}"), &signer).await;
     let token = signer.token("system:serviceaccount:web:api", 600);
     put_secret(&world.folder.0.join("token"), &token);
-    let printed = run(&world, &gateway, true).await;
+    let (printed, _errors) = run(&world, &gateway, true).await;
     assert!(printed.contains("OPERATION_STATE_SUCCEEDED"), "{printed}");
     assert_eq!(world.machines().await.len(), 2);
     gateway.stop().await;

@@ -22,7 +22,10 @@ const HOMES: [(&str, &[&str]); 7] = [
         "tonic::",
         &["pb", "follow", "grpc", "gateway", "client", "main"],
     ),
-    ("tonic_types::", &["pb", "follow", "grpc", "client"]),
+    (
+        "tonic_types::",
+        &["pb", "follow", "grpc", "gateway", "client"],
+    ),
 ];
 
 /// Files and folders of `src/` that are functions of their arguments, and what would end that.
