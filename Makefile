@@ -180,7 +180,7 @@ $(NODE_CLIENT): tests/node/package-lock.json
 # Built as the tests will run them, so that those need no network and little time.
 $(GO_CLIENTS): $(wildcard tests/go/*/*)
 	@tools/install go
-	for client in sdk core; do CGO_ENABLED=0 tools/go-build tests/go/$$client; done
+	for client in sdk core compose; do CGO_ENABLED=0 tools/go-build tests/go/$$client; done
 	mkdir -p $(@D)
 	touch $@
 

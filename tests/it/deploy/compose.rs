@@ -4,6 +4,8 @@ use super::configuration::{KEY, check};
 use super::{at, read, said, tool, yaml};
 use crate::world::{Folder, put_secret};
 use serde_json::Value;
+use std::path::Path;
+use std::process::Output;
 
 const FILE: &str = "deploy/compose.yaml";
 
@@ -59,6 +61,71 @@ fn the_services_of_compose_read_sound_configurations() {
     let mut promtool = tool("CVM_GATEWAY_TEST_PROMTOOL");
     let promtool = promtool.args(["check", "config", "--syntax-only"]);
     said(promtool.arg(at("deploy/compose/prometheus.yaml")));
+}
+
+/// What docker compose makes of a file, as JSON.
+fn loaded(file: &Path) -> Output {
+    let mut command = tool("CVM_GATEWAY_TEST_GO");
+    command.current_dir(at("tests/go/compose"));
+    command.env("CGO_ENABLED", "0").args(["run", "."]).arg(file);
+    command.output().unwrap()
+}
+
+#[test]
+fn the_loader_of_compose_itself_reads_the_file() {
+    let output = loaded(&at(FILE));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let project: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let services = project["services"].as_object().unwrap();
+    assert_eq!(services.len(), 6, "{services:?}");
+    for (name, waits_for) in [
+        ("gateway-1", "service_healthy"),
+        ("gateway-2", "service_healthy"),
+        ("prometheus", "service_started"),
+    ] {
+        let mut conditions = services[name]["depends_on"].as_object().unwrap().values();
+        assert!(
+            conditions.any(|it| it["condition"] == waits_for),
+            "{name}: {}",
+            services[name]["depends_on"]
+        );
+    }
+    // What is mounted is there, and nothing is reachable from other machines.
+    for (name, service) in services {
+        for volume in service["volumes"].as_array().into_iter().flatten() {
+            let source = volume["source"].as_str().unwrap();
+            assert!(
+                volume["type"] != "bind" || Path::new(source).is_file(),
+                "{name}: {source}"
+            );
+        }
+        for port in service["ports"].as_array().into_iter().flatten() {
+            assert_eq!(port["host_ip"], "127.0.0.1", "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_loader_of_compose_refuses_mistakes() {
+    for (right, wrong, said) in [
+        ("read_only: true", "readonly: true", "readonly"),
+        ("service:simulator", "service:simulatr", "simulatr"),
+        (
+            "condition: service_healthy",
+            "condition: healthy",
+            "condition",
+        ),
+    ] {
+        let folder = Folder::new();
+        let file = folder.0.join("compose.yaml");
+        // With the key of the simulator in it.
+        put_secret(&file, &read(FILE).replacen(right, wrong, 1));
+        let output = loaded(&file);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{wrong}");
+        assert!(errors.contains(said), "{wrong}: {errors}");
+    }
 }
 
 /// The file below deploy/ that a service sees at a path.
