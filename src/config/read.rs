@@ -375,10 +375,11 @@ fn log(table: &mut Section<'_>) -> Option<Log> {
             .then(|| text.to_owned())
             .ok_or_else(|| format!("`{text}` is no filter; {rule}"))
     });
+    let access = table.flag("access");
     Some(Log {
         format: format?,
         filter: filter?,
-        access: table.flag("access"),
+        access,
     })
 }
 
