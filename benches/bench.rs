@@ -178,6 +178,7 @@ fn new_operation(clock: &Clock) -> NewOperation {
         cancellation: None,
         changes: Vec::new(),
         worths: Vec::new(),
+        trace: None,
     };
     NewOperation {
         operation,

@@ -18,6 +18,7 @@ mod roles;
 mod rules;
 mod section;
 mod sizes;
+mod tracing;
 
 pub use cases::{CasesRun, only_account};
 pub use file::{create_file, fresh_folder, lines_of, read_text, write_text};
@@ -36,6 +37,7 @@ use crate::operations;
 use crate::policy::RuleFiles;
 use crate::policy::{Organization, Policy};
 use crate::store;
+use crate::trace;
 use section::{Problems, Section, Source};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -85,6 +87,8 @@ pub struct Config {
     pub credentials: cloud::credentials::Settings,
     /// What is logged.
     pub log: Log,
+    /// Where traces go; none: there are none.
+    pub tracing: Option<trace::Settings>,
     summary: Summary,
 }
 

@@ -23,6 +23,7 @@ use crate::operations::{self, Operations};
 use crate::pb::v1::cvm_gateway_service_server::SERVICE_NAME;
 use crate::random::Random;
 use crate::store::{Budgets, Store, StoreError};
+use crate::trace::Spans;
 use keys::JournalKeys;
 pub use listen::Address;
 use listen::SocketFile;
@@ -63,6 +64,9 @@ pub struct Gateway {
     /// Second stage: drop what is left.
     hard: CancellationToken,
     tasks: TaskTracker,
+    /// What goes on until the very end.
+    exporting: TaskTracker,
+    traces: metrics::Traces,
 }
 
 /// Why a gateway did not start. Nothing is left half done.
@@ -110,13 +114,12 @@ impl Gateway {
         let tools = cloud_tools(&clock, &metrics);
         let cloud = HttpCloud::new(config.cloud.clone(), config.credentials, tools)?;
         let errands = [gate.errands(), cloud.errands()];
-        let limiter = limiter_of(config.cloud_limits, &store, &clock, &metrics);
         let rooms = operations::Rooms {
             random: Random::system(),
             store: store.clone(),
             clock: cloud.clock(),
             cloud: Arc::new(cloud),
-            limiter,
+            limiter: limiter_of(config.cloud_limits, &store, &clock, &metrics),
             metrics: metrics.clone(),
         };
         let operations = chaos::at!(
@@ -156,6 +159,8 @@ impl Gateway {
             soft: CancellationToken::new(),
             hard: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            exporting: TaskTracker::new(),
+            traces: metrics.traces.clone(),
         };
         let door = gateway.door(gate, calls, config.grpc.door, &metrics);
         gateway.keep_rules(rules);
@@ -165,9 +170,13 @@ impl Gateway {
         gateway.serve(admin.listener, side_door);
         gateway.keep(errands.into_iter().flatten());
         chaos::around!("gateway.ready", gateway.set_health(ServingStatus::Serving));
-        let grpc: Vec<String> = gateway.grpc.iter().map(Address::to_string).collect();
-        tracing::info!(grpc = grpc.join(", "), admin = %gateway.admin_addr, "serving");
+        gateway.log_serving();
         Ok(gateway)
+    }
+
+    fn log_serving(&self) {
+        let grpc: Vec<String> = self.grpc.iter().map(Address::to_string).collect();
+        tracing::info!(grpc = grpc.join(", "), admin = %self.admin_addr, "serving");
     }
 
     /// Where gRPC is served.
@@ -199,6 +208,13 @@ impl Gateway {
         self.reload_keys.notify_one();
     }
 
+    /// Brings spans to the collector of traces from now on, and once more at the end.
+    pub fn export(&self, spans: Spans) {
+        let (clock, metrics) = (self.clock.clone(), self.traces.clone());
+        let kept = spans.keep(clock, metrics, self.hard.clone());
+        self.exporting.spawn(kept);
+    }
+
     /// Returns when the gateway cannot go on, with why.
     pub async fn failed(&self) -> String {
         tokio::select! {
@@ -226,7 +242,9 @@ impl Gateway {
             );
         }
         self.hard.cancel();
-        let closed = self.clock.timeout(CLOSE_WITHIN, self.store.close());
+        self.exporting.close();
+        let close = async { tokio::join!(self.store.close(), self.exporting.wait()).0 };
+        let closed = self.clock.timeout(CLOSE_WITHIN, close);
         if chaos::around!("gateway.close", closed, else None).is_none() {
             tracing::warn!("the journal does not answer; the process ends without it");
         }

@@ -31,6 +31,7 @@ use crate::operations::{OperationError, Operations, Watch};
 use crate::pb::v1 as pb;
 use crate::pb::v1::cvm_gateway_service_server::CvmGatewayService;
 use crate::policy::{Action, Current, Grant, Refusal};
+use crate::trace;
 use follow::{Event, Follow, Messages, follow};
 pub use offline::wish_of_json;
 pub use plan::Plans;
@@ -38,6 +39,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
+use tracing::Instrument;
+use tracing::field::Empty;
 
 /// The gateway's service.
 #[derive(Clone, Debug)]
@@ -265,7 +268,12 @@ impl Service {
         let expires = plan.and_then(claimed_expiry);
         let from = expires.map_or(now, |expires| self.plans.begin(expires));
         let place = audit::place(&wish);
-        let grant = match self.grant((principal, &mut asked), wish, from).await? {
+        let policy = tracing::trace_span!(target: trace::TARGET, "policy", allowed = Empty);
+        let granted = self.grant((principal, &mut asked), wish, from);
+        let granted = granted.instrument(policy.clone()).await?;
+        policy.record("allowed", granted.is_ok());
+        drop(policy);
+        let grant = match granted {
             Ok(grant) => grant,
             Err(refusal) => {
                 if let Refusal::Denied(denial) = &refusal {

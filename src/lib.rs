@@ -44,3 +44,5 @@ pub mod simulator;
 pub mod store;
 #[cfg(feature = "server")]
 pub mod terminal;
+#[cfg(feature = "server")]
+pub mod trace;

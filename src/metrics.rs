@@ -9,6 +9,7 @@ mod make;
 mod policy;
 mod process;
 mod quotas;
+mod traces;
 mod unlisted;
 
 pub use {
@@ -19,6 +20,7 @@ pub use {
     make::Family,
     policy::Policy,
     quotas::Quotas,
+    traces::Traces,
     unlisted::UnlistedCodes,
 };
 
@@ -66,6 +68,7 @@ pub struct Metrics {
     pub policy: Policy,
     pub audit: audit::Audit,
     pub quotas: Quotas,
+    pub traces: Traces,
 }
 
 /// The conventional metrics of a gRPC server, and its streams.
@@ -158,6 +161,7 @@ impl Metrics {
             policy: Policy::new(&make)?,
             audit: audit::Audit::new(&make)?,
             quotas: Quotas::new(&make)?,
+            traces: Traces::new(&make)?,
             registry: registry.clone(),
         };
         metrics.families = make.into_families().into();

@@ -45,6 +45,7 @@ use crate::metrics::Metrics;
 use crate::policy::Grant;
 use crate::random::Random;
 use crate::store::{Admission, Brake, NewOperation, SealedBody, Store, StoreError};
+use crate::trace;
 use capacity::Capacity;
 use denied::Denials;
 use driver::Due;
@@ -328,7 +329,7 @@ impl Operations {
     /// Makes an operation durable and follows it; or the one that its request_id has.
     async fn begin(
         &self,
-        operation: Operation,
+        mut operation: Operation,
         bodies: Vec<SealedBody>,
         request_hash: [u8; 32],
         granted: Granted,
@@ -340,6 +341,7 @@ impl Operations {
         if inner.table.len() >= inner.settings.open_operations_max {
             return Err(OperationError::TooMany);
         }
+        operation.trace = trace::here();
         let new = NewOperation {
             request_hash,
             bodies,
@@ -355,7 +357,9 @@ impl Operations {
         let early = new.operation.clone();
         // In a task of its own: a caller that goes away must not leave an operation that is in the
         // journal and in nobody's hands.
-        let admitted = Arc::clone(inner).admit(new).in_current_span();
+        let journal = tracing::trace_span!(target: trace::TARGET, "journal");
+        let admitted = Arc::clone(inner).admit(new).instrument(journal);
+        let admitted = admitted.in_current_span();
         let admitted = inner.tasks.spawn(admitted);
         let operation = chaos::wrong!("stream-before-journal", admitted.await, Ok(Ok(early)));
         let operation = operation.unwrap_or(Err(OperationError::Stopping))?;

@@ -7,6 +7,7 @@ use crate::gateway::GatewayError;
 use crate::simulator::{CatalogError, KnobError, TlsError};
 use crate::store::StoreError;
 use crate::terminal::Exit;
+use crate::trace::EndpointError;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -110,6 +111,8 @@ pub(super) enum CliError {
     Dumps(#[source] io::Error),
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
+    #[error(transparent)]
+    Traces(#[from] EndpointError),
     #[error("cannot write the log; the filter is {filter}")]
     Log {
         filter: String,
@@ -161,6 +164,7 @@ impl CliError {
             Self::Exposed(_) | Self::Fault(_) => Exit::Usage,
             Self::Output(_) => Exit::Io,
             Self::Runtime(_) | Self::Dumps(_) | Self::Signals(_) => Exit::Os,
+            Self::Traces(_) => Exit::Configuration,
             Self::Log { .. } | Self::Json(_) => Exit::Software,
         }
     }

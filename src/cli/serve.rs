@@ -9,6 +9,7 @@ use crate::config::{Config, Log, LogFormat, read_text, write_text};
 use crate::gateway::Gateway;
 use crate::simulator::{Catalog, EMBEDDED, Identity, Settings, Simulator};
 use crate::terminal::{self, Exit};
+use crate::trace::Spans;
 use rustix::io::Errno;
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
@@ -54,23 +55,29 @@ impl Signals {
 pub(super) async fn serve(path: &Path, clock: Clock) -> Result<Exit, CliError> {
     forbid_dumps().map_err(|error| CliError::Dumps(error.into()))?;
     let config = Config::load(path)?;
-    log::to_stderr(&config.log)?;
+    let spans = match &config.tracing {
+        Some(traces) => Some(log::with_traces(&config.log, traces)?),
+        None => log::to_stderr(&config.log).map(|()| None)?,
+    };
     raise_descriptors();
     let mut signals = Signals::listen()?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(CliError::Signals)?;
     tokio::select! {
-        ended = run(config, clock.clone(), &mut signals, &mut hang_up) => ended,
+        ended = run(config, spans, clock.clone(), (&mut signals, &mut hang_up)) => ended,
         never = manager::keep_alive(clock.clone()) => match never {},
     }
 }
 
 async fn run(
     config: Config,
+    spans: Option<Spans>,
     clock: Clock,
-    signals: &mut Signals,
-    hang_up: &mut Signal,
+    (signals, hang_up): (&mut Signals, &mut Signal),
 ) -> Result<Exit, CliError> {
     let gateway = Gateway::start(config, clock).await?;
+    if let Some(spans) = spans {
+        gateway.export(spans);
+    }
     manager::ready();
     let exit = until_the_end(&gateway, signals, hang_up).await;
     manager::stopping();

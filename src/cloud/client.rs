@@ -31,6 +31,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use time::UtcDateTime;
+use tracing::Instrument;
 use transport::{direct_client, http_client, lost, read_body};
 
 /// The longest answer that is read: 100 instances take about 200 KiB.
@@ -147,11 +148,14 @@ impl HttpCloud {
     ) -> Result<T, CloudError> {
         let started = self.clock.elapsed();
         let account = &call.target.account;
-        let result = match self.credentials.get(account, call.caller).await {
-            Ok(credential) => self.try_with(&credential, &call, read).await,
-            Err(error) => Err(error),
+        let span = call.span();
+        let result = async {
+            let credential = self.credentials.get(account, call.caller).await?;
+            self.try_with(&credential, &call, read).await
         };
-        self.report(&call, self.clock.elapsed().saturating_sub(started), &result);
+        let result = result.instrument(span.clone()).await;
+        let elapsed = self.clock.elapsed().saturating_sub(started);
+        self.report(&call, elapsed, &result, &span);
         permit.answered(&result);
         result.map(|answer| answer.value)
     }

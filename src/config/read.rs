@@ -99,6 +99,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         root.table("policy", |table| rules::settings(table, folder, &limits));
     let audit_sink = root.table("audit", |table| audit_sink(table, folder));
     let log = root.table("log", log);
+    let tracing = root.table("tracing", super::tracing::tracing);
     let (journal, cloud) = (journal?, cloud?);
     let summary = Summary {
         journal: without_password(journal.url.expose_secret()),
@@ -122,6 +123,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         rules: rules_folder,
         credentials: credentials?,
         log: log?,
+        tracing,
         summary,
     })
 }

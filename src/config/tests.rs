@@ -591,6 +591,18 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
         "[log]\nfilter = \"info,a=b=c\"",
         "gw.toml:8:10: log.filter: `info,a=b=c` is no filter",
     ),
+    (
+        "[tracing]\nendpoint = \"localhost\"",
+        "gw.toml:8:12: tracing.endpoint: is no URL of a collector; write one like http://127.0.0.1:4317",
+    ),
+    (
+        "[tracing]\nsample_ratio = 1.5",
+        "gw.toml:8:16: tracing.sample_ratio: is no share; write a number from 0.0, none, to 1.0, all",
+    ),
+    (
+        "[tracing]\nqueue = 0",
+        "gw.toml:8:9: tracing.queue: `0` is not a whole number from 1 to 1000000",
+    ),
     ("[log\nfilter = \"info\"", "gw.toml:7:5: not TOML: "),
     (
         "[log]\nfilter = \"info\"\nfilter = \"warn\"",

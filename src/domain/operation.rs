@@ -8,6 +8,7 @@ use crate::domain::names::{AccountName, Region};
 use crate::domain::quota::Worth;
 use crate::domain::reason::Reason;
 use crate::domain::spec::InstanceSpec;
+use crate::domain::trace::TraceParent;
 use serde::{Deserialize, Serialize};
 use time::UtcDateTime;
 
@@ -68,6 +69,9 @@ pub struct Operation {
     /// What each machine counts for in each place; empty where no limit needed to know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub worths: Vec<Worth>,
+    /// Where the call that asked for it stands in a trace, if that is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
 }
 
 /// What an operation does.
@@ -469,6 +473,7 @@ mod tests {
             }),
             changes: vec![encrypted()],
             worths: Vec::new(),
+            trace: None,
         };
         let json = serde_json::to_string(&operation).unwrap();
         assert_eq!(

@@ -1,10 +1,13 @@
 //! Where something stands in a trace, as W3C Trace Context writes it.
 
 use super::ids::Malformed;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write;
 
 /// A `traceparent`: the trace, the span in it that comes before, and whether it is recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceParent(String);
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TraceParent(Box<str>);
 
 /// `00-`, the trace, `-`, the span, `-`, the flags. Later versions may append to it.
 const LENGTH: usize = 55;
@@ -29,16 +32,62 @@ impl TraceParent {
         let whole = more.is_empty() || version != "00" && more.starts_with('-');
         let real = version != "ff" && !is_zero(trace) && !is_zero(span);
         if parts.next().is_none() && whole && real {
-            Ok(Self(known.to_owned()))
+            Ok(Self(known.into()))
         } else {
             Err(malformed)
         }
+    }
+
+    /// One that is recorded.
+    #[must_use]
+    pub fn sampled(trace: &[u8; 16], span: &[u8; 8]) -> Self {
+        let mut text = String::with_capacity(LENGTH);
+        text.push_str("00-");
+        hex(trace, &mut text);
+        text.push('-');
+        hex(span, &mut text);
+        text.push_str("-01");
+        Self(text.into())
     }
 
     /// The trace: 32 hexadecimal digits.
     #[must_use]
     pub fn trace_id(&self) -> &str {
         self.0.get(3..35).unwrap_or_default()
+    }
+
+    /// The span: 16 hexadecimal digits.
+    #[must_use]
+    pub fn span_id(&self) -> &str {
+        self.0.get(36..52).unwrap_or_default()
+    }
+
+    /// Whether the trace is recorded.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        let flags = self.0.get(53..55).unwrap_or_default();
+        u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1)
+    }
+}
+
+impl TryFrom<String> for TraceParent {
+    type Error = Malformed;
+
+    fn try_from(text: String) -> Result<Self, Malformed> {
+        Self::parse(&text)
+    }
+}
+
+impl From<TraceParent> for String {
+    fn from(parent: TraceParent) -> Self {
+        parent.0.into()
+    }
+}
+
+fn hex(bytes: &[u8], text: &mut String) {
+    for byte in bytes {
+        // A text takes everything.
+        let _written = write!(text, "{byte:02x}");
     }
 }
 
@@ -80,7 +129,18 @@ mod tests {
             assert_eq!(parsed.is_ok(), sound, "{text}");
             if let Ok(parsed) = parsed {
                 assert_eq!(parsed.trace_id(), trace);
+                assert_eq!(parsed.span_id(), "00f067aa0ba902b7");
+                assert_eq!(parsed.is_sampled(), !text.ends_with("-00"));
             }
         }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let written = TraceParent::sampled(&[0xab; 16], &[0x0c; 8]);
+        assert_eq!(TraceParent::parse(&written.0).as_ref(), Ok(&written));
+        let json = serde_json::to_string(&written).unwrap();
+        assert_eq!(serde_json::from_str::<TraceParent>(&json).unwrap(), written);
+        assert!(serde_json::from_str::<TraceParent>("\"00\"").is_err());
     }
 }

@@ -4,7 +4,6 @@ mod access;
 
 pub(super) use access::Ended;
 
-use super::auth::Caller;
 use super::{deadline, status};
 use crate::clock::Clock;
 use crate::domain::ids::{OperationId, Principal, RequestId};
@@ -22,25 +21,19 @@ use std::time::Duration;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
-use tracing::field::Empty;
-use tracing::{Instrument, Span};
-use uuid::Uuid;
 
 /// Names the caller's request on the lines that are logged for the present RPC.
 pub(super) fn request(id: &RequestId) {
-    Span::current().record("request_id", id.as_str());
     access::tell(|access| access.request(id));
 }
 
 /// Names the operation on the lines that are logged for the present RPC.
 pub(super) fn operation(id: OperationId) {
-    Span::current().record("operation", id.to_string());
     access::tell(|access| access.operation(id));
 }
 
 /// Names the caller on the lines that are logged for the present RPC.
 pub(super) fn principal(principal: &Principal) {
-    Span::current().record("principal", principal.name.as_str());
     access::tell(|access| access.principal(principal));
 }
 
@@ -162,11 +155,11 @@ where
         let received = self.shared.metrics.msg_received.with_label_values(&labels);
         let sent = self.shared.metrics.msg_sent.with_label_values(&labels);
         let asked = deadline::asked(request.headers());
-        let incoming = Way::In(call.access.clone());
+        let access = Arc::clone(&call.access);
+        let incoming = Way::In(Arc::clone(&access));
         let request = request.map(|body| Body::new(Counted::new(body, received, incoming)));
-        let span = call.span.clone();
-        let answer = span.in_scope(|| self.inner.call(request)).instrument(span);
-        let answer = access::whole(call.access.as_ref(), answer);
+        let answer = access::within(&access, || self.inner.call(request));
+        let answer = access::whole(&access, answer);
         Box::pin(async move {
             let mut call = call;
             let (clock, own) = (call.shared.clock.clone(), call.shared.answer_within);
@@ -176,11 +169,11 @@ where
                 Some(answer) if call.rpc.service.starts_with("grpc.") => answer?,
                 Some(answer) => with_details(answer?),
                 None if limit < own => {
-                    call.ended(Ended::Deadline);
+                    call.access.ended(Ended::Deadline);
                     status::deadline_passed().into_http()
                 }
                 None => {
-                    call.ended(Ended::Timeout);
+                    call.access.ended(Ended::Timeout);
                     status::no_answer_within(own).into_http()
                 }
             };
@@ -200,10 +193,7 @@ impl Rpc {
 /// One RPC under way. It is counted as handled when it is dropped.
 #[derive(Debug)]
 struct Call {
-    /// Names the RPC on every line that is logged for it.
-    span: Span,
-    /// None: the access log is off.
-    access: Option<Arc<Access>>,
+    access: Arc<Access>,
     shared: Arc<Shared>,
     rpc: Arc<Rpc>,
     started: Duration,
@@ -215,26 +205,13 @@ impl Call {
     fn begin(shared: &Arc<Shared>, request: &Request<Body>) -> Self {
         let path = request.uri().path();
         let rpc = shared.rpcs.get(path).unwrap_or(&shared.unknown);
-        let rpc_id = Uuid::new_v4();
-        let access = shared.access_log.then(|| {
-            let caller = request.extensions().get::<Caller>().cloned();
-            Access::new(rpc_id, caller, request.headers())
-        });
         shared
             .metrics
             .started
             .with_label_values(&rpc.labels())
             .inc();
         Self {
-            span: tracing::info_span!(
-                "rpc",
-                rpc_id = %rpc_id,
-                method = rpc.method,
-                request_id = Empty,
-                operation = Empty,
-                principal = Empty
-            ),
-            access,
+            access: Access::new(rpc, request, shared.access_log),
             shared: Arc::clone(shared),
             rpc: Arc::clone(rpc),
             started: shared.clock.elapsed(),
@@ -245,15 +222,7 @@ impl Call {
     /// Takes in how the answer ends, where `headers` say it.
     fn end(&mut self, headers: &HeaderMap) {
         self.code = status_code(headers).or(self.code);
-        if let Some(access) = &self.access {
-            access.refused(headers);
-        }
-    }
-
-    fn ended(&self, ended: Ended) {
-        if let Some(access) = &self.access {
-            access.ended(ended);
-        }
+        self.access.refused(headers);
     }
 }
 
@@ -271,17 +240,15 @@ impl Drop for Call {
             .handling_seconds
             .with_label_values(&self.rpc.labels())
             .observe(took.as_secs_f64());
-        if let Some(access) = &self.access {
-            access.log(&self.rpc, self.code, took);
-        }
+        self.access.end(&self.rpc, self.code, took);
     }
 }
 
 /// Which of an RPC's bodies it is.
 #[derive(Debug)]
 enum Way {
-    /// What the client sends; None: the access log is off.
-    In(Option<Arc<Access>>),
+    /// What the client sends.
+    In(Arc<Access>),
     /// What it is sent. The RPC ends with this body.
     Out(Box<Call>),
 }
@@ -309,9 +276,8 @@ impl Counted {
         match &self.way {
             Way::In(_) => Pin::new(&mut self.inner).poll_frame(context),
             Way::Out(call) => {
-                let _entered = call.span.enter();
                 let inner = Pin::new(&mut self.inner);
-                access::within(call.access.as_ref(), || inner.poll_frame(context))
+                access::within(&call.access, || inner.poll_frame(context))
             }
         }
     }
@@ -321,9 +287,9 @@ impl Counted {
         self.messages.inc_by(messages);
         let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
         match &self.way {
-            Way::In(access) => access.as_ref().map(|access| access.received(bytes)),
-            Way::Out(call) => call.access.as_ref().map(|access| access.sent(bytes)),
-        };
+            Way::In(access) => access.received(bytes),
+            Way::Out(call) => call.access.sent(bytes),
+        }
     }
 }
 

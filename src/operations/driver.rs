@@ -14,6 +14,7 @@ use crate::domain::operation::{Lease, Operation, State};
 use crate::domain::reason::Reason;
 use crate::policy::Grant;
 use crate::store::{Save, Saved, StoreError};
+use crate::trace;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -268,11 +269,15 @@ impl Inner {
         let span = tracing::info_span!(
             "operation", operation = %id, request_id = %operation.request_id
         );
+        let traced = trace::part_of(operation.trace.as_ref(), || {
+            let state = operation.state.name().as_str();
+            tracing::trace_span!(target: trace::TARGET, "step", operation = %id, state)
+        });
         let step = async move {
             stepping.advance(operation).await;
             drop(permit);
         };
-        self.tasks.spawn(step.instrument(span));
+        self.tasks.spawn(step.instrument(traced).instrument(span));
     }
 
     /// Writes down what an outcome changes. Nothing when the operation is no longer ours.

@@ -271,6 +271,7 @@ pub(super) fn accepted(
         cancellation: None,
         changes: grant.changes().to_vec(),
         worths: Vec::new(),
+        trace: None,
     }
 }
 

@@ -15,6 +15,7 @@ use crate::domain::instance::{InstanceDetail, InstanceState};
 use crate::domain::millis::since;
 use crate::domain::operation::{Lease, Operation, Place, State};
 use crate::store::Save;
+use crate::trace;
 use ask::Answers;
 pub(super) use queue::Polled;
 use queue::{Pace, Visit};
@@ -22,6 +23,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use time::UtcDateTime;
+use tracing::{Instrument, Span};
 
 /// How long the poller sleeps when nothing is polled; an addition wakes it earlier.
 const IDLE: Duration = Duration::from_secs(60);
@@ -114,7 +116,9 @@ impl Inner {
             };
             self.tasks.spawn(async move {
                 let held = busy.inner.hand_over(&busy.ids);
-                busy.inner.round(&busy.target, held, now).await;
+                let traced = poll_span(&busy.target, &held);
+                let round = busy.inner.round(&busy.target, held, now);
+                round.instrument(traced).await;
             });
         }
         next
@@ -165,10 +169,9 @@ impl Inner {
                 unanswered.insert(operation.id);
             }
             self.hide_secrets(operation, &mut seen).await;
-            saves.extend(chaos::at!(
-                "poll.observe",
-                self.observe(*lease, operation, seen)
-            ));
+            let observed = chaos::at!("poll.observe", self.observe(*lease, operation, seen));
+            tell(&observed);
+            saves.extend(observed);
         }
         if !saves.is_empty() {
             for operation in chaos::around!("poll.save", self.save(saves), else Vec::new()) {
@@ -304,6 +307,35 @@ impl Inner {
             let lag = since(now, visit.last).as_secs_f64();
             self.metrics.operations.detection_lag_seconds.observe(lag);
         }
+    }
+}
+
+/// A round in the traces of its operations; none, when nothing of these is recorded.
+fn poll_span(target: &Target, held: &[Held]) -> Span {
+    let traces = || {
+        held.iter()
+            .filter_map(|(_, operation)| operation.trace.as_ref())
+    };
+    if traces().next().is_none() {
+        return Span::none();
+    }
+    let span = tracing::trace_span!(
+        target: trace::TARGET, "poll",
+        account = %target.account, region = %target.region, operations = held.len()
+    );
+    traces().for_each(|of| trace::link(&span, of));
+    span
+}
+
+/// Has the trace of an operation tell that the present round changed it.
+fn tell(observed: &[Save]) {
+    if let Some(Save { operation, .. }) = observed.last() {
+        let poll = trace::here();
+        let span = trace::part_of(operation.trace.as_ref(), || {
+            let (id, state) = (operation.id, operation.state.name().as_str());
+            tracing::trace_span!(target: trace::TARGET, "observed", operation = %id, state)
+        });
+        poll.iter().for_each(|poll| trace::link(&span, poll));
     }
 }
 

@@ -261,5 +261,6 @@ fn leaving(
         cancellation: None,
         changes: Vec::new(),
         worths: Vec::new(),
+        trace: None,
     }
 }

@@ -65,6 +65,7 @@ mod store;
 #[path = "../common/tap.rs"]
 mod tap;
 mod tidy;
+mod traces;
 mod web;
 mod world;
 mod zones;

@@ -302,7 +302,7 @@ async fn labels_are_from_closed_sets() {
         ("quota", names(&["all"])),
         ("limit", names(&["instances"])),
         ("decision", names(&["allow", "deny"])),
-        ("result", names(&["ok", "failed", "timeout"])),
+        ("result", names(&["ok", "failed", "timeout", "dropped"])),
         ("source", names(&["tls", "denied", "keys"])),
         ("reason", reasons()),
         ("fault", names(&Fault::ALL.map(Fault::as_str))),

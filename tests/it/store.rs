@@ -1390,6 +1390,7 @@ pub(crate) fn operation(organization: &str, request_id: &str) -> Operation {
         cancellation: None,
         changes: Vec::new(),
         worths: Vec::new(),
+        trace: None,
     }
 }
 

@@ -12,7 +12,7 @@ const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Names that only these rooms may say.
-const HOMES: [(&str, &[&str]); 7] = [
+const HOMES: [(&str, &[&str]); 8] = [
     ("sqlx::", &["store"]),
     ("AssertSqlSafe", &["store"]),
     ("reqwest::", &["cloud", "identity"]),
@@ -20,8 +20,9 @@ const HOMES: [(&str, &[&str]); 7] = [
     ("axum::", &["admin", "simulator", "gateway"]),
     (
         "tonic::",
-        &["pb", "follow", "grpc", "gateway", "client", "main"],
+        &["pb", "follow", "grpc", "gateway", "client", "main", "trace"],
     ),
+    ("opentelemetry", &["trace"]),
     (
         "tonic_types::",
         &["pb", "follow", "grpc", "gateway", "client"],

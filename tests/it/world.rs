@@ -35,7 +35,7 @@ impl Served {
     pub(crate) async fn start(config: Config, clock: Clock) -> Self {
         let journal = config.journal.url.clone();
         examine("the configuration", format!("{config:?}{config}"));
-        let gateway = Gateway::start(config, clock).await.unwrap();
+        let gateway = Box::pin(Gateway::start(config, clock)).await.unwrap();
         Self { gateway, journal }
     }
 

@@ -4,11 +4,14 @@ use super::{Call, HttpCloud};
 use crate::chaos;
 use crate::cloud::limiter::Action;
 use crate::cloud::wire::Answer;
-use crate::cloud::{CloudError, Fault, codes};
+use crate::cloud::{CloudError, Fault, Target, codes};
 use crate::domain::names::AccountName;
 use crate::domain::reason::Reason;
+use crate::trace;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Span;
+use tracing::field::Empty;
 
 /// One finished call, for the metrics.
 #[derive(Clone, Debug)]
@@ -32,6 +35,7 @@ impl HttpCloud {
         call: &Call<'_>,
         elapsed: Duration,
         result: &Result<Answer<T>, CloudError>,
+        span: &Span,
     ) {
         let (class, code, request_id) = match result {
             Ok(answer) => (
@@ -49,6 +53,12 @@ impl HttpCloud {
                 error.request_id.as_deref().unwrap_or_default(),
             ),
         };
+        span.record("class", class.as_str());
+        span.record("cloud_request_id", request_id);
+        if class != CallClass::Ok {
+            span.record("code", code);
+            span.record("otel.status_code", "ERROR");
+        }
         // Without the message: the cloud's texts may quote values of the request. A macro, because a
         // line's level is part of its call site.
         macro_rules! line {
@@ -78,6 +88,21 @@ impl HttpCloud {
             unlisted_code: result.as_ref().err().and_then(unlisted_code),
             elapsed,
         });
+    }
+}
+
+impl Call<'_> {
+    /// The call in a trace that is recorded.
+    pub(super) fn span(&self) -> Span {
+        if trace::here().is_none() {
+            return Span::none();
+        }
+        let Target { account, region } = self.target;
+        tracing::trace_span!(
+            target: trace::TARGET, "cloud call",
+            otel.name = self.action.as_str(), otel.kind = "client", %account, %region,
+            class = Empty, code = Empty, cloud_request_id = Empty, otel.status_code = Empty
+        )
     }
 }
 

@@ -1,26 +1,35 @@
-//! The access log: one line for each RPC, when it has ended.
+//! What is told of each RPC: the spans that name it in the log and in its trace, and one line when it has ended.
 
 use super::{Rpc, code_name};
 use crate::domain::ids::{OperationId, Principal, RequestId};
 use crate::domain::trace::TraceParent;
 use crate::grpc::auth::Caller;
-use http::HeaderMap;
+use crate::trace;
+use http::{HeaderMap, Request};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 tokio::task_local! {
-    /// The RPC that is worked on; none, if nobody logs it.
-    static PRESENT: Option<Arc<Access>>;
+    /// The RPC that is worked on.
+    static PRESENT: Arc<Access>;
 }
 
-/// What the line of one RPC tells, as it becomes known.
+/// What is told of one RPC, as it becomes known.
 #[derive(Debug)]
 pub(super) struct Access {
-    /// Also on every other line that is logged for the RPC.
+    /// Names the RPC on every line that is logged for it.
+    logged: Span,
+    /// The RPC in its trace.
+    traced: Span,
+    /// Whether it has a line when it has ended.
+    has_line: bool,
     rpc_id: Uuid,
     caller: Option<Caller>,
     trace_id: Option<String>,
@@ -64,30 +73,48 @@ impl Ended {
 }
 
 /// Does `work`, a part of the RPC.
-pub(super) fn within<T>(access: Option<&Arc<Access>>, work: impl FnOnce() -> T) -> T {
-    PRESENT.sync_scope(access.cloned(), work)
+pub(super) fn within<T>(access: &Arc<Access>, work: impl FnOnce() -> T) -> T {
+    let (_logged, _traced) = (access.logged.enter(), access.traced.enter());
+    PRESENT.sync_scope(Arc::clone(access), work)
 }
 
 /// The future of the RPC's first answer.
 pub(super) fn whole<F: Future>(
-    access: Option<&Arc<Access>>,
+    access: &Arc<Access>,
     answer: F,
 ) -> impl Future<Output = F::Output> + use<F> {
-    PRESENT.scope(access.cloned(), answer)
+    let (logged, traced) = (access.logged.clone(), access.traced.clone());
+    let answer = answer.instrument(traced).instrument(logged);
+    PRESENT.scope(Arc::clone(access), answer)
 }
 
 /// Has the line of the present RPC tell more.
 pub(super) fn tell(more: impl FnOnce(&Access)) {
     // Tests call handlers without a server.
-    let _no_rpc = PRESENT.try_with(|present| present.as_deref().map(more));
+    let _no_rpc = PRESENT.try_with(|present| more(present));
 }
 
 impl Access {
-    pub(super) fn new(rpc_id: Uuid, caller: Option<Caller>, headers: &HeaderMap) -> Arc<Self> {
+    pub(super) fn new(rpc: &Rpc, request: &Request<Body>, has_line: bool) -> Arc<Self> {
+        let rpc_id = Uuid::new_v4();
+        let logged = tracing::info_span!(
+            "rpc",
+            %rpc_id,
+            method = rpc.method,
+            request_id = Empty,
+            operation = Empty,
+            principal = Empty
+        );
+        let parent = parent(request.headers());
+        let traced = traced(rpc, parent.as_ref());
+        let place = trace::of(&traced).or(parent);
         Arc::new(Self {
+            logged,
+            traced,
+            has_line,
             rpc_id,
-            caller,
-            trace_id: trace_id(headers),
+            caller: request.extensions().get::<Caller>().cloned(),
+            trace_id: place.map(|place| place.trace_id().to_owned()),
             principal: OnceLock::new(),
             request: OnceLock::new(),
             operation: OnceLock::new(),
@@ -99,14 +126,23 @@ impl Access {
     }
 
     pub(super) fn principal(&self, principal: &Principal) {
+        self.logged.record("principal", principal.name.as_str());
+        self.traced.record("principal", principal.name.as_str());
+        let organization = principal.organization.as_str();
+        self.traced.record("organization", organization);
         self.principal.get_or_init(|| principal.clone());
     }
 
     pub(super) fn request(&self, id: &RequestId) {
+        self.logged.record("request_id", id.as_str());
+        self.traced.record("request_id", id.as_str());
         self.request.get_or_init(|| id.clone());
     }
 
     pub(super) fn operation(&self, id: OperationId) {
+        let name = id.to_string();
+        self.logged.record("operation", name.as_str());
+        self.traced.record("operation", name);
         self.operation.get_or_init(|| id);
     }
 
@@ -125,6 +161,9 @@ impl Access {
 
     /// Notes the reason of a refusal in what ends an answer.
     pub(super) fn refused(&self, end: &HeaderMap) {
+        if !self.has_line {
+            return;
+        }
         let status = Status::from_header_map(end).filter(|status| status.code() != Code::Ok);
         let info = status.and_then(|status| status.get_details_error_info());
         if let Some(info) = info {
@@ -132,8 +171,19 @@ impl Access {
         }
     }
 
-    /// Writes the line. Without a code the RPC did not come to its end.
-    pub(super) fn log(&self, rpc: &Rpc, code: Option<Code>, took: Duration) {
+    /// Tells how the RPC ended. Without a code it did not come to its end.
+    pub(super) fn end(&self, rpc: &Rpc, code: Option<Code>, took: Duration) {
+        let number = i32::from(code.unwrap_or(Code::Cancelled));
+        self.traced.record("rpc.grpc.status_code", number);
+        if code.is_some_and(is_of_server) {
+            self.traced.record("otel.status_code", "ERROR");
+        }
+        if self.has_line {
+            self.log(rpc, code, took);
+        }
+    }
+
+    fn log(&self, rpc: &Rpc, code: Option<Code>, took: Duration) {
         let ended = self.ended.get().copied().unwrap_or(match code {
             Some(_) => Ended::Answer,
             None => Ended::Client,
@@ -150,7 +200,7 @@ impl Access {
             code,
             reason = self.reason.get(),
             ended = ended.as_str(),
-            took_ms = took.as_secs_f64() * 1000.0,
+            took_ms = (took.as_secs_f64() * 1e6).round() / 1e3,
             principal = principal.map(|principal| principal.name.as_str()),
             organization = principal.map(|principal| principal.organization.as_str()),
             request_id = self.request.get().map(RequestId::as_str),
@@ -166,9 +216,37 @@ impl Access {
     }
 }
 
-/// The trace that the client says the call belongs to.
-fn trace_id(headers: &HeaderMap) -> Option<String> {
+/// Where the client says that the call stands in a trace.
+fn parent(headers: &HeaderMap) -> Option<TraceParent> {
     let text = headers.get("traceparent")?.to_str().ok()?;
-    let parent = TraceParent::parse(text).ok()?;
-    Some(parent.trace_id().to_owned())
+    TraceParent::parse(text).ok()
+}
+
+/// The RPC in its trace. Questions for health are many, and part of none.
+fn traced(rpc: &Rpc, parent: Option<&TraceParent>) -> Span {
+    if rpc.service.starts_with("grpc.health.") {
+        return Span::none();
+    }
+    let span = tracing::trace_span!(
+        target: trace::TARGET, "rpc",
+        otel.name = %format_args!("{}/{}", rpc.service, rpc.method), otel.kind = "server",
+        otel.status_code = Empty, rpc.system = "grpc", rpc.service = rpc.service,
+        rpc.method = rpc.method, rpc.grpc.status_code = Empty, request_id = Empty,
+        operation = Empty, principal = Empty, organization = Empty
+    );
+    trace::follow(&span, parent);
+    span
+}
+
+/// Whether the gateway is to blame, as OpenTelemetry counts codes.
+const fn is_of_server(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+    )
 }
