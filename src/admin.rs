@@ -7,12 +7,16 @@ use crate::operations::Operations;
 use crate::store::Store;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How Prometheus has been asked for its series, and how it may be asked for exemplars, too.
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// How long readiness and the counts of a scrape may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -26,7 +30,7 @@ pub struct Admin {
     pub clock: Clock,
 }
 
-/// Serves `/metrics` (Prometheus' text format), `/livez` (the process answers) and `/readyz` (new
+/// Serves `/metrics` (Prometheus' text format, or OpenMetrics with exemplars), `/livez` (the process answers) and `/readyz` (new
 /// launches are taken).
 pub fn router(admin: Admin) -> Router {
     Router::new()
@@ -36,7 +40,7 @@ pub fn router(admin: Admin) -> Router {
         .with_state(Arc::new(admin))
 }
 
-async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
     // A journal that does not answer must not blind who looks at everything else.
     if let Some(Ok(counts)) = admin
         .clock
@@ -60,8 +64,12 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         }
     }
     admin.metrics.credentials.show(admin.clock.now());
-    match admin.metrics.render() {
-        Ok(text) => ([(header::CONTENT_TYPE, prometheus_text())], text).into_response(),
+    let (kind, rendered) = match takes_openmetrics(&headers) {
+        true => (OPENMETRICS, admin.metrics.render_openmetrics()),
+        false => (PROMETHEUS_TEXT, admin.metrics.render()),
+    };
+    match rendered {
+        Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }
@@ -86,6 +94,10 @@ async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     }
 }
 
-const fn prometheus_text() -> &'static str {
-    "text/plain; version=0.0.4; charset=utf-8"
+/// Prometheus names both formats and likes this one better; who names none gets the older one.
+fn takes_openmetrics(headers: &HeaderMap) -> bool {
+    let accepted = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("application/openmetrics-text"))
 }

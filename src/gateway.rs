@@ -369,7 +369,7 @@ fn cloud_observer(metrics: &Metrics) -> Observer {
             call.action,
             call.account.as_str(),
             call.class.as_str(),
-            call.elapsed,
+            (call.elapsed, call.trace.as_ref()),
         );
         if let Some(code) = &call.unlisted_code {
             cloud.unlisted_codes.count(code);

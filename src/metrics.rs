@@ -3,6 +3,7 @@
 pub mod audit;
 mod connections;
 mod credentials;
+mod exemplars;
 mod identity;
 mod journal;
 mod make;
@@ -15,6 +16,7 @@ mod unlisted;
 pub use {
     connections::{Connections, Ended, Refused},
     credentials::Credentials,
+    exemplars::Latencies,
     identity::Identity,
     journal::{FAILURES, Journal},
     make::Family,
@@ -26,6 +28,8 @@ pub use {
 
 use crate::domain::operation::StateName;
 use crate::domain::reason::Reason;
+use crate::domain::trace::TraceParent;
+use exemplars::Exemplars;
 use make::Make;
 use prometheus::{
     Encoder, GaugeVec, Histogram, HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder,
@@ -58,6 +62,7 @@ const SIZE_BUCKETS: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 75.0, 100.0, 20
 pub struct Metrics {
     registry: Registry,
     families: Arc<[Family]>,
+    exemplars: Exemplars,
     pub grpc: Grpc,
     pub connections: Connections,
     pub cloud: Cloud,
@@ -79,7 +84,7 @@ pub struct Grpc {
     /// RPCs completed; also `grpc_code` in CamelCase.
     pub handled: IntCounterVec,
     /// Time from the start of an RPC to its end, streams included, in seconds.
-    pub handling_seconds: HistogramVec,
+    pub handling_seconds: Latencies,
     /// Messages received from clients.
     pub msg_received: IntCounterVec,
     /// Messages sent to clients.
@@ -94,7 +99,7 @@ pub struct Cloud {
     /// Calls completed; `action`, `account`, `class`.
     pub requests: IntCounterVec,
     /// Latency in seconds; `action`, `account`.
-    pub request_seconds: HistogramVec,
+    pub request_seconds: Latencies,
     /// Time until a call was permitted, in seconds; `action`, `class` of urgency.
     pub permit_wait_seconds: HistogramVec,
     /// Calls that the cloud refused for their rate; `action`.
@@ -121,7 +126,7 @@ pub struct Operations {
     /// Operations that failed in this process; `fault`, whose it is to mend, and `reason`.
     failed: IntCounterVec,
     /// Time from acceptance to the end of a launch in seconds; `state`.
-    pub launch_seconds: HistogramVec,
+    pub launch_seconds: Latencies,
     /// Operations for which new launches on their account are stopped; `account`.
     pub launches_stopped: IntGaugeVec,
     /// Instances asked for in one poll call.
@@ -151,6 +156,7 @@ impl Metrics {
         info.with_label_values(&[version]).set(1);
         let mut metrics = Self {
             families: Arc::default(),
+            exemplars: make.exemplars(),
             grpc: Grpc::new(&make)?,
             connections: Connections::new(&make)?,
             cloud: Cloud::new(&make)?,
@@ -184,6 +190,14 @@ impl Metrics {
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         String::from_utf8(text).map_err(|source| Inconsistent::Msg(source.to_string()))
     }
+
+    /// The same in OpenMetrics 1.0, with the exemplars of latencies.
+    ///
+    /// # Errors
+    /// As [`Metrics::render`].
+    pub fn render_openmetrics(&self) -> Result<String, Inconsistent> {
+        Ok(self.exemplars.openmetrics(&self.render()?))
+    }
 }
 
 impl Grpc {
@@ -193,9 +207,12 @@ impl Grpc {
         Ok(Self {
             started: make.counters("grpc_server_started_total", "RPCs started.", &rpc)?,
             handled: make.counters("grpc_server_handled_total", "RPCs completed.", &rpc_code)?,
-            handling_seconds: make.histograms(
-                "grpc_server_handling_seconds",
-                "Time from the start of an RPC to its end, streams included.",
+            handling_seconds: Latencies::new(
+                make,
+                (
+                    "grpc_server_handling_seconds",
+                    "Time from the start of an RPC to its end, streams included.",
+                ),
                 &LATENCY_BUCKETS,
                 &rpc,
             )?,
@@ -227,9 +244,12 @@ impl Cloud {
                 "Cloud calls completed, by class of answer.",
                 &["action", "account", "class"],
             )?,
-            request_seconds: make.histograms(
-                "cvm_gateway_cloud_request_seconds",
-                "Latency of cloud calls.",
+            request_seconds: Latencies::new(
+                make,
+                (
+                    "cvm_gateway_cloud_request_seconds",
+                    "Latency of cloud calls.",
+                ),
                 &LATENCY_BUCKETS,
                 &["action", "account"],
             )?,
@@ -311,14 +331,19 @@ impl Cloud {
             .set(f64::from(per_1000_seconds) / 1000.0);
     }
 
-    /// Counts one completed call.
-    pub fn completed(&self, action: &str, account: &str, class: &str, latency: Duration) {
+    /// Counts one completed call, as part of a trace, if that is recorded.
+    pub fn completed(
+        &self,
+        action: &str,
+        account: &str,
+        class: &str,
+        (latency, trace): (Duration, Option<&TraceParent>),
+    ) {
         self.requests
             .with_label_values(&[action, account, class])
             .inc();
         self.request_seconds
-            .with_label_values(&[action, account])
-            .observe(latency.as_secs_f64());
+            .observe(&[action, account], latency.as_secs_f64(), trace);
     }
 }
 
@@ -340,9 +365,12 @@ impl Operations {
                 "Operations that failed in this process, by reason and by whose it is to mend.",
                 &["fault", "reason"],
             )?,
-            launch_seconds: make.histograms(
-                "cvm_gateway_launch_seconds",
-                "Time from acceptance to the end of a launch.",
+            launch_seconds: Latencies::new(
+                make,
+                (
+                    "cvm_gateway_launch_seconds",
+                    "Time from acceptance to the end of a launch.",
+                ),
                 &LAUNCH_BUCKETS,
                 &["state"],
             )?,
@@ -447,15 +475,20 @@ impl Operations {
         self.orphans_deleted.with_label_values(&[account]).inc();
     }
 
-    /// Counts one operation that came to rest, `age` after it was accepted, and why it failed.
-    pub fn came_to_rest(&self, state: StateName, failure: Option<Reason>, age: Duration) {
+    /// Counts one operation that came to rest, `age` after it was accepted, and why it failed; as part of
+    /// a trace, if that is recorded.
+    pub fn came_to_rest(
+        &self,
+        state: StateName,
+        failure: Option<Reason>,
+        (age, trace): (Duration, Option<&TraceParent>),
+    ) {
         if let Some(reason) = failure {
             self.failed_for(reason, 1);
         }
         self.finished.with_label_values(&[state.as_str()]).inc();
         self.launch_seconds
-            .with_label_values(&[state.as_str()])
-            .observe(age.as_secs_f64());
+            .observe(&[state.as_str()], age.as_secs_f64(), trace);
     }
 }
 
@@ -468,8 +501,8 @@ mod tests {
         let metrics = Metrics::new("1.2.3").unwrap();
         metrics
             .operations
-            .came_to_rest(StateName::Succeeded, None, Duration::from_secs(3));
-        let (capacity, age) = (Some(Reason::Capacity), Duration::from_secs(9));
+            .came_to_rest(StateName::Succeeded, None, (Duration::from_secs(3), None));
+        let (capacity, age) = (Some(Reason::Capacity), (Duration::from_secs(9), None));
         metrics
             .operations
             .came_to_rest(StateName::Failed, capacity, age);

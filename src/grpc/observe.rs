@@ -236,10 +236,11 @@ impl Drop for Call {
             .handled
             .with_label_values(&[grpc_type, service, method, code])
             .inc();
+        let seconds = took.as_secs_f64();
+        let trace = self.access.trace();
         metrics
             .handling_seconds
-            .with_label_values(&self.rpc.labels())
-            .observe(took.as_secs_f64());
+            .observe(&self.rpc.labels(), seconds, trace.as_ref());
         self.access.end(&self.rpc, self.code, took);
     }
 }

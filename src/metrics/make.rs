@@ -1,6 +1,7 @@
 //! Makes metrics and registers them in one step, and remembers what there is.
 
 use super::Inconsistent;
+use super::exemplars::Exemplars;
 use prometheus::core::Collector;
 use prometheus::{
     GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
@@ -11,6 +12,7 @@ use std::cell::RefCell;
 pub(super) struct Make<'a> {
     registry: &'a Registry,
     families: RefCell<Vec<Family>>,
+    exemplars: Exemplars,
 }
 
 /// What a metric is called, and what tells its series apart.
@@ -24,8 +26,16 @@ pub struct Family {
 
 impl<'a> Make<'a> {
     pub(super) fn new(registry: &'a Registry) -> Self {
-        let families = RefCell::default();
-        Self { registry, families }
+        Self {
+            registry,
+            families: RefCell::default(),
+            exemplars: Exemplars::default(),
+        }
+    }
+
+    /// Those of all latencies.
+    pub(super) fn exemplars(&self) -> Exemplars {
+        self.exemplars.clone()
     }
 
     /// All that were made.

@@ -388,7 +388,8 @@ impl Inner {
             reason = reason.map(Reason::as_str), age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             "operation {} is {}", operation.id, state.as_str()
         );
-        self.metrics.operations.came_to_rest(state, reason, age);
+        let took = (age, operation.trace.as_ref());
+        self.metrics.operations.came_to_rest(state, reason, took);
     }
 
     /// That the caller no longer wants the operation, if it was told so and can still act on it.

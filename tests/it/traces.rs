@@ -19,7 +19,8 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
@@ -190,6 +191,23 @@ impl Process {
             .unwrap()
     }
 
+    /// The metrics as Prometheus asks for them.
+    async fn openmetrics(&self) -> String {
+        let mut stream = TcpStream::connect(self.admin).await.unwrap();
+        let accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3";
+        let request = format!(
+            "GET /metrics HTTP/1.1\r\nhost: x\r\naccept: {accept}\r\nconnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        canary::examine("the side door", &answer);
+        let kind = "content-type: application/openmetrics-text; version=1.0.0";
+        assert!(answer.to_lowercase().contains(kind), "{answer}");
+        assert!(answer.contains("\n# EOF\n"), "{answer}");
+        answer
+    }
+
     /// Tells it to stop; how long that takes.
     async fn stop(mut self) -> Duration {
         let clock = Clock::system();
@@ -271,6 +289,29 @@ async fn is_observed(collector: &Collector, rpc: &[u8]) {
     assert!(linked(&poll, rpc));
 }
 
+/// Each latency that the launch is counted in has it as an exemplar.
+fn names_the_trace(series: &str) {
+    for (metric, labels) in [
+        (
+            "grpc_server_handling_seconds",
+            "grpc_method=\"RunInstances\"",
+        ),
+        (
+            "cvm_gateway_cloud_request_seconds",
+            "account=\"main\",action=\"RunInstances\"",
+        ),
+        ("cvm_gateway_launch_seconds", "state=\"SUCCEEDED\""),
+    ] {
+        let begin = format!("{metric}_bucket{{{labels}");
+        let exemplar = format!(" # {{trace_id=\"{TRACE}\"}} ");
+        let mut lines = series.lines().filter(|line| line.starts_with(&begin));
+        assert!(
+            lines.any(|line| line.contains(&exemplar)),
+            "{begin} in\n{series}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_launch_is_one_trace_from_the_caller_to_the_cloud() {
     let world = World::new(100.0).await;
@@ -305,6 +346,7 @@ async fn a_launch_is_one_trace_from_the_caller_to_the_cloud() {
     is_below(&journal, &rpc.span_id);
     calls_the_cloud(&collector, &rpc.span_id, id).await;
     is_observed(&collector, &rpc.span_id).await;
+    names_the_trace(&process.openmetrics().await);
     process.counts("ok", 5.0).await;
     assert!(process.stop().await < Duration::from_secs(4));
     drop(tasks);

@@ -7,6 +7,7 @@ use crate::cloud::wire::Answer;
 use crate::cloud::{CloudError, Fault, Target, codes};
 use crate::domain::names::AccountName;
 use crate::domain::reason::Reason;
+use crate::domain::trace::TraceParent;
 use crate::trace;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct CallRecord {
     pub unlisted_code: Option<String>,
     /// How long it took, from signing to the last byte.
     pub elapsed: Duration,
+    /// Where it stands in a trace, if that is recorded.
+    pub trace: Option<TraceParent>,
 }
 
 impl HttpCloud {
@@ -87,6 +90,7 @@ impl HttpCloud {
             class,
             unlisted_code: result.as_ref().err().and_then(unlisted_code),
             elapsed,
+            trace: trace::of(span),
         });
     }
 }

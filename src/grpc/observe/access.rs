@@ -125,6 +125,11 @@ impl Access {
         })
     }
 
+    /// Where it stands in a trace, if that is recorded.
+    pub(super) fn trace(&self) -> Option<TraceParent> {
+        trace::of(&self.traced)
+    }
+
     pub(super) fn principal(&self, principal: &Principal) {
         self.logged.record("principal", principal.name.as_str());
         self.traced.record("principal", principal.name.as_str());
