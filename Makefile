@@ -114,8 +114,10 @@ check: proto $(VENV)/installed $(TYPESCRIPT) $(STUBS) ## Formatting, lints, docu
 	cargo clippy --locked --lib --example launch --no-default-features --features client -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 
-bench: ## Costs as ratios to the floor of this machine, measured in one run
-	cargo bench --locked --bench bench
+GOALS ?= all
+bench: $(VENV)/installed ## The goals of performance as ratios, into docs/benchmarks.md; GOALS="P5 P12" measures some
+	@tools/install valgrind
+	GOALS="$(GOALS)" cargo bench --locked --bench goals
 
 measure: ## What one gateway does in a second and takes, as figures of this machine
 	@tools/install postgres

@@ -14,14 +14,9 @@
 )]
 
 use cvm_gateway::clock::Clock;
-use cvm_gateway::domain::ids::{OrganizationId, Principal, RequestId};
-use cvm_gateway::domain::names::{AccountName, Region};
-use cvm_gateway::domain::operation::OnFailure;
-use cvm_gateway::domain::request::Wish;
-use cvm_gateway::domain::rules::Limits;
-use cvm_gateway::domain::spec::{InstanceSpec, Placement};
-use cvm_gateway::policy::{Organization, Policy, RuleFile, RuleFiles, Rules};
+use cvm_gateway::policy::{Policy, RuleFiles, Rules};
 use cvm_gateway::simulator::{Catalog, Settings, Simulator, Speed};
+use deciding::{CALLER, decider, file, own_rule, policy};
 use futures_util::future::join_all;
 use pki::{Authority, Issued, uri};
 use process::Process;
@@ -39,6 +34,8 @@ use world::{Client, Folder, get, wish};
 #[path = "../tests/common/canary.rs"]
 #[expect(dead_code, reason = "shared with the tests")]
 mod canary;
+#[path = "common/deciding.rs"]
+mod deciding;
 #[path = "../tests/it/log.rs"]
 #[expect(dead_code, reason = "shared with tests/it")]
 mod log;
@@ -55,8 +52,6 @@ mod world;
 
 const COUNTS: [usize; 4] = [10, 100, 1_000, 5_000];
 const ROUNDS: usize = 15;
-/// The caller, whom one rule names.
-const CALLER: &str = "spiffe://example.org/ns/team-1/sa/api";
 /// Rules of the program that launches.
 const RULES: usize = 1_000;
 const CALLERS: usize = 32;
@@ -76,17 +71,6 @@ fn main() {
         handshakes().await;
         launches().await;
     });
-}
-
-/// A rule about one caller.
-fn own_rule(number: usize) -> String {
-    format!(
-        "@id(\"own-{number}\")\n\
-         permit(principal == Service::\"spiffe://example.org/ns/team-{number}/sa/api\",\n  \
-         action in [Action::\"RunInstances\", Action::\"PlanRunInstances\"],\n  \
-         resource == Account::\"main\")\n\
-         when {{ context.region == \"ap-shanghai\" && context.instance_count <= 10 }};\n"
-    )
 }
 
 /// A rule about everybody.
@@ -116,24 +100,6 @@ fn mixed_rule(number: usize) -> String {
     }
 }
 
-fn file(text: String) -> RuleFiles {
-    let name = "bench.cedar".to_owned();
-    RuleFiles {
-        rules: vec![RuleFile { name, text }],
-        ..RuleFiles::default()
-    }
-}
-
-fn policy(files: &RuleFiles) -> Policy {
-    let account = AccountName::parse("main").unwrap();
-    let organization = Organization {
-        default_account: account.clone(),
-        accounts: vec![account],
-    };
-    let organizations = [(OrganizationId::parse("development").unwrap(), organization)];
-    Policy::new(organizations.into()).with_rules(Some(Rules::parse(files).unwrap()))
-}
-
 /// One decision about a launch.
 fn decide(what: &str, rule: fn(usize) -> String) {
     let policies = COUNTS.map(|count| policy(&rules(count, rule)));
@@ -154,39 +120,10 @@ fn decide(what: &str, rule: fn(usize) -> String) {
 
 /// Seconds that one decision takes, of many.
 fn decision(policy: &Policy) -> f64 {
-    let principal = Principal {
-        name: CALLER.to_owned(),
-        organization: OrganizationId::parse("development").unwrap(),
-    };
-    let now = Clock::system().now();
-    let proposal = policy.propose(&principal, judged(), &Limits::default(), now, now);
-    let proposal = proposal.unwrap();
-    let times = 200;
+    let (decide, times) = (decider(policy), 200);
     let start = Instant::now();
-    for _ in 0..times {
-        black_box(policy.may_plan(black_box(&proposal), now)).unwrap();
-    }
+    (0..times).for_each(|_| decide());
     start.elapsed().as_secs_f64() / f64::from(times)
-}
-
-fn judged() -> Wish {
-    let spec = InstanceSpec {
-        placement: Some(Placement {
-            zone: "ap-shanghai-2".to_owned(),
-            ..Placement::default()
-        }),
-        image_id: Some("img-8toqc6s3".to_owned()),
-        instance_type: Some("S5.MEDIUM4".to_owned()),
-        ..InstanceSpec::default()
-    };
-    Wish {
-        request_id: RequestId::parse("bench").unwrap(),
-        account: None,
-        region: Region::parse("ap-shanghai").unwrap(),
-        spec,
-        alternatives: Vec::new(),
-        on_failure: OnFailure::Keep,
-    }
 }
 
 /// Reading rules and checking them, as a reload does.
@@ -359,7 +296,7 @@ async fn launches() {
         "", "launches/s", "p50 ms", "p99 ms"
     );
     let bed = Arc::new(Bed::new(true).await);
-    let decider = policy(&rules(RULES, mixed_rule));
+    let policy = policy(&rules(RULES, mixed_rule));
     accept(&bed, "as they are", CALLERS).await;
     let stop = Arc::new(AtomicBool::new(false));
     let changing = tokio::task::spawn_blocking({
@@ -381,7 +318,7 @@ async fn launches() {
         after[1] - before[1]
     );
     let alone = accept(&bed, "as they are, one caller", 1).await;
-    let mut seconds: Vec<f64> = (0..ROUNDS).map(|_| decision(&decider)).collect();
+    let mut seconds: Vec<f64> = (0..ROUNDS).map(|_| decision(&policy)).collect();
     let decision = at(&mut seconds, 0.5);
     println!(
         "  of a launch alone, {:.1} µs or {:.2} % are the decision by these rules",

@@ -1,0 +1,125 @@
+//! P17: the instructions of a launch, against a null forwarder's, counted by callgrind: the same on a busy machine.
+
+use crate::cloud::{Cloud, UNLIMITED};
+use crate::floor::{CANNED, FORWARDER};
+use crate::load::{Until, closed_loop, connect};
+use crate::program::{Bed, Program};
+use crate::report::{Bound, Chapter, Figure, Goal, digits, table};
+use crate::rounds::Spread;
+use crate::work::open_operations;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// What differs between two runs: the calls; start and end cancel out.
+const CALLS: [u32; 2] = [500, 2_500];
+const CALLERS: usize = 16;
+
+const P17: Goal = Goal {
+    id: "P17",
+    what: "instructions of a launch: to a null forwarder's call",
+    must: Bound::AtMost(1.30),
+    best: Bound::AtMost(1.15),
+};
+
+/// What measures it, as the list of chapters has it.
+pub(crate) const CHAPTER: crate::Measured = (&["P17"], measure);
+
+fn measure() -> Chapter {
+    let runtime = Runtime::new().unwrap();
+    let forwarder = per_call(|calls| runtime.block_on(forward(calls)));
+    let gateway = per_call(|calls| runtime.block_on(live(calls)));
+    let row =
+        |name: &str, count: f64| vec![name.to_owned(), digits(count), digits(count / forwarder)];
+    Chapter {
+        title: "Instructions of a launch",
+        how: "Counted by callgrind from the begin of the process to its end, for 500 and for 2,500 calls, 16 at once: the difference, divided. Valgrind \
+              hides the processor's instructions for SHA-256, so signing counts for more than it takes.",
+        figures: vec![Figure {
+            goal: P17,
+            measured: Spread::single(gateway / forwarder),
+            short: SHORT,
+        }],
+        parts: table(
+            &["", "instructions", "to the forwarder"],
+            [
+                row("null forwarder, a call", forwarder),
+                row("gateway, a launch to its end", gateway),
+            ],
+        ),
+    }
+}
+
+const SHORT: &str = "the goal leaves out signing and the journal; here both are in it, with the SQL of four durable writes.";
+
+/// What one call takes, of the counts of two numbers of calls.
+fn per_call(count: impl Fn(u32) -> f64) -> f64 {
+    let [few, many] = CALLS.map(count);
+    (many - few) / f64::from(CALLS[1] - CALLS[0])
+}
+
+async fn forward(calls: u32) -> f64 {
+    let canned = Program::floor(CANNED, "");
+    let counts = Counts::new("forwarder");
+    let program = std::env::current_exe().unwrap();
+    let forwarder = Program::begin_floor(
+        counts.command(&program),
+        FORWARDER,
+        &canned.address.to_string(),
+    );
+    let clients = connect(forwarder.address, 1).await;
+    closed_loop(&clients, CALLERS, calls, Until::Ended).await;
+    forwarder.stop();
+    counts.total()
+}
+
+async fn live(calls: u32) -> f64 {
+    let cloud = Cloud::new(1_000.0, false).await;
+    let bed = Bed::new(cloud.address(), UNLIMITED);
+    let counts = Counts::new("gateway");
+    let gateway = Program::begin(
+        &bed,
+        counts.command(Path::new(env!("CARGO_BIN_EXE_cvm-gateway"))),
+    );
+    gateway.until_connected(bed.grpc);
+    let clients = connect(bed.grpc, 1).await;
+    closed_loop(&clients, CALLERS, calls, Until::Launched).await;
+    while open_operations(&bed).await > 0.0 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    gateway.stop();
+    counts.total()
+}
+
+/// The file that callgrind counts into.
+struct Counts(PathBuf);
+
+impl Counts {
+    fn new(name: &str) -> Self {
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("goals-{name}.callgrind"));
+        std::fs::remove_file(&file).unwrap_or_default();
+        Self(file)
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new("valgrind");
+        command
+            .args(["--quiet", "--tool=callgrind"])
+            .arg(format!("--callgrind-out-file={}", self.0.display()))
+            .arg(program);
+        command
+    }
+
+    fn total(&self) -> f64 {
+        let counts = std::fs::read_to_string(&self.0).unwrap();
+        let total = counts
+            .lines()
+            .find_map(|line| line.strip_prefix("totals: "));
+        total
+            .expect("callgrind counted nothing")
+            .trim()
+            .parse()
+            .unwrap()
+    }
+}
