@@ -120,9 +120,10 @@ impl Cell {
                 end: OperationState::NeedsOperator,
                 ..story
             },
-            // A step ends it, not a poll.
+            // A step ends it, not a poll. Refused once more, for where the process dies that ends the one launch, the other's
+            // refusal may be on its way.
             "driver.rest" => Story {
-                script: vec![Mischief::Refuse("LimitExceeded.InstanceQuota")],
+                script: vec![Mischief::Refuse("LimitExceeded.InstanceQuota"); 2],
                 end: OperationState::Failed,
                 ..story
             },
