@@ -15,6 +15,7 @@ use crate::domain::names::{AccountName, Region};
 use crate::domain::operation::Failure;
 use crate::domain::outlook::{Offer, Price, Quota};
 use crate::domain::reason::Reason;
+use crate::domain::standing::KeyStanding;
 use async_trait::async_trait;
 use limiter::Permit;
 use time::UtcDateTime;
@@ -28,6 +29,11 @@ pub const IDS_PER_CALL_MAX: usize = 100;
 pub trait Cloud: Send + Sync + std::fmt::Debug {
     /// The host that calls for `target` go to. What one host does not know, another may.
     fn host(&self, target: &Target) -> String;
+
+    /// How the keys of the accounts stand; none are needed where nothing is signed.
+    fn keys(&self) -> Vec<KeyStanding> {
+        Vec::new()
+    }
 
     /// Launches instances: sends `body`, the very JSON that was approved and journalled, signed as
     /// `signing` says. Sends at most once. The cloud refuses it from 300 s after [`Signing::at`].

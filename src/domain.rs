@@ -17,5 +17,6 @@ pub mod request;
 pub mod rules;
 pub mod secret;
 pub mod spec;
+pub mod standing;
 pub mod trace;
 pub mod violation;

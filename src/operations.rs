@@ -13,6 +13,7 @@ mod plan;
 mod poller;
 mod quotas;
 mod sizes;
+mod standing;
 mod stop;
 mod sweep;
 mod table;
@@ -25,6 +26,7 @@ mod zones;
 pub use crate::store::LaunchedPage;
 pub use instances::LaunchedInstance;
 pub use plan::{Outlook, PlaceOutlook};
+pub use standing::Replica;
 pub use sweep::SweepSettings;
 pub use watch::Watch;
 

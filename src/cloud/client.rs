@@ -1,9 +1,11 @@
 //! The cloud over HTTP: builds, signs, sends once, and judges what comes back.
 
 mod record;
+mod tools;
 mod transport;
 
 pub use record::{CallClass, CallRecord, Observer};
+pub use tools::Tools;
 
 use super::body::wiped;
 use super::credentials::{self, Credential, Credentials, Errand, Means};
@@ -20,8 +22,7 @@ use crate::chaos;
 use crate::clock::Clock;
 use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use crate::domain::outlook::{Offer, Price, Quota};
-use crate::metrics;
-use crate::random::Random;
+use crate::domain::standing::KeyStanding;
 use async_trait::async_trait;
 use reqwest::header::{self, HeaderValue};
 use reqwest::{Client, RequestBuilder};
@@ -67,22 +68,6 @@ pub struct Settings {
     pub ca_pem: Option<Vec<u8>>,
     /// What the amounts of a price are for.
     pub price_amounts: wire::Amounts,
-}
-
-/// What the client works with.
-pub struct Tools {
-    pub clock: Clock,
-    pub random: Random,
-    /// Of the keys.
-    pub metrics: metrics::Credentials,
-    /// Is told of each call.
-    pub observer: Observer,
-}
-
-impl fmt::Debug for Tools {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tools").finish_non_exhaustive()
-    }
 }
 
 /// The CVM API over HTTP, with one connection pool for all accounts.
@@ -291,6 +276,10 @@ impl fmt::Debug for HttpCloud {
 impl Cloud for HttpCloud {
     fn host(&self, target: &Target) -> String {
         self.settings.endpoint.address(&target.region).host
+    }
+
+    fn keys(&self) -> Vec<KeyStanding> {
+        self.credentials.standings()
     }
 
     async fn run_instances(

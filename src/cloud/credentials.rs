@@ -13,6 +13,7 @@ use super::tc3::{self, DayKey, SignedHeaders};
 use super::{CloudError, Fault, SettingsError};
 use crate::domain::ids::OrganizationId;
 use crate::domain::names::{AccountName, Region};
+use crate::domain::standing::KeyStanding;
 use account::Account;
 use arc_swap::ArcSwapOption;
 use secrecy::{ExposeSecret, SecretString};
@@ -275,6 +276,11 @@ impl Credentials {
         if let Some(keys) = self.0.get(account) {
             keys.refused(caller, refused).await;
         }
+    }
+
+    /// How the keys stand.
+    pub(super) fn standings(&self) -> Vec<KeyStanding> {
+        self.0.values().map(|keys| keys.standing()).collect()
     }
 
     /// What renews the keys.

@@ -9,6 +9,7 @@ mod lane;
 mod pace;
 mod queue;
 mod retries;
+mod standing;
 mod stock;
 
 pub use retries::{Fare, Try};

@@ -2,6 +2,7 @@
 
 use crate::domain::names::Region;
 use crate::domain::operation::{Failure, Place};
+use crate::domain::standing::SoldOut;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use time::UtcDateTime;
@@ -93,6 +94,20 @@ impl Capacity {
         known.max_by_key(|evidence| evidence.until)
     }
 
+    /// All that is known to be sold out, by region and place.
+    pub(super) fn known(&self, now: UtcDateTime) -> Vec<SoldOut> {
+        let known = self.0.iter().filter(|(_, known)| now < known.until);
+        let told = known.map(|((region, place), known)| SoldOut {
+            region: region.clone(),
+            place: place.clone(),
+            count: known.count,
+            refusals: known.refusals,
+            last: known.last,
+            until: known.until,
+        });
+        told.collect()
+    }
+
     fn forget_one(&mut self) {
         let oldest = self.0.iter().min_by_key(|(_, evidence)| evidence.until);
         if let Some(key) = oldest.map(|(key, _)| key.clone()) {
@@ -181,7 +196,19 @@ mod tests {
         assert!(!is_sold_out(&capacity, &here, 4, 0), "fewer may be had");
         assert!(!is_sold_out(&capacity, &place(3, "S5.SMALL1"), 5, 0));
         assert!(!is_sold_out(&capacity, &place(2, "S6.SMALL2"), 5, 0));
+        assert_eq!(
+            capacity.known(at(29)),
+            [SoldOut {
+                region: region(),
+                place: here.clone(),
+                count: 5,
+                refusals: 1,
+                last: START,
+                until: at(30),
+            }]
+        );
         assert!(!is_sold_out(&capacity, &here, 5, 30), "it decays");
+        assert_eq!(capacity.known(at(30)), []);
     }
 
     #[test]

@@ -5,7 +5,9 @@ use super::keeper::{Fetched, Keeper, Why};
 use super::source::{self, Means, Source};
 use super::sts::{Role, SessionOf, session_name};
 use super::{AccountSettings, Credential};
+use crate::domain::ids::OrganizationId;
 use crate::domain::names::{AccountName, Region};
+use crate::domain::standing::KeyStanding;
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,12 +28,15 @@ const LOOK: Duration = Duration::from_secs(60);
 /// The keys of one account.
 pub(super) struct Account {
     name: AccountName,
+    organization: OrganizationId,
     source: Source,
     region: Region,
     base: Keeper,
     role: Option<Sessions>,
     /// Told when there is a new session.
     added: Notify,
+    /// Why the last question brought no key.
+    failure: Mutex<Option<String>>,
     means: Means,
 }
 
@@ -61,11 +66,13 @@ impl Account {
         };
         Self {
             name,
+            organization: settings.organization,
             source: settings.source,
             region: settings.region,
             base: keeper(),
             role: settings.role.map(sessions),
             added: Notify::new(),
+            failure: Mutex::default(),
             means: means.clone(),
         }
     }
@@ -146,11 +153,38 @@ impl Account {
 
     /// Tells until when all keys are good.
     fn show(&self) {
+        let first = self.first_end();
+        self.means.metrics.good_until(self.name.as_str(), first);
+    }
+
+    /// When the first of the keys ends; none: never.
+    fn first_end(&self) -> Option<UtcDateTime> {
         let sessions = self.role.iter().flat_map(Sessions::all);
         let ends = sessions.map(|session| session.keeper.good_until());
-        let ends = ends.chain([self.base.good_until()]).flatten();
-        let first: Option<UtcDateTime> = ends.min();
-        self.means.metrics.good_until(self.name.as_str(), first);
+        ends.chain([self.base.good_until()]).flatten().min()
+    }
+
+    /// How its keys stand, for a person.
+    pub(super) fn standing(&self) -> KeyStanding {
+        let signs = match &self.role {
+            Some(sessions) => &sessions.organization.keeper,
+            None => &self.base,
+        };
+        // Nothing was signed in the organisation's name yet: then its first call asks for a session.
+        let usable = signs.usable().or_else(|| self.base.usable());
+        KeyStanding {
+            account: self.name.clone(),
+            organization: self.organization.clone(),
+            source: self.source.name(),
+            role: self.role.as_ref().map(|sessions| sessions.role.arn.clone()),
+            usable: usable.is_some(),
+            ends: self.first_end(),
+            failure: self.failure().clone(),
+        }
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<String>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn fetch_base(&self) -> Result<Fetched, String> {
@@ -211,6 +245,7 @@ impl Account {
         let Some(result) = asked else { return };
         let account = self.name.as_str();
         self.means.metrics.refreshed(account, result.is_ok());
+        *self.failure() = result.clone().err();
         if let Err(error) = result {
             tracing::warn!(
                 account,

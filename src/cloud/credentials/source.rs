@@ -45,6 +45,18 @@ pub enum Source {
     WebIdentity(WebIdentity),
 }
 
+impl Source {
+    /// What it is, for a person.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Local(local) if local.is_fixed() => "configuration or environment",
+            Self::Local(_) => "file",
+            Self::MachineRole(_) => "role of the machine",
+            Self::WebIdentity(_) => "token of Kubernetes",
+        }
+    }
+}
+
 /// The role that is bound to a machine of the cloud.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachineRole {

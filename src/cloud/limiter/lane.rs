@@ -1,10 +1,12 @@
 //! The calls of one key: who waits for a turn, and when the next one is.
 
-use super::Class;
 use super::pace::Pace;
 use super::queue::{Queue, Ticket, Weights};
 use super::retries::Retries;
+use super::standing::Recent;
 use super::stock::{Block, Shared, Slot, Stock};
+use super::{Class, Key};
+use crate::domain::standing::Budget;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,6 +27,8 @@ struct State {
     bells: BTreeMap<Ticket, Arc<Notify>>,
     pace: Pace,
     stock: Stock,
+    /// The turns that were given.
+    recent: Recent,
 }
 
 /// What a waiter is to do.
@@ -62,6 +66,7 @@ impl Lane {
                 bells: BTreeMap::new(),
                 pace,
                 stock,
+                recent: Recent::default(),
             }),
             retries: Arc::default(),
         }
@@ -86,6 +91,7 @@ impl Lane {
         match state.stock.take(now, interval) {
             Slot::Now(slot) => {
                 state.queue.served(ticket);
+                state.recent.add(now);
                 state.bells.remove(&ticket);
                 state.ring();
                 Next::Go(slot)
@@ -140,6 +146,20 @@ impl Lane {
     /// The rate, in calls per 1,000 seconds.
     pub(super) fn rate(&self, now: Duration) -> u64 {
         self.lock().pace.rate(now)
+    }
+
+    /// What `key`, which the lane is of, has used and has left.
+    pub(super) fn budget(&self, key: &Key, now: Duration) -> Budget {
+        let mut state = self.lock();
+        Budget {
+            account: key.account.clone(),
+            host: key.host.clone(),
+            action: key.action.as_str(),
+            full: state.pace.full(),
+            rate: state.pace.rate(now),
+            calls: state.recent.count(now),
+            waiting: state.bells.len(),
+        }
     }
 
     /// Whether it holds nothing that a new one would not know.

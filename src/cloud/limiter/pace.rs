@@ -30,6 +30,11 @@ impl Pace {
         }
     }
 
+    /// The rate that nothing slows down, in calls per 1,000 seconds.
+    pub(super) fn full(&self) -> u64 {
+        self.full
+    }
+
     /// The rate, in calls per 1,000 seconds.
     pub(super) fn rate(&self, now: Duration) -> u64 {
         let Some((left, at)) = self.cut else {
