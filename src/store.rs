@@ -4,6 +4,7 @@
 mod adoption;
 mod audit;
 mod body;
+mod browse;
 mod budget;
 mod care;
 mod chain;
@@ -41,6 +42,7 @@ mod writer;
 
 pub use adoption::Adoption;
 pub use body::SealedBody;
+pub use browse::{Browse, Detail, Holder, Mark, NotDone, Page};
 pub use budget::{Budgets, Taken};
 pub use care::{Brake, Release};
 pub use changes::Changes;

@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, SqlStr};
 use std::sync::Arc;
 
 /// Every migration, oldest first; a released one is never edited.
-const MIGRATIONS: [(i64, &str, &str); 14] = [
+const MIGRATIONS: [(i64, &str, &str); 15] = [
     (
         1,
         "operations",
@@ -70,10 +70,15 @@ const MIGRATIONS: [(i64, &str, &str); 14] = [
         include_str!("../../migrations/0013_secrets.sql"),
     ),
     (14, "reach", include_str!("../../migrations/0014_reach.sql")),
+    (
+        15,
+        "browsing",
+        include_str!("../../migrations/0015_browsing.sql"),
+    ),
 ];
 
 /// The version of the tables: the number of the last migration.
-pub(in crate::store) const LATEST: i64 = 14;
+pub(in crate::store) const LATEST: i64 = 15;
 
 /// Brings the tables up to date. Those of a newer gateway stay as they are, if it lets this one use
 /// them.

@@ -1,6 +1,8 @@
 //! The statements. Each is one text for both engines, written with `?` for every parameter and
 //! numbered `$1`, `$2` … before it is sent. Nothing but constants of this room ever becomes text.
 
+pub(in crate::store) mod browse;
+
 use crate::chaos;
 use crate::domain::operation::StateName;
 use crate::store::engine::Dialect;
@@ -19,6 +21,8 @@ macro_rules! at_rest {
         "('SUCCEEDED', 'PARTIAL', 'FAILED', 'CANCELLED', 'NEEDS_OPERATOR')"
     };
 }
+
+use at_rest;
 
 /// States in which an operation has its bodies.
 macro_rules! not_final {

@@ -73,6 +73,7 @@ macro_rules! contract_of_the_model {
 }
 
 mod audit;
+mod browsing;
 
 contract_of_the_model! {
     admits_replays_and_refuses
