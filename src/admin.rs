@@ -1,6 +1,11 @@
-//! The HTTP side door: metrics and health, for machines that watch the gateway.
+//! The HTTP side door: metrics and health for machines that watch the gateway, and the console for people.
+
+mod console;
+
+pub use console::{Ends, Settings as ConsoleSettings};
 
 use crate::clock::Clock;
+use crate::domain::causes::chain;
 use crate::domain::operation::StateName;
 use crate::metrics::Metrics;
 use crate::operations::Operations;
@@ -10,7 +15,6 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,14 +34,17 @@ pub struct Admin {
     pub clock: Clock,
 }
 
-/// Serves `/metrics` (Prometheus' text format, or OpenMetrics with exemplars), `/livez` (the process answers) and `/readyz` (new
-/// launches are taken).
-pub fn router(admin: Admin) -> Router {
+/// Serves `/metrics` (Prometheus' text format, or OpenMetrics with exemplars), `/livez` (the process answers),
+/// `/readyz` (new launches are taken) and, if it is wanted, `/console`. Each request must have its [`Ends`].
+pub fn router(admin: Admin, console: Option<ConsoleSettings>) -> Router {
+    let admin = Arc::new(admin);
+    let pages = console.map(|settings| console::router(Arc::clone(&admin), settings));
     Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .with_state(Arc::new(admin))
+        .with_state(admin)
+        .merge(pages.unwrap_or_default())
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
@@ -75,22 +82,18 @@ async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Respons
 }
 
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {
-    match admin
-        .clock
-        .timeout(ANSWER_WITHIN, admin.operations.ready())
-        .await
-    {
-        Some(Ok(())) => "ok\n".into_response(),
-        Some(Err(error)) => {
-            let cause = error.source().map(|source| format!(": {source}"));
-            let text = format!("{error}{}\n", cause.unwrap_or_default());
-            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-        }
-        None => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the journal does not answer\n",
-        )
-            .into_response(),
+    match readiness(&admin).await {
+        Ok(()) => "ok\n".into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+/// Whether new launches are taken; why not.
+async fn readiness(admin: &Admin) -> Result<(), String> {
+    let ready = admin.operations.ready();
+    match admin.clock.timeout(ANSWER_WITHIN, ready).await {
+        Some(ready) => ready.map_err(|error| chain(&error, ": ")),
+        None => Err("the journal does not answer".to_owned()),
     }
 }
 

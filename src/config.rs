@@ -27,6 +27,7 @@ pub use replay::{Replayed, replay};
 pub use rules::{RulesError, check_cases, read_rules, rule_files, rules_of};
 pub use sizes::ToldSize;
 
+use crate::admin::ConsoleSettings;
 use crate::cloud;
 use crate::domain::ids::OrganizationId;
 use crate::domain::plan::PlanKey;
@@ -59,6 +60,8 @@ pub struct Config {
     pub grpc: Grpc,
     /// Where the HTTP side door listens.
     pub admin_listen: SocketAddr,
+    /// Who sees the console; none: nobody.
+    pub console: Option<ConsoleSettings>,
     /// How callers are told apart.
     pub identity: callers::Settings,
     /// The journal.

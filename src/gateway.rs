@@ -6,7 +6,7 @@ mod listen;
 mod rules;
 mod sink;
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, ConsoleSettings, Ends};
 use crate::chaos;
 use crate::clock::Clock;
 use crate::cloud::SettingsError;
@@ -139,12 +139,6 @@ impl Gateway {
         };
         let settings = (&config.grpc, config.log.access);
         let (health, calls) = door::calls(service, gate.clone(), settings, &clock, &metrics)?;
-        let side_door = admin::router(Admin {
-            metrics: metrics.clone(),
-            store: store.clone(),
-            operations: operations.clone(),
-            clock: clock.clone(),
-        });
         let gateway = Self {
             grpc: grpc.addresses,
             sockets: grpc.files,
@@ -163,11 +157,12 @@ impl Gateway {
             traces: metrics.traces.clone(),
         };
         let door = gateway.door(gate, calls, config.grpc.door, &metrics);
+        let pages = gateway.pages(&metrics, config.console);
         gateway.keep_rules(rules);
         gateway.keep_sink(config.audit_sink, metrics.audit);
         gateway.keep_keys(config.key_reload_interval, metrics.journal);
         door.open(grpc.listeners);
-        gateway.serve(admin.listener, side_door);
+        gateway.serve(admin.listener, pages);
         gateway.keep(errands.into_iter().flatten());
         chaos::around!("gateway.ready", gateway.set_health(ServingStatus::Serving));
         gateway.log_serving();
@@ -283,9 +278,21 @@ impl Gateway {
         self.tasks.close();
     }
 
+    /// What the side door shows.
+    fn pages(&self, metrics: &Metrics, console: Option<ConsoleSettings>) -> axum::Router {
+        let admin = Admin {
+            metrics: metrics.clone(),
+            store: self.store.clone(),
+            operations: self.operations.clone(),
+            clock: self.clock.clone(),
+        };
+        admin::router(admin, console)
+    }
+
     fn serve(&self, admin: TcpListener, side_door: axum::Router) {
         let (soft, hard) = (self.soft.clone(), self.hard.clone());
         self.tasks.spawn(async move {
+            let side_door = side_door.into_make_service_with_connect_info::<Ends>();
             let served =
                 axum::serve(admin, side_door).with_graceful_shutdown(soft.cancelled_owned());
             tokio::select! {

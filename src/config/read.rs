@@ -8,6 +8,7 @@ use super::identity::{self, Exposure};
 use super::journal::{journal, key_looks, without_password};
 use super::section::Section;
 use super::{Config, Grpc, Log, LogFormat, Summary, quotas, rules};
+use crate::admin::ConsoleSettings;
 use crate::cloud;
 use crate::cloud::Target;
 use crate::cloud::credentials::{self, AccountSettings};
@@ -21,6 +22,7 @@ use crate::operations::machine::Timings;
 use crate::policy::Policy;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
@@ -58,10 +60,7 @@ const OPEN_TO_ALL: &str =
 /// The whole configuration; `folder` is where its relative paths begin. Nothing only when a
 /// problem was noted.
 pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
-    let admin_listen = root.table("admin", |admin| {
-        let exposed = admin.flag("allow_plaintext_on_any_address");
-        admin.address("listen", (!exposed).then_some(OPEN_TO_ALL))
-    });
+    let (admin_listen, console) = root.table("admin", admin);
     let mut names = Vec::new();
     let (organizations, accounts) = root.table("organizations", |table| {
         names = table.names();
@@ -109,6 +108,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     Some(Config {
         grpc,
         admin_listen,
+        console,
         identity: identity?,
         journal,
         key_reload_interval,
@@ -126,6 +126,26 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         tracing,
         summary,
     })
+}
+
+/// Where the side door listens, and who sees its console.
+fn admin(table: &mut Section<'_>) -> (SocketAddr, Option<ConsoleSettings>) {
+    let exposed = table.flag("allow_plaintext_on_any_address");
+    let listen = table.address("listen", (!exposed).then_some(OPEN_TO_ALL));
+    (listen, console(table))
+}
+
+fn console(table: &mut Section<'_>) -> Option<ConsoleSettings> {
+    let shown = table.flag("console");
+    let shown_to_all_at = table.texts("show_console_to_all_at", |name| {
+        let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-".contains(&b);
+        let named = !name.is_empty() && name.bytes().all(letter);
+        if named || name.parse::<IpAddr>().is_ok() {
+            return Ok(name.to_owned());
+        }
+        Err("is no name or address in small letters, without a port")
+    });
+    shown.then_some(ConsoleSettings { shown_to_all_at })
 }
 
 fn limits(table: &mut Section<'_>, regions: &[Region]) -> Limits {

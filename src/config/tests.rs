@@ -305,7 +305,7 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "[admin]\nport = 7081",
-        "gw.toml:8:1: unknown key `port` in [admin]; known are allow_plaintext_on_any_address, listen",
+        "gw.toml:8:1: unknown key `port` in [admin]; known are allow_plaintext_on_any_address, listen, console, show_console_to_all_at",
     ),
     (
         "[cloud.endpoint]\nregion = true",
@@ -322,6 +322,10 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
     (
         "[grpc]\nlisten = \"0.0.0.0:7080\"",
         "gw.toml:8:10: grpc.listen: `0.0.0.0:7080` can be reached from other machines, but all who reach it count as the one caller of [identity]",
+    ),
+    (
+        "[admin]\nshow_console_to_all_at = [\"gateway.internal\", \"gateway.internal:7081\"]",
+        "gw.toml:8:26: admin.show_console_to_all_at: `gateway.internal:7081`: is no name or address in small letters, without a port",
     ),
     (
         "[admin]\n\nlisten = \"10.0.0.1:7081\"",

@@ -13,7 +13,7 @@ const RELOADS: &str = "cvm_gateway_policy_reloads_total";
 const FAILURES: &str = "cvm_gateway_policy_reload_failures_total";
 
 /// Writes a layer of the organisation, which appears at once.
-fn layer(world: &World, text: &str) {
+pub(crate) fn layer(world: &World, text: &str) {
     let folder = world.folder.0.join("policy/layers");
     std::fs::create_dir_all(&folder).unwrap();
     let text = format!("level = \"organization\"\norganization = \"development\"\n{text}");

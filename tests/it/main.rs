@@ -17,6 +17,7 @@ mod cli;
 mod clients;
 mod cloud;
 mod connections;
+mod console;
 mod contract;
 mod credentials;
 mod deploy;

@@ -40,7 +40,7 @@ impl Served {
     }
 
     pub(crate) async fn stop(self) {
-        for path in ["/metrics", "/livez", "/readyz"] {
+        for path in ["/metrics", "/livez", "/readyz", "/console"] {
             get(self.gateway.admin_addr(), path).await;
         }
         examine("the gateway", format!("{:?}", self.gateway));
@@ -294,8 +294,19 @@ pub(crate) async fn ready_again(gateway: &Gateway) {
 
 /// GETs a path; the head and the body of the answer.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> (String, String) {
+    ask(address, "GET", path, &format!("host: {address}\r\n"), "").await
+}
+
+/// The same by any method, with any headers and body.
+pub(crate) async fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> (String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\n{headers}connection: close\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
