@@ -1,5 +1,6 @@
 //! The console: what its pages show, to whom, and what they never show.
 
+mod browser;
 mod story;
 
 use crate::policy::until;
