@@ -32,7 +32,7 @@ use crate::cloud;
 use crate::domain::ids::OrganizationId;
 use crate::domain::plan::PlanKey;
 use crate::domain::rules::Limits;
-use crate::grpc::{door, web};
+use crate::grpc::{admission, door, web};
 use crate::identity as callers;
 use crate::operations;
 use crate::policy::RuleFiles;
@@ -106,6 +106,8 @@ pub struct Grpc {
     pub only_this_machine: Option<&'static str>,
     /// What connections are held to.
     pub door: door::Settings,
+    /// How many calls are worked on, and how many wait.
+    pub admission: admission::Settings,
     /// After how long without a change a stream is sent a heartbeat.
     pub heartbeat_interval: Duration,
     /// Largest request message.

@@ -1,5 +1,6 @@
 //! The door: who calls, what they wish, and how they are answered.
 
+pub mod admission;
 mod audit;
 pub mod auth;
 mod deadline;

@@ -1,5 +1,6 @@
 //! Every metric in one struct with its own registry; labels are closed sets, or bounded ones.
 
+mod admission;
 pub mod audit;
 mod connections;
 mod credentials;
@@ -14,6 +15,7 @@ mod traces;
 mod unlisted;
 
 pub use {
+    admission::{Admission, Priority, Shed},
     connections::{Connections, Ended, Refused},
     credentials::Credentials,
     exemplars::Latencies,
@@ -65,6 +67,7 @@ pub struct Metrics {
     exemplars: Exemplars,
     pub grpc: Grpc,
     pub connections: Connections,
+    pub admission: Admission,
     pub cloud: Cloud,
     pub operations: Operations,
     pub journal: Journal,
@@ -159,6 +162,7 @@ impl Metrics {
             exemplars: make.exemplars(),
             grpc: Grpc::new(&make)?,
             connections: Connections::new(&make)?,
+            admission: Admission::new(&make)?,
             cloud: Cloud::new(&make)?,
             operations: Operations::new(&make)?,
             journal: Journal::new(&make)?,

@@ -224,7 +224,8 @@ fn code_of(reason: ErrorReason) -> Code {
         ErrorReason::QuotaExceeded
         | ErrorReason::Capacity
         | ErrorReason::CloudRateLimited
-        | ErrorReason::Overloaded => Code::ResourceExhausted,
+        | ErrorReason::Overloaded
+        | ErrorReason::TooManyCalls => Code::ResourceExhausted,
         ErrorReason::PreconditionFailed
         | ErrorReason::InsufficientBalance
         | ErrorReason::MarketPrice => Code::FailedPrecondition,
@@ -232,7 +233,9 @@ fn code_of(reason: ErrorReason) -> Code {
         ErrorReason::GatewayCredential
         | ErrorReason::GatewayDefect
         | ErrorReason::CloudInternal => Code::Internal,
-        ErrorReason::CloudUnavailable | ErrorReason::GatewayUnavailable => Code::Unavailable,
+        ErrorReason::CloudUnavailable
+        | ErrorReason::GatewayUnavailable
+        | ErrorReason::GatewayBusy => Code::Unavailable,
         ErrorReason::LaunchTimeout => Code::DeadlineExceeded,
         ErrorReason::Cancelled => Code::Cancelled,
         ErrorReason::NotImplemented => Code::Unimplemented,

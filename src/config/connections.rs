@@ -1,10 +1,9 @@
-//! What connections are held to: settings of the table `grpc`.
+//! What connections and their calls are held to: settings of the table `grpc`.
 
 use super::Listen;
 use super::read::size;
 use super::section::{Section, address};
-use crate::grpc::door::Settings;
-use crate::grpc::web;
+use crate::grpc::{admission, door, web};
 use http::{HeaderValue, Uri};
 use std::path::Path;
 use std::time::Duration;
@@ -17,6 +16,11 @@ const HEADER_LIST_BYTES_MAX: u32 = 16 << 20;
 const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Streams last as long as launches.
 const GRACE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Each takes some kilobytes.
+const CALLS_MAX: u32 = 1_000_000;
+/// Who waits longer for a turn has given up.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A way to listen that is no address.
 const INHERITED: &str = "systemd";
@@ -55,8 +59,8 @@ pub(super) fn mode(table: &mut Section<'_>) -> u32 {
 }
 
 /// What its connections are held to.
-pub(super) fn door(table: &mut Section<'_>) -> Settings {
-    Settings {
+pub(super) fn door(table: &mut Section<'_>) -> door::Settings {
+    door::Settings {
         connections_max: size(table.count("connections_max", 1..=CONNECTIONS_MAX)),
         connections_per_peer_max: size(
             table.count("connections_per_peer_max", 1..=CONNECTIONS_MAX),
@@ -81,6 +85,17 @@ pub(super) fn web(table: &mut Section<'_>) -> Option<web::Settings> {
     let enabled = table.flag("enabled");
     let origins = table.texts("origins", origin);
     enabled.then_some(web::Settings { origins })
+}
+
+/// How many of their calls are worked on, and how many wait.
+pub(super) fn admission(table: &mut Section<'_>) -> admission::Settings {
+    let mut places = |key| size(table.count(key, 1..=CALLS_MAX));
+    admission::Settings {
+        at_work_max: places("at_work_max"),
+        at_work_per_organization_max: places("at_work_per_organization_max"),
+        waiting_per_organization_max: places("waiting_per_organization_max"),
+        wait_max: table.duration_within("wait_max", Duration::from_millis(1)..=WAIT_MAX),
+    }
 }
 
 /// An origin as browsers write it: anything else would never match.

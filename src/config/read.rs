@@ -174,6 +174,7 @@ fn grpc(table: &mut Section<'_>, folder: &Path, exposed: Option<&'static str>) -
         unix_socket_mode: connections::mode(table),
         only_this_machine: exposed,
         door: connections::door(table),
+        admission: table.table("admission", connections::admission),
         heartbeat_interval: table.duration("heartbeat_interval"),
         message_bytes_max: table.bytes("message_bytes_max", 1..=MESSAGE_BYTES_MAX),
         request_timeout: table.duration("request_timeout"),

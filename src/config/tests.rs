@@ -51,6 +51,12 @@ fn the_defaults_are_the_defaults() {
                 connection_age_max: seconds(30 * 60),
                 connection_age_grace: seconds(5 * 60),
             },
+            admission: admission::Settings {
+                at_work_max: 128,
+                at_work_per_organization_max: 64,
+                waiting_per_organization_max: 1_000,
+                wait_max: seconds(2),
+            },
             heartbeat_interval: seconds(15),
             message_bytes_max: 256 * 1024,
             request_timeout: seconds(10),

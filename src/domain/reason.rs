@@ -57,6 +57,10 @@ reasons! {
     CloudRateLimited = "CLOUD_RATE_LIMITED",
     /// The gateway itself has too much to do.
     Overloaded = "OVERLOADED",
+    /// The organisation has as many calls waiting as it may.
+    TooManyCalls = "TOO_MANY_CALLS",
+    /// The gateway has more calls than it can begin in time, of all organisations.
+    GatewayBusy = "GATEWAY_BUSY",
     /// The state of the account or of a resource does not allow it.
     PreconditionFailed = "PRECONDITION_FAILED",
     /// The account has not enough money.
@@ -130,12 +134,14 @@ impl Reason {
             | Self::PreconditionFailed
             | Self::MarketPrice
             | Self::ConflictingOperation
+            | Self::TooManyCalls
             | Self::Cancelled
             | Self::NotImplemented
             | Self::DryRunPassed => Fault::Caller,
             Self::CloudPermissionDenied
             | Self::CloudRateLimited
             | Self::Overloaded
+            | Self::GatewayBusy
             | Self::InsufficientBalance
             | Self::GatewayCredential
             | Self::GatewayDefect

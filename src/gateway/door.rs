@@ -4,6 +4,7 @@ use super::GatewayError;
 use crate::clock::Clock;
 use crate::config;
 use crate::grpc::Service;
+use crate::grpc::admission::AdmissionLayer;
 use crate::grpc::auth::AuthLayer;
 use crate::grpc::door::Calls;
 use crate::grpc::observe::ObserveLayer;
@@ -52,7 +53,14 @@ pub(super) fn calls(
         false => routes,
     };
     let auth = AuthLayer::new(gate);
-    let calls = observe.layer(auth.layer(routes.prepare()));
+    let admission = AdmissionLayer::new(
+        &settings.admission,
+        message_bytes_max,
+        clock.clone(),
+        metrics.admission.clone(),
+    );
+    let admitted = admission.layer(routes.prepare());
+    let calls = observe.layer(auth.layer(admitted));
     Ok((reporter, web(settings.web.as_ref(), calls)))
 }
 

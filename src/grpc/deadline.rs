@@ -8,6 +8,22 @@ const HEADER: &str = "grpc-timeout";
 /// gRPC allows no more digits.
 const DIGITS_MAX: usize = 8;
 
+/// When a caller stops to wait for its answer, by the time that has passed on the gateway's clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline(Duration);
+
+impl Deadline {
+    /// It waits for `limit` from `now` on.
+    pub(super) fn after(limit: Duration, now: Duration) -> Self {
+        Self(now.saturating_add(limit))
+    }
+
+    /// How much longer it waits.
+    pub(super) fn left(self, now: Duration) -> Duration {
+        self.0.saturating_sub(now)
+    }
+}
+
 /// How long the caller of a call with these headers waits; none: it does not say, or not so that it can
 /// be understood.
 pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {

@@ -8,6 +8,7 @@ mod places;
 
 pub use listener::Listener;
 
+use super::admission::Admission;
 use super::auth::Auth;
 use super::observe::Observe;
 use super::web::Web;
@@ -28,7 +29,7 @@ use tonic::service::Routes;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// What answers the calls of all connections.
-pub type Calls = Web<Observe<Auth<Routes>>>;
+pub type Calls = Web<Observe<Auth<Admission<Routes>>>>;
 
 /// What connections are held to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,8 @@ mod access;
 
 pub(super) use access::Ended;
 
-use super::{deadline, status};
+use super::deadline::{self, Deadline};
+use super::status;
 use crate::clock::Clock;
 use crate::domain::ids::{OperationId, Principal, RequestId};
 use crate::metrics::{Counter, Grpc};
@@ -155,15 +156,18 @@ where
         let received = self.shared.metrics.msg_received.with_label_values(&labels);
         let sent = self.shared.metrics.msg_sent.with_label_values(&labels);
         let asked = deadline::asked(request.headers());
+        let own = self.shared.answer_within;
+        let limit = asked.map_or(own, |asked| asked.min(own));
         let access = Arc::clone(&call.access);
         let incoming = Way::In(Arc::clone(&access));
-        let request = request.map(|body| Body::new(Counted::new(body, received, incoming)));
+        let mut request = request.map(|body| Body::new(Counted::new(body, received, incoming)));
+        let deadline = Deadline::after(limit, call.started);
+        request.extensions_mut().insert(deadline);
         let answer = access::within(&access, || self.inner.call(request));
         let answer = access::whole(&access, answer);
         Box::pin(async move {
             let mut call = call;
-            let (clock, own) = (call.shared.clock.clone(), call.shared.answer_within);
-            let limit = asked.map_or(own, |asked| asked.min(own));
+            let clock = call.shared.clock.clone();
             let response = match clock.timeout(limit, answer).await {
                 // The statuses of health and reflection are their protocols' own.
                 Some(answer) if call.rpc.service.starts_with("grpc.") => answer?,

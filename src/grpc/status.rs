@@ -8,6 +8,7 @@ use crate::domain::plan::PlanError;
 use crate::domain::quota::Exceeded;
 use crate::domain::reason::Reason;
 use crate::domain::violation::Violations;
+use crate::metrics::Shed;
 use crate::operations::OperationError;
 use crate::pb::codec::ERROR_DOMAIN;
 use crate::policy::{Denial, Refusal};
@@ -18,6 +19,8 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 /// When a caller may come back to a gateway that is busy or away.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Where retries of gRPC's libraries are told it, in milliseconds.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// The one gRPC code of a reason; `error_reason.proto` says the same.
 #[must_use]
@@ -31,13 +34,16 @@ pub(super) const fn code(reason: Reason) -> Code {
         Reason::QuotaExceeded
         | Reason::Capacity
         | Reason::CloudRateLimited
-        | Reason::Overloaded => Code::ResourceExhausted,
+        | Reason::Overloaded
+        | Reason::TooManyCalls => Code::ResourceExhausted,
         Reason::PreconditionFailed | Reason::InsufficientBalance | Reason::MarketPrice => {
             Code::FailedPrecondition
         }
         Reason::ConflictingOperation => Code::Aborted,
         Reason::GatewayCredential | Reason::GatewayDefect | Reason::CloudInternal => Code::Internal,
-        Reason::CloudUnavailable | Reason::GatewayUnavailable => Code::Unavailable,
+        Reason::CloudUnavailable | Reason::GatewayUnavailable | Reason::GatewayBusy => {
+            Code::Unavailable
+        }
         Reason::LaunchFailed | Reason::NeedsOperator => Code::Unknown,
         Reason::LaunchTimeout => Code::DeadlineExceeded,
         Reason::Cancelled => Code::Cancelled,
@@ -73,11 +79,7 @@ pub(super) fn of_operation(operation: &Operation) -> Option<Status> {
         "" => failure.message.clone(),
         code => format!("the cloud refused with {code}: {}", failure.message),
     };
-    Some(Status::with_error_details(
-        code(failure.reason),
-        message,
-        details,
-    ))
+    Some(ended(code(failure.reason), message, details))
 }
 
 /// The status that ends a stream whose operation goes on.
@@ -100,7 +102,7 @@ fn goes_on(reason: Reason, why: &str, id: OperationId, sequence: u64) -> Status 
     ]);
     details.set_error_info(reason.as_str(), ERROR_DOMAIN, metadata);
     let message = format!("{why}; the operation goes on: resume with WatchOperation");
-    Status::with_error_details(code(reason), message, details)
+    ended(code(reason), message, details)
 }
 
 /// What a caller is told who is not let in: always the same, whatever is wrong.
@@ -108,6 +110,24 @@ pub(super) fn unauthenticated() -> Status {
     let message =
         "the gateway does not know the caller; call with a certificate or a token that it takes";
     plain(Reason::Unauthenticated, message.to_owned())
+}
+
+/// What a caller is told whose call is not begun, and may be repeated after `delay`.
+pub(super) fn shed(why: Shed, delay: Duration) -> Status {
+    let (reason, message) = match why {
+        Shed::Deadline => return deadline_passed(),
+        Shed::OrganizationQueue => (
+            Reason::TooManyCalls,
+            "the organisation has as many calls waiting as it may; call more slowly",
+        ),
+        Shed::Wait => (
+            Reason::GatewayBusy,
+            "the gateway has more calls than it can begin in time; repeat with the same request_id",
+        ),
+    };
+    let mut details = details(reason);
+    details.set_retry_info(Some(delay));
+    ended(code(reason), message, details)
 }
 
 /// What a caller is told when the gateway takes too long.
@@ -123,7 +143,7 @@ pub(super) fn no_answer_within(limit: Duration) -> Status {
 pub(super) fn deadline_passed() -> Status {
     let message = "the call's deadline passed; repeat with the same request_id".to_owned();
     let details = details(Reason::GatewayUnavailable);
-    Status::with_error_details(Code::DeadlineExceeded, message, details)
+    ended(Code::DeadlineExceeded, message, details)
 }
 
 /// Bytes of a refusal that the audit is told.
@@ -190,7 +210,7 @@ impl From<Violations> for Status {
         for violation in &violations.0 {
             details.add_bad_request_violation(&violation.field, &violation.message);
         }
-        Self::with_error_details(
+        ended(
             code(Reason::InvalidParameter),
             violations.to_string(),
             details,
@@ -206,7 +226,7 @@ impl From<PlanError> for Status {
         let reason = Reason::PreconditionFailed;
         let mut details = details(reason);
         details.add_precondition_failure_violation("PLAN", "plan", error.to_string());
-        Self::with_error_details(code(reason), error.to_string(), details)
+        ended(code(reason), error.to_string(), details)
     }
 }
 
@@ -222,7 +242,7 @@ impl From<Denial> for Status {
         for field in &denial.fields.0 {
             details.add_bad_request_violation(&field.field, &field.message);
         }
-        Self::with_error_details(code(reason), denial.message, details)
+        ended(code(reason), denial.message, details)
     }
 }
 
@@ -267,7 +287,7 @@ impl From<OperationError> for Status {
                 "not of this organisation",
             );
         }
-        Self::with_error_details(code(reason), told(&error), details)
+        ended(code(reason), told(&error), details)
     }
 }
 
@@ -342,8 +362,21 @@ fn told(error: &OperationError) -> String {
     }
 }
 
+/// What ends a call. When to come back is told twice: for people and programs in the details, and where
+/// the retries that are built into gRPC's libraries look for it.
+fn ended(code: Code, message: impl Into<String>, details: ErrorDetails) -> Status {
+    let retry = details.retry_info().and_then(|info| info.retry_delay);
+    let mut status = Status::with_error_details(code, message, details);
+    if let Some(delay) = retry {
+        // The largest number that all libraries read.
+        let millis = i32::try_from(delay.as_millis()).unwrap_or(i32::MAX);
+        status.metadata_mut().insert(PUSHBACK, millis.into());
+    }
+    status
+}
+
 fn plain(reason: Reason, message: String) -> Status {
-    Status::with_error_details(code(reason), message, details(reason))
+    ended(code(reason), message, details(reason))
 }
 
 /// Reason, domain, and when to come back where coming back helps.
@@ -352,6 +385,8 @@ fn details(reason: Reason) -> ErrorDetails {
     let comes_back = matches!(
         reason,
         Reason::Overloaded
+            | Reason::TooManyCalls
+            | Reason::GatewayBusy
             | Reason::GatewayUnavailable
             | Reason::CloudRateLimited
             | Reason::ConflictingOperation
@@ -395,6 +430,8 @@ fn explain(failure: &Failure, operation: &Operation, details: &mut ErrorDetails)
         | Reason::PolicyDenied
         | Reason::CloudPermissionDenied
         | Reason::Overloaded
+        | Reason::TooManyCalls
+        | Reason::GatewayBusy
         | Reason::ConflictingOperation
         | Reason::GatewayCredential
         | Reason::GatewayDefect

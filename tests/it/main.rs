@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod admission;
 mod arrival;
 mod audit;
 #[path = "../common/canary.rs"]

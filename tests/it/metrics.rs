@@ -9,7 +9,7 @@ use cvm_gateway::domain::operation::StateName;
 use cvm_gateway::domain::reason::{Fault, Reason};
 use cvm_gateway::gateway::Gateway;
 use cvm_gateway::identity::Rejection;
-use cvm_gateway::metrics::{Ended, FAILURES, Refused};
+use cvm_gateway::metrics::{Ended, FAILURES, Priority, Refused, Shed};
 use cvm_gateway::pb;
 use cvm_gateway::pb::v1 as messages;
 use prost_reflect::DescriptorPool;
@@ -305,6 +305,7 @@ async fn labels_are_from_closed_sets() {
         ("result", names(&["ok", "failed", "timeout", "dropped"])),
         ("source", names(&["tls", "denied", "keys"])),
         ("reason", reasons()),
+        ("priority", names(&Priority::ALL.map(Priority::as_str))),
         ("fault", names(&Fault::ALL.map(Fault::as_str))),
         ("kind", names(&FAILURES)),
         ("code", names(&["other"])),
@@ -407,12 +408,13 @@ async fn promtool_finds_no_fault() {
     assert!(output.status.success() && said.is_empty(), "{said}");
 }
 
-/// Of callers and connections that were not let in, of connections that ended, and of operations.
+/// Of callers, connections and calls that were not let in, of connections that ended, and of operations.
 fn reasons() -> BTreeSet<String> {
     let mut reasons = names(&Rejection::ALL.map(Rejection::as_str));
     reasons.extend(Reason::ALL.iter().map(|reason| reason.as_str().to_owned()));
     reasons.extend(names(&Refused::ALL.map(Refused::as_str)));
     reasons.extend(names(&Ended::ALL.map(Ended::as_str)));
+    reasons.extend(names(&Shed::ALL.map(Shed::as_str)));
     reasons
 }
 

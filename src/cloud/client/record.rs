@@ -186,6 +186,8 @@ impl CallClass {
                 | Reason::Unauthenticated
                 | Reason::PolicyDenied
                 | Reason::Overloaded
+                | Reason::TooManyCalls
+                | Reason::GatewayBusy
                 | Reason::GatewayUnavailable
                 | Reason::LaunchFailed
                 | Reason::LaunchTimeout

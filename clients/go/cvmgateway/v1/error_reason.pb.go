@@ -91,6 +91,14 @@ const (
 	ErrorReason_ERROR_REASON_NEEDS_OPERATOR ErrorReason = 24
 	// UNIMPLEMENTED: this version of the gateway does not offer the method yet.
 	ErrorReason_ERROR_REASON_NOT_IMPLEMENTED ErrorReason = 25
+	// RESOURCE_EXHAUSTED: the caller's organisation has as many calls waiting as it may. Nothing
+	// was begun; `RetryInfo`, and `grpc-retry-pushback-ms` in the trailers, say when to come
+	// back. The caller SHOULD slow down and repeat with the same request_id.
+	ErrorReason_ERROR_REASON_TOO_MANY_CALLS ErrorReason = 26
+	// UNAVAILABLE: the gateway has more calls than it can begin in time. Nothing was begun; the
+	// caller SHOULD repeat with the same request_id, at another gateway if there is one, or when
+	// `RetryInfo`, and `grpc-retry-pushback-ms` in the trailers, say.
+	ErrorReason_ERROR_REASON_GATEWAY_BUSY ErrorReason = 27
 )
 
 // Enum value maps for ErrorReason.
@@ -122,6 +130,8 @@ var (
 		23: "ERROR_REASON_CANCELLED",
 		24: "ERROR_REASON_NEEDS_OPERATOR",
 		25: "ERROR_REASON_NOT_IMPLEMENTED",
+		26: "ERROR_REASON_TOO_MANY_CALLS",
+		27: "ERROR_REASON_GATEWAY_BUSY",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":             0,
@@ -150,6 +160,8 @@ var (
 		"ERROR_REASON_CANCELLED":               23,
 		"ERROR_REASON_NEEDS_OPERATOR":          24,
 		"ERROR_REASON_NOT_IMPLEMENTED":         25,
+		"ERROR_REASON_TOO_MANY_CALLS":          26,
+		"ERROR_REASON_GATEWAY_BUSY":            27,
 	}
 )
 
@@ -184,7 +196,7 @@ var File_cvmgateway_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_cvmgateway_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	" cvmgateway/v1/error_reason.proto\x12\rcvmgateway.v1*\x8d\a\n" +
+	" cvmgateway/v1/error_reason.proto\x12\rcvmgateway.v1*\xcd\a\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\"\n" +
 	"\x1eERROR_REASON_INVALID_PARAMETER\x10\x01\x12#\n" +
@@ -212,7 +224,9 @@ const file_cvmgateway_v1_error_reason_proto_rawDesc = "" +
 	"\x1bERROR_REASON_LAUNCH_TIMEOUT\x10\x16\x12\x1a\n" +
 	"\x16ERROR_REASON_CANCELLED\x10\x17\x12\x1f\n" +
 	"\x1bERROR_REASON_NEEDS_OPERATOR\x10\x18\x12 \n" +
-	"\x1cERROR_REASON_NOT_IMPLEMENTED\x10\x19B\xb1\x01\n" +
+	"\x1cERROR_REASON_NOT_IMPLEMENTED\x10\x19\x12\x1f\n" +
+	"\x1bERROR_REASON_TOO_MANY_CALLS\x10\x1a\x12\x1d\n" +
+	"\x19ERROR_REASON_GATEWAY_BUSY\x10\x1bB\xb1\x01\n" +
 	"\x11com.cvmgateway.v1B\x10ErrorReasonProtoP\x01Z5cvm-gateway.example/client/cvmgateway/v1;cvmgatewayv1\xa2\x02\x03CXX\xaa\x02\rCvmgateway.V1\xca\x02\rCvmgateway\\V1\xe2\x02\x19Cvmgateway\\V1\\GPBMetadata\xea\x02\x0eCvmgateway::V1b\x06proto3"
 
 var (

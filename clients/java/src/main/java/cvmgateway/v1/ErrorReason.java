@@ -235,6 +235,26 @@ public enum ErrorReason
    * <code>ERROR_REASON_NOT_IMPLEMENTED = 25;</code>
    */
   ERROR_REASON_NOT_IMPLEMENTED(25),
+  /**
+   * <pre>
+   * RESOURCE_EXHAUSTED: the caller's organisation has as many calls waiting as it may. Nothing
+   * was begun; `RetryInfo`, and `grpc-retry-pushback-ms` in the trailers, say when to come
+   * back. The caller SHOULD slow down and repeat with the same request_id.
+   * </pre>
+   *
+   * <code>ERROR_REASON_TOO_MANY_CALLS = 26;</code>
+   */
+  ERROR_REASON_TOO_MANY_CALLS(26),
+  /**
+   * <pre>
+   * UNAVAILABLE: the gateway has more calls than it can begin in time. Nothing was begun; the
+   * caller SHOULD repeat with the same request_id, at another gateway if there is one, or when
+   * `RetryInfo`, and `grpc-retry-pushback-ms` in the trailers, say.
+   * </pre>
+   *
+   * <code>ERROR_REASON_GATEWAY_BUSY = 27;</code>
+   */
+  ERROR_REASON_GATEWAY_BUSY(27),
   UNRECOGNIZED(-1),
   ;
 
@@ -465,6 +485,26 @@ public enum ErrorReason
    * <code>ERROR_REASON_NOT_IMPLEMENTED = 25;</code>
    */
   public static final int ERROR_REASON_NOT_IMPLEMENTED_VALUE = 25;
+  /**
+   * <pre>
+   * RESOURCE_EXHAUSTED: the caller's organisation has as many calls waiting as it may. Nothing
+   * was begun; `RetryInfo`, and `grpc-retry-pushback-ms` in the trailers, say when to come
+   * back. The caller SHOULD slow down and repeat with the same request_id.
+   * </pre>
+   *
+   * <code>ERROR_REASON_TOO_MANY_CALLS = 26;</code>
+   */
+  public static final int ERROR_REASON_TOO_MANY_CALLS_VALUE = 26;
+  /**
+   * <pre>
+   * UNAVAILABLE: the gateway has more calls than it can begin in time. Nothing was begun; the
+   * caller SHOULD repeat with the same request_id, at another gateway if there is one, or when
+   * `RetryInfo`, and `grpc-retry-pushback-ms` in the trailers, say.
+   * </pre>
+   *
+   * <code>ERROR_REASON_GATEWAY_BUSY = 27;</code>
+   */
+  public static final int ERROR_REASON_GATEWAY_BUSY_VALUE = 27;
 
 
   public final int getNumber() {
@@ -517,6 +557,8 @@ public enum ErrorReason
       case 23: return ERROR_REASON_CANCELLED;
       case 24: return ERROR_REASON_NEEDS_OPERATOR;
       case 25: return ERROR_REASON_NOT_IMPLEMENTED;
+      case 26: return ERROR_REASON_TOO_MANY_CALLS;
+      case 27: return ERROR_REASON_GATEWAY_BUSY;
       default: return null;
     }
   }

@@ -36,7 +36,7 @@ public final class ErrorReasonProto extends com.google.protobuf.GeneratedFile {
   static {
     java.lang.String[] descriptorData = {
       "\n cvmgateway/v1/error_reason.proto\022\rcvmg" +
-      "ateway.v1*\215\007\n\013ErrorReason\022\034\n\030ERROR_REASO" +
+      "ateway.v1*\315\007\n\013ErrorReason\022\034\n\030ERROR_REASO" +
       "N_UNSPECIFIED\020\000\022\"\n\036ERROR_REASON_INVALID_" +
       "PARAMETER\020\001\022#\n\037ERROR_REASON_RESOURCE_NOT" +
       "_FOUND\020\002\022$\n ERROR_REASON_OPERATION_NOT_F" +
@@ -59,10 +59,11 @@ public final class ErrorReasonProto extends com.google.protobuf.GeneratedFile {
       "OR_REASON_LAUNCH_TIMEOUT\020\026\022\032\n\026ERROR_REAS" +
       "ON_CANCELLED\020\027\022\037\n\033ERROR_REASON_NEEDS_OPE" +
       "RATOR\020\030\022 \n\034ERROR_REASON_NOT_IMPLEMENTED\020" +
-      "\031Bv\n\rcvmgateway.v1B\020ErrorReasonProtoP\001\242\002" +
-      "\003CXX\252\002\rCvmgateway.V1\312\002\rCvmgateway\\V1\342\002\031C" +
-      "vmgateway\\V1\\GPBMetadata\352\002\016Cvmgateway::V" +
-      "1b\006proto3"
+      "\031\022\037\n\033ERROR_REASON_TOO_MANY_CALLS\020\032\022\035\n\031ER" +
+      "ROR_REASON_GATEWAY_BUSY\020\033Bv\n\rcvmgateway." +
+      "v1B\020ErrorReasonProtoP\001\242\002\003CXX\252\002\rCvmgatewa" +
+      "y.V1\312\002\rCvmgateway\\V1\342\002\031Cvmgateway\\V1\\GPB" +
+      "Metadata\352\002\016Cvmgateway::V1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,

@@ -1,0 +1,266 @@
+//! Admits calls: so many are worked on at once, and the others wait, by organisation, or are turned
+//! away at once.
+
+mod queue;
+
+use super::deadline::Deadline;
+use super::status;
+use crate::clock::Clock;
+use crate::domain::ids::{OrganizationId, Principal};
+use crate::metrics::{self, Priority, Shed};
+use crate::pb::v1::cvm_gateway_service_server::SERVICE_NAME;
+use crate::random::Random;
+use bytes::BytesMut;
+use http::{Request, Response};
+use http_body::Body as _;
+use http_body_util::Full;
+use queue::{Queue, QueueFull, Ticket};
+use std::collections::BTreeMap;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+/// What gRPC puts before a message.
+const FRAME_HEAD_BYTES: usize = 5;
+/// The shortest time after which who is turned away may come back; the longest is twice as much.
+const BACK_AFTER: Duration = Duration::from_secs(1);
+
+/// How many calls are worked on, and how many wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Calls that are worked on at once.
+    pub at_work_max: usize,
+    /// And of one organisation.
+    pub at_work_per_organization_max: usize,
+    /// Calls of one organisation and priority that wait.
+    pub waiting_per_organization_max: usize,
+    /// How long a call waits.
+    pub wait_max: Duration,
+}
+
+/// Puts admission before the services of a server.
+#[derive(Clone, Debug)]
+pub struct AdmissionLayer(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    wait_max: Duration,
+    /// Larger requests are refused by who decodes them.
+    message_bytes_max: usize,
+    clock: Clock,
+    random: Random,
+    metrics: metrics::Admission,
+    hall: Mutex<Hall>,
+}
+
+#[derive(Debug)]
+struct Hall {
+    queue: Queue,
+    /// Who waits is called by these.
+    bells: BTreeMap<Ticket, oneshot::Sender<()>>,
+}
+
+/// A service behind admission.
+#[derive(Clone, Debug)]
+pub struct Admission<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+/// A place of one call, at first perhaps in the queue. It is free again when this is dropped.
+#[derive(Debug)]
+struct Place {
+    shared: Arc<Shared>,
+    priority: Priority,
+    ticket: Ticket,
+    begun: bool,
+}
+
+impl AdmissionLayer {
+    /// Admits requests of so many bytes as `settings` say.
+    #[must_use]
+    pub fn new(
+        settings: &Settings,
+        message_bytes_max: usize,
+        clock: Clock,
+        metrics: metrics::Admission,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            wait_max: settings.wait_max,
+            message_bytes_max,
+            clock,
+            random: Random::system(),
+            metrics,
+            hall: Mutex::new(Hall {
+                queue: Queue::new(settings.clone()),
+                bells: BTreeMap::new(),
+            }),
+        }))
+    }
+}
+
+impl<S> Layer<S> for AdmissionLayer {
+    type Service = Admission<S>;
+
+    fn layer(&self, inner: S) -> Admission<S> {
+        Admission {
+            inner,
+            shared: Arc::clone(&self.0),
+        }
+    }
+}
+
+impl<S> Service<Request<Body>> for Admission<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let principal = request.extensions().get::<Principal>();
+        let (Some(priority), Some(principal)) = (priority(request.uri().path()), principal) else {
+            return Box::pin(self.inner.call(request));
+        };
+        let organization = principal.organization.clone();
+        // The one that is ready is called; the next call gets a new one.
+        let next = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, next);
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            // Read first: who sends slowly would keep a place from others.
+            let request = match whole(request, shared.message_bytes_max).await {
+                Ok(request) => request,
+                Err(broken) => return Ok(broken.into_http()),
+            };
+            let deadline = request.extensions().get::<Deadline>().copied();
+            let place = shared.admit((&organization, priority), deadline).await;
+            let place = match place {
+                Ok(place) => place,
+                Err(why) => return Ok(shared.shed(priority, why).into_http()),
+            };
+            // A stream that has begun takes no place: it costs one cell, however long it lasts.
+            let answer = inner.call(request).await;
+            drop(place);
+            answer
+        })
+    }
+}
+
+impl Shared {
+    /// Takes a place and waits until it is one at work.
+    async fn admit(
+        self: &Arc<Self>,
+        call: (&OrganizationId, Priority),
+        deadline: Option<Deadline>,
+    ) -> Result<Place, Shed> {
+        let joined = self.clock.elapsed();
+        let left = deadline.map(|deadline| deadline.left(joined));
+        let (patience, over) = match left {
+            Some(left) if left < self.wait_max => (left, Shed::Deadline),
+            Some(_) | None => (self.wait_max, Shed::Wait),
+        };
+        let (mut place, bell) = self.join(call, patience)?;
+        if let Some(bell) = bell {
+            let rung = self.clock.timeout(patience, bell).await;
+            let _rung = rung.ok_or(over)?;
+        }
+        let now = self.clock.elapsed();
+        if deadline.is_some_and(|deadline| deadline.left(now).is_zero()) {
+            return Err(Shed::Deadline);
+        }
+        place.begun = true;
+        self.metrics
+            .begins(place.priority, now.saturating_sub(joined));
+        Ok(place)
+    }
+
+    /// A place, and what rings when it has become one at work; none if it is already.
+    fn join(
+        self: &Arc<Self>,
+        call: (&OrganizationId, Priority),
+        patience: Duration,
+    ) -> Result<(Place, Option<oneshot::Receiver<()>>), Shed> {
+        let (_, priority) = call;
+        let mut hall = self.hall();
+        let joined = hall.queue.join(call, patience, self.clock.elapsed());
+        let ticket = joined.map_err(|QueueFull| Shed::OrganizationQueue)?;
+        let bell = (!hall.queue.is_at_work(ticket)).then(|| {
+            let (bell, rung) = oneshot::channel();
+            hall.bells.insert(ticket, bell);
+            rung
+        });
+        self.metrics.joins(priority);
+        let place = Place {
+            shared: Arc::clone(self),
+            priority,
+            ticket,
+            begun: false,
+        };
+        Ok((place, bell))
+    }
+
+    fn shed(&self, priority: Priority, why: Shed) -> Status {
+        self.metrics.shed(priority, why);
+        // Who was turned away together does not come back together.
+        let drawn = u32::from_le_bytes(self.random.bytes());
+        let spread = 1.0 + f64::from(drawn) / f64::from(u32::MAX);
+        status::shed(why, BACK_AFTER.mul_f64(spread))
+    }
+
+    fn hall(&self) -> MutexGuard<'_, Hall> {
+        self.hall.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.metrics.leaves(self.priority, self.begun);
+        let mut hall = self.shared.hall();
+        hall.bells.remove(&self.ticket);
+        let now = self.shared.clock.elapsed();
+        let next = hall.queue.leave(self.ticket, now);
+        // Who does not listen any more gives its place up by itself.
+        if let Some(bell) = next.and_then(|next| hall.bells.remove(&next)) {
+            let _unheard = bell.send(());
+        }
+    }
+}
+
+/// What is served first; none: it is not ours to hold up, as health, which has no caller.
+fn priority(path: &str) -> Option<Priority> {
+    let method = path.strip_prefix('/')?.strip_prefix(SERVICE_NAME)?;
+    Some(match method {
+        "/RunInstances" => Priority::Launch,
+        "/PlanRunInstances" => Priority::Plan,
+        _ => Priority::Follow,
+    })
+}
+
+/// The request with all that it holds, as far as the one message may be large.
+async fn whole(request: Request<Body>, message_bytes_max: usize) -> Result<Request<Body>, Status> {
+    let most = message_bytes_max.saturating_add(FRAME_HEAD_BYTES);
+    let (head, body) = request.into_parts();
+    let mut body = pin!(body);
+    let mut bytes = BytesMut::new();
+    while bytes.len() <= most
+        && let Some(frame) = std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await
+    {
+        if let Ok(data) = frame?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    let body = Body::new(Full::new(bytes.freeze()));
+    Ok(Request::from_parts(head, body))
+}

@@ -1,0 +1,221 @@
+//! Who is worked on, who waits and who is turned away, while calls do not end.
+
+use crate::cloud::server::{Act, Server};
+use crate::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, call, connect, frame, greet, header};
+use crate::identity::pki::{Authority, uri};
+use crate::identity::{CALLERS, WEB, channel, counts, list, write};
+use crate::refusals::told;
+use crate::tap::Tap;
+use crate::world::{Client, Served, World, client, config_text, wish};
+use cvm_gateway::clock::Clock;
+use cvm_gateway::config::Config;
+use cvm_gateway::gateway::Gateway;
+use cvm_gateway::pb::v1 as pb;
+use prost::Message;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// Longer than anything here takes on a machine that is busy.
+const LONG: Duration = Duration::from_secs(30);
+const OTHER: &str = "spiffe://example.org/ns/other/sa/api";
+const LIST: &str = "/cvmgateway.v1.CvmGatewayService/ListOperations";
+const LAUNCH: &str = "/cvmgateway.v1.CvmGatewayService/RunInstances";
+
+/// A gateway whose cloud answers nothing, so that plans stay at work, and two organisations.
+struct Busy {
+    world: World,
+    gateway: Served,
+    web: Client,
+    other: Client,
+    _cloud: Server,
+}
+
+impl Busy {
+    async fn new(admission: &str) -> Self {
+        let world = World::new(100.0).await;
+        let cloud = Server::start(vec![Act::Stall(String::new()); 20]).await;
+        let [servers, callers] = ["servers", "callers"].map(Authority::new);
+        write(&world.folder, &servers.server(), &callers.pem());
+        crate::identity::put(&world.folder, "denied.txt", "# nobody\n");
+        let endpoint = format!("http://{}", cloud.address);
+        let gateway = gateway_with(&world, &endpoint, admission, CALLERS).await;
+        let [web, other] = [WEB, OTHER].map(|name| callers.client(vec![uri(name)]));
+        let web = Client::new(Tap(channel(&gateway, &servers, Some(&web)).await));
+        let other = Client::new(Tap(channel(&gateway, &servers, Some(&other)).await));
+        Self {
+            world,
+            gateway,
+            web,
+            other,
+            _cloud: cloud,
+        }
+    }
+}
+
+/// A gateway that admits calls as `admission` says, and calls that cloud.
+async fn gateway(world: &World, cloud: &str, admission: &str) -> Served {
+    gateway_with(world, cloud, admission, "").await
+}
+
+async fn gateway_with(world: &World, cloud: &str, admission: &str, extra: &str) -> Served {
+    let extra = format!("check_zones = false\n{extra}");
+    let text = config_text(&world.folder.0, cloud, &extra);
+    let lines = format!("[grpc]\nadmission = {{ {admission} }}\n");
+    let text = text.replace("[grpc]\n", &lines);
+    let config = Config::parse("test.toml", &text, &world.folder.0).unwrap();
+    world.gateway_of(config).await
+}
+
+/// What comes of a plan.
+async fn plan(mut client: Client, request_id: &str) -> Result<(), Status> {
+    let request = pb::PlanRunInstancesRequest {
+        request: Some(wish(request_id, 1)),
+        cloud_dry_run: false,
+    };
+    client.plan_run_instances(request).await.map(drop)
+}
+
+/// Waits until a series has that value.
+async fn shows(gateway: &Gateway, series: &str, value: f64) {
+    let waits = async {
+        while counts(gateway).await[series] != value {
+            Clock::system().sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let shown = Clock::system().timeout(LONG, waits).await;
+    shown.unwrap_or_else(|| panic!("{series} is never {value}"));
+}
+
+fn shed(priority: &str, reason: &str) -> String {
+    format!(r#"cvm_gateway_calls_shed_total{{priority="{priority}",reason="{reason}"}}"#)
+}
+
+const PLANS_AT_WORK: &str = r#"cvm_gateway_calls_at_work{priority="plan"}"#;
+const PLANS_WAITING: &str = r#"cvm_gateway_calls_waiting{priority="plan"}"#;
+
+/// Whether the details and the trailer say the same time to come back.
+fn assert_comes_back(status: &Status) {
+    let retry = status.get_details_retry_info().unwrap();
+    let delay = retry.retry_delay.unwrap();
+    let bounds = Duration::from_secs(1)..=Duration::from_secs(2);
+    assert!(bounds.contains(&delay), "{delay:?}");
+    let pushback = status.metadata().get("grpc-retry-pushback-ms").unwrap();
+    assert_eq!(pushback.to_str().unwrap(), delay.as_millis().to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_one_organisation_is_shed_and_others_are_served() {
+    let places = "at_work_max = 4, at_work_per_organization_max = 2";
+    let queue = "waiting_per_organization_max = 1, wait_max = \"1s\"";
+    let mut busy = Busy::new(&format!("{places}, {queue}")).await;
+    let clock = Clock::system();
+    let (gateway, web) = (&busy.gateway, busy.web.clone());
+    let flood = async {
+        let waits = async {
+            shows(gateway, PLANS_AT_WORK, 1.0).await;
+            let waits = plan(web.clone(), "waits").await.unwrap_err();
+            let told = told(&waits);
+            assert_eq!(
+                (told.code, told.reason.as_str()),
+                (Code::Unavailable, "GATEWAY_BUSY"),
+                "{waits:?}"
+            );
+            assert_comes_back(&waits);
+        };
+        let refused = async {
+            shows(gateway, PLANS_WAITING, 1.0).await;
+            let refused = plan(web.clone(), "refused").await.unwrap_err();
+            let told = told(&refused);
+            assert_eq!(
+                (told.code, told.reason.as_str()),
+                (Code::ResourceExhausted, "TOO_MANY_CALLS"),
+                "{refused:?}"
+            );
+            assert_comes_back(&refused);
+            // What is more urgent has a place of its own, and another organisation has one, too.
+            busy.web.list_operations(list()).await.unwrap();
+            let other = plan(busy.other.clone(), "other");
+            let begun = shows(gateway, PLANS_AT_WORK, 2.0);
+            tokio::select! {
+                done = other => panic!("{done:?}"),
+                () = begun => {}
+            }
+        };
+        tokio::join!(waits, refused);
+    };
+    tokio::select! {
+        done = plan(web.clone(), "works") => panic!("{done:?}"),
+        done = clock.timeout(LONG, flood) => done.unwrap(),
+    }
+    // Who went away has given its place up.
+    shows(gateway, PLANS_AT_WORK, 0.0).await;
+    shows(gateway, PLANS_WAITING, 0.0).await;
+    let counts = counts(gateway).await;
+    for (reason, count) in [
+        ("organization_queue", 1.0),
+        ("wait", 1.0),
+        ("deadline", 0.0),
+    ] {
+        assert_eq!(counts[&shed("plan", reason)], count, "{reason}");
+        assert_eq!(counts[&shed("follow", reason)], 0.0, "{reason}");
+    }
+    drop(busy.world);
+    busy.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_whose_caller_has_stopped_waiting_is_not_begun() {
+    let world = World::new(100.0).await;
+    let cloud = Server::start(vec![Act::Stall(String::new()); 20]).await;
+    let places = "at_work_per_organization_max = 1, wait_max = \"20s\"";
+    let gateway = gateway(&world, &format!("http://{}", cloud.address), places).await;
+    let mut client = client(&gateway).await;
+    let late = async {
+        shows(&gateway, PLANS_AT_WORK, 1.0).await;
+        // Byte by byte: clients of a library end such a call themselves.
+        let mut stream = connect([127, 0, 0, 1], gateway.grpc_addr()).await.unwrap();
+        greet(&mut stream).await.unwrap();
+        let head = [call(LAUNCH), header("grpc-timeout", "100m")].concat();
+        let message = wish("late", 1).encode_to_vec();
+        let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+        let message = [&[0], &length[..], &message].concat();
+        let begin = frame(HEADERS, END_HEADERS, 1, &head);
+        let end = frame(DATA, END_STREAM, 1, &message);
+        stream.write_all(&[begin, end].concat()).await.unwrap();
+        shows(&gateway, &shed("launch", "deadline"), 1.0).await;
+    };
+    tokio::select! {
+        done = plan(client.clone(), "works") => panic!("{done:?}"),
+        () = late => {}
+    }
+    shows(&gateway, PLANS_AT_WORK, 0.0).await;
+    let listed = client.list_operations(list()).await.unwrap().into_inner();
+    assert_eq!(listed.operations, []);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_slowly_keeps_no_place_from_others() {
+    let world = World::new(100.0).await;
+    let cloud = format!("http://{}", world.simulator.addr());
+    let gateway = gateway(&world, &cloud, "at_work_max = 1").await;
+    let mut slow = connect([127, 0, 0, 1], gateway.grpc_addr()).await.unwrap();
+    greet(&mut slow).await.unwrap();
+    let begin = frame(HEADERS, END_HEADERS, 1, &call(LIST));
+    slow.write_all(&begin).await.unwrap();
+    slow.write_all(&frame(DATA, 0, 1, &[0])).await.unwrap();
+    let method = r#"grpc_server_started_total{grpc_method="ListOperations",grpc_service="cvmgateway.v1.CvmGatewayService",grpc_type="unary"}"#;
+    shows(&gateway, method, 1.0).await;
+    let mut client = client(&gateway).await;
+    let answer = client.list_operations(list());
+    let answer = Clock::system().timeout(LONG, answer).await;
+    answer.expect("no answer comes").unwrap();
+    // It is answered as soon as it has sent all.
+    let rest = frame(DATA, END_STREAM, 1, &[0, 0, 0, 0]);
+    slow.write_all(&rest).await.unwrap();
+    let handled = r#"grpc_server_handled_total{grpc_code="OK",grpc_method="ListOperations",grpc_service="cvmgateway.v1.CvmGatewayService",grpc_type="unary"}"#;
+    shows(&gateway, handled, 2.0).await;
+    gateway.stop().await;
+}
