@@ -23,7 +23,7 @@ JAVA_JARS := target/tools/java/jars/installed
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help demo test simulate stores kill abuse replicas rotate failpoints mutants fuzz image check bench measure measure-simulator measure-trust proto stubs fmt deny ci clean
+.PHONY: help demo test simulate stores kill abuse overload replicas rotate failpoints mutants fuzz image check bench measure measure-simulator measure-trust proto stubs fmt deny ci clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -83,7 +83,12 @@ kill: ## The real program, killed, paused and cut off; KILLS=1000 RECOVERY_KILLS
 ABUSE_SECONDS ?= 10
 abuse: ## Clients that misbehave in every way while a good one calls; ABUSE_SECONDS=10 for each way
 	ABUSE_SECONDS=$(ABUSE_SECONDS) \
-	cargo test --locked --profile proof --test abuse -- --nocapture --test-threads 1
+	cargo test --locked --profile proof --test abuse -- --nocapture --test-threads 1 --skip overload::
+
+OVERLOAD_SECONDS ?= 60
+overload: ## Ten times the launches that can be taken, of several organisations; OVERLOAD_SECONDS=60
+	OVERLOAD_SECONDS=$(OVERLOAD_SECONDS) \
+	cargo test --locked --profile proof --test abuse -- --nocapture overload::
 
 EVENTS ?= 200
 replicas: ## Three of it on one PostgreSQL that restarts, pauses and loses COMMITs; EVENTS=200 SEED=1

@@ -29,29 +29,41 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts one with `lines` in its table `grpc`, which may open so many files.
     pub(crate) async fn start(lines: &str, files_max: u32) -> Self {
-        Self::start_in(folder(), lines, files_max, None).await
+        let folder = Self::folder();
+        let config = config_text(&folder, lines);
+        Self::start_of(folder, &config, files_max, None).await
     }
 
     /// Starts one that speaks TLS.
     pub(crate) async fn start_tls(files_max: u32) -> Self {
-        let folder = folder();
+        let folder = Self::folder();
         let key = rcgen::KeyPair::generate().unwrap();
         let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         let certificate = params.self_signed(&key).unwrap().pem();
         std::fs::write(folder.join("server.pem"), &certificate).unwrap();
         std::fs::write(folder.join("server.key"), key.serialize_pem()).unwrap();
         let lines = "tls = { certificate_file = \"server.pem\", key_file = \"server.key\" }";
-        Self::start_in(folder, lines, files_max, Some(certificate)).await
+        let config = config_text(&folder, lines);
+        Self::start_of(folder, &config, files_max, Some(certificate)).await
     }
 
-    async fn start_in(
+    /// A new folder.
+    pub(crate) fn folder() -> PathBuf {
+        let name = format!("abuse-{}", Uuid::new_v4());
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    /// Starts one in `folder`, set up as `text` says, which is trusted by `authority` if it speaks TLS.
+    pub(crate) async fn start_of(
         folder: PathBuf,
-        lines: &str,
+        text: &str,
         files_max: u32,
         authority: Option<String>,
     ) -> Self {
         let config = folder.join("gateway.toml");
-        std::fs::write(&config, config_text(&folder, lines)).unwrap();
+        std::fs::write(&config, text).unwrap();
         let log = folder.join("log.jsonl");
         let child = Command::new("sh")
             .arg("-c")
@@ -137,7 +149,7 @@ impl Gateway {
         (ended.code(), clock.elapsed())
     }
 
-    fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id().expect("the gateway has ended")
     }
 }
@@ -147,13 +159,6 @@ impl Drop for Gateway {
         drop(self.child.start_kill());
         drop(std::fs::remove_dir_all(&self.folder));
     }
-}
-
-/// A new folder.
-fn folder() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("abuse-{}", Uuid::new_v4()));
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
 }
 
 /// Where it serves, once it says so.

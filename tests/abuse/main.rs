@@ -1,4 +1,5 @@
-//! Clients that misbehave, all from this machine and bounded in count and time, while a good one calls.
+//! Clients that misbehave, and more calls than can be answered, all from this machine and bounded in count and
+//! time, while a good one calls.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,4 +17,6 @@ mod frames;
 mod gateway;
 mod good;
 mod judge;
+mod launches;
+mod overload;
 mod stop;

@@ -1,0 +1,186 @@
+//! Callers that launch: one call after the other, or so many a second whatever becomes of them.
+
+use crate::gateway::Gateway;
+use cvm_gateway::clock::Clock;
+use cvm_gateway::pb::v1 as pb;
+use cvm_gateway::pb::v1::cvm_gateway_service_client::CvmGatewayServiceClient;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio_util::task::TaskTracker;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+use uuid::Uuid;
+
+/// One has as many streams at once as the gateway allows.
+const CONNECTIONS: usize = 8;
+/// How often calls are made that are due.
+const TICK: Duration = Duration::from_millis(1);
+/// Between two calls of who calls as it should.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A caller of one organisation, with several connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller(Vec<CvmGatewayServiceClient<Channel>>);
+
+/// What came of calls. Clones are the same tally.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally(Arc<Mutex<Outcomes>>);
+
+#[derive(Debug, Default)]
+struct Outcomes {
+    accepted: Vec<Duration>,
+    refused: Vec<Duration>,
+    /// Of no kind that overload has, or without the time to come back in details and trailers.
+    strange: Vec<Status>,
+}
+
+impl Caller {
+    /// A caller that shows this certificate.
+    pub(crate) async fn connect(gateway: &Gateway, certificate: &str, key: &str) -> Self {
+        let authority = gateway.authority.as_ref().unwrap();
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(authority))
+            .identity(Identity::from_pem(certificate, key));
+        let url = format!("https://localhost:{}", gateway.grpc.port());
+        let endpoint = Endpoint::from_shared(url).unwrap().tls_config(tls).unwrap();
+        let mut clients = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let channel = endpoint.connect().await.unwrap();
+            clients.push(CvmGatewayServiceClient::new(channel));
+        }
+        Self(clients)
+    }
+
+    /// Launches one machine until it is accepted or refused.
+    pub(crate) async fn launch(&self, connection: usize, tally: &Tally) {
+        let mut client = self.0[connection % self.0.len()].clone();
+        let request = wish();
+        let clock = Clock::system();
+        let answer = match client.run_instances(request).await {
+            Ok(answer) => answer.into_inner().message().await,
+            Err(refusal) => Err(refusal),
+        };
+        tally.add(answer.map(drop), clock.elapsed());
+    }
+}
+
+impl Tally {
+    fn add(&self, answer: Result<(), Status>, took: Duration) {
+        let mut outcomes = self.0.lock().unwrap();
+        match answer {
+            Ok(()) => outcomes.accepted.push(took),
+            Err(status) => {
+                outcomes.refused.push(took);
+                if !is_of_overload(&status) || !says_when_to_come_back(&status) {
+                    outcomes.strange.push(status);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn accepted(&self) -> usize {
+        self.0.lock().unwrap().accepted.len()
+    }
+
+    pub(crate) fn refused(&self) -> usize {
+        self.0.lock().unwrap().refused.len()
+    }
+
+    pub(crate) fn accepted_p99(&self) -> Duration {
+        p99(&mut self.0.lock().unwrap().accepted)
+    }
+
+    pub(crate) fn refused_p99(&self) -> Duration {
+        p99(&mut self.0.lock().unwrap().refused)
+    }
+
+    pub(crate) fn assert_refusals_say_when_to_come_back(&self) {
+        let strange = &self.0.lock().unwrap().strange;
+        assert!(
+            strange.is_empty(),
+            "{} like {:?}",
+            strange.len(),
+            strange[0]
+        );
+    }
+}
+
+/// Launches so often for so long, whatever becomes of it; how often it was, once all are answered.
+pub(crate) async fn offer(
+    callers: &[Caller],
+    per_second: f64,
+    span: Duration,
+    tally: &Tally,
+) -> usize {
+    let clock = Clock::system();
+    let tasks = TaskTracker::new();
+    let interval = Duration::from_secs_f64(1.0 / per_second);
+    let mut made = 0_u32;
+    while clock.elapsed() < span {
+        let due = clock.elapsed().div_duration_f64(interval);
+        while f64::from(made) < due {
+            let number = usize::try_from(made).unwrap();
+            let caller = callers[number % callers.len()].clone();
+            let tally = tally.clone();
+            let connection = number / callers.len();
+            tasks.spawn(async move { caller.launch(connection, &tally).await });
+            made += 1;
+        }
+        clock.sleep(TICK).await;
+    }
+    tasks.close();
+    tasks.wait().await;
+    usize::try_from(made).unwrap()
+}
+
+/// Launches again and again for so long, at least once.
+pub(crate) async fn one_after_the_other(caller: &Caller, span: Duration, tally: &Tally) {
+    let clock = Clock::system();
+    let mut number = 0;
+    while number == 0 || clock.elapsed() < span {
+        caller.launch(number, tally).await;
+        number += 1;
+        clock.sleep(PAUSE).await;
+    }
+}
+
+/// What 99 of 100 took at most; nothing, if there are none.
+fn p99(took: &mut [Duration]) -> Duration {
+    took.sort();
+    took.get(took.len() * 99 / 100).copied().unwrap_or_default()
+}
+
+fn is_of_overload(status: &Status) -> bool {
+    let reason = status.get_details_error_info().map(|info| info.reason);
+    let told = (status.code(), reason.as_deref());
+    told == (Code::ResourceExhausted, Some("TOO_MANY_CALLS"))
+        || told == (Code::Unavailable, Some("GATEWAY_BUSY"))
+}
+
+fn says_when_to_come_back(status: &Status) -> bool {
+    let delay = status
+        .get_details_retry_info()
+        .and_then(|retry| retry.retry_delay);
+    let pushback = status.metadata().get("grpc-retry-pushback-ms");
+    let pushback = pushback.and_then(|millis| millis.to_str().ok()?.parse().ok());
+    delay.is_some() && pushback == delay.map(|delay| delay.as_millis())
+}
+
+fn wish() -> pb::RunInstancesRequest {
+    pb::RunInstancesRequest {
+        request_id: Uuid::new_v4().to_string(),
+        region: "ap-shanghai".to_owned(),
+        spec: Some(pb::InstanceSpec {
+            placement: Some(pb::Placement {
+                zone: "ap-shanghai-2".to_owned(),
+                ..pb::Placement::default()
+            }),
+            image_id: Some("img-pmqg1cw7".to_owned()),
+            instance_type: Some("S5.SMALL1".to_owned()),
+            instance_count: Some(1),
+            ..pb::InstanceSpec::default()
+        }),
+        ..pb::RunInstancesRequest::default()
+    }
+}
