@@ -58,6 +58,8 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 pub struct Config {
     /// The gRPC door.
     pub grpc: Grpc,
+    /// When the gateway gives up what can wait.
+    pub overload: Overload,
     /// Where the HTTP side door listens.
     pub admin_listen: SocketAddr,
     /// Who sees the console; none: nobody.
@@ -120,6 +122,17 @@ pub struct Grpc {
     pub reflection: bool,
     /// Which pages may call from browsers; none: no browser may.
     pub web: Option<web::Settings>,
+}
+
+/// When the gateway gives up what can wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overload {
+    /// Memory that the process may take; none: what its control group allows.
+    pub memory_max_mib: Option<u32>,
+    /// How much of it, and of the journal's queue, may be taken before launches are refused.
+    pub high_percent: u32,
+    /// And before everything is refused but what brings launches to their end.
+    pub critical_percent: u32,
 }
 
 /// Where callers come.

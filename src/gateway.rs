@@ -3,6 +3,7 @@
 mod door;
 mod keys;
 mod listen;
+mod overload;
 mod rules;
 mod sink;
 
@@ -18,7 +19,7 @@ use crate::domain::plan::PlanKey;
 use crate::grpc::door::{Calls, Door, Settings};
 use crate::grpc::{Plans, Service};
 use crate::identity::{Errand, Gate, IdentityError};
-use crate::metrics::{self, Metrics};
+use crate::metrics::{self, Metrics, Pressure};
 use crate::operations::{self, Operations};
 use crate::pb::v1::cvm_gateway_service_server::SERVICE_NAME;
 use crate::random::Random;
@@ -27,6 +28,7 @@ use crate::trace::Spans;
 use keys::JournalKeys;
 pub use listen::Address;
 use listen::SocketFile;
+use overload::Monitor;
 use rules::RulesInForce;
 use sink::Sink;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -34,7 +36,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic_health::ServingStatus;
@@ -98,13 +100,13 @@ pub enum GatewayError {
 }
 
 impl Gateway {
-    /// Listens, opens the journal, takes up what it holds, and serves.
+    /// Listens, opens the journal, takes up what it holds, and serves. The ports come first: a second
+    /// gateway by mistake must not touch the journal.
     ///
     /// # Errors
     /// When a port is taken, the journal cannot be opened, or the settings of the cloud or of
     /// identities are unusable.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, GatewayError> {
-        // The ports first: a second gateway by mistake must not touch the journal.
         let grpc = chaos::around!("gateway.listen", listen::bind(&config.grpc))?;
         let admin = side_door(config.admin_listen).await?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
@@ -137,8 +139,10 @@ impl Gateway {
             policy_metrics: metrics.policy.clone(),
             heartbeat_interval: config.grpc.heartbeat_interval,
         };
+        let monitor = Monitor::new(config.overload, &store, &clock, &metrics);
         let settings = (&config.grpc, config.log.access);
-        let (health, calls) = door::calls(service, gate.clone(), settings, &clock, &metrics)?;
+        let (health, calls) =
+            door::calls(service, monitor.guard(&gate), settings, &clock, &metrics)?;
         let gateway = Self {
             grpc: grpc.addresses,
             sockets: grpc.files,
@@ -156,14 +160,13 @@ impl Gateway {
             exporting: TaskTracker::new(),
             traces: metrics.traces.clone(),
         };
-        let door = gateway.door(gate, calls, config.grpc.door, &metrics);
+        let door = gateway.door(monitor.guard(&gate), calls, config.grpc.door, &metrics);
         let pages = gateway.pages(&metrics, config.console);
         gateway.keep_rules(rules);
-        gateway.keep_sink(config.audit_sink, metrics.audit);
-        gateway.keep_keys(config.key_reload_interval, metrics.journal);
+        gateway.keep_journal((config.audit_sink, config.key_reload_interval), metrics);
         door.open(grpc.listeners);
         gateway.serve(admin.listener, pages);
-        gateway.keep(errands.into_iter().flatten());
+        gateway.keep(errands.into_iter().flatten().chain([monitor.errand()]));
         chaos::around!("gateway.ready", gateway.set_health(ServingStatus::Serving));
         gateway.log_serving();
         Ok(gateway)
@@ -246,9 +249,16 @@ impl Gateway {
         tracing::info!("stopped");
     }
 
-    fn door(&self, gate: Gate, calls: Calls, settings: Settings, metrics: &Metrics) -> Door {
+    fn door(
+        &self,
+        (gate, pressure): Guard,
+        calls: Calls,
+        settings: Settings,
+        metrics: &Metrics,
+    ) -> Door {
         Door {
             gate,
+            pressure,
             calls,
             settings: Settings {
                 connections_max: door::affordable(settings.connections_max),
@@ -264,7 +274,8 @@ impl Gateway {
         }
     }
 
-    /// Keeps to what the files of identities and the issuers of tokens say, and keeps keys fresh.
+    /// Keeps to what the files of identities and the issuers of tokens say, keeps keys fresh, and watches what
+    /// may run out.
     fn keep(&self, errands: impl Iterator<Item = Errand>) {
         for errand in errands {
             let soft = self.soft.clone();
@@ -310,6 +321,12 @@ impl Gateway {
         kept.map(|kept| self.tasks.spawn(kept));
     }
 
+    /// Brings the audit to `sink`, and looks at the keys so often.
+    fn keep_journal(&self, (sink, looks): (Option<PathBuf>, Duration), metrics: Metrics) {
+        self.keep_sink(sink, metrics.audit);
+        self.keep_keys(looks, metrics.journal);
+    }
+
     fn keep_sink(&self, path: Option<PathBuf>, metrics: metrics::audit::Audit) {
         let soft = self.soft.clone();
         let sink = path.map(|path| Sink::new(path, &self.store, &self.clock, metrics));
@@ -336,6 +353,9 @@ impl Gateway {
         self.health.set_service_status(SERVICE_NAME, status).await;
     }
 }
+
+/// Who is let in, and what is given up.
+type Guard = (Gate, watch::Receiver<Pressure>);
 
 /// A bound port.
 struct Bound {

@@ -15,7 +15,7 @@ mod traces;
 mod unlisted;
 
 pub use {
-    admission::{Admission, Priority, Shed},
+    admission::{Admission, Pressure, Priority, Resource, Shed},
     connections::{Connections, Ended, Refused},
     credentials::Credentials,
     exemplars::Latencies,

@@ -231,6 +231,15 @@ impl Store {
         }
     }
 
+    /// How much of the queue of writes is taken.
+    #[must_use]
+    pub fn queue_percent(&self) -> u32 {
+        match &self.0 {
+            Engine::Database(database) => database.queue_percent(),
+            Engine::Model(_) => 0,
+        }
+    }
+
     /// Makes an operation durable, unless its organisation used the `request_id` before. It may
     /// happen although the caller goes away; then nobody renews the lease, and a claim finds it.
     ///

@@ -1,8 +1,8 @@
 //! What connections and their calls are held to: settings of the table `grpc`.
 
-use super::Listen;
 use super::read::size;
 use super::section::{Section, address};
+use super::{Listen, Overload};
 use crate::grpc::{admission, door, web};
 use http::{HeaderValue, Uri};
 use std::path::Path;
@@ -96,6 +96,20 @@ pub(super) fn admission(table: &mut Section<'_>) -> admission::Settings {
         waiting_per_organization_max: places("waiting_per_organization_max"),
         wait_max: table.duration_within("wait_max", Duration::from_millis(1)..=WAIT_MAX),
     }
+}
+
+/// When the gateway gives up what can wait.
+pub(super) fn overload(table: &mut Section<'_>) -> Overload {
+    let memory_max_mib = table.count("memory_max_mib", 0..=u32::MAX);
+    let settings = Overload {
+        memory_max_mib: (memory_max_mib > 0).then_some(memory_max_mib),
+        high_percent: table.count("high_percent", 1..=100),
+        critical_percent: table.count("critical_percent", 1..=100),
+    };
+    if settings.critical_percent < settings.high_percent {
+        table.refuse("`critical_percent` is below `high_percent`; write at least as much");
+    }
+    settings
 }
 
 /// An origin as browsers write it: anything else would never match.

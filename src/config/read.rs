@@ -73,6 +73,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         let exposed = exposure.why(table, tls.is_some());
         (grpc(table, folder, exposed), tls)
     });
+    let overload = root.table("overload", connections::overload);
     let identity = callers.map(|(callers, _)| identity::Settings { tls, ..callers });
     let (journal, key_reload_interval) = root.table("journal", |table| {
         (journal(table, folder), key_looks(table))
@@ -107,6 +108,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     };
     Some(Config {
         grpc,
+        overload,
         admin_listen,
         console,
         identity: identity?,

@@ -80,6 +80,16 @@ fn the_default_limits_are_the_defaults() {
 }
 
 #[test]
+fn the_default_pressures_are_the_defaults() {
+    let overload = Overload {
+        memory_max_mib: None,
+        high_percent: 80,
+        critical_percent: 92,
+    };
+    assert_eq!(parse(LEAST).unwrap().overload, overload);
+}
+
+#[test]
 fn the_other_defaults_are_the_defaults() {
     let config = parse(LEAST).unwrap();
     let seconds = Duration::from_secs;
@@ -316,6 +326,10 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
     (
         "[cloud.endpoint]\nregion = true",
         "gw.toml:8:1: unknown key `region` in [cloud.endpoint]; did you mean `regional`?",
+    ),
+    (
+        "[overload]\nhigh_percent = 90\ncritical_percent = 80",
+        "gw.toml:7:2: overload: `critical_percent` is below `high_percent`",
     ),
     (
         "[grpc]\nlisten = \"localhost:7080\"",

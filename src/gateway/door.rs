@@ -1,6 +1,6 @@
 //! The gRPC door: its services with their layers, and how many connections the process can take.
 
-use super::GatewayError;
+use super::{GatewayError, Guard};
 use crate::clock::Clock;
 use crate::config;
 use crate::grpc::Service;
@@ -9,7 +9,6 @@ use crate::grpc::auth::AuthLayer;
 use crate::grpc::door::Calls;
 use crate::grpc::observe::ObserveLayer;
 use crate::grpc::web::web;
-use crate::identity::Gate;
 use crate::metrics::Metrics;
 use crate::pb;
 use crate::pb::v1::cvm_gateway_service_server::CvmGatewayServiceServer;
@@ -24,7 +23,7 @@ const OTHER_DESCRIPTORS: usize = 256;
 /// What answers calls, and what says how healthy it is. With `access_log` each call has a line in the log.
 pub(super) fn calls(
     service: Service,
-    gate: Gate,
+    (gate, pressure): Guard,
     (settings, access_log): (&config::Grpc, bool),
     clock: &Clock,
     metrics: &Metrics,
@@ -58,6 +57,7 @@ pub(super) fn calls(
         message_bytes_max,
         clock.clone(),
         metrics.admission.clone(),
+        pressure,
     );
     let admitted = admission.layer(routes.prepare());
     let calls = observe.layer(auth.layer(admitted));

@@ -4,10 +4,11 @@
 mod queue;
 
 use super::deadline::Deadline;
+use super::observe::{self, Ended};
 use super::status;
 use crate::clock::Clock;
 use crate::domain::ids::{OrganizationId, Principal};
-use crate::metrics::{self, Priority, Shed};
+use crate::metrics::{self, Pressure, Priority, Shed};
 use crate::pb::v1::cvm_gateway_service_server::SERVICE_NAME;
 use crate::random::Random;
 use bytes::BytesMut;
@@ -20,7 +21,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -55,6 +56,7 @@ struct Shared {
     clock: Clock,
     random: Random,
     metrics: metrics::Admission,
+    pressure: watch::Receiver<Pressure>,
     hall: Mutex<Hall>,
 }
 
@@ -82,13 +84,14 @@ struct Place {
 }
 
 impl AdmissionLayer {
-    /// Admits requests of so many bytes as `settings` say.
+    /// Admits requests of so many bytes as `settings` say, and none of what is given up under `pressure`.
     #[must_use]
     pub fn new(
         settings: &Settings,
         message_bytes_max: usize,
         clock: Clock,
         metrics: metrics::Admission,
+        pressure: watch::Receiver<Pressure>,
     ) -> Self {
         Self(Arc::new(Shared {
             wait_max: settings.wait_max,
@@ -96,6 +99,7 @@ impl AdmissionLayer {
             clock,
             random: Random::system(),
             metrics,
+            pressure,
             hall: Mutex::new(Hall {
                 queue: Queue::new(settings.clone()),
                 bells: BTreeMap::new(),
@@ -139,6 +143,9 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
+            if shared.gives_up(priority) {
+                return Ok(shared.shed(priority, Shed::Overload).into_http());
+            }
             // Read first: who sends slowly would keep a place from others.
             let request = match whole(request, shared.message_bytes_max).await {
                 Ok(request) => request,
@@ -211,8 +218,15 @@ impl Shared {
         Ok((place, bell))
     }
 
+    fn gives_up(&self, priority: Priority) -> bool {
+        self.pressure.borrow().gives_up(priority)
+    }
+
     fn shed(&self, priority: Priority, why: Shed) -> Status {
         self.metrics.shed(priority, why);
+        if why == Shed::Deadline {
+            observe::ended(Ended::Deadline);
+        }
         // Who was turned away together does not come back together.
         let drawn = u32::from_le_bytes(self.random.bytes());
         let spread = 1.0 + f64::from(drawn) / f64::from(u32::MAX);
@@ -244,6 +258,7 @@ fn priority(path: &str) -> Option<Priority> {
     Some(match method {
         "/RunInstances" => Priority::Launch,
         "/PlanRunInstances" => Priority::Plan,
+        "/ListOperations" | "/ListInstances" => Priority::List,
         _ => Priority::Follow,
     })
 }

@@ -14,13 +14,13 @@ use super::observe::Observe;
 use super::web::Web;
 use crate::clock::Clock;
 use crate::identity::Gate;
-use crate::metrics::{self, Refused};
+use crate::metrics::{self, Pressure, Refused};
 use crate::random::Random;
-use places::Places;
+use places::{Origin, Place, Places};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
@@ -73,6 +73,7 @@ pub struct Door {
     pub random: Random,
     pub metrics: metrics::Connections,
     pub handshakes: metrics::Identity,
+    pub pressure: watch::Receiver<Pressure>,
     /// Begins the end: nobody is taken any more, and who is here is asked to leave.
     pub stopping: CancellationToken,
     /// Ends it: who is still here is dropped.
@@ -119,7 +120,7 @@ impl Open {
             match listener.accept().await {
                 Ok((socket, origin)) => {
                     short = false;
-                    match self.places.take(origin) {
+                    match self.place(origin) {
                         Ok(place) => self.own(socket, place),
                         // Closed at once: its client learns early to try another gateway.
                         Err(refused) => self.door.metrics.refused(refused),
@@ -137,8 +138,16 @@ impl Open {
         }
     }
 
+    /// A place for a connection, unless the gateway is about to run out of something.
+    fn place(&self, origin: Origin) -> Result<Place, Refused> {
+        match *self.door.pressure.borrow() {
+            Pressure::Calm | Pressure::High => self.places.take(origin),
+            Pressure::Critical => Err(Refused::Overload),
+        }
+    }
+
     /// Gives a connection a task of its own, so that a slow one is in nobody's way.
-    fn own(self: &Arc<Self>, socket: listener::Socket, place: places::Place) {
+    fn own(self: &Arc<Self>, socket: listener::Socket, place: Place) {
         let open = Arc::clone(self);
         self.door.tasks.spawn(async move {
             let ended = open.live(socket).await;

@@ -124,6 +124,11 @@ pub(super) fn shed(why: Shed, delay: Duration) -> Status {
             Reason::GatewayBusy,
             "the gateway has more calls than it can begin in time; repeat with the same request_id",
         ),
+        Shed::Overload => (
+            Reason::GatewayBusy,
+            "the gateway is about to run out of memory or of room for its journal, and gives up what \
+             can wait; repeat with the same request_id",
+        ),
     };
     let mut details = details(reason);
     details.set_retry_info(Some(delay));

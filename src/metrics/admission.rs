@@ -1,15 +1,18 @@
-//! Metrics of admission: calls at work, calls that wait for it, and those that are turned away.
+//! Metrics of admission: calls at work, calls that wait for it, those that are turned away, and under what
+//! pressure.
 
 use super::{Gauge, Inconsistent, LATENCY_BUCKETS, Make};
-use prometheus::{Histogram, IntCounterVec};
+use prometheus::{GaugeVec, Histogram, IntCounterVec, IntGaugeVec};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What a call is for, the most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
-    /// Follows, reads, cancels or gives back what was launched.
+    /// Follows, cancels or gives back what was launched.
     Follow,
+    /// Lists what was launched.
+    List,
     /// Launches.
     Launch,
     /// Asks what a launch would do.
@@ -25,6 +28,25 @@ pub enum Shed {
     Wait,
     /// Its caller waits no longer.
     Deadline,
+    /// It is given up under pressure.
+    Overload,
+}
+
+/// How near the gateway is to running out of something, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pressure {
+    Calm,
+    /// What can wait is given up: launches, and plans.
+    High,
+    /// All but what brings launches to their end.
+    Critical,
+}
+
+/// What may run out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    Memory,
+    JournalQueue,
 }
 
 /// The calls of the service.
@@ -33,6 +55,10 @@ pub struct Admission {
     lines: BTreeMap<Priority, Line>,
     /// Calls that were not begun; `priority`, `reason`.
     shed: IntCounterVec,
+    /// The pressure, as a number from 0 on.
+    pressure: IntGaugeVec,
+    /// How much of something is taken; `resource`.
+    taken: GaugeVec,
 }
 
 /// The calls of one priority.
@@ -45,13 +71,14 @@ struct Line {
 
 impl Priority {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Follow, Self::Launch, Self::Plan];
+    pub const ALL: [Self; 4] = [Self::Follow, Self::List, Self::Launch, Self::Plan];
 
     /// The label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Follow => "follow",
+            Self::List => "list",
             Self::Launch => "launch",
             Self::Plan => "plan",
         }
@@ -60,7 +87,12 @@ impl Priority {
 
 impl Shed {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::OrganizationQueue, Self::Wait, Self::Deadline];
+    pub const ALL: [Self; 4] = [
+        Self::OrganizationQueue,
+        Self::Wait,
+        Self::Deadline,
+        Self::Overload,
+    ];
 
     /// The label.
     #[must_use]
@@ -69,6 +101,43 @@ impl Shed {
             Self::OrganizationQueue => "organization_queue",
             Self::Wait => "wait",
             Self::Deadline => "deadline",
+            Self::Overload => "overload",
+        }
+    }
+}
+
+impl Pressure {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Calm => "calm",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// Whether calls of that priority are given up.
+    #[must_use]
+    pub const fn gives_up(self, priority: Priority) -> bool {
+        match priority {
+            Priority::Follow => false,
+            Priority::List => matches!(self, Self::Critical),
+            Priority::Launch | Priority::Plan => matches!(self, Self::High | Self::Critical),
+        }
+    }
+}
+
+impl Resource {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Memory, Self::JournalQueue];
+
+    /// The label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::JournalQueue => "journal_queue",
         }
     }
 }
@@ -110,10 +179,41 @@ impl Admission {
             };
             (priority, line)
         };
-        Ok(Self {
+        let metrics = Self {
             lines: Priority::ALL.into_iter().map(line).collect(),
             shed,
-        })
+            pressure: make.gauges(
+                "cvm_gateway_pressure",
+                "What is given up: 0 nothing, 1 launches and plans, 2 all but what is under way.",
+                &[],
+            )?,
+            taken: make.float_gauges(
+                "cvm_gateway_resource_taken_ratio",
+                "How much is taken of what may run out.",
+                &["resource"],
+            )?,
+        };
+        metrics.is_under(Pressure::Calm);
+        for resource in Resource::ALL {
+            metrics.fills(resource, 0);
+        }
+        Ok(metrics)
+    }
+
+    /// Shows the pressure.
+    pub fn is_under(&self, pressure: Pressure) {
+        let number = match pressure {
+            Pressure::Calm => 0,
+            Pressure::High => 1,
+            Pressure::Critical => 2,
+        };
+        self.pressure.with_label_values::<&str>(&[]).set(number);
+    }
+
+    /// Shows how much of something is taken.
+    pub fn fills(&self, resource: Resource, percent: u32) {
+        let gauge = self.taken.with_label_values(&[resource.as_str()]);
+        gauge.set(f64::from(percent) / 100.0);
     }
 
     /// Shows one call more that waits.
@@ -144,5 +244,28 @@ impl Admission {
     pub fn shed(&self, priority: Priority, why: Shed) {
         let labels = [priority.as_str(), why.as_str()];
         self.shed.with_label_values(&labels).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_least_urgent_is_given_up_first() {
+        for (pressure, given_up) in [
+            (Pressure::Calm, &[][..]),
+            (Pressure::High, &[Priority::Launch, Priority::Plan]),
+            (
+                Pressure::Critical,
+                &[Priority::List, Priority::Launch, Priority::Plan],
+            ),
+        ] {
+            let all = Priority::ALL.into_iter();
+            let now: Vec<_> = all
+                .filter(|priority| pressure.gives_up(*priority))
+                .collect();
+            assert_eq!(now, given_up, "{pressure:?}");
+        }
     }
 }

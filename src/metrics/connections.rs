@@ -12,6 +12,8 @@ pub enum Refused {
     ConnectionsOfPeer,
     /// The system has no descriptor or memory for it: it waits in the system's queue.
     Resources,
+    /// The gateway is about to run out of something.
+    Overload,
 }
 
 /// Why a connection ended.
@@ -48,7 +50,12 @@ pub struct Connections {
 
 impl Refused {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Connections, Self::ConnectionsOfPeer, Self::Resources];
+    pub const ALL: [Self; 4] = [
+        Self::Connections,
+        Self::ConnectionsOfPeer,
+        Self::Resources,
+        Self::Overload,
+    ];
 
     /// The label.
     #[must_use]
@@ -57,6 +64,7 @@ impl Refused {
             Self::Connections => "connections_max",
             Self::ConnectionsOfPeer => "connections_per_peer_max",
             Self::Resources => "resources",
+            Self::Overload => "overload",
         }
     }
 }

@@ -93,6 +93,13 @@ impl Database {
         })
     }
 
+    /// How much of the queue of writes is taken.
+    pub(in crate::store) fn queue_percent(&self) -> u32 {
+        let (free, all) = (self.queue.capacity(), self.queue.max_capacity());
+        let taken = all.saturating_sub(free).saturating_mul(100) / all.max(1);
+        u32::try_from(taken).unwrap_or(u32::MAX)
+    }
+
     pub(in crate::store) async fn admit(&self, new: NewOperation) -> Result<Admission, StoreError> {
         let request_hash = new.request_hash;
         let admit = Box::new(Admit::new(new, &self.sealing)?);

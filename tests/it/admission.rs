@@ -13,7 +13,7 @@ use cvm_gateway::gateway::Gateway;
 use cvm_gateway::pb::v1 as pb;
 use prost::Message;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -159,7 +159,7 @@ async fn a_flood_of_one_organisation_is_shed_and_others_are_served() {
         ("deadline", 0.0),
     ] {
         assert_eq!(counts[&shed("plan", reason)], count, "{reason}");
-        assert_eq!(counts[&shed("follow", reason)], 0.0, "{reason}");
+        assert_eq!(counts[&shed("list", reason)], 0.0, "{reason}");
     }
     drop(busy.world);
     busy.gateway.stop().await;
@@ -217,5 +217,61 @@ async fn who_sends_slowly_keeps_no_place_from_others() {
     slow.write_all(&rest).await.unwrap();
     let handled = r#"grpc_server_handled_total{grpc_code="OK",grpc_method="ListOperations",grpc_service="cvmgateway.v1.CvmGatewayService",grpc_type="unary"}"#;
     shows(&gateway, handled, 2.0).await;
+    gateway.stop().await;
+}
+
+/// Memory of this process, in which the gateway is.
+fn resident_mib() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib: u32 = line
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap();
+    kib / 1024 + 1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_pressure_launches_are_given_up_first() {
+    let world = World::new(100.0).await;
+    // So much of it is taken, however much the tests beside this one take.
+    let memory = format!("memory_max_mib = {}", 30 * resident_mib());
+    let percents = "high_percent = 1\ncritical_percent = 100";
+    let gateway = world
+        .gateway(&format!("[overload]\n{memory}\n{percents}"))
+        .await;
+    shows(&gateway, "cvm_gateway_pressure", 1.0).await;
+    let mut client = client(&gateway).await;
+    let status = client.run_instances(wish("refused", 1)).await.unwrap_err();
+    let told = told(&status);
+    assert_eq!(
+        (told.code, told.reason.as_str()),
+        (Code::Unavailable, "GATEWAY_BUSY"),
+        "{status:?}"
+    );
+    assert_comes_back(&status);
+    client.list_operations(list()).await.unwrap();
+    let counts = counts(&gateway).await;
+    assert_eq!(counts[&shed("launch", "overload")], 1.0);
+    assert_eq!(counts[&shed("list", "overload")], 0.0);
+    let taken = counts[r#"cvm_gateway_resource_taken_ratio{resource="memory"}"#];
+    assert!((0.01..1.0).contains(&taken), "{taken}");
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_the_highest_pressure_no_connection_is_taken() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("[overload]\nmemory_max_mib = 1").await;
+    shows(&gateway, "cvm_gateway_pressure", 2.0).await;
+    let mut stream = connect([127, 0, 0, 1], gateway.grpc_addr()).await.unwrap();
+    let mut byte = [0];
+    let read = stream.read(&mut byte);
+    let closed = Clock::system().timeout(LONG, read).await;
+    assert_eq!(closed.expect("it is not closed").unwrap_or(0), 0);
+    let refused = r#"cvm_gateway_connections_refused_total{reason="overload"}"#;
+    shows(&gateway, refused, 1.0).await;
     gateway.stop().await;
 }

@@ -9,7 +9,7 @@ use cvm_gateway::domain::operation::StateName;
 use cvm_gateway::domain::reason::{Fault, Reason};
 use cvm_gateway::gateway::Gateway;
 use cvm_gateway::identity::Rejection;
-use cvm_gateway::metrics::{Ended, FAILURES, Priority, Refused, Shed};
+use cvm_gateway::metrics::{Ended, FAILURES, Priority, Refused, Resource, Shed};
 use cvm_gateway::pb;
 use cvm_gateway::pb::v1 as messages;
 use prost_reflect::DescriptorPool;
@@ -305,6 +305,7 @@ async fn labels_are_from_closed_sets() {
         ("result", names(&["ok", "failed", "timeout", "dropped"])),
         ("source", names(&["tls", "denied", "keys"])),
         ("reason", reasons()),
+        ("resource", names(&Resource::ALL.map(Resource::as_str))),
         ("priority", names(&Priority::ALL.map(Priority::as_str))),
         ("fault", names(&Fault::ALL.map(Fault::as_str))),
         ("kind", names(&FAILURES)),

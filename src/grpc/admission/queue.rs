@@ -154,11 +154,12 @@ impl Queue {
 }
 
 /// How many of `places` calls of that priority may leave no more than taken: the rest is for more urgent
-/// ones, so that who follows a launch does not wait for launches, nor these for plans, which wait for
-/// the cloud.
+/// ones, so that who follows a launch does not wait for lists, these not for launches, nor these for
+/// plans, which wait for the cloud.
 fn share(places: usize, priority: Priority) -> usize {
     let kept = match priority {
         Priority::Follow => 0,
+        Priority::List => places / 8,
         Priority::Launch => places / 4,
         Priority::Plan => places / 2,
     };
@@ -292,18 +293,21 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_launch_goes_before_launches_and_these_before_plans() {
+    fn the_most_urgent_goes_first() {
         let mut queue = queue(1, 1, 100);
         let first = join(&mut queue, Priority::Plan, &["a"]);
-        let [plan, launch, follow] = [Priority::Plan, Priority::Launch, Priority::Follow]
-            .map(|priority| join(&mut queue, priority, &["a"])[0]);
-        assert_eq!(drain(&mut queue, first.into()), [follow, launch, plan]);
+        let mut waiting = Priority::ALL.map(|_| 0);
+        for (at, priority) in Priority::ALL.into_iter().enumerate().rev() {
+            waiting[at] = join(&mut queue, priority, &["a"])[0];
+        }
+        assert_eq!(drain(&mut queue, first.into()), waiting);
     }
 
     #[test]
     fn launches_leave_places_for_what_is_more_urgent() {
         for (priority, at_once) in [
             (Priority::Follow, 8),
+            (Priority::List, 7),
             (Priority::Launch, 6),
             (Priority::Plan, 4),
         ] {

@@ -6,7 +6,7 @@ use super::{Calls, Open, Settings};
 use crate::clock::Clock;
 use crate::grpc::auth::{Caller, Ends};
 use crate::identity::Peer;
-use crate::metrics::Ended;
+use crate::metrics::{Ended, Pressure};
 use h2::Reason;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -40,6 +40,9 @@ const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 /// What is kept of one stream for a peer that reads slowly, beside the message that is being sent.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
+
+/// How much sooner a connection is old while the gateway is about to run out of something.
+const AGES_FASTER: u32 = 10;
 
 /// A connection that HTTP/2 can begin on.
 type Io = Either<Socket, Box<TlsStream<Socket>>>;
@@ -174,7 +177,22 @@ impl Open {
         }
         let drawn = u32::from_le_bytes(self.door.random.bytes());
         let spread = 0.9 + 0.2 * f64::from(drawn) / f64::from(u32::MAX);
-        self.door.clock.sleep(age.mul_f64(spread)).await;
+        let age = age.mul_f64(spread);
+        let begun = self.door.clock.elapsed();
+        let mut pressure = self.door.pressure.clone();
+        loop {
+            let age = match *pressure.borrow_and_update() {
+                Pressure::Calm | Pressure::High => age,
+                Pressure::Critical => age / AGES_FASTER,
+            };
+            let lived = self.door.clock.elapsed().saturating_sub(begun);
+            let grown = self.door.clock.sleep(age.saturating_sub(lived));
+            tokio::select! {
+                biased;
+                () = grown => return,
+                Ok(()) = pressure.changed() => {}
+            }
+        }
     }
 
     /// Waits as long as a connection may take that was asked to leave.
