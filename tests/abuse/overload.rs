@@ -132,10 +132,13 @@ async fn measured(span: Duration) {
     let (flood, calm) = (Tally::default(), Tally::default());
     let offered = offer(&bed.floods, TIMES * peak, span, &flood);
     let served = one_after_the_other(&bed.calm, span, &calm);
+    let clock = Clock::system();
     let (offered, ()) = tokio::join!(offered, served);
+    // Until the last one was answered, which is not before all were offered.
+    let took = clock.elapsed();
     let more = bed.gateway.resident().saturating_sub(before) / 1024;
     let recovery = bed.recovery(base).await;
-    let goodput = per_second(flood.accepted() + calm.accepted(), span);
+    let goodput = per_second(flood.accepted() + calm.accepted(), took);
     let offered = per_second(offered, span);
     println!(
         "overload   peak {peak:.0}/s, offered {offered:.0}/s, accepted {goodput:.0}/s ({:.0} % of the peak), p99 {:.2?}",
