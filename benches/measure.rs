@@ -248,7 +248,7 @@ async fn accepted(client: &mut Client, request_id: &str) -> Streaming<pb::RunIns
         let answer = client.run_instances(wish(request_id, 1)).await;
         let mut stream = match answer {
             Ok(stream) => stream.into_inner(),
-            Err(status) if status.code() == Code::Unavailable => {
+            Err(status) if matches!(status.code(), Code::Unavailable | Code::ResourceExhausted) => {
                 tokio::time::sleep(RETRY).await;
                 continue;
             }

@@ -376,7 +376,9 @@ async fn launch(client: &mut Client) {
                 assert!(first.is_some(), "the stream ends at its begin");
                 return;
             }
-            Err(status) if status.code() == Code::Unavailable => tokio::time::sleep(RETRY).await,
+            Err(status) if matches!(status.code(), Code::Unavailable | Code::ResourceExhausted) => {
+                tokio::time::sleep(RETRY).await;
+            }
             Err(status) => panic!("{status:?}"),
         }
     }

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Streaming};
+use tonic::{Code, Status, Streaming};
 
 /// Messages of one stream.
 pub(crate) type Messages = Streaming<pb::RunInstancesResponse>;
@@ -84,10 +84,15 @@ pub(crate) async fn launch(
     loop {
         match client.run_instances(wish.clone()).await {
             Ok(stream) => return follow(stream.into_inner(), until).await,
-            Err(status) if status.code() == Code::Unavailable => tokio::time::sleep(RETRY).await,
+            Err(status) if is_busy(&status) => tokio::time::sleep(RETRY).await,
             Err(status) => panic!("{status:?}"),
         }
     }
+}
+
+/// Whether the gateway asks to come back.
+fn is_busy(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::ResourceExhausted)
 }
 
 async fn follow(mut stream: Messages, until: Until) -> Messages {
