@@ -81,7 +81,7 @@ async fn streams() -> f64 {
 /// Bytes of a watched operation, and the share that is given back.
 async fn operations() -> (f64, f64) {
     // The first machine must not run before the last is launched.
-    let cloud = Cloud::new(0.2, false).await;
+    let cloud = Cloud::new(0.5, false).await;
     let bed = Bed::new(cloud.address(), UNLIMITED);
     let gateway = Program::gateway(&bed);
     let before = gateway.resident_bytes();

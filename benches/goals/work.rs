@@ -16,6 +16,9 @@ const LOADS: [(usize, u32); 2] = [(64, 800), (512, 1_600)];
 /// A forwarder is so quick that as many would be lost in a hundredth of a second.
 const FORWARDED: u32 = 8;
 
+/// Machines are there at once, so a round must not wait for them to be likely.
+const OFTEN: &str = "[operations]\npoll_interval = \"100ms\"\npoll_interval_max = \"100ms\"\n";
+
 const P1: Goal = Goal {
     id: "P1",
     what: "calls a processor second: gateway to null forwarder, at 64 and at 512 outstanding",
@@ -28,7 +31,7 @@ pub(crate) fn measure() -> Chapter {
     let canned = Program::floor(CANNED, "");
     let forwarder = Program::floor(FORWARDER, &canned.address.to_string());
     let cloud = runtime.block_on(Cloud::new(1_000.0, false));
-    let bed = Bed::new(cloud.address(), UNLIMITED);
+    let bed = Bed::new(cloud.address(), &format!("{UNLIMITED}{OFTEN}"));
     let gateway = Program::gateway(&bed);
     let forwarding = runtime.block_on(connect(forwarder.address, CONNECTIONS));
     let launching = runtime.block_on(connect(bed.grpc, CONNECTIONS));
