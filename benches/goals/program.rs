@@ -150,6 +150,11 @@ impl Bed {
         self.folder.join(name)
     }
 
+    /// The URL of its journal.
+    pub(crate) fn journal(&self) -> String {
+        format!("sqlite://{}/journal.db", self.folder.display())
+    }
+
     fn config_text(&self, cloud: SocketAddr, extra: &str) -> String {
         format!(
             r#"
@@ -159,7 +164,7 @@ streams_per_connection_max = 50000
 [admin]
 listen = "{admin}"
 [journal]
-url = "sqlite://{folder}/journal.db"
+url = "{journal}"
 queue = 100000
 [policy]
 directory = "policy"
@@ -175,7 +180,7 @@ filter = "error"
 {extra}"#,
             grpc = self.grpc,
             admin = self.admin,
-            folder = self.folder.display()
+            journal = self.journal()
         )
     }
 }

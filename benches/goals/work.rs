@@ -19,6 +19,14 @@ const FORWARDED: u32 = 8;
 /// Machines are there at once, so a round must not wait for them to be likely.
 const OFTEN: &str = "[operations]\npoll_interval = \"100ms\"\npoll_interval_max = \"100ms\"\n";
 
+const AT_REST: [&str; 5] = [
+    "SUCCEEDED",
+    "PARTIAL",
+    "FAILED",
+    "CANCELLED",
+    "NEEDS_OPERATOR",
+];
+
 const P1: Goal = Goal {
     id: "P1",
     what: "calls a processor second: gateway to null forwarder, at 64 and at 512 outstanding",
@@ -100,10 +108,12 @@ async fn live(
     (gateway.processor_seconds() - before) / f64::from(launches)
 }
 
+/// Operations that have not come to an end.
 pub(crate) async fn open_operations(bed: &Bed) -> f64 {
-    let states = samples(bed.admin, "cvm_gateway_operations{").await;
-    let open = states
-        .iter()
-        .filter(|(series, _)| !series.contains("NEEDS_OPERATOR"));
-    open.map(|(_, value)| value).sum()
+    let counts = samples(bed.admin, "cvm_gateway_operations{").await;
+    let open = counts.iter().filter(|(series, _)| {
+        let at_rest = |state| series.contains(&format!("\"{state}\""));
+        !AT_REST.into_iter().any(at_rest)
+    });
+    open.map(|(_, count)| count).sum()
 }
