@@ -13,7 +13,7 @@
 
 use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::tc3;
-use cvm_gateway::simulator::{Catalog, EMBEDDED, Settings, Simulator, Speed};
+use cvm_gateway::simulator::{Catalog, Settings, Simulator, Speed};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -23,6 +23,8 @@ use std::time::Instant;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
+#[path = "common/catalog.rs"]
+mod catalog;
 #[path = "../tests/common/http.rs"]
 #[expect(dead_code, reason = "shared with the tests")]
 mod http;
@@ -53,27 +55,15 @@ fn main() {
     });
 }
 
-/// The embedded catalogue with room for all that is launched here.
+/// The embedded catalogue with room for all that is launched here, and without its limits of calls.
 fn boundless() -> Catalog {
-    let rows = [
+    catalog::roomy(&[
         ("\nRunInstances = 10\n", "\nRunInstances = 1000000\n"),
         (
             "\nDescribeInstances = 40\n",
             "\nDescribeInstances = 1000000\n",
         ),
-        ("hourly_per_zone = 10000", "hourly_per_zone = 1000000"),
-        (
-            r#""S5.SMALL1", cpu = 1, memory_gib = 1, stock = 10000"#,
-            r#""S5.SMALL1", cpu = 1, memory_gib = 1, stock = 1000000"#,
-        ),
-    ];
-    let text = rows
-        .iter()
-        .fold(EMBEDDED.to_owned(), |text, (limit, none)| {
-            assert!(text.contains(limit), "the catalogue has no {limit:?}");
-            text.replacen(limit, none, 1)
-        });
-    Catalog::parse(&text).unwrap()
+    ])
 }
 
 async fn measure(simulator: SocketAddr) {

@@ -1,8 +1,9 @@
 //! The cloud of the benchmarks: the simulator in this process, what it saw, and callers that do without a gateway.
 
+use crate::catalog::roomy;
 use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::tc3;
-use cvm_gateway::simulator::{Catalog, Settings, Simulator, Speed};
+use cvm_gateway::simulator::{Settings, Simulator, Speed};
 use serde_json::Value;
 use std::net::SocketAddr;
 use time::UtcDateTime;
@@ -45,7 +46,7 @@ impl Cloud {
     /// A cloud in which machines start `speed` times as fast as in the real one, with the real one's limits or without.
     pub(crate) async fn new(speed: f64, limited: bool) -> Self {
         let settings = Settings {
-            catalog: Catalog::embedded(),
+            catalog: roomy(&[]),
             speed: Speed::new(speed).unwrap(),
             seed: 7,
         };

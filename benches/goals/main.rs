@@ -14,6 +14,8 @@
     reason = "a benchmark reads the machine's time, prints, rounds, and may fail by panic"
 )]
 
+#[path = "../common/catalog.rs"]
+mod catalog;
 mod cloud;
 #[path = "../common/deciding.rs"]
 mod deciding;
