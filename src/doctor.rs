@@ -5,6 +5,9 @@ mod certificates;
 mod cloud;
 mod journal;
 mod ports;
+mod side_door;
+
+pub use side_door::ask as ask_side_door;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
@@ -92,31 +95,28 @@ fn policy(config: &Config) -> Finding {
 }
 
 fn ok(check: &'static str, subject: &str, says: impl Into<String>) -> Finding {
-    Finding {
-        check,
-        subject: subject.to_owned(),
-        verdict: Verdict::Ok,
-        says: says.into(),
-        fix: String::new(),
-    }
+    found(Verdict::Ok, (check, subject), says.into(), "")
 }
 
 fn warn(check: &'static str, subject: &str, says: String, fix: &str) -> Finding {
-    let fix = fix.to_owned();
-    let verdict = Verdict::Warn;
-    Finding {
-        verdict,
-        fix,
-        ..ok(check, subject, says)
-    }
+    found(Verdict::Warn, (check, subject), says, fix)
 }
 
 fn fail(check: &'static str, subject: &str, says: String, fix: &str) -> Finding {
-    let fix = fix.to_owned();
-    let verdict = Verdict::Fail;
+    found(Verdict::Fail, (check, subject), says, fix)
+}
+
+fn found(
+    verdict: Verdict,
+    (check, subject): (&'static str, &str),
+    says: String,
+    fix: &str,
+) -> Finding {
     Finding {
+        check,
+        subject: subject.to_owned(),
         verdict,
-        fix,
-        ..ok(check, subject, says)
+        says,
+        fix: fix.to_owned(),
     }
 }

@@ -3,25 +3,15 @@
 use super::args::HealthcheckArgs;
 use super::error::CliError;
 use crate::clock::Clock;
+use crate::doctor::ask_side_door;
 use crate::terminal::{self, Exit};
-use std::io;
-use std::net::SocketAddr;
-use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-
-/// The side door itself answers within two seconds.
-const ANSWER_WITHIN: Duration = Duration::from_secs(4);
-/// A status line, some headers, and a sentence.
-const ANSWER_BYTES_MAX: u64 = 8 << 10;
 
 pub(super) async fn healthcheck(args: HealthcheckArgs, clock: Clock) -> Result<Exit, CliError> {
     let failed = |source| CliError::SideDoor {
         address: args.admin,
         source,
     };
-    let asked = clock.timeout(ANSWER_WITHIN, ask(args.admin)).await;
-    let answer = asked.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
+    let answer = ask_side_door(args.admin, "/readyz", &clock).await;
     let answer = answer.map_err(failed)?;
     terminal::print(said(&answer))?;
     Ok(if is_ready(&answer) {
@@ -29,16 +19,6 @@ pub(super) async fn healthcheck(args: HealthcheckArgs, clock: Clock) -> Result<E
     } else {
         Exit::Unavailable
     })
-}
-
-/// The whole answer. HTTP/1.0: its end is that of the connection.
-async fn ask(address: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await?;
-    let mut answer = Vec::new();
-    let mut stream = stream.take(ANSWER_BYTES_MAX);
-    stream.read_to_end(&mut answer).await?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 fn is_ready(answer: &str) -> bool {

@@ -1,27 +1,20 @@
 //! Whether a gateway could listen where it is told to, or does so already.
 
-use super::{Finding, fail, ok};
+use super::{Finding, fail, ok, side_door};
 use crate::clock::Clock;
 use crate::config::{Config, Listen};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 const CHECK: &str = "ports";
-/// The side door itself answers within two seconds.
-const ANSWER_WITHIN: Duration = Duration::from_secs(4);
-/// A status line and some headers.
-const ANSWER_BYTES_MAX: u64 = 8 << 10;
 
 pub(super) async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
-    let side_door = config.admin_listen;
-    let asked = clock.timeout(ANSWER_WITHIN, is_gateway(side_door)).await;
-    let runs = asked.is_some_and(|asked| asked.unwrap_or(false));
-    let mut findings = vec![port("admin.listen", side_door, runs).await];
+    let asked = side_door::ask(config.admin_listen, "/livez", clock).await;
+    let runs = asked.is_ok_and(|answer| answer.starts_with("HTTP/1."));
+    let mut findings = vec![port("admin.listen", config.admin_listen, runs).await];
     for listen in &config.grpc.listen {
         findings.push(match listen {
             Listen::Tcp(address) => port("grpc.listen", *address, runs).await,
@@ -72,14 +65,4 @@ fn judge(subject: &str, bound: io::Result<()>, runs: bool) -> Finding {
         (error.to_string(), "name another address")
     };
     fail(CHECK, subject, says, fix)
-}
-
-/// Whether the side door of a gateway answers at `address`.
-async fn is_gateway(address: SocketAddr) -> io::Result<bool> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(b"GET /livez HTTP/1.0\r\n\r\n").await?;
-    let mut answer = Vec::new();
-    let mut stream = stream.take(ANSWER_BYTES_MAX);
-    stream.read_to_end(&mut answer).await?;
-    Ok(answer.starts_with(b"HTTP/1."))
 }
