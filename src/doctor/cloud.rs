@@ -3,6 +3,7 @@
 
 use super::{CLOCKS_APART, Finding, fail, ok, warn};
 use crate::clock::Clock;
+use crate::cloud::body::operation_tag_key;
 use crate::cloud::client::{HttpCloud, Tools};
 use crate::cloud::limiter::{Action, Class, Limiter};
 use crate::cloud::{Cloud, CloudError, Target};
@@ -19,8 +20,8 @@ use std::time::Duration;
 const CREDENTIALS: &str = "credentials";
 /// Accounts that are asked for at once.
 const AT_ONCE: usize = 8;
-/// What no machine of the gateway has.
-const TAG: (&str, &str) = ("cvm-gateway:operation", "doctor");
+/// The operation of no machine.
+const NOBODYS: &str = "doctor";
 
 /// What is asked, and with what.
 struct Question {
@@ -88,8 +89,9 @@ impl Question {
             .limiter
             .permit(target, &host, Action::DescribeInstances, Class::Sweep);
         let permit = permit.await;
-        let answer = self.cloud.find_by_tag(permit, target, TAG.0, TAG.1).await;
-        judge(target, &host, answer.err().as_ref())
+        let key = operation_tag_key();
+        let answer = self.cloud.find_by_tag(permit, target, &key, NOBODYS);
+        judge(target, &host, answer.await.err().as_ref())
     }
 }
 
