@@ -2,7 +2,6 @@
 
 use super::ids::Malformed;
 use serde::{Deserialize, Serialize};
-use std::fmt::Write;
 
 /// A `traceparent`: the trace, the span in it that comes before, and whether it is recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,12 +40,7 @@ impl TraceParent {
     /// One that is recorded.
     #[must_use]
     pub fn sampled(trace: &[u8; 16], span: &[u8; 8]) -> Self {
-        let mut text = String::with_capacity(LENGTH);
-        text.push_str("00-");
-        hex(trace, &mut text);
-        text.push('-');
-        hex(span, &mut text);
-        text.push_str("-01");
+        let text = format!("00-{}-{}-01", hex::encode(trace), hex::encode(span));
         Self(text.into())
     }
 
@@ -81,13 +75,6 @@ impl TryFrom<String> for TraceParent {
 impl From<TraceParent> for String {
     fn from(parent: TraceParent) -> Self {
         parent.0.into()
-    }
-}
-
-fn hex(bytes: &[u8], text: &mut String) {
-    for byte in bytes {
-        // A text takes everything.
-        let _written = write!(text, "{byte:02x}");
     }
 }
 
