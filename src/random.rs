@@ -38,6 +38,12 @@ impl Random {
         bytes
     }
 
+    /// A number from 0 to 1, both included, each as likely as another.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        f64::from(u32::from_le_bytes(self.bytes())) / f64::from(u32::MAX)
+    }
+
     /// A version 4 UUID.
     #[must_use]
     pub fn uuid(&self) -> Uuid {

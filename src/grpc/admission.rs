@@ -228,9 +228,7 @@ impl Shared {
             observe::ended(Ended::Deadline);
         }
         // Who was turned away together does not come back together.
-        let drawn = u32::from_le_bytes(self.random.bytes());
-        let spread = 1.0 + f64::from(drawn) / f64::from(u32::MAX);
-        status::shed(why, BACK_AFTER.mul_f64(spread))
+        status::shed(why, BACK_AFTER.mul_f64(1.0 + self.random.share()))
     }
 
     fn hall(&self) -> MutexGuard<'_, Hall> {

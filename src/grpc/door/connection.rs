@@ -175,9 +175,7 @@ impl Open {
         if age.is_zero() {
             std::future::pending::<()>().await;
         }
-        let drawn = u32::from_le_bytes(self.door.random.bytes());
-        let spread = 0.9 + 0.2 * f64::from(drawn) / f64::from(u32::MAX);
-        let age = age.mul_f64(spread);
+        let age = age.mul_f64(0.9 + 0.2 * self.door.random.share());
         let begun = self.door.clock.elapsed();
         let mut pressure = self.door.pressure.clone();
         loop {
