@@ -7,7 +7,7 @@ use crate::domain::millis;
 use crate::domain::names::{AccountName, Region};
 use crate::domain::operation::StateName;
 use crate::store::database::Database;
-use crate::store::desk::{Record, chained, record};
+use crate::store::desk::{Record, chained, record, unchained};
 use crate::store::error::StoreError;
 use crate::store::sql::{self, browse};
 use crate::store::{Engine, Store, row};
@@ -328,13 +328,9 @@ impl Database {
             .await?;
         let (rows, more) = rows.split_at(rows.len().min(limit));
         let next = rows.last().filter(|_| !more.is_empty());
-        let told = |row: &AnyRow| {
-            let record: &str = row.try_get("record")?;
-            Ok(serde_json::from_str(record).unwrap_or_else(|_damaged| record.into()))
-        };
         Ok(NotDone {
             next: next.map(mark).transpose()?,
-            rows: rows.iter().map(told).collect::<Result<_, StoreError>>()?,
+            rows: rows.iter().map(unchained).collect::<Result<_, _>>()?,
         })
     }
 }

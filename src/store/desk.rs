@@ -259,13 +259,18 @@ pub(in crate::store) fn attempt(row: &AnyRow) -> Result<Value, StoreError> {
 
 /// A row of the audit, as it is told.
 pub(in crate::store) fn chained(row: &AnyRow) -> Result<Value, StoreError> {
-    let record: String = row.try_get("record")?;
-    let mut value = serde_json::from_str(&record).unwrap_or(Value::String(record));
+    let mut value = unchained(row)?;
     if let Some(record) = value.as_object_mut() {
         let hash: String = row.try_get("hash")?;
         record.insert("hash".to_owned(), hash.into());
     }
     Ok(value)
+}
+
+/// The same, without its place in the chain.
+pub(in crate::store) fn unchained(row: &AnyRow) -> Result<Value, StoreError> {
+    let record: String = row.try_get("record")?;
+    Ok(serde_json::from_str(&record).unwrap_or(Value::String(record)))
 }
 
 /// A row of the audit, of a version before there were chains.

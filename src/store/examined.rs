@@ -3,11 +3,11 @@
 use crate::domain::millis;
 use crate::store::desk::Desk;
 use crate::store::error::StoreError;
-use crate::store::keyring::Keyring;
+use crate::store::keyring::{Keyring, folder};
 use crate::store::sealing::FINGERPRINTS;
 use crate::store::{schema, sql};
 use rustix::fs::{Access, access, statvfs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use time::UtcDateTime;
 
 /// 1 where this user may not write, or nobody may.
@@ -55,9 +55,9 @@ impl Desk {
             examined.server_time = millis::to_time(time.await?);
         } else if let Some(file) = self.target.file() {
             let folder = folder(file);
-            let may_write = |path: &_| access(path, Access::WRITE_OK).is_ok();
-            examined.is_writable = may_write(&file.to_owned()) && may_write(&folder);
-            examined.free_bytes = free(&folder);
+            let may_write = |path: &Path| access(path, Access::WRITE_OK).is_ok();
+            examined.is_writable = may_write(file) && may_write(folder);
+            examined.free_bytes = free(folder);
         }
         Ok(examined)
     }
@@ -86,18 +86,11 @@ pub fn may_be_made(missing: &StoreError) -> Option<PathBuf> {
         return None;
     };
     let folder = folder(path);
-    let may = access(&folder, Access::WRITE_OK | Access::EXEC_OK).is_ok();
+    let may = access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok();
     may.then(|| path.clone())
 }
 
-fn folder(file: &std::path::Path) -> PathBuf {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        Some(_) | None => PathBuf::from("."),
-    }
-}
-
-fn free(folder: &std::path::Path) -> Option<u64> {
+fn free(folder: &Path) -> Option<u64> {
     let found = statvfs(folder).ok()?;
     found.f_bavail.checked_mul(found.f_frsize)
 }

@@ -382,6 +382,12 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&new, path)?;
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(folder(path))?.sync_all()
+}
+
+/// The folder that a file is in.
+pub(in crate::store) fn folder(file: &Path) -> &Path {
+    let folder = file.parent();
+    let named = folder.filter(|folder| *folder != Path::new(""));
+    named.unwrap_or(Path::new("."))
 }
