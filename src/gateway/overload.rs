@@ -64,8 +64,8 @@ impl Monitor {
     }
 
     fn look(&self) {
-        let limited = self.memory_max_kib.zip(taken_kib());
-        let memory = limited.map_or(0, |(max, taken)| percent(taken, max));
+        let taken = |max| taken_kib().map(|taken| percent(taken, max));
+        let memory = self.memory_max_kib.and_then(taken).unwrap_or(0);
         let queue = self.store.queue_percent();
         self.metrics.fills(Resource::Memory, memory);
         self.metrics.fills(Resource::JournalQueue, queue);
