@@ -1,9 +1,10 @@
 //! Who may see the console: this machine, and others only at a name that the configuration gives.
 
+use crate::domain::names::is_loopback_host;
 use axum::extract::connect_info::Connected;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::serve::IncomingStream;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 /// What proxies add for those whose requests they bring: from this machine is then only the proxy.
@@ -56,9 +57,7 @@ pub(super) fn refusal(
     if brought || !ends.is_some_and(Ends::are_here) {
         return Some(NOT_HERE);
     }
-    let address: Option<IpAddr> = name.parse().ok();
-    let is_this = name == "localhost" || address.is_some_and(|address| address.is_loopback());
-    (!is_this).then_some(NOT_BY_THAT_NAME)
+    (!is_loopback_host(&name)).then_some(NOT_BY_THAT_NAME)
 }
 
 /// The name or address of `NAME:PORT`, `[ADDRESS]:PORT`, or either without a port.
