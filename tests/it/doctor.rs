@@ -94,39 +94,19 @@ async fn beside_a_gateway_that_runs_all_is_well_and_nothing_changes() {
         (0, &Value::from("warn")),
         "{report:#}"
     );
-    is(finding(&report, "configuration", ""), "ok", "sound");
-    is(finding(&report, "policy", ""), "warn", "no rules");
-    is(
-        finding(&report, "ports", "admin.listen"),
-        "ok",
-        "a gateway that runs has it",
-    );
-    is(
-        finding(&report, "ports", "grpc.listen"),
-        "ok",
-        "a gateway that runs has it",
-    );
-    is(
-        finding(&report, "journal", "tables"),
-        "ok",
-        "open to readers",
-    );
-    is(finding(&report, "journal", "may write"), "ok", "");
-    is(
-        finding(&report, "journal", "key_file"),
-        "ok",
-        "open what is sealed",
-    );
-    is(
-        finding(&report, "credentials", "main"),
-        "ok",
-        "takes its key",
-    );
-    is(
-        finding(&report, "clocks", "cloud"),
-        "ok",
-        "the cloud's clock is",
-    );
+    for (check, about, verdict, says) in [
+        ("configuration", "", "ok", "sound"),
+        ("policy", "", "warn", "no rules"),
+        ("ports", "admin.listen", "ok", "a gateway that runs has it"),
+        ("ports", "grpc.listen", "ok", "a gateway that runs has it"),
+        ("journal", "tables", "ok", "open to readers"),
+        ("journal", "may write", "ok", ""),
+        ("journal", "key_file", "ok", "open what is sealed"),
+        ("credentials", "main", "ok", "takes its key"),
+        ("clocks", "cloud", "ok", "the cloud's clock is"),
+    ] {
+        is(finding(&report, check, about), verdict, says);
+    }
 
     assert_eq!(
         changing_calls(&world).await,
