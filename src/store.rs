@@ -8,7 +8,9 @@ mod browse;
 mod budget;
 mod care;
 mod chain;
+
 mod changes;
+mod connection;
 mod database;
 mod desk;
 mod engine;
@@ -483,7 +485,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sqlx::Row;
+    use crate::store::connection::{Runner, query};
 
     fn settings(url: String) -> Settings {
         Settings {
@@ -512,25 +514,33 @@ mod tests {
             let mut open = Vec::new();
             for _ in 0..connections {
                 let mut connection = pool.acquire().await.unwrap();
-                let row = sqlx::query(
-                    "SELECT journal_mode, synchronous, timeout, foreign_keys, secure_delete, \
-                     query_only FROM pragma_journal_mode, pragma_synchronous, \
-                     pragma_busy_timeout, pragma_foreign_keys, pragma_secure_delete, \
-                     pragma_query_only",
-                )
-                .fetch_one(&mut *connection)
-                .await
-                .unwrap();
-                assert_eq!(row.get::<String, _>(0), "wal");
-                let numbers = [1, 2, 3, 4, 5].map(|column| row.get::<i64, _>(column));
-                assert_eq!(numbers, [2, 1234, 1, 1, query_only]);
+                assert_is_set_up(Runner::from(&mut *connection), query_only).await;
                 open.push(connection);
             }
             drop(open);
             pool.close().await;
         }
+        let writers = target.writers(&settings);
+        let mut writer = writers.connect().await.unwrap();
+        assert_is_set_up(Runner::from(&mut writer), 0).await;
+        drop(writer);
         drop(lock);
         std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    async fn assert_is_set_up(runner: Runner<'_>, query_only: i64) {
+        let row = query(
+            "SELECT journal_mode, synchronous, timeout, foreign_keys, secure_delete, \
+             query_only FROM pragma_journal_mode, pragma_synchronous, \
+             pragma_busy_timeout, pragma_foreign_keys, pragma_secure_delete, \
+             pragma_query_only",
+        );
+        let row = row.fetch_one(runner).await.unwrap();
+        assert_eq!(row.try_get::<&str>("journal_mode").unwrap(), "wal");
+        let settings = ["synchronous", "timeout", "foreign_keys", "secure_delete"];
+        let numbers = settings.map(|name| row.try_get::<i64>(name).unwrap());
+        assert_eq!(numbers, [2, 1234, 1, 1]);
+        assert_eq!(row.try_get::<i64>("query_only").unwrap(), query_only);
     }
 
     #[tokio::test]
@@ -543,6 +553,6 @@ mod tests {
             .await
             .unwrap();
         assert!(engine::is_at_least(&version, "3.51.3"), "{version}");
-        target.check(&mut connection).await.unwrap();
+        target.check(&mut *connection).await.unwrap();
     }
 }

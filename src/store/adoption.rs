@@ -7,13 +7,12 @@ use crate::domain::millis;
 use crate::domain::names::{AccountName, Region};
 use crate::domain::operation::{Kind, Operation};
 use crate::store::audit::Entry;
+use crate::store::connection::{Connection, Row, query};
 use crate::store::database::Database;
 use crate::store::error::StoreError;
 use crate::store::leasing::Leasing;
 use crate::store::owners::{self, Named};
 use crate::store::{reservations, row, sql};
-use sqlx::AnyConnection;
-use sqlx::any::AnyRow;
 use time::UtcDateTime;
 
 /// Machines that an operation is to be given, which the tags on them name.
@@ -68,11 +67,11 @@ impl Database {
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn run(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     adoption: &Adoption,
     told: &mut Vec<Entry>,
-) -> Result<Vec<AnyRow>, StoreError> {
-    let known = sqlx::query(sql::known(1)).bind(adoption.operation.to_string());
+) -> Result<Vec<Row>, StoreError> {
+    let known = query(sql::known(1)).bind(adoption.operation.to_string());
     let known = known.fetch_optional(&mut *connection).await?;
     let operation = known.and_then(|row| row::operation(&row).ok());
     let Some(operation) = operation.filter(|operation| adoption.suits(operation)) else {

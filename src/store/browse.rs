@@ -6,14 +6,13 @@ use crate::domain::instance::InstanceId;
 use crate::domain::millis;
 use crate::domain::names::{AccountName, Region};
 use crate::domain::operation::StateName;
+use crate::store::connection::{Row, query};
 use crate::store::database::Database;
 use crate::store::desk::{Record, chained, record, unchained};
 use crate::store::error::StoreError;
 use crate::store::sql::{self, browse};
 use crate::store::{Engine, Store, row};
 use serde_json::Value;
-use sqlx::Row;
-use sqlx::any::AnyRow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -197,9 +196,9 @@ impl Store {
         let Engine::Database(database) = &self.0 else {
             return Ok(Vec::new());
         };
-        let rows = sqlx::query(browse::ORGANIZATIONS).bind(ORGANIZATIONS_MAX);
+        let rows = query(browse::ORGANIZATIONS).bind(ORGANIZATIONS_MAX);
         let rows = rows.fetch_all(&database.readers).await?;
-        let name = |row: &AnyRow| Ok(row.try_get("name")?);
+        let name = |row: &Row| Ok(row.try_get("name")?);
         rows.iter().map(name).collect()
     }
 
@@ -211,7 +210,7 @@ impl Store {
         let Engine::Database(database) = &self.0 else {
             return Ok(Vec::new());
         };
-        let rows = sqlx::query(browse::HOLDERS).bind(HELD_MAX);
+        let rows = query(browse::HOLDERS).bind(HELD_MAX);
         let rows = rows.fetch_all(&database.readers).await?;
         rows.iter().map(holder).collect()
     }
@@ -271,9 +270,7 @@ impl Database {
             (None, None) => (browse::ALL, None),
         };
         let before = before.map_or_else(|| sql::LAST_ID.to_owned(), |id| id.to_string());
-        let query = sqlx::query(text)
-            .bind(before)
-            .bind(row::bigint(wanted.piece()));
+        let query = query(text).bind(before).bind(row::bigint(wanted.piece()));
         let query = match by {
             Some(by) => query.bind(by),
             None => query,
@@ -285,25 +282,25 @@ impl Database {
         let mut found = BTreeMap::new();
         let id = OperationId::parse_name(text).or_else(|_bare| OperationId::parse(text));
         if let Ok(id) = id {
-            let row = sqlx::query(sql::RECORD).bind(id.to_string());
+            let row = query(sql::RECORD).bind(id.to_string());
             let rows = row.fetch_all(&self.readers).await?;
             found.extend(by_id(&rows)?);
         }
         let mut texts = vec![browse::BY_REQUEST];
         texts.extend(InstanceId::parse(text).ok().map(|_| browse::BY_INSTANCE));
         for by in texts {
-            let rows = sqlx::query(by).bind(text).bind(FOUND_MAX);
+            let rows = query(by).bind(text).bind(FOUND_MAX);
             found.extend(by_id(&rows.fetch_all(&self.readers).await?)?);
         }
         Ok(found.into_values().rev().collect())
     }
 
     async fn detail(&self, id: OperationId) -> Result<Option<Detail>, StoreError> {
-        let row = sqlx::query(sql::RECORD).bind(id.to_string());
+        let row = query(sql::RECORD).bind(id.to_string());
         let Some(row) = row.fetch_optional(&self.readers).await? else {
             return Ok(None);
         };
-        let audit = sqlx::query(sql::AUDIT).bind(id.to_string());
+        let audit = query(sql::AUDIT).bind(id.to_string());
         let audit = audit.fetch_all(&self.readers).await?;
         Ok(Some(Detail {
             record: record(&row)?,
@@ -317,7 +314,7 @@ impl Database {
             chain,
             sequence,
         } = before.unwrap_or_else(Mark::newest);
-        let rows = sqlx::query(browse::not_done())
+        let rows = query(browse::not_done())
             .bind(time)
             .bind(time)
             .bind(chain.as_str())
@@ -335,16 +332,16 @@ impl Database {
     }
 }
 
-fn records(rows: &[AnyRow]) -> Result<Vec<Record>, StoreError> {
+fn records(rows: &[Row]) -> Result<Vec<Record>, StoreError> {
     rows.iter().map(record).collect()
 }
 
-fn by_id(rows: &[AnyRow]) -> Result<Vec<(OperationId, Record)>, StoreError> {
+fn by_id(rows: &[Row]) -> Result<Vec<(OperationId, Record)>, StoreError> {
     let records = records(rows)?.into_iter();
     Ok(records.map(|record| (record.id, record)).collect())
 }
 
-fn mark(row: &AnyRow) -> Result<Mark, StoreError> {
+fn mark(row: &Row) -> Result<Mark, StoreError> {
     Ok(Mark {
         time: row.try_get("time")?,
         chain: row.try_get("chain")?,
@@ -352,7 +349,7 @@ fn mark(row: &AnyRow) -> Result<Mark, StoreError> {
     })
 }
 
-fn holder(row: &AnyRow) -> Result<Holder, StoreError> {
+fn holder(row: &Row) -> Result<Holder, StoreError> {
     Ok(Holder {
         owner: row.try_get("lease_owner")?,
         operations: row.try_get("operations")?,

@@ -6,14 +6,14 @@ use crate::domain::millis;
 use crate::domain::names::AccountName;
 use crate::domain::operation::{Operation, StateName};
 use crate::store::audit::Entry;
+use crate::store::connection::{Connection, Row, query};
 use crate::store::database::Database;
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
 use crate::store::leasing::Leasing;
 use crate::store::row::{self, bigint};
 use crate::store::{Claimed, sql};
-use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row};
+
 use std::time::Duration;
 use time::UtcDateTime;
 
@@ -48,12 +48,12 @@ pub(in crate::store) fn brake(operation: &Operation) -> Option<String> {
 
 impl Database {
     pub(in crate::store) async fn brakes(&self) -> Result<Vec<Brake>, StoreError> {
-        let rows = sqlx::query(sql::BRAKES).fetch_all(&self.readers).await?;
+        let rows = query(sql::BRAKES).fetch_all(&self.readers).await?;
         rows.iter().map(brake_of).collect()
     }
 
     pub(in crate::store) async fn releases(&self) -> Result<Vec<Release>, StoreError> {
-        let rows = sqlx::query(sql::RELEASES).fetch_all(&self.readers).await?;
+        let rows = query(sql::RELEASES).fetch_all(&self.readers).await?;
         rows.iter().map(release).collect()
     }
 
@@ -81,7 +81,7 @@ impl Database {
     }
 }
 
-pub(in crate::store) fn brake_of(row: &AnyRow) -> Result<Brake, StoreError> {
+pub(in crate::store) fn brake_of(row: &Row) -> Result<Brake, StoreError> {
     Ok(Brake {
         operation: row::id(row)?,
         account: row::account(row)?,
@@ -89,7 +89,7 @@ pub(in crate::store) fn brake_of(row: &AnyRow) -> Result<Brake, StoreError> {
     })
 }
 
-pub(in crate::store) fn release(row: &AnyRow) -> Result<Release, StoreError> {
+pub(in crate::store) fn release(row: &Row) -> Result<Release, StoreError> {
     Ok(Release {
         operation: row::id(row)?,
         principal: row.try_get("principal")?,
@@ -101,14 +101,14 @@ pub(in crate::store) fn release(row: &AnyRow) -> Result<Release, StoreError> {
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn take_released(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     dialect: &Dialect,
     (release, owner): (&Release, &str),
     (now, ttl): (i64, i64),
     told: &mut Vec<Entry>,
-) -> Result<Vec<AnyRow>, StoreError> {
+) -> Result<Vec<Row>, StoreError> {
     let id = release.operation.to_string();
-    let taken = sqlx::query(sql::take_released(dialect))
+    let taken = query(sql::take_released(dialect))
         .bind(owner)
         .bind(now)
         .bind(ttl)
@@ -116,7 +116,7 @@ pub(in crate::store) async fn take_released(
         .fetch_optional(&mut *connection)
         .await?;
     let Some(taken) = taken else {
-        sqlx::query(sql::FORGET_CRASHES)
+        query(sql::FORGET_CRASHES)
             .bind(id.as_str())
             .execute(&mut *connection)
             .await?;
@@ -140,11 +140,11 @@ pub(in crate::store) async fn take_released(
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn finish_release(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     id: OperationId,
 ) -> Result<(), StoreError> {
     for statement in [sql::FINISH_RELEASE, sql::LIFT_BRAKE] {
-        sqlx::query(statement)
+        query(statement)
             .bind(id.to_string())
             .execute(&mut *connection)
             .await?;
@@ -157,12 +157,12 @@ pub(in crate::store) async fn finish_release(
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn write_brake(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     (id, account): (OperationId, &AccountName),
     reason: &str,
     time: i64,
 ) -> Result<(), StoreError> {
-    sqlx::query(sql::BRAKE)
+    query(sql::BRAKE)
         .bind(id.to_string())
         .bind(account.as_str())
         .bind(reason)

@@ -5,11 +5,12 @@ use crate::chaos;
 use crate::domain::ids::OperationId;
 use crate::domain::millis;
 use crate::store::audit::Entry;
+use crate::store::connection::{Connection, query};
 use crate::store::error::StoreError;
 use crate::store::sql;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use sqlx::{AnyConnection, Row};
+
 use time::UtcDateTime;
 
 /// The hash of a row, and before the first row.
@@ -51,7 +52,7 @@ impl Chain {
     /// As for every statement.
     pub(in crate::store) async fn write(
         &mut self,
-        connection: &mut AnyConnection,
+        connection: &mut Connection,
         entries: &[&Entry],
     ) -> Result<(), StoreError> {
         let Some(first) = entries.first() else {
@@ -67,7 +68,7 @@ impl Chain {
 }
 
 impl End {
-    async fn begin(connection: &mut AnyConnection, time: i64) -> Result<Self, StoreError> {
+    async fn begin(connection: &mut Connection, time: i64) -> Result<Self, StoreError> {
         let began = millis::to_time(time).unwrap_or(UtcDateTime::UNIX_EPOCH);
         let mut end = Self {
             // So they sort by their begin.
@@ -76,14 +77,11 @@ impl End {
             hash: Hash::default(),
         };
         let mut links = Vec::new();
-        for other in sqlx::query(sql::UNLINKED)
-            .fetch_all(&mut *connection)
-            .await?
-        {
+        for other in query(sql::UNLINKED).fetch_all(&mut *connection).await? {
             let chain: String = other.try_get("chain")?;
             let sequence: i64 = other.try_get("sequence")?;
             let hash: String = other.try_get("hash")?;
-            sqlx::query(sql::LINK)
+            query(sql::LINK)
                 .bind(end.chain.as_str())
                 .bind(chain.as_str())
                 .bind(sequence)
@@ -111,11 +109,11 @@ impl End {
 
     async fn insert(
         &self,
-        connection: &mut AnyConnection,
+        connection: &mut Connection,
         rows: &[Linked<'_>],
     ) -> Result<(), StoreError> {
         for piece in sql::pieces(rows) {
-            let mut query = sqlx::query(sql::audit(piece.len()));
+            let mut query = query(sql::audit(piece.len()));
             for row in piece {
                 query = query
                     .bind(self.chain.as_str())

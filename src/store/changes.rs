@@ -2,9 +2,9 @@
 //! waits reads the journal from time to time all the same.
 
 use crate::domain::ids::OperationId;
+use crate::store::connection::{Connection, query};
 use crate::store::error::StoreError;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::AnyConnection;
 use sqlx::postgres::PgListener;
 use std::fmt;
 
@@ -66,12 +66,12 @@ impl Changes {
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn tell(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     ids: &[OperationId],
 ) -> Result<(), StoreError> {
     for ids in ids.chunks(IDS_MAX) {
         let ids: Vec<_> = ids.iter().map(OperationId::to_string).collect();
-        sqlx::query("SELECT CAST(pg_notify($1, $2) AS TEXT)")
+        query("SELECT CAST(pg_notify($1, $2) AS TEXT)")
             .bind(CHANNEL)
             .bind(ids.join(" "))
             .execute(&mut *connection)

@@ -7,6 +7,7 @@ use crate::domain::millis;
 use crate::domain::operation::{Lease, Operation, StateName};
 use crate::metrics::Journal;
 use crate::store::chain::Chain;
+use crate::store::connection::{Row, query};
 use crate::store::error::StoreError;
 use crate::store::group::{Command, Reply};
 use crate::store::leasing::Leasing;
@@ -19,13 +20,13 @@ use crate::store::{
 };
 use secrecy::SecretString;
 use sqlx::AnyPool;
-use sqlx::any::AnyRow;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use time::UtcDateTime;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -59,7 +60,7 @@ impl Database {
         let healthy = Arc::new(AtomicBool::new(true));
         let (failing, fatal) = watch::channel(None);
         let writer = Writer {
-            pool: opened.writers,
+            writers: opened.writers,
             dialect: opened.dialect,
             connection: Some(opened.connection),
             chain: Chain::default(),
@@ -77,7 +78,14 @@ impl Database {
         };
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        tasks.spawn(writer.run(stop.clone()));
+        let writing = writer.run(stop.clone());
+        if opened.dialect.notifies {
+            tasks.spawn(writing);
+        } else {
+            // SQLite keeps its thread busy, and waits in it for the disk.
+            let runtime = Handle::current();
+            tasks.spawn_blocking(move || runtime.block_on(writing));
+        }
         tasks.close();
         Ok(Self {
             server: opened.dialect.notifies.then(|| settings.url.clone()),
@@ -219,7 +227,7 @@ impl Database {
         organization: &OrganizationId,
         id: OperationId,
     ) -> Result<Option<Operation>, StoreError> {
-        let row = sqlx::query(sql::GET)
+        let row = query(sql::GET)
             .bind(organization.as_str())
             .bind(id.to_string())
             .fetch_optional(&self.readers)
@@ -233,7 +241,7 @@ impl Database {
         request_id: &RequestId,
         request_hash: &[u8; 32],
     ) -> Result<Option<Operation>, StoreError> {
-        let row = sqlx::query(sql::FIND_REQUEST)
+        let row = query(sql::FIND_REQUEST)
             .bind(organization.as_str())
             .bind(request_id.as_str())
             .fetch_optional(&self.readers)
@@ -251,7 +259,7 @@ impl Database {
         id: OperationId,
         alternative: u32,
     ) -> Result<Option<SealedBody>, StoreError> {
-        let row = sqlx::query(sql::BODY)
+        let row = query(sql::BODY)
             .bind(id.to_string())
             .fetch_optional(&self.readers)
             .await?;
@@ -302,8 +310,8 @@ impl Database {
         states: &[StateName],
         before: &str,
         limit: usize,
-    ) -> Result<Vec<AnyRow>, StoreError> {
-        let mut query = sqlx::query(sql::LIST)
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut query = query(sql::LIST)
             .bind(organization.as_str())
             .bind(before)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX));
@@ -314,7 +322,7 @@ impl Database {
     }
 
     pub(in crate::store) async fn counts(&self) -> Result<Vec<(StateName, i64)>, StoreError> {
-        let rows = sqlx::query(sql::COUNTS).fetch_all(&self.readers).await?;
+        let rows = query(sql::COUNTS).fetch_all(&self.readers).await?;
         rows.iter().map(row::count).collect()
     }
 
@@ -325,7 +333,7 @@ impl Database {
         if !self.healthy.load(Ordering::Relaxed) {
             self.lease(Leasing::Probe).await?;
         }
-        sqlx::query(sql::PING).fetch_optional(&self.readers).await?;
+        query(sql::PING).fetch_optional(&self.readers).await?;
         Ok(())
     }
 
@@ -351,10 +359,7 @@ impl Database {
         self.tasks.wait().await;
     }
 
-    pub(in crate::store) async fn lease(
-        &self,
-        leasing: Leasing,
-    ) -> Result<Vec<AnyRow>, StoreError> {
+    pub(in crate::store) async fn lease(&self, leasing: Leasing) -> Result<Vec<Row>, StoreError> {
         self.ask(|reply| Command::Lease(leasing, reply)).await
     }
 

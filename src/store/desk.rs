@@ -6,12 +6,12 @@ use crate::domain::millis;
 use crate::domain::names::AccountName;
 use crate::domain::operation::{Operation, StateName};
 use crate::store::care::Release;
+use crate::store::connection::{Row, query};
 use crate::store::engine::{self, Target};
 use crate::store::error::StoreError;
 use crate::store::{Settings, row, schema, sql};
 use serde_json::{Value, json};
-use sqlx::any::AnyRow;
-use sqlx::{AnyPool, Row};
+use sqlx::AnyPool;
 use std::fmt;
 use time::UtcDateTime;
 
@@ -133,7 +133,7 @@ impl Desk {
             .into_iter()
             .filter(|state| filter.states.is_empty() || filter.states.contains(state))
             .collect();
-        let mut query = sqlx::query(sql::records())
+        let mut query = query(sql::records())
             .bind(before.map_or_else(|| sql::LAST_ID.to_owned(), |id| id.to_string()))
             .bind(i64::from(filter.crashes_min))
             .bind(i64::from(organization.is_none()))
@@ -150,7 +150,7 @@ impl Desk {
     /// # Errors
     /// What reading may tell.
     pub async fn get(&self, id: OperationId) -> Result<Option<Record>, StoreError> {
-        let row = sqlx::query(sql::RECORD)
+        let row = query(sql::RECORD)
             .bind(id.to_string())
             .fetch_optional(&self.readers)
             .await?;
@@ -179,9 +179,9 @@ impl Desk {
         &self,
         sql: &'static str,
         id: OperationId,
-        read: fn(&AnyRow) -> Result<Value, StoreError>,
+        read: fn(&Row) -> Result<Value, StoreError>,
     ) -> Result<Vec<Value>, StoreError> {
-        let rows = sqlx::query(sql).bind(id.to_string());
+        let rows = query(sql).bind(id.to_string());
         let rows = rows.fetch_all(&self.readers).await?;
         rows.iter().map(read).collect()
     }
@@ -200,7 +200,7 @@ impl Desk {
             return Ok(Asked::NotWaiting(record.state));
         }
         let writer = self.target.writer_pool(&self.settings);
-        let written = sqlx::query(sql::ASK_RELEASE)
+        let written = query(sql::ASK_RELEASE)
             .bind(release.operation.to_string())
             .bind(release.principal.as_str())
             .bind(release.reason.as_str())
@@ -230,7 +230,7 @@ impl Filter {
     }
 }
 
-pub(in crate::store) fn record(row: &AnyRow) -> Result<Record, StoreError> {
+pub(in crate::store) fn record(row: &Row) -> Result<Record, StoreError> {
     Ok(Record {
         id: row::id(row)?,
         organization: row.try_get("organization")?,
@@ -245,20 +245,20 @@ pub(in crate::store) fn record(row: &AnyRow) -> Result<Record, StoreError> {
     })
 }
 
-pub(in crate::store) fn attempt(row: &AnyRow) -> Result<Value, StoreError> {
+pub(in crate::store) fn attempt(row: &Row) -> Result<Value, StoreError> {
     Ok(json!({
         "operation": row::id(row)?.resource_name(),
-        "number": row.try_get::<i64, _>("number")?,
-        "signed_at": row.try_get::<i64, _>("signed_at")?,
-        "epoch": row.try_get::<i64, _>("epoch")?,
-        "result": row.try_get::<String, _>("result")?,
-        "detail": row.try_get::<Option<String>, _>("detail")?,
-        "cloud_request_id": row.try_get::<Option<String>, _>("cloud_request_id")?,
+        "number": row.try_get::<i64>("number")?,
+        "signed_at": row.try_get::<i64>("signed_at")?,
+        "epoch": row.try_get::<i64>("epoch")?,
+        "result": row.try_get::<String>("result")?,
+        "detail": row.try_get::<Option<String>>("detail")?,
+        "cloud_request_id": row.try_get::<Option<String>>("cloud_request_id")?,
     }))
 }
 
 /// A row of the audit, as it is told.
-pub(in crate::store) fn chained(row: &AnyRow) -> Result<Value, StoreError> {
+pub(in crate::store) fn chained(row: &Row) -> Result<Value, StoreError> {
     let mut value = unchained(row)?;
     if let Some(record) = value.as_object_mut() {
         let hash: String = row.try_get("hash")?;
@@ -268,24 +268,24 @@ pub(in crate::store) fn chained(row: &AnyRow) -> Result<Value, StoreError> {
 }
 
 /// The same, without its place in the chain.
-pub(in crate::store) fn unchained(row: &AnyRow) -> Result<Value, StoreError> {
+pub(in crate::store) fn unchained(row: &Row) -> Result<Value, StoreError> {
     let record: String = row.try_get("record")?;
     Ok(serde_json::from_str(&record).unwrap_or(Value::String(record)))
 }
 
 /// A row of the audit, of a version before there were chains.
-pub(in crate::store) fn audited(row: &AnyRow) -> Result<Value, StoreError> {
+pub(in crate::store) fn audited(row: &Row) -> Result<Value, StoreError> {
     let detail: String = row.try_get("detail")?;
     let detail = serde_json::from_str(&detail).unwrap_or(Value::String(detail));
     Ok(json!({
         "operation": row::id(row)?.resource_name(),
-        "time": row.try_get::<i64, _>("time")?,
-        "action": row.try_get::<String, _>("action")?,
-        "organization": row.try_get::<String, _>("organization")?,
-        "principal": row.try_get::<String, _>("principal")?,
-        "account": row.try_get::<String, _>("account")?,
-        "region": row.try_get::<String, _>("region")?,
-        "request_hash": row.try_get::<Option<String>, _>("request_hash")?,
+        "time": row.try_get::<i64>("time")?,
+        "action": row.try_get::<String>("action")?,
+        "organization": row.try_get::<String>("organization")?,
+        "principal": row.try_get::<String>("principal")?,
+        "account": row.try_get::<String>("account")?,
+        "region": row.try_get::<String>("region")?,
+        "request_hash": row.try_get::<Option<String>>("request_hash")?,
         "detail": detail,
     }))
 }

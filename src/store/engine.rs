@@ -3,12 +3,14 @@
 
 use crate::chaos;
 use crate::store::Settings;
+use crate::store::connection::{Connection, Runner, query};
 use crate::store::error::{StoreError, is_no_database};
 use crate::store::reserve::Reserve;
 use secrecy::ExposeSecret;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection as _, Executor};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -66,13 +68,13 @@ struct Requirement {
 static SQLITE_REQUIREMENTS: [Requirement; 2] = [
     Requirement {
         setting: "journal_mode",
-        sql: "SELECT journal_mode FROM pragma_journal_mode",
+        sql: "SELECT journal_mode AS value FROM pragma_journal_mode",
         must: "wal, which needs a local file system",
         holds: |value| value == "wal",
     },
     Requirement {
         setting: "synchronous",
-        sql: "SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous",
+        sql: "SELECT CAST(synchronous AS TEXT) AS value FROM pragma_synchronous",
         must: "2 (FULL)",
         holds: |value| value == chaos::wrong!("synchronous-normal", "2", "1"),
     },
@@ -81,19 +83,19 @@ static SQLITE_REQUIREMENTS: [Requirement; 2] = [
 static POSTGRES_REQUIREMENTS: [Requirement; 3] = [
     Requirement {
         setting: "fsync",
-        sql: "SELECT current_setting('fsync')",
+        sql: "SELECT current_setting('fsync') AS value",
         must: "on",
         holds: |value| value == "on",
     },
     Requirement {
         setting: "full_page_writes",
-        sql: "SELECT current_setting('full_page_writes')",
+        sql: "SELECT current_setting('full_page_writes') AS value",
         must: "on",
         holds: |value| value == "on",
     },
     Requirement {
         setting: "synchronous_commit",
-        sql: "SELECT current_setting('synchronous_commit')",
+        sql: "SELECT current_setting('synchronous_commit') AS value",
         must: "on, local, remote_write or remote_apply",
         holds: |value| value != "off",
     },
@@ -106,10 +108,17 @@ pub(in crate::store) struct Target {
 }
 
 enum Place {
-    /// Gone when the store is closed: for tests.
-    Memory,
+    /// Under this name, gone when the store is closed: for tests.
+    Memory(PathBuf),
     File(PathBuf),
     Server,
+}
+
+/// Makes the connection that writes.
+pub(in crate::store) struct Writers {
+    pub(in crate::store) target: Target,
+    session: String,
+    pool: AnyPool,
 }
 
 impl Target {
@@ -120,7 +129,9 @@ impl Target {
     pub(in crate::store) fn parse(url: &str) -> Result<Self, StoreError> {
         let malformed = |_hides_url: sqlx::Error| StoreError::Url { rule: SCHEMES };
         let (options, place) = if url == "sqlite::memory:" {
-            (memory_options().map_err(malformed)?, Place::Memory)
+            let name = memory_name();
+            let url = format!("sqlite:{}?vfs={MEMORY}&mode=rwc", name.display());
+            (url.parse().map_err(malformed)?, Place::Memory(name))
         } else if url.starts_with("sqlite:") {
             if url.contains('?') {
                 let rule = NO_PARAMETERS;
@@ -147,7 +158,7 @@ impl Target {
 
     /// Whether only this process uses the journal, so that every earlier owner of a lease is dead.
     pub(in crate::store) fn is_sqlite(&self) -> bool {
-        matches!(self.place, Place::Memory | Place::File(_))
+        matches!(self.place, Place::Memory(_) | Place::File(_))
     }
 
     /// Makes the file, unless it exists, and keeps other processes out of it as long as the result
@@ -168,7 +179,7 @@ impl Target {
     pub(in crate::store) fn own_key_file(&self) -> Option<PathBuf> {
         match &self.place {
             Place::File(database) => Some(beside(database, ".key")),
-            Place::Memory | Place::Server => None,
+            Place::Memory(_) | Place::Server => None,
         }
     }
 
@@ -176,7 +187,7 @@ impl Target {
     pub(in crate::store) fn file(&self) -> Option<&Path> {
         match &self.place {
             Place::File(database) => Some(database),
-            Place::Memory | Place::Server => None,
+            Place::Memory(_) | Place::Server => None,
         }
     }
 
@@ -186,7 +197,7 @@ impl Target {
             Place::File(database) if bytes > 0 => {
                 Some(Reserve::new(beside(database, ".reserve"), bytes))
             }
-            Place::File(_) | Place::Memory | Place::Server => None,
+            Place::File(_) | Place::Memory(_) | Place::Server => None,
         }
     }
 
@@ -228,13 +239,22 @@ impl Target {
     pub(in crate::store) fn must_exist(&self) -> Result<(), StoreError> {
         match &self.place {
             Place::File(path) if !path.exists() => Err(StoreError::Missing { path: path.clone() }),
-            Place::Memory | Place::File(_) | Place::Server => Ok(()),
+            Place::Memory(_) | Place::File(_) | Place::Server => Ok(()),
         }
     }
 
-    /// The one connection that writes.
+    /// One connection that may write.
     pub(in crate::store) fn writer_pool(&self, settings: &Settings) -> AnyPool {
         self.pool(AnyPoolOptions::new().max_connections(1), settings, "")
+    }
+
+    /// The one connection that writes for an open journal.
+    pub(in crate::store) fn writers(self, settings: &Settings) -> Writers {
+        Writers {
+            session: self.session(settings.busy_timeout),
+            pool: self.writer_pool(settings),
+            target: self,
+        }
     }
 
     /// The connections that read.
@@ -298,13 +318,13 @@ impl Target {
     /// As for every statement.
     pub(in crate::store) async fn wait_for_locks(
         &self,
-        connection: &mut AnyConnection,
+        connection: impl Into<Runner<'_>>,
         wait: Duration,
     ) -> Result<(), StoreError> {
         if !self.is_sqlite() {
             let wait = wait.as_millis();
             let set = format!("SET lock_timeout = {wait}");
-            connection.execute(AssertSqlSafe(set)).await?;
+            query(AssertSqlSafe(set)).execute(connection).await?;
         }
         Ok(())
     }
@@ -315,26 +335,23 @@ impl Target {
     /// [`StoreError::OldSqlite`], [`StoreError::Unsafe`].
     pub(in crate::store) async fn check(
         &self,
-        connection: &mut AnyConnection,
+        connection: impl Into<Runner<'_>>,
     ) -> Result<(), StoreError> {
+        let mut runner = connection.into();
         let requirements: &[Requirement] = match self.place {
-            Place::Memory => &[],
+            Place::Memory(_) => &[],
             Place::File(_) => &SQLITE_REQUIREMENTS,
             Place::Server => &POSTGRES_REQUIREMENTS,
         };
         if self.is_sqlite() {
-            let found: String = sqlx::query_scalar("SELECT sqlite_version()")
-                .fetch_one(&mut *connection)
-                .await?;
+            let found = value(runner.again(), "SELECT sqlite_version() AS value").await?;
             if !is_at_least(&found, OLDEST_SQLITE) {
                 let required = OLDEST_SQLITE;
                 return Err(StoreError::OldSqlite { found, required });
             }
         }
         for requirement in requirements {
-            let value: String = sqlx::query_scalar(requirement.sql)
-                .fetch_one(&mut *connection)
-                .await?;
+            let value = value(runner.again(), requirement.sql).await?;
             if !(requirement.holds)(&value) {
                 let Requirement { setting, must, .. } = *requirement;
                 return Err(StoreError::Unsafe {
@@ -348,9 +365,56 @@ impl Target {
     }
 }
 
-/// Lets go of a connection that is not trusted any more. After a fatal error it is not closed, for
-/// SQLite would flush again, and a flush that is repeated may succeed without having written.
-pub(in crate::store) fn abandon(connection: AnyConnection, fatal: bool) {
+impl Writers {
+    /// A connection for all that a journal that is open is asked to write.
+    ///
+    /// # Errors
+    /// As for every statement.
+    pub(in crate::store) async fn connect(&self) -> Result<Connection, sqlx::Error> {
+        match &self.target.place {
+            Place::File(path) => Connection::open(path, None, &self.session),
+            Place::Memory(name) => Connection::open(name, Some(MEMORY), &self.session),
+            Place::Server => self.pool.acquire().await.map(Connection::Sqlx),
+        }
+    }
+
+    /// That of the server; in SQLite one that only brings the tables up to date.
+    ///
+    /// # Errors
+    /// As for every statement.
+    pub(in crate::store) async fn pooled(&self) -> Result<PoolConnection<Any>, sqlx::Error> {
+        self.pool.acquire().await
+    }
+
+    /// The connection that goes on from one that has brought the tables up to date.
+    ///
+    /// # Errors
+    /// As [`Target::check`] and for every statement.
+    pub(in crate::store) async fn go_on(
+        &self,
+        pooled: PoolConnection<Any>,
+    ) -> Result<Connection, StoreError> {
+        if !self.target.is_sqlite() {
+            return Ok(Connection::Sqlx(pooled));
+        }
+        // Opened first: the last one that is closed would put the log into the database.
+        let mut connection = self.connect().await?;
+        pooled.close().await?;
+        self.target.check(&mut connection).await?;
+        Ok(connection)
+    }
+
+    pub(in crate::store) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+async fn value(runner: Runner<'_>, sql: &'static str) -> Result<String, StoreError> {
+    Ok(query(sql).fetch_one(runner).await?.try_get("value")?)
+}
+
+/// Lets go of a connection, as [`Connection::abandon`].
+fn abandon(connection: AnyConnection, fatal: bool) {
     if fatal {
         std::mem::forget(connection);
     } else {
@@ -363,8 +427,8 @@ pub(in crate::store) fn abandon(connection: AnyConnection, fatal: bool) {
 ///
 /// # Errors
 /// As for every statement.
-pub(in crate::store) async fn checkpoint(connection: &mut AnyConnection) -> Result<(), StoreError> {
-    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").await?;
+pub(in crate::store) async fn checkpoint(connection: &mut Connection) -> Result<(), StoreError> {
+    connection.run("PRAGMA wal_checkpoint(PASSIVE)").await?;
     Ok(())
 }
 
@@ -374,26 +438,30 @@ pub(in crate::store) async fn checkpoint(connection: &mut AnyConnection) -> Resu
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn truncate_log(
-    connection: &mut AnyConnection,
+    connection: impl Into<Runner<'_>>,
     busy_timeout: Duration,
 ) -> Result<bool, StoreError> {
-    connection.execute("PRAGMA busy_timeout = 0").await?;
-    let row = connection
-        .fetch_one("PRAGMA wal_checkpoint(TRUNCATE)")
-        .await?;
+    let mut runner = connection.into();
+    let at_once = query("PRAGMA busy_timeout = 0");
+    at_once.execute(runner.again()).await?;
+    let truncate = query("PRAGMA wal_checkpoint(TRUNCATE)");
+    let row = truncate.fetch_one(runner.again()).await?;
     let restore = format!("PRAGMA busy_timeout = {}", busy_timeout.as_millis());
-    connection.execute(AssertSqlSafe(restore)).await?;
-    Ok(row.try_get::<i64, _>("busy")? == 0)
+    query(AssertSqlSafe(restore)).execute(runner).await?;
+    Ok(row.try_get::<i64>("busy")? == 0)
 }
 
 const SCHEMES: &str = "sqlite:///PATH or postgres://USER:PASSWORD@HOST/DATABASE";
 const NO_PARAMETERS: &str = "without parameters when it names a SQLite file";
 
-/// A database in memory under a name of its own, so that the pools meet in it.
-fn memory_options() -> Result<AnyConnectOptions, sqlx::Error> {
+/// SQLite's file system of files in memory.
+const MEMORY: &str = "memdb";
+
+/// The name of a database in memory, of its own, so that the connections meet in it.
+fn memory_name() -> PathBuf {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("sqlite:/cvm-gateway-{number}?vfs=memdb&mode=rwc").parse()
+    PathBuf::from(format!("/cvm-gateway-{number}"))
 }
 
 /// A file of the same name with more at its end, in the same folder.

@@ -1,6 +1,7 @@
 //! What can go wrong with the journal, by what its user must do about it.
 
 use crate::metrics::FAILURES;
+use crate::store::connection::SqliteFailure;
 use crate::store::seal::{BadKeys, KEYS_MAX};
 use sqlx::sqlite::SqliteError;
 use std::path::{Path, PathBuf};
@@ -217,9 +218,12 @@ enum Class {
 fn classify(error: &sqlx::Error) -> Class {
     if let Some(error) = error.as_database_error() {
         let code = error.code().unwrap_or_default();
-        return match error.try_downcast_ref::<SqliteError>() {
-            Some(_) => code.parse().map_or(Class::Refused, classify_sqlite),
-            None => classify_postgres(&code),
+        let sqlite = error.try_downcast_ref::<SqliteError>().is_some()
+            || error.try_downcast_ref::<SqliteFailure>().is_some();
+        return if sqlite {
+            code.parse().map_or(Class::Refused, classify_sqlite)
+        } else {
+            classify_postgres(&code)
         };
     }
     let is_defect = matches!(

@@ -37,7 +37,7 @@ impl Desk {
     /// [`StoreError::Unsafe`], [`StoreError::OldSqlite`], and what reading may tell.
     pub async fn examine(&self) -> Result<Examined, StoreError> {
         let mut connection = self.readers.acquire().await?;
-        self.target.check(&mut connection).await?;
+        self.target.check(&mut *connection).await?;
         let schema = sqlx::query_scalar(sql::SCHEMA).fetch_one(&mut *connection);
         let mut examined = Examined {
             schema: schema.await?,

@@ -1,11 +1,11 @@
 //! Reads the audit in the order of each chain, from where a reader is.
 
+use crate::store::connection::{Connection, Row, query};
 use crate::store::desk::Desk;
 use crate::store::error::StoreError;
 use crate::store::leasing::Leasing;
 use crate::store::{Anchor, Engine, Store, sql};
-use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::AnyPool;
 use std::collections::BTreeMap;
 use time::UtcDateTime;
 
@@ -51,9 +51,9 @@ impl Store {
         let Engine::Database(database) = &self.0 else {
             return Ok(Cursor::default());
         };
-        let rows = sqlx::query(sql::SINK).bind(sink);
+        let rows = query(sql::SINK).bind(sink);
         let rows = rows.fetch_all(&database.readers).await?;
-        let row = |row: &AnyRow| Ok((row.try_get("chain")?, row.try_get("sequence")?));
+        let row = |row: &Row| Ok((row.try_get("chain")?, row.try_get("sequence")?));
         rows.iter().map(row).collect::<Result<_, _>>().map(Cursor)
     }
 
@@ -66,7 +66,7 @@ impl Store {
             return Ok(0);
         };
         let mut behind = 0;
-        for chain in sqlx::query(sql::HEADS).fetch_all(&database.readers).await? {
+        for chain in query(sql::HEADS).fetch_all(&database.readers).await? {
             let name: &str = chain.try_get("chain")?;
             let last: i64 = chain.try_get("sequence")?;
             behind += last - cursor.0.get(name).copied().unwrap_or_default();
@@ -94,7 +94,7 @@ impl Store {
             rows: moved.map(|(chain, row)| (chain.clone(), *row)).collect(),
         };
         match &database.sinks {
-            Some(pool) => write(&mut *pool.acquire().await?, &delivered).await,
+            Some(pool) => write(&mut Connection::Sqlx(pool.acquire().await?), &delivered).await,
             None => database
                 .lease(Leasing::Delivered(delivered))
                 .await
@@ -106,11 +106,11 @@ impl Store {
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     delivered: &Delivered,
 ) -> Result<(), StoreError> {
     for (chain, row) in &delivered.rows {
-        sqlx::query(sql::DELIVERED)
+        query(sql::DELIVERED)
             .bind(delivered.sink.as_str())
             .bind(chain.as_str())
             .bind(*row)
@@ -140,7 +140,7 @@ pub(in crate::store) async fn next(
     limit: usize,
 ) -> Result<Vec<Line>, StoreError> {
     let mut lines = Vec::new();
-    for chain in sqlx::query(sql::HEADS).fetch_all(readers).await? {
+    for chain in query(sql::HEADS).fetch_all(readers).await? {
         let name: String = chain.try_get("chain")?;
         let last: i64 = chain.try_get("sequence")?;
         let known = cursor.0.entry(name.clone()).or_default();
@@ -148,7 +148,7 @@ pub(in crate::store) async fn next(
         if *known >= last || room == 0 {
             continue;
         }
-        let page = sqlx::query(sql::CHAIN)
+        let page = query(sql::CHAIN)
             .bind(name.as_str())
             .bind(*known)
             .bind(last)

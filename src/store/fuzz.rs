@@ -1,10 +1,10 @@
 //! What `make fuzz` throws at this room.
 
+use super::connection::Row;
 use super::keyring::Keyring;
 use super::seal::Keys;
 use super::{care, desk, orders, row};
 use crate::domain::operation::Operation;
-use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection};
 use std::fmt;
 use tokio::runtime::{Builder, Runtime};
@@ -111,7 +111,7 @@ impl Rows {
         }
     }
 
-    fn row(&mut self, bytes: &[u8]) -> Option<AnyRow> {
+    fn row(&mut self, bytes: &[u8]) -> Option<Row> {
         let text = String::from_utf8_lossy(bytes);
         let mut lines = text.lines();
         let mut query = sqlx::query(AssertSqlSafe(self.select.clone()));
@@ -129,6 +129,7 @@ impl Rows {
         self.runtime
             .block_on(query.fetch_one(&mut self.engine))
             .ok()
+            .map(Row::Sqlx)
     }
 }
 

@@ -6,14 +6,13 @@ use crate::domain::millis;
 use crate::domain::operation::Attempt;
 use crate::store::audit::Entry;
 use crate::store::chain::Chain;
+use crate::store::connection::{Connection, Row, query};
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
 use crate::store::launched;
 use crate::store::leasing::{self, Leasing};
 use crate::store::row::{Admit, Admitted, Change};
 use crate::store::{Saved, care, changes, owners, reservations, row, sql};
-use sqlx::AnyConnection;
-use sqlx::any::AnyRow;
 use std::collections::HashSet;
 use tokio::sync::oneshot;
 
@@ -24,7 +23,7 @@ pub(in crate::store) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 pub(in crate::store) enum Command {
     Admit(Box<Admit>, Reply<Admitted>),
     Save(Vec<Change>, Reply<Vec<Saved>>),
-    Lease(Leasing, Reply<Vec<AnyRow>>),
+    Lease(Leasing, Reply<Vec<Row>>),
 }
 
 /// The members of one transaction.
@@ -32,14 +31,14 @@ pub(in crate::store) enum Command {
 pub(in crate::store) struct Group {
     admits: Vec<(Box<Admit>, Reply<Admitted>)>,
     saves: Vec<(Vec<Change>, Reply<Vec<Saved>>)>,
-    leasings: Vec<(Leasing, Reply<Vec<AnyRow>>)>,
+    leasings: Vec<(Leasing, Reply<Vec<Row>>)>,
 }
 
 /// One for each member, in its order.
 pub(in crate::store) struct Answers {
     admits: Vec<Admitted>,
     saves: Vec<Vec<Saved>>,
-    leasings: Vec<Vec<AnyRow>>,
+    leasings: Vec<Vec<Row>>,
 }
 
 impl FromIterator<Command> for Group {
@@ -143,7 +142,7 @@ impl Group {
     /// That of the first statement which fails.
     pub(in crate::store) async fn write(
         &self,
-        connection: &mut AnyConnection,
+        connection: &mut Connection,
         dialect: &Dialect,
         chain: &mut Chain,
     ) -> Result<Answers, StoreError> {
@@ -186,7 +185,7 @@ fn send<T>(reply: Reply<T>, answer: Result<T, StoreError>) {
 
 /// Adds what was done to the audit, in the transaction of just that.
 async fn tell(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     chain: &mut Chain,
     told: &[&Entry],
 ) -> Result<(), StoreError> {
@@ -202,16 +201,16 @@ async fn tell(
 
 /// The mistake of that name: what is done is durable before it is told.
 #[cfg(feature = "chaos")]
-async fn end_transaction(connection: &mut AnyConnection) -> Result<(), StoreError> {
+async fn end_transaction(connection: &mut Connection) -> Result<(), StoreError> {
     for statement in ["COMMIT", "BEGIN"] {
-        sqlx::query(statement).execute(&mut *connection).await?;
+        connection.run(statement).await?;
     }
     Ok(())
 }
 
 /// Admits what fits into the limits, and writes nothing of the rest.
 async fn admit<'a>(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     dialect: &Dialect,
     rows: &[&'a Admit],
     told: &mut Vec<&'a Entry>,
@@ -236,14 +235,14 @@ async fn admit<'a>(
 
 /// Inserts those whose request is not known yet, with all that belongs to them; gives their ids.
 async fn insert<'a>(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     dialect: &Dialect,
     rows: &[&'a Admit],
     told: &mut Vec<&'a Entry>,
 ) -> Result<HashSet<OperationId>, StoreError> {
     let mut inserted = HashSet::new();
     for piece in sql::pieces(rows) {
-        let mut query = sqlx::query(sql::admit(dialect, piece.len()));
+        let mut query = query(sql::admit(dialect, piece.len()));
         for new in piece {
             let operation = &new.operation;
             query = query
@@ -282,11 +281,8 @@ async fn insert<'a>(
 }
 
 /// The operation that has the request already; ours, when this is not the first try.
-async fn find_request(
-    connection: &mut AnyConnection,
-    admit: &Admit,
-) -> Result<Admitted, StoreError> {
-    let known = sqlx::query(sql::FIND_REQUEST)
+async fn find_request(connection: &mut Connection, admit: &Admit) -> Result<Admitted, StoreError> {
+    let known = query(sql::FIND_REQUEST)
         .bind(admit.operation.organization.as_str())
         .bind(admit.operation.request_id.as_str())
         .fetch_one(connection);
@@ -301,7 +297,7 @@ async fn find_request(
 /// Writes changes in their order. One statement takes only the first that is left of each
 /// operation.
 async fn save<'a>(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     changes: &[&'a Change],
     told: &mut Vec<&'a Entry>,
 ) -> Result<Vec<Saved>, StoreError> {
@@ -319,13 +315,13 @@ async fn save<'a>(
 }
 
 async fn save_distinct<'a>(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     changes: &mut [(&'a Change, &mut Saved)],
     told: &mut Vec<&'a Entry>,
 ) -> Result<(), StoreError> {
     let mut updated = HashSet::new();
     for piece in sql::pieces(changes) {
-        let mut query = sqlx::query(sql::save(piece.len()));
+        let mut query = query(sql::save(piece.len()));
         for (change, _) in piece {
             query = query
                 .bind(change.id.to_string())
@@ -387,11 +383,11 @@ async fn save_distinct<'a>(
 }
 
 async fn save_attempts(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     attempts: &[(OperationId, &Attempt)],
 ) -> Result<(), StoreError> {
     for piece in sql::pieces(attempts) {
-        let mut query = sqlx::query(sql::attempt(piece.len()));
+        let mut query = query(sql::attempt(piece.len()));
         for (id, attempt) in piece {
             let (result, detail) = row::attempt_result(&attempt.result);
             query = query
@@ -410,8 +406,8 @@ async fn save_attempts(
 }
 
 /// Whether the journal has this very change, from a try whose commit was in doubt.
-async fn is_saved(connection: &mut AnyConnection, change: &Change) -> Result<bool, StoreError> {
-    let same = sqlx::query(sql::FIND_SAVED)
+async fn is_saved(connection: &mut Connection, change: &Change) -> Result<bool, StoreError> {
+    let same = query(sql::FIND_SAVED)
         .bind(change.id.to_string())
         .bind(change.epoch)
         .bind(change.sequence)

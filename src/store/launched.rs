@@ -5,11 +5,11 @@ use crate::domain::instance::InstanceId;
 use crate::domain::millis;
 use crate::domain::names::{AccountName, Region};
 use crate::domain::operation::{Kind, Operation};
+use crate::store::connection::{Connection, query};
 use crate::store::database::Database;
 use crate::store::error::StoreError;
 use crate::store::owners::Owner;
 use crate::store::{row, sql};
-use sqlx::AnyConnection;
 use time::UtcDateTime;
 
 /// A machine that the journal names.
@@ -60,7 +60,7 @@ impl Database {
             Some((time, id)) => (millis::from_time(*time), id.as_str()),
             None => (i64::MAX, ""),
         };
-        let rows = sqlx::query(sql::LAUNCHED)
+        let rows = query(sql::LAUNCHED)
             .bind(page.organization.as_str())
             .bind(page.account.as_ref().map_or("", AccountName::as_str))
             .bind(page.region.as_ref().map_or("", Region::as_str))
@@ -85,11 +85,11 @@ pub(in crate::store) fn given_back(operation: &Operation) -> Vec<&InstanceId> {
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn leave(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     operation: &Operation,
 ) -> Result<(), StoreError> {
     for piece in sql::pieces(&given_back(operation)) {
-        let mut query = sqlx::query(sql::leave(piece.len()))
+        let mut query = query(sql::leave(piece.len()))
             .bind(operation.id.to_string())
             .bind(operation.organization.as_str());
         for machine in piece {

@@ -9,6 +9,7 @@ use crate::domain::operation::Lease;
 use crate::store::adoption::Adoption;
 use crate::store::audit::Entry;
 use crate::store::care::Release;
+use crate::store::connection::{Connection, Row, query};
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
 use crate::store::follow::{self, Delivered};
@@ -16,8 +17,6 @@ use crate::store::keyring::Keyring;
 use crate::store::orders::Order;
 use crate::store::presence::{self, Presence};
 use crate::store::{adoption, care, row, sealing, sql};
-use sqlx::AnyConnection;
-use sqlx::any::AnyRow;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
@@ -78,11 +77,11 @@ pub(in crate::store) enum Leasing {
 /// # Errors
 /// That of the first statement which fails.
 pub(in crate::store) async fn run(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     dialect: &Dialect,
     leasing: &Leasing,
     told: &mut Vec<Entry>,
-) -> Result<Vec<AnyRow>, StoreError> {
+) -> Result<Vec<Row>, StoreError> {
     match leasing {
         Leasing::Claim {
             owner,
@@ -91,14 +90,14 @@ pub(in crate::store) async fn run(
             crashes,
             limit,
         } => {
-            let claim = sqlx::query(sql::claim(dialect))
-                .bind(now)
+            let claim = query(sql::claim(dialect))
+                .bind(*now)
                 .bind(i64::from(*crashes.start()))
                 .bind(i64::from(*crashes.end()))
-                .bind(limit)
+                .bind(*limit)
                 .bind(owner.as_str())
-                .bind(now)
-                .bind(ttl);
+                .bind(*now)
+                .bind(*ttl);
             chaos::around!("store.claim", claim.fetch_all(connection), else Err(sqlx::Error::WorkerCrashed)).map_err(StoreError::from)
         }
         Leasing::Renew {
@@ -137,30 +136,30 @@ pub(in crate::store) async fn run(
             Ok(Vec::new())
         }
         Leasing::Fulfilled(operation) => {
-            let fulfilled = sqlx::query(sql::FULFILLED).bind(operation.to_string());
+            let fulfilled = query(sql::FULFILLED).bind(operation.to_string());
             Ok(fulfilled.fetch_all(connection).await?)
         }
         Leasing::Adopt(adoption) => adoption::run(connection, adoption, told).await,
         Leasing::See(presence) => presence::run(connection, presence).await,
         Leasing::SealAnew(keyring, ids) => sealing::seal_anew(connection, keyring, ids).await,
-        Leasing::Probe => Ok(sqlx::query(sql::PROBE).fetch_all(connection).await?),
+        Leasing::Probe => Ok(query(sql::PROBE).fetch_all(connection).await?),
     }
 }
 
 /// Writes an order down, unless it is there already.
 async fn order(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     (order, (asked, decision)): &(Order, (Call, Decision)),
     told: &mut Vec<Entry>,
-) -> Result<Vec<AnyRow>, StoreError> {
+) -> Result<Vec<Row>, StoreError> {
     let id = order.operation.to_string();
-    let ordered = sqlx::query(sql::ORDER)
+    let ordered = query(sql::ORDER)
         .bind(id.as_str())
         .bind(order.principal.as_str())
         .bind(millis::from_time(order.time));
     let ordered = ordered.fetch_all(&mut *connection).await?;
     if !ordered.is_empty() {
-        let known = sqlx::query(sql::known(1)).bind(id);
+        let known = query(sql::known(1)).bind(id);
         let operation = row::operation(&known.fetch_one(connection).await?)?;
         told.push(Entry::ordered(&operation, order, (asked, decision)));
     }
@@ -169,15 +168,15 @@ async fn order(
 
 /// Prolongs what the owner holds and still has, from a time on, for so long; the rows of those.
 async fn renew(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     dialect: &Dialect,
     owner: &str,
     held: &[String],
     (now, ttl): (i64, i64),
-) -> Result<Vec<AnyRow>, StoreError> {
+) -> Result<Vec<Row>, StoreError> {
     let mut renewed = Vec::with_capacity(held.len());
     for piece in sql::pieces(held) {
-        let mut renew = sqlx::query(sql::renew(dialect, piece.len()))
+        let mut renew = query(sql::renew(dialect, piece.len()))
             .bind(now)
             .bind(ttl)
             .bind(owner);
@@ -193,12 +192,12 @@ async fn renew(
 /// Ends the leases that the owner has, that run out so soon after a time, and whose operations it
 /// does not hold; the rows of those.
 async fn release(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     dialect: &Dialect,
     (owner, held): (&str, &HashSet<OperationId>),
     (now, within): (i64, i64),
-) -> Result<Vec<AnyRow>, StoreError> {
-    let owned = sqlx::query(sql::owned(dialect))
+) -> Result<Vec<Row>, StoreError> {
+    let owned = query(sql::owned(dialect))
         .bind(owner)
         .bind(now)
         .bind(within);
@@ -211,7 +210,7 @@ async fn release(
     }
     let mut released = Vec::with_capacity(unheld.len());
     for piece in sql::pieces(&unheld) {
-        let mut release = sqlx::query(sql::release(piece.len())).bind(owner);
+        let mut release = query(sql::release(piece.len())).bind(owner);
         for id in piece {
             release = release.bind(id.as_str());
         }
@@ -220,10 +219,10 @@ async fn release(
     Ok(released)
 }
 
-async fn calm(connection: &mut AnyConnection, leases: &[Lease]) -> Result<Vec<AnyRow>, StoreError> {
+async fn calm(connection: &mut Connection, leases: &[Lease]) -> Result<Vec<Row>, StoreError> {
     let mut calmed = Vec::new();
     for lease in leases {
-        let calm = sqlx::query(sql::CALM)
+        let calm = query(sql::CALM)
             .bind(lease.operation.to_string())
             .bind(row::bigint(lease.epoch));
         calmed.extend(calm.fetch_all(&mut *connection).await?);

@@ -2,13 +2,13 @@
 //! its tables up to date, finds its keys, and sets space aside.
 
 use crate::chaos;
-use crate::store::engine::{self, Dialect, Target};
+use crate::store::connection::{Connection, query};
+use crate::store::engine::{self, Dialect, Target, Writers};
 use crate::store::error::StoreError;
 use crate::store::reserve::Reserve;
 use crate::store::sealing::Sealing;
 use crate::store::{Settings, owners, reservations, schema, sql};
-use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection, AnyPool, Connection};
+use sqlx::{AnyConnection, AnyPool};
 use std::fs::File;
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ pub(in crate::store) struct Opened {
     pub(in crate::store) lock: Option<File>,
     pub(in crate::store) reserve: Option<Reserve>,
     /// Of the one connection that writes.
-    pub(in crate::store) writers: AnyPool,
-    pub(in crate::store) connection: PoolConnection<Any>,
+    pub(in crate::store) writers: Writers,
+    pub(in crate::store) connection: Connection,
     pub(in crate::store) readers: AnyPool,
     /// Of the one connection that takes slots, when other gateways take some, too.
     pub(in crate::store) budgets: Option<AnyPool>,
@@ -40,13 +40,14 @@ pub(in crate::store) async fn open(settings: &Settings) -> Result<Opened, StoreE
     let target = engine::target(settings)?;
     let lock = chaos::at!("store.lock", target.lock()?, else return Err(StoreError::Closed));
     let mut reserve = target.reserve(settings.reserve_bytes);
-    let writers = target.writer_pool(settings);
-    let (connection, sealing) = match prepare(&target, settings, &writers).await {
+    let writers = target.writers(settings);
+    let (connection, sealing) = match prepare(&writers, settings).await {
         Err(StoreError::Full { .. }) if reserve.as_mut().is_some_and(Reserve::give_up) => {
-            prepare(&target, settings, &writers).await?
+            prepare(&writers, settings).await?
         }
         prepared => prepared?,
     };
+    let target = &writers.target;
     let readers = target.reader_pool(settings);
     drop(readers.acquire().await?);
     if let Some(reserve) = &mut reserve {
@@ -57,51 +58,68 @@ pub(in crate::store) async fn open(settings: &Settings) -> Result<Opened, StoreE
         sealing,
         lock,
         reserve,
-        writers,
         connection,
         readers,
         budgets: target.budget_pool(settings),
         sinks: target.budget_pool(settings),
+        writers,
     })
 }
 
 /// Connects the writer.
 async fn prepare(
-    target: &Target,
+    writers: &Writers,
     settings: &Settings,
-    writers: &AnyPool,
-) -> Result<(PoolConnection<Any>, Sealing), StoreError> {
+) -> Result<(Connection, Sealing), StoreError> {
+    let target = &writers.target;
     target.probe(settings).await?;
-    let mut connection = writers.acquire().await?;
-    match bring_up(target, settings, &mut connection).await {
+    let mut pooled = writers.pooled().await?;
+    if let Err(error) = bring_up(target, settings, &mut pooled).await {
+        return Err(distrusted(Connection::Sqlx(pooled), error));
+    }
+    let mut connection = writers.go_on(pooled).await?;
+    match take_up(target, settings, &mut connection).await {
         Ok(sealing) => Ok((connection, sealing)),
-        Err(error) => {
-            let fatal = matches!(error, StoreError::Fatal { .. });
-            engine::abandon(connection.detach(), fatal);
-            Err(error)
-        }
+        Err(error) => Err(distrusted(connection, error)),
     }
 }
 
-/// Checks the database and brings it up to date. What an earlier process left in SQLite's log may be
-/// in the system's memory only, when its flush failed: it is written once more, into the database,
-/// before anything acts on it. Gateways that start at once wait for the one that makes the tables.
+fn distrusted(connection: Connection, error: StoreError) -> StoreError {
+    connection.abandon(matches!(error, StoreError::Fatal { .. }));
+    error
+}
+
+/// Checks the database and brings its tables up to date. What an earlier process left in SQLite's log
+/// may be in the system's memory only, when its flush failed: it is written once more, into the
+/// database, before anything acts on it. Gateways that start at once wait for the one that makes the
+/// tables.
 async fn bring_up(
     target: &Target,
     settings: &Settings,
     connection: &mut AnyConnection,
-) -> Result<Sealing, StoreError> {
-    chaos::around!("store.check", target.check(connection), else Err(StoreError::Closed))?;
+) -> Result<(), StoreError> {
+    let checked = target.check(&mut *connection);
+    chaos::around!("store.check", checked, else Err(StoreError::Closed))?;
     if target.is_sqlite() {
-        engine::truncate_log(connection, settings.busy_timeout).await?;
+        engine::truncate_log(&mut *connection, settings.busy_timeout).await?;
     }
-    target.wait_for_locks(connection, MIGRATION_WAIT).await?;
-    chaos::around!("store.migrate", schema::migrate(connection), else Err(StoreError::Closed))?;
-    let mut transaction = connection.begin_with(target.dialect().begin).await?;
-    owners::fill(&mut transaction).await?;
-    reservations::fill(&mut transaction).await?;
-    let (sealing, sealed) = Sealing::open(&mut transaction, target, settings).await?;
-    transaction.commit().await?;
+    target
+        .wait_for_locks(&mut *connection, MIGRATION_WAIT)
+        .await?;
+    chaos::around!("store.migrate", schema::migrate(connection), else Err(StoreError::Closed))
+}
+
+/// Fills what the tables lack, finds the keys, and ends what dead processes held.
+async fn take_up(
+    target: &Target,
+    settings: &Settings,
+    connection: &mut Connection,
+) -> Result<Sealing, StoreError> {
+    connection.run(target.dialect().begin).await?;
+    owners::fill(connection).await?;
+    reservations::fill(connection).await?;
+    let (sealing, sealed) = Sealing::open(connection, target, settings).await?;
+    connection.run("COMMIT").await?;
     if sealed > 0 {
         tracing::info!(
             operations = sealed,
@@ -110,13 +128,13 @@ async fn bring_up(
     }
     if sealed > 0 && target.is_sqlite() {
         // What they were before is in the log, too.
-        engine::truncate_log(connection, settings.busy_timeout).await?;
+        engine::truncate_log(&mut *connection, settings.busy_timeout).await?;
     }
     target
-        .wait_for_locks(connection, settings.busy_timeout)
+        .wait_for_locks(&mut *connection, settings.busy_timeout)
         .await?;
     if target.is_sqlite() {
-        sqlx::query(sql::END_LEASES).execute(connection).await?;
+        query(sql::END_LEASES).execute(connection).await?;
     }
     Ok(sealing)
 }

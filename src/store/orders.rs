@@ -4,12 +4,11 @@ use crate::domain::audit::Call;
 use crate::domain::decision::Decision;
 use crate::domain::ids::OperationId;
 use crate::domain::millis;
+use crate::store::connection::{Row, query};
 use crate::store::database::Database;
 use crate::store::error::StoreError;
 use crate::store::leasing::Leasing;
 use crate::store::{Engine, Store, either, row, sql};
-use sqlx::Row;
-use sqlx::any::AnyRow;
 use time::UtcDateTime;
 
 /// An order to cancel an operation, durable until it is fulfilled.
@@ -60,7 +59,7 @@ impl Database {
     }
 
     pub(in crate::store) async fn orders(&self, limit: u32) -> Result<Vec<Order>, StoreError> {
-        let orders = sqlx::query(sql::ORDERS).bind(i64::from(limit));
+        let orders = query(sql::ORDERS).bind(i64::from(limit));
         let rows = orders.fetch_all(&self.readers).await?;
         rows.iter().map(read).collect()
     }
@@ -74,7 +73,7 @@ impl Database {
     }
 }
 
-pub(in crate::store) fn read(order: &AnyRow) -> Result<Order, StoreError> {
+pub(in crate::store) fn read(order: &Row) -> Result<Order, StoreError> {
     Ok(Order {
         operation: row::id(order)?,
         principal: order.try_get("principal")?,

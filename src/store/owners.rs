@@ -6,12 +6,11 @@ use crate::domain::instance::InstanceId;
 use crate::domain::millis;
 use crate::domain::names::{AccountName, Region};
 use crate::domain::operation::{Kind, Operation};
+use crate::store::connection::{Connection, Row, query};
 use crate::store::database::Database;
 use crate::store::error::StoreError;
 use crate::store::launched::Launched;
 use crate::store::{row, sql};
-use sqlx::AnyConnection;
-use sqlx::any::AnyRow;
 use std::collections::BTreeMap;
 use time::UtcDateTime;
 
@@ -79,7 +78,7 @@ impl Database {
     ) -> Result<Vec<Owner>, StoreError> {
         let mut owners = Vec::with_capacity(machines.len());
         for piece in sql::pieces(machines) {
-            let mut query = sqlx::query(sql::owners(piece.len()));
+            let mut query = query(sql::owners(piece.len()));
             for machine in piece {
                 query = query.bind(machine.as_str());
             }
@@ -96,7 +95,7 @@ impl Database {
     ) -> Result<BTreeMap<OperationId, Option<Operation>>, StoreError> {
         let mut known = BTreeMap::new();
         for piece in sql::pieces(operations) {
-            let mut query = sqlx::query(sql::known(piece.len()));
+            let mut query = query(sql::known(piece.len()));
             for id in piece {
                 query = query.bind(id.to_string());
             }
@@ -113,12 +112,12 @@ impl Database {
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     named: &[&Named],
-) -> Result<Vec<AnyRow>, StoreError> {
+) -> Result<Vec<Row>, StoreError> {
     let mut written = Vec::new();
     for piece in sql::pieces(named) {
-        let mut query = sqlx::query(sql::name(piece.len()));
+        let mut query = query(sql::name(piece.len()));
         for named in piece {
             query = query
                 .bind(named.instance.as_str())
@@ -138,7 +137,7 @@ pub(in crate::store) async fn write(
 ///
 /// # Errors
 /// As for every statement.
-pub(in crate::store) async fn fill(connection: &mut AnyConnection) -> Result<(), StoreError> {
+pub(in crate::store) async fn fill(connection: &mut Connection) -> Result<(), StoreError> {
     if !takes_chore(connection, "instances").await? {
         return Ok(());
     }
@@ -156,10 +155,10 @@ pub(in crate::store) async fn fill(connection: &mut AnyConnection) -> Result<(),
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn takes_chore(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     name: &str,
 ) -> Result<bool, StoreError> {
-    let chore = sqlx::query(sql::TAKE_CHORE).bind(name);
+    let chore = query(sql::TAKE_CHORE).bind(name);
     Ok(chore.fetch_optional(connection).await?.is_some())
 }
 
@@ -169,10 +168,10 @@ pub(in crate::store) async fn takes_chore(
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn page(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     after: &str,
 ) -> Result<Option<(Vec<Operation>, String)>, StoreError> {
-    let page = sqlx::query(sql::PAGE).bind(after).bind(PAGE);
+    let page = query(sql::PAGE).bind(after).bind(PAGE);
     let rows = page.fetch_all(connection).await?;
     let Some(last) = rows.last() else {
         return Ok(None);

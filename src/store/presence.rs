@@ -4,12 +4,11 @@ use crate::domain::ids::OperationId;
 use crate::domain::instance::InstanceId;
 use crate::domain::millis;
 use crate::domain::names::{AccountName, Region};
+use crate::store::connection::{Connection, Row, query};
 use crate::store::database::Database;
 use crate::store::error::StoreError;
 use crate::store::leasing::Leasing;
 use crate::store::{Engine, Store, either, reservations, row, sql};
-use sqlx::AnyConnection;
-use sqlx::any::AnyRow;
 use std::collections::BTreeSet;
 use time::UtcDateTime;
 
@@ -74,7 +73,7 @@ impl Database {
         &self,
         page: &LivingPage,
     ) -> Result<Vec<InstanceId>, StoreError> {
-        let rows = sqlx::query(sql::LIVING)
+        let rows = query(sql::LIVING)
             .bind(page.account.as_str())
             .bind(page.region.as_str())
             .bind(millis::from_time(page.before))
@@ -92,7 +91,7 @@ impl Database {
     ) -> Result<Vec<InstanceId>, StoreError> {
         let mut gone = Vec::new();
         for piece in sql::pieces(machines) {
-            let query = sqlx::query(sql::thought_gone(piece.len()));
+            let query = query(sql::thought_gone(piece.len()));
             let mut query = query.bind(millis::from_time(since));
             for machine in piece {
                 query = query.bind(machine.as_str());
@@ -115,12 +114,12 @@ impl Database {
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn run(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     presence: &Presence,
-) -> Result<Vec<AnyRow>, StoreError> {
+) -> Result<Vec<Row>, StoreError> {
     let mut changed = BTreeSet::<OperationId>::new();
     for piece in sql::pieces(&presence.shown) {
-        let query = sqlx::query(sql::returned(piece.len()));
+        let query = query(sql::returned(piece.len()));
         let mut query = query.bind(millis::from_time(presence.since));
         for machine in piece {
             query = query.bind(machine.as_str());

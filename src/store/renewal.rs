@@ -2,6 +2,7 @@
 //! way is sealed with the key that writes now.
 
 use crate::domain::ids::OperationId;
+use crate::store::connection::query;
 use crate::store::database::Database;
 use crate::store::error::StoreError;
 use crate::store::keyring::Looked;
@@ -119,7 +120,7 @@ impl Database {
     /// another gateway's key is needed for; gives how many operations.
     async fn seal_anew(&self) -> Result<usize, StoreError> {
         let keyring = &self.sealing.keyring;
-        let others = sqlx::query(sql::SEALED_OTHERWISE).bind(keyring.mark());
+        let others = query(sql::SEALED_OTHERWISE).bind(keyring.mark());
         let others = others.fetch_all(&self.readers).await?;
         let ids = others.iter().map(row::id);
         let ids = ids.collect::<Result<Vec<OperationId>, _>>()?;

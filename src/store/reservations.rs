@@ -7,12 +7,13 @@ use crate::domain::instance::InstanceId;
 use crate::domain::millis;
 use crate::domain::operation::Operation;
 use crate::domain::quota::{self, Amounts, Exceeded, MINUTE_MS, Reservation, Usage, Worth};
+use crate::store::connection::{Connection, query};
 use crate::store::database::Database;
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
 use crate::store::row::{self, Admit};
 use crate::store::{Engine, Store, either, owners, sql};
-use sqlx::{AnyConnection, Row};
+
 use std::collections::{BTreeMap, BTreeSet};
 use time::UtcDateTime;
 
@@ -61,7 +62,7 @@ impl Database {
         organization: &OrganizationId,
         now: i64,
     ) -> Result<Usage, StoreError> {
-        let mut reader = self.readers.acquire().await?;
+        let mut reader = Connection::Sqlx(self.readers.acquire().await?);
         usage(&mut reader, organization, now).await
     }
 }
@@ -72,7 +73,7 @@ impl Database {
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn judge(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     dialect: &Dialect,
     rows: &[&Admit],
 ) -> Result<Vec<Vec<Exceeded>>, StoreError> {
@@ -88,7 +89,7 @@ pub(in crate::store) async fn judge(
     // In their order, so that two gateways never wait for each other.
     let shared = chaos::wrong!("limit-judged-early", dialect.notifies, false);
     for organization in usages.keys().filter(|_| shared) {
-        let turn = sqlx::query(sql::QUOTA_TURN).bind(organization.as_str());
+        let turn = query(sql::QUOTA_TURN).bind(organization.as_str());
         turn.execute(&mut *connection).await?;
     }
     let mut known = requested(connection, &limited().copied().collect::<Vec<_>>()).await?;
@@ -124,12 +125,12 @@ fn request(row: &Admit) -> (String, String) {
 }
 
 async fn requested(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     rows: &[&Admit],
 ) -> Result<BTreeSet<(String, String)>, StoreError> {
     let mut known = BTreeSet::new();
     for piece in sql::pieces(rows) {
-        let mut query = sqlx::query(sql::requested(piece.len()));
+        let mut query = query(sql::requested(piece.len()));
         for row in piece {
             let operation = &row.operation;
             query = query
@@ -145,12 +146,12 @@ async fn requested(
 
 /// What is used in an organisation at `now`, in milliseconds.
 async fn usage(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     organization: &OrganizationId,
     now: i64,
 ) -> Result<Usage, StoreError> {
     let mut usage = Usage::default();
-    let held = sqlx::query(sql::HELD).bind(organization.as_str());
+    let held = query(sql::HELD).bind(organization.as_str());
     let held = held.fetch_all(&mut *connection);
     for row in chaos::around!("store.usage", held, else Err(sqlx::Error::WorkerCrashed))? {
         let (account, principal): (&str, &str) =
@@ -169,9 +170,7 @@ async fn usage(
     }
     // A second counts until its end is a minute past.
     let since = now.saturating_sub(MINUTE_MS + 1000);
-    let launches = sqlx::query(sql::LAUNCHES)
-        .bind(organization.as_str())
-        .bind(since);
+    let launches = query(sql::LAUNCHES).bind(organization.as_str()).bind(since);
     for row in launches.fetch_all(&mut *connection).await? {
         let (account, principal): (&str, &str) =
             (row.try_get("account")?, row.try_get("principal")?);
@@ -186,11 +185,11 @@ async fn usage(
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     rows: &[&Held],
 ) -> Result<(), StoreError> {
     for piece in sql::pieces(rows) {
-        let mut query = sqlx::query(sql::reserve(piece.len()));
+        let mut query = query(sql::reserve(piece.len()));
         for held in piece {
             let reservation = &held.reservation;
             query = query
@@ -216,7 +215,7 @@ pub(in crate::store) async fn write(
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn settle(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     ended: &[&Held],
     gone: &[&InstanceId],
     now: i64,
@@ -224,7 +223,7 @@ pub(in crate::store) async fn settle(
     write(connection, ended).await?;
     let mut changed: BTreeSet<OperationId> = ended.iter().map(|held| held.operation).collect();
     for piece in sql::pieces(gone) {
-        let mut query = sqlx::query(sql::gone(piece.len())).bind(now.max(1));
+        let mut query = query(sql::gone(piece.len())).bind(now.max(1));
         for machine in piece {
             query = query.bind(machine.as_str());
         }
@@ -240,11 +239,11 @@ pub(in crate::store) async fn settle(
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn recount(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     operations: &[OperationId],
 ) -> Result<(), StoreError> {
     for piece in sql::pieces(operations) {
-        let mut query = sqlx::query(sql::recount(piece.len()));
+        let mut query = query(sql::recount(piece.len()));
         for operation in piece {
             query = query.bind(operation.to_string());
         }
@@ -258,7 +257,7 @@ pub(in crate::store) async fn recount(
 ///
 /// # Errors
 /// As for every statement.
-pub(in crate::store) async fn fill(connection: &mut AnyConnection) -> Result<(), StoreError> {
+pub(in crate::store) async fn fill(connection: &mut Connection) -> Result<(), StoreError> {
     if !owners::takes_chore(connection, "reservations").await? {
         return Ok(());
     }

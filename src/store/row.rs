@@ -7,6 +7,7 @@ use crate::domain::names::{AccountName, Region};
 use crate::domain::operation::{Attempt, AttemptResult, Lease, Operation, StateName};
 use crate::domain::quota::{self, Exceeded, Quota};
 use crate::store::audit::Entry;
+use crate::store::connection::{Column, Row};
 use crate::store::error::{Cause, StoreError};
 use crate::store::keyring::Keyring;
 use crate::store::launched::Launched;
@@ -14,8 +15,6 @@ use crate::store::owners::{Named, Owner};
 use crate::store::reservations::Held;
 use crate::store::sealing::Sealing;
 use crate::store::{Claimed, NewOperation, Save, SealedBody, care};
-use sqlx::Row;
-use sqlx::any::AnyRow;
 use std::sync::Arc;
 use time::UtcDateTime;
 
@@ -59,7 +58,7 @@ impl Admit {
 pub(in crate::store) enum Admitted {
     New,
     /// The request is known: `id`, `request_hash`, `document`.
-    Known(AnyRow),
+    Known(Row),
     /// It would go over these limits.
     Refused(Vec<Exceeded>),
 }
@@ -124,13 +123,13 @@ pub(in crate::store) fn bigint(number: impl TryInto<i64>) -> i64 {
 }
 
 /// The id of a row of `operations`.
-pub(in crate::store) fn id(row: &AnyRow) -> Result<OperationId, StoreError> {
+pub(in crate::store) fn id(row: &Row) -> Result<OperationId, StoreError> {
     let text: String = row.try_get("id")?;
     OperationId::parse(&text).map_err(|error| corrupt("id", text, Arc::new(error)))
 }
 
 /// The operation of a row.
-pub(in crate::store) fn operation(row: &AnyRow) -> Result<Operation, StoreError> {
+pub(in crate::store) fn operation(row: &Row) -> Result<Operation, StoreError> {
     let id = id(row)?;
     let document: &str = column(row, "document", id)?;
     let operation: Operation = serde_json::from_str(document)
@@ -143,7 +142,7 @@ pub(in crate::store) fn operation(row: &AnyRow) -> Result<Operation, StoreError>
 }
 
 /// What a claimed row is.
-pub(in crate::store) fn claimed(row: &AnyRow) -> Result<Claimed, StoreError> {
+pub(in crate::store) fn claimed(row: &Row) -> Result<Claimed, StoreError> {
     let operation = operation(row)?;
     let epoch: i64 = column(row, "lease_epoch", operation.id)?;
     let epoch = u64::try_from(epoch)
@@ -161,13 +160,13 @@ pub(in crate::store) fn claimed(row: &AnyRow) -> Result<Claimed, StoreError> {
 }
 
 /// The fingerprint of a row's request.
-pub(in crate::store) fn request_hash(row: &AnyRow) -> Result<&str, StoreError> {
+pub(in crate::store) fn request_hash(row: &Row) -> Result<&str, StoreError> {
     column(row, "request_hash", id(row)?)
 }
 
 /// The body of a row for the place `alternative`, unless it was purged.
 pub(in crate::store) fn body(
-    row: &AnyRow,
+    row: &Row,
     alternative: u32,
     keyring: &Keyring,
 ) -> Result<Option<SealedBody>, StoreError> {
@@ -181,8 +180,8 @@ pub(in crate::store) fn body(
 }
 
 /// The owner of a machine, of a row whose operation is `id`.
-pub(in crate::store) fn owner(row: &AnyRow) -> Result<Owner, StoreError> {
-    let text = |name| row.try_get::<String, _>(name);
+pub(in crate::store) fn owner(row: &Row) -> Result<Owner, StoreError> {
+    let text = |name| row.try_get::<String>(name);
     let instance = text("instance_id")?;
     let damaged = |column| {
         let id = instance.clone();
@@ -204,7 +203,7 @@ pub(in crate::store) fn owner(row: &AnyRow) -> Result<Owner, StoreError> {
 }
 
 /// The machine of a row.
-pub(in crate::store) fn instance(row: &AnyRow) -> Result<InstanceId, StoreError> {
+pub(in crate::store) fn instance(row: &Row) -> Result<InstanceId, StoreError> {
     let text: String = row.try_get("instance_id")?;
     InstanceId::parse(&text).map_err(|error| StoreError::Corrupt {
         table: INSTANCES,
@@ -215,7 +214,7 @@ pub(in crate::store) fn instance(row: &AnyRow) -> Result<InstanceId, StoreError>
 }
 
 /// A machine of a row, whose operation is `id`.
-pub(in crate::store) fn launched(row: &AnyRow) -> Result<Launched, StoreError> {
+pub(in crate::store) fn launched(row: &Row) -> Result<Launched, StoreError> {
     let owner = owner(row)?;
     let damaged = |column, source: Cause| StoreError::Corrupt {
         table: INSTANCES,
@@ -234,21 +233,21 @@ pub(in crate::store) fn launched(row: &AnyRow) -> Result<Launched, StoreError> {
 }
 
 /// The account of a row.
-pub(in crate::store) fn account(row: &AnyRow) -> Result<AccountName, StoreError> {
+pub(in crate::store) fn account(row: &Row) -> Result<AccountName, StoreError> {
     let id = id(row)?;
     AccountName::parse(column(row, "account", id)?)
         .map_err(|error| corrupt("account", id, Arc::new(error)))
 }
 
 /// A time of a row.
-pub(in crate::store) fn time(row: &AnyRow, name: &'static str) -> Result<UtcDateTime, StoreError> {
+pub(in crate::store) fn time(row: &Row, name: &'static str) -> Result<UtcDateTime, StoreError> {
     let id = id(row)?;
     let time: i64 = column(row, name, id)?;
     millis::to_time(time).ok_or_else(|| corrupt(name, id, Arc::new(Unreadable::Time)))
 }
 
 /// The state and the number of a row of the counts.
-pub(in crate::store) fn count(row: &AnyRow) -> Result<(StateName, i64), StoreError> {
+pub(in crate::store) fn count(row: &Row) -> Result<(StateName, i64), StoreError> {
     let name: &str = row.try_get("state")?;
     let state = StateName::parse(name)
         .ok_or_else(|| corrupt("state", "some rows", Arc::new(Unreadable::State)))?;
@@ -256,7 +255,7 @@ pub(in crate::store) fn count(row: &AnyRow) -> Result<(StateName, i64), StoreErr
 }
 
 /// The error of an order that this version cannot read.
-pub(in crate::store) fn bad_order(row: &AnyRow, column: &'static str) -> StoreError {
+pub(in crate::store) fn bad_order(row: &Row, column: &'static str) -> StoreError {
     let id = id(row).map_or_else(|_| "some operation".to_owned(), |id| id.to_string());
     StoreError::Corrupt {
         table: "orders",
@@ -300,9 +299,9 @@ fn document(operation: &Operation) -> Result<String, StoreError> {
         .map_err(|error| corrupt("document", operation.id, Arc::new(error)))
 }
 
-fn column<'r, T>(row: &'r AnyRow, name: &'static str, id: OperationId) -> Result<T, StoreError>
+fn column<'r, T>(row: &'r Row, name: &'static str, id: OperationId) -> Result<T, StoreError>
 where
-    T: sqlx::Decode<'r, sqlx::Any> + sqlx::Type<sqlx::Any>,
+    T: Column<'r>,
 {
     row.try_get(name)
         .map_err(|error| corrupt(name, id, Arc::new(error)))

@@ -2,13 +2,13 @@
 //! writes.
 
 use crate::domain::ids::OperationId;
+use crate::store::connection::{Connection, Row, query};
 use crate::store::engine::Target;
 use crate::store::error::StoreError;
 use crate::store::keyring::Keyring;
 use crate::store::seal::keyed;
 use crate::store::{Settings, row, sql};
-use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row};
+
 use std::fmt;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -33,7 +33,7 @@ impl Sealing {
     /// # Errors
     /// As [`Keyring::open`] and for every statement.
     pub(in crate::store) async fn open(
-        connection: &mut AnyConnection,
+        connection: &mut Connection,
         target: &Target,
         settings: &Settings,
     ) -> Result<(Self, usize), StoreError> {
@@ -44,7 +44,7 @@ impl Sealing {
             None => make_secret(connection, &keyring).await?,
         };
         let fingerprints = keyring.open_secret(FINGERPRINTS, &sealed)?;
-        let others = sqlx::query(sql::SEALED_OTHERWISE).bind(keyring.mark());
+        let others = query(sql::SEALED_OTHERWISE).bind(keyring.mark());
         let others = others.fetch_all(&mut *connection).await?;
         let others = others.iter().map(row::id).collect::<Result<Vec<_>, _>>()?;
         for (id, body) in bodies(connection, &others).await? {
@@ -87,15 +87,15 @@ impl Sealing {
 /// # Errors
 /// [`StoreError::Unsealed`], and as for every statement.
 pub(in crate::store) async fn seal_anew(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     keyring: &Keyring,
     ids: &[OperationId],
-) -> Result<Vec<AnyRow>, StoreError> {
+) -> Result<Vec<Row>, StoreError> {
     seal_secret_anew(connection, keyring).await?;
     let mut done = Vec::new();
     for (id, old) in bodies(connection, ids).await? {
         if let Some(new) = keyring.seal_anew(id, &old)? {
-            let sealed = sqlx::query(sql::SEAL).bind(new).bind(id.to_string());
+            let sealed = query(sql::SEAL).bind(new).bind(id.to_string());
             let sealed = sealed.bind(old.as_str()).fetch_all(&mut *connection);
             done.extend(sealed.await?);
         }
@@ -104,14 +104,14 @@ pub(in crate::store) async fn seal_anew(
 }
 
 async fn seal_secret_anew(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     keyring: &Keyring,
 ) -> Result<(), StoreError> {
     let Some(old) = secret(connection).await? else {
         return Ok(());
     };
     if let Some(new) = keyring.seal_secret_anew(FINGERPRINTS, &old)? {
-        let sealed = sqlx::query(sql::SEAL_SECRET).bind(new).bind(FINGERPRINTS);
+        let sealed = query(sql::SEAL_SECRET).bind(new).bind(FINGERPRINTS);
         sealed.bind(old).execute(&mut *connection).await?;
     }
     Ok(())
@@ -119,34 +119,32 @@ async fn seal_secret_anew(
 
 /// The sealed bodies of operations that have some.
 async fn bodies(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     ids: &[OperationId],
 ) -> Result<Vec<(OperationId, Zeroizing<String>)>, StoreError> {
     let mut found = Vec::new();
     for piece in sql::pieces(ids) {
-        let mut query = sqlx::query(sql::bodies(piece.len()));
+        let mut query = query(sql::bodies(piece.len()));
         for id in piece {
             query = query.bind(id.to_string());
         }
         for row in query.fetch_all(&mut *connection).await? {
-            let body = Zeroizing::new(row.try_get::<String, _>("body")?);
+            let body = Zeroizing::new(row.try_get::<String>("body")?);
             found.push((row::id(&row)?, body));
         }
     }
     Ok(found)
 }
 
-async fn secret(connection: &mut AnyConnection) -> Result<Option<String>, StoreError> {
-    let found = sqlx::query_scalar(sql::SECRET).bind(FINGERPRINTS);
-    Ok(found.fetch_optional(connection).await?)
+async fn secret(connection: &mut Connection) -> Result<Option<String>, StoreError> {
+    let found = query(sql::SECRET).bind(FINGERPRINTS);
+    let found = found.fetch_optional(connection).await?;
+    Ok(found.map(|row| row.try_get("sealed")).transpose()?)
 }
 
 /// Of gateways that start at once, one makes it for all.
-async fn make_secret(
-    connection: &mut AnyConnection,
-    keyring: &Keyring,
-) -> Result<String, StoreError> {
-    sqlx::query(sql::KEEP_SECRET)
+async fn make_secret(connection: &mut Connection, keyring: &Keyring) -> Result<String, StoreError> {
+    query(sql::KEEP_SECRET)
         .bind(FINGERPRINTS)
         .bind(keyring.new_secret(FINGERPRINTS)?)
         .execute(&mut *connection)

@@ -2,12 +2,11 @@
 
 use crate::store::audit::millis_of;
 use crate::store::chain::{Hash, hash};
+use crate::store::connection::{Row, query};
 use crate::store::desk::Desk;
 use crate::store::error::StoreError;
 use crate::store::{row, sql};
 use serde::{Deserialize, Serialize};
-use sqlx::Row;
-use sqlx::any::AnyRow;
 
 /// Rows that are read at once.
 const PAGE: i64 = 500;
@@ -72,7 +71,7 @@ impl Desk {
                 .await?,
             ..Verified::default()
         };
-        let chains = sqlx::query(sql::CHAINS).fetch_all(&self.readers).await?;
+        let chains = query(sql::CHAINS).fetch_all(&self.readers).await?;
         let mut links = Vec::new();
         for chain in chains {
             let name: String = chain.try_get("chain")?;
@@ -110,7 +109,7 @@ impl Desk {
             rows: 0,
         };
         loop {
-            let page = sqlx::query(sql::CHAIN)
+            let page = query(sql::CHAIN)
                 .bind(chain)
                 .bind(walk.sequence)
                 .bind(last)
@@ -146,7 +145,7 @@ impl Desk {
     /// The operations of which the audit has no begin, or no end though they have ended.
     async fn untold(&self) -> Result<Vec<String>, StoreError> {
         let limit = i64::try_from(TOLD_MAX).unwrap_or(i64::MAX);
-        let rows = sqlx::query(sql::UNTOLD).bind(limit);
+        let rows = query(sql::UNTOLD).bind(limit);
         let rows = rows.fetch_all(&self.readers).await?;
         let told = |row| {
             let name = row::id(row)?.resource_name();
@@ -157,7 +156,7 @@ impl Desk {
 }
 
 impl Walk<'_> {
-    fn step(&mut self, row: &AnyRow) -> Result<(), StoreError> {
+    fn step(&mut self, row: &Row) -> Result<(), StoreError> {
         let sequence: i64 = row.try_get("sequence")?;
         let record: &str = row.try_get("record")?;
         let text: &str = row.try_get("hash")?;
@@ -182,18 +181,13 @@ impl Walk<'_> {
     }
 
     /// What the record says must be what finds it.
-    fn check_columns(
-        &mut self,
-        row: &AnyRow,
-        sequence: i64,
-        record: &str,
-    ) -> Result<(), StoreError> {
+    fn check_columns(&mut self, row: &Row, sequence: i64, record: &str) -> Result<(), StoreError> {
         let told: Told = serde_json::from_str(record).unwrap_or_default();
         if told.chain != self.chain || told.sequence != sequence {
             self.found(format!("row {sequence} stands in the place of another one"));
         }
         let operation: Option<String> = row.try_get("operation_id")?;
-        let same = told.event == row.try_get::<&str, _>("event")?
+        let same = told.event == row.try_get::<&str>("event")?
             && millis_of(&told.time) == Some(row.try_get("time")?)
             && told.operation == operation.map(|id| format!("operations/{id}"));
         if !same {

@@ -6,12 +6,11 @@ use crate::domain::causes::chain;
 use crate::metrics::Journal;
 use crate::store::Elapsed;
 use crate::store::chain::Chain;
-use crate::store::engine::{self, Dialect};
+use crate::store::connection::Connection;
+use crate::store::engine::{self, Dialect, Writers};
 use crate::store::error::StoreError;
 use crate::store::group::{Answers, Command, Group};
 use crate::store::reserve::Reserve;
-use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyPool, Connection};
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,11 +24,11 @@ const CHECKPOINT_WRITES: u32 = 256;
 
 /// The writer's own things.
 pub(in crate::store) struct Writer {
-    pub(in crate::store) pool: AnyPool,
+    pub(in crate::store) writers: Writers,
     pub(in crate::store) dialect: &'static Dialect,
     /// None until it is needed, and after every failure: what a failed transaction left of its
     /// connection is not trusted.
-    pub(in crate::store) connection: Option<PoolConnection<Any>>,
+    pub(in crate::store) connection: Option<Connection>,
     /// Of the audit, and of that connection.
     pub(in crate::store) chain: Chain,
     pub(in crate::store) queue: mpsc::Receiver<Command>,
@@ -70,7 +69,7 @@ impl Writer {
             }
         }
         self.connection = None;
-        self.pool.close().await;
+        self.writers.close().await;
         drop(self.lock);
     }
 
@@ -151,7 +150,7 @@ impl Writer {
         self.chain = Chain::default();
         let fatal = matches!(error, StoreError::Fatal { .. });
         if let Some(connection) = self.connection.take() {
-            engine::abandon(connection.detach(), fatal);
+            connection.abandon(fatal);
         }
         if fatal {
             self.fatal.send_replace(Some(error.clone()));
@@ -207,17 +206,16 @@ impl Writer {
     async fn transact(&mut self, group: &Group) -> Result<Answers, StoreError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            none => none.insert(chaos::around!("store.acquire", self.pool.acquire(), else Err(sqlx::Error::PoolTimedOut))?),
+            none => none.insert(chaos::around!("store.acquire", self.writers.connect(), else Err(sqlx::Error::PoolTimedOut))?),
         };
-        let transaction = connection.begin_with(self.dialect.begin);
-        let mut transaction =
-            chaos::around!("store.begin", transaction, else Err(sqlx::Error::WorkerCrashed))?;
+        let begun = connection.run(self.dialect.begin);
+        chaos::around!("store.begin", begun, else Err(sqlx::Error::WorkerCrashed))?;
         let mut chain = self.chain.clone();
-        let answers = group.write(&mut transaction, self.dialect, &mut chain);
+        let answers = group.write(connection, self.dialect, &mut chain);
         let answers =
             chaos::around!("store.write", answers, else Err(sqlx::Error::WorkerCrashed.into()))?;
         let started = (self.elapsed)();
-        chaos::around!("store.commit", transaction.commit(), else Err(sqlx::Error::WorkerCrashed))?;
+        chaos::around!("store.commit", connection.run("COMMIT"), else Err(sqlx::Error::WorkerCrashed))?;
         self.chain = chain;
         let took = (self.elapsed)().saturating_sub(started);
         self.metrics.commit_seconds.observe(took.as_secs_f64());
