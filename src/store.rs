@@ -17,6 +17,7 @@ mod engine;
 mod error;
 mod examined;
 mod exported;
+mod file;
 mod follow;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
