@@ -384,7 +384,8 @@ fn plain(reason: Reason, message: String) -> Status {
     ended(code(reason), message, details(reason))
 }
 
-/// Reason, domain, and when to come back where coming back helps.
+/// Reason, domain, and when to come back where the same call helps then: clients repeat it on that word. What the
+/// cloud refuses ends an operation, which the same call would only find again.
 fn details(reason: Reason) -> ErrorDetails {
     let mut details = ErrorDetails::with_error_info(reason.as_str(), ERROR_DOMAIN, HashMap::new());
     let comes_back = matches!(
@@ -393,8 +394,6 @@ fn details(reason: Reason) -> ErrorDetails {
             | Reason::TooManyCalls
             | Reason::GatewayBusy
             | Reason::GatewayUnavailable
-            | Reason::CloudRateLimited
-            | Reason::ConflictingOperation
     );
     if comes_back {
         details.set_retry_info(Some(RETRY_DELAY));
@@ -502,6 +501,24 @@ mod tests {
             let status = row.and_then(|row| row.split('`').next());
             let status = status.unwrap_or_else(|| panic!("no row for {}", reason.as_str()));
             assert_eq!(code_named(status), code(*reason), "{}", reason.as_str());
+        }
+    }
+
+    #[test]
+    fn who_may_come_back_is_told_when_in_both_places() {
+        let come_back = [
+            Reason::Overloaded,
+            Reason::TooManyCalls,
+            Reason::GatewayBusy,
+            Reason::GatewayUnavailable,
+        ];
+        for reason in Reason::ALL {
+            let status = plain(*reason, String::new());
+            let told = [
+                status.get_details_retry_info().is_some(),
+                status.metadata().contains_key(PUSHBACK),
+            ];
+            assert_eq!(told, [come_back.contains(reason); 2], "{reason:?}");
         }
     }
 
