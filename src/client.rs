@@ -155,7 +155,7 @@ impl Client {
         loop {
             match follow.next().await {
                 Ok(Some(Told::Event(event))) => progress.show(&event)?,
-                Ok(Some(Told::Broke(status))) => progress.broke(&status),
+                Ok(Some(Told::Broke(status))) => progress.broke(&status, follow.pause()),
                 Ok(None) => return conclude(follow.newest().cloned().unwrap_or_default()),
                 Err(status) => return Err(refused(&status, asked(&follow))),
             }

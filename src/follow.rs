@@ -16,14 +16,13 @@ use tonic::codegen::{self, Bytes, StdError};
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;
 
-/// Streams that break one after the other, without a message between them: about two minutes.
+/// Streams that break one after the other, without a message between them: about two minutes, and more where the gateway
+/// asks for longer pauses.
 const BREAKS_MAX: u32 = 10;
 /// The longest pause between two of them.
 const PAUSE_MAX: Duration = Duration::from_secs(15);
 /// The longest that the gateway may ask for.
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
-/// The reasons after which the same call helps, once it is made later.
-const LATER: [&str; 2] = ["GATEWAY_UNAVAILABLE", "OVERLOADED"];
 
 /// What a stream tells.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,6 +126,12 @@ where
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.newest.as_ref().is_some_and(is_over)
+    }
+
+    /// How long the next call waits: after [`Told::Broke`], for who has no time for it.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        self.wait
     }
 
     /// Whether the launch has no name yet.
@@ -270,13 +275,12 @@ impl Events {
     }
 }
 
-/// Whether to open the stream again will help, later. Every status of the gateway itself carries
-/// `ErrorInfo`; one without it comes from the connection.
+/// Whether the same call will help, later. The gateway says so by `RetryInfo`, and by nothing else: reasons
+/// are added. Every status of its own carries `ErrorInfo`; one without it comes from the connection.
 fn is_resumable(status: &Status) -> bool {
-    match status.get_details_error_info() {
-        Some(info) => LATER.contains(&info.reason.as_str()),
-        None => is_transport(status.code()),
-    }
+    let details = status.get_error_details();
+    let of_gateway = details.error_info().is_some();
+    details.retry_info().is_some() || (!of_gateway && is_transport(status.code()))
 }
 
 /// How long the gateway wants to be left alone.
@@ -346,22 +350,30 @@ mod tests {
     }
 
     #[test]
-    fn broken_connections_are_resumed_and_refusals_are_not() {
-        let with = |code, reason: &str| {
+    fn what_helps_when_made_later_is_repeated_and_refusals_are_not() {
+        let with = |code, reason: &str, seconds: Option<u64>| {
             let mut details = ErrorDetails::new();
             details.set_error_info(reason, "cvm-gateway", HashMap::new());
+            if let Some(seconds) = seconds {
+                details.set_retry_info(Some(Duration::from_secs(seconds)));
+            }
             Status::with_error_details(code, "", details)
         };
+        let (exhausted, unavailable) = (Code::ResourceExhausted, Code::Unavailable);
         for (status, resumable) in [
             (Status::unavailable("connection reset"), true),
             (Status::unknown("transport error"), true),
             (Status::internal("h2 protocol error"), true),
-            (with(Code::Unavailable, "GATEWAY_UNAVAILABLE"), true),
-            (with(Code::ResourceExhausted, "OVERLOADED"), true),
-            (with(Code::ResourceExhausted, "QUOTA_EXCEEDED"), false),
-            (with(Code::Unavailable, "CLOUD_UNAVAILABLE"), false),
-            (with(Code::Unknown, "NEEDS_OPERATOR"), false),
-            (with(Code::Internal, "GATEWAY_DEFECT"), false),
+            (with(unavailable, "GATEWAY_UNAVAILABLE", Some(1)), true),
+            (with(unavailable, "GATEWAY_BUSY", Some(1)), true),
+            (with(exhausted, "OVERLOADED", Some(1)), true),
+            (with(exhausted, "TOO_MANY_CALLS", Some(2)), true),
+            (with(exhausted, "QUOTA_EXCEEDED", Some(60)), true),
+            (with(exhausted, "OF_A_LATER_VERSION", Some(1)), true),
+            (with(exhausted, "QUOTA_EXCEEDED", None), false),
+            (with(unavailable, "CLOUD_UNAVAILABLE", None), false),
+            (with(Code::Unknown, "NEEDS_OPERATOR", None), false),
+            (with(Code::Internal, "GATEWAY_DEFECT", None), false),
             (Status::unimplemented(""), false),
             (Status::permission_denied("by a proxy"), false),
         ] {

@@ -44,19 +44,26 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let seconds = options
         .get("timeout")
         .map_or(Ok(600.0), |text| text.parse())?;
+    let limit = Duration::from_secs_f64(seconds);
+    let deadline = clock.elapsed() + limit;
     let followed = async {
         while let Some(told) = follow.next().await? {
-            show(&told);
+            show(&told, follow.pause());
+            // No call is made after the deadline, so this is why there is no success.
+            if let Told::Broke(status) = told
+                && clock.elapsed() + follow.pause() >= deadline
+            {
+                return Err(status);
+            }
         }
         Ok::<(), Status>(())
     };
-    match clock
-        .timeout(Duration::from_secs_f64(seconds), followed)
-        .await
-    {
+    match clock.timeout(limit, followed).await {
         None => {
             eprintln!("DEADLINE_EXCEEDED: after {seconds} s");
-            eprintln!("the launch goes on: --request-id {request_id} follows it");
+            if !follow.is_launching() {
+                eprintln!("the launch goes on: --request-id {request_id} follows it");
+            }
         }
         Some(Err(status)) => explain(&status),
         Some(Ok(())) => return Ok(conclude(follow.newest())),
@@ -124,7 +131,7 @@ fn wish(options: &Options) -> Result<RunInstancesRequest, Box<dyn Error>> {
     })
 }
 
-fn show(told: &Told) {
+fn show(told: &Told, pause: Duration) {
     match told {
         Told::Event(Event::Operation(it)) => {
             let state = it.state().as_str_name();
@@ -132,7 +139,10 @@ fn show(told: &Told) {
             println!("{} {state} {}", it.sequence, it.name);
         }
         Told::Event(Event::Heartbeat(_)) => {}
-        Told::Broke(status) => eprintln!("the stream broke ({}); going on", status.code()),
+        Told::Broke(status) => {
+            let (code, seconds) = (status.code(), pause.as_secs_f64());
+            eprintln!("the stream broke ({code}); going on in {seconds} s");
+        }
     }
 }
 

@@ -79,9 +79,10 @@ impl Progress {
         }
     }
 
-    /// Tells that the stream broke and is opened again.
-    pub(super) fn broke(&self, status: &Status) {
-        let message = format!("the stream broke ({}); resuming", status.message());
+    /// Tells that the stream broke and is opened again after `pause`.
+    pub(super) fn broke(&self, status: &Status, pause: Duration) {
+        let (why, seconds) = (status.message(), pause.as_secs_f64());
+        let message = format!("the stream broke ({why}); resuming in {seconds:.0} s");
         match &self.face {
             Face::Json | Face::Lines(_) => terminal::note(message),
             Face::Bars(bars) => bars.note(&message),

@@ -1,5 +1,6 @@
 //! Who is worked on, who waits and who is turned away, while calls do not end.
 
+use crate::canary::examine_output;
 use crate::cloud::server::{Act, Server};
 use crate::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, call, connect, frame, greet, header};
 use crate::identity::pki::{Authority, uri};
@@ -12,8 +13,10 @@ use cvm_gateway::config::Config;
 use cvm_gateway::gateway::Gateway;
 use cvm_gateway::pb::v1 as pb;
 use prost::Message;
+use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -233,15 +236,25 @@ fn resident_mib() -> u32 {
     kib / 1024 + 1
 }
 
+/// Has a gateway turn launches away, and nothing that is more urgent.
+pub(crate) fn pressed() -> String {
+    // So much of it is taken, however much the tests beside this one take.
+    let memory = format!("memory_max_mib = {}", 30 * resident_mib());
+    format!("[overload]\n{memory}\nhigh_percent = 1\ncritical_percent = 100\n")
+}
+
+/// Waits until a gateway that is pressed has turned a launch away.
+pub(crate) async fn turned_away(gateway: &Gateway) {
+    let launches = shed("launch", "overload");
+    while counts(gateway).await[&launches] < 1.0 {
+        Clock::system().sleep(Duration::from_millis(10)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn under_pressure_launches_are_given_up_first() {
     let world = World::new(100.0).await;
-    // So much of it is taken, however much the tests beside this one take.
-    let memory = format!("memory_max_mib = {}", 30 * resident_mib());
-    let percents = "high_percent = 1\ncritical_percent = 100";
-    let gateway = world
-        .gateway(&format!("[overload]\n{memory}\n{percents}"))
-        .await;
+    let gateway = world.gateway(&pressed()).await;
     shows(&gateway, "cvm_gateway_pressure", 1.0).await;
     let mut client = client(&gateway).await;
     let status = client.run_instances(wish("refused", 1)).await.unwrap_err();
@@ -258,6 +271,33 @@ async fn under_pressure_launches_are_given_up_first() {
     assert_eq!(counts[&shed("list", "overload")], 0.0);
     let taken = counts[r#"cvm_gateway_resource_taken_ratio{resource="memory"}"#];
     assert!((0.01..1.0).contains(&taken), "{taken}");
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_comes_back_when_it_was_turned_away() {
+    let world = World::new(100.0).await;
+    let busy = world.gateway(&pressed()).await;
+    let addr = busy.grpc_addr();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cvm-gateway"));
+    command.args(["run", "--server", &format!("http://{addr}")]);
+    command.args(["--region", "ap-shanghai", "--zone", "ap-shanghai-2"]);
+    command.args(["--image", "img-pmqg1cw7"]);
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let replaced = async {
+        turned_away(&busy).await;
+        busy.stop().await;
+        world.gateway_at(addr, "").await
+    };
+    let both = async { tokio::join!(command.output(), replaced) };
+    let both = Clock::system().timeout(2 * LONG, both).await;
+    let (output, gateway) = both.expect("the program does not come back");
+    let output = output.unwrap();
+    examine_output(&output);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("the gateway is about to run out"), "{told}");
+    assert_eq!(world.machines().await.len(), 1, "{told}");
     gateway.stop().await;
 }
 

@@ -3,6 +3,7 @@
 
 mod cut;
 
+use crate::admission::{pressed, turned_away};
 use crate::canary::examine_output;
 use crate::identity::pki::{Authority, uri};
 use crate::identity::tokens::{ISSUER, Signer};
@@ -121,11 +122,13 @@ async fn output(mut command: Command) -> Output {
     output
 }
 
-/// The stream is cut once the cloud has named the machines. The example goes on from the last snapshot that it saw, and the cloud
-/// has launched once.
+/// The first connection is cut, and the launch is then turned away by a gateway that has too much to do. The one in its place takes it.
+/// Its stream is cut once the cloud has named the machines. The example goes on from the last snapshot that it saw, and the cloud has
+/// launched once.
 async fn goes_on(example: Example) {
-    let (world, gateway) = secured(10.0, CALLERS, &Signer::new()).await;
-    let cut = Cut::before(gateway.grpc_addr()).await;
+    let crowded = format!("{}{CALLERS}", pressed());
+    let (world, busy) = secured(10.0, &crowded, &Signer::new()).await;
+    let cut = Cut::before(busy.grpc_addr()).await;
     let folder = &world.folder.0;
     let mut command = example.at(cut.addr(), folder);
     command.arg("--cert").arg(folder.join("caller.pem"));
@@ -151,8 +154,9 @@ async fn goes_on(example: Example) {
         told.unwrap();
         child.wait().await.unwrap()
     };
-    let status = Clock::system().timeout(RUN_MAX, run).await;
-    let status = status.expect("the example does not end");
+    let both = async { tokio::join!(run, replaced(&world, busy)) };
+    let both = Clock::system().timeout(RUN_MAX, Box::pin(both)).await;
+    let (status, gateway) = both.expect("the example does not end");
     let seen = format!("{}\n{errors}", printed.join("\n"));
     assert!(status.success(), "{seen}");
     assert!(
@@ -174,18 +178,26 @@ async fn goes_on(example: Example) {
     running.sort();
     assert_eq!(running, world.machines().await, "{seen}");
     assert_eq!(running.len(), 3, "{seen}");
-    let counts = counts(&gateway).await;
     for method in ["RunInstances", "WatchOperation"] {
-        let started =
-            |name: &str| name.starts_with("grpc_server_started_total") && name.contains(method);
-        let started = counts.iter().filter(|(name, _)| started(name));
-        assert_eq!(
-            started.map(|(_, count)| count).sum::<f64>(),
-            1.0,
-            "{method}"
-        );
+        assert_eq!(begun(&gateway, method).await, 1.0, "{method}");
     }
     gateway.stop().await;
+}
+
+/// The gateway that takes the place of one that has turned a launch away.
+async fn replaced(world: &World, busy: Served) -> Served {
+    turned_away(&busy).await;
+    let addr = busy.grpc_addr();
+    busy.stop().await;
+    world.gateway_at(addr, CALLERS).await
+}
+
+/// How many calls of a method a gateway has had.
+async fn begun(gateway: &Served, method: &str) -> f64 {
+    let counts = counts(gateway).await;
+    let begun = |name: &str| name.starts_with("grpc_server_started_total") && name.contains(method);
+    let begun = counts.iter().filter(|(name, _)| begun(name));
+    begun.map(|(_, count)| count).sum()
 }
 
 /// Which token, with what arguments, and what must be told.
@@ -229,7 +241,7 @@ const REFUSALS: [Refusal; 5] = [
     ),
     (
         "token",
-        &["--count", "1"],
+        &["--count", "1", "--timeout", "10"],
         &[
             "RESOURCE_EXHAUSTED: ",
             "quota team/launches_per_minute: limit 1",

@@ -95,6 +95,15 @@ impl World {
         self.gateway_of(self.config(extra)).await
     }
 
+    /// The same, where another one listened before.
+    pub(crate) async fn gateway_at(&self, addr: SocketAddr, extra: &str) -> Served {
+        let endpoint = format!("http://{}", self.simulator.addr());
+        let text = config_text(&self.folder.0, &endpoint, extra);
+        let listen = format!("listen = \"{addr}\"");
+        let text = text.replacen("listen = \"127.0.0.1:0\"", &listen, 1);
+        self.gateway_of(self.parsed(&text)).await
+    }
+
     /// A gateway that is set up as `config` says.
     pub(crate) async fn gateway_of(&self, config: Config) -> Served {
         Served::start(config, Clock::system()).await

@@ -15,8 +15,6 @@ from cvmgateway.v1 import cvm_gateway_service_pb2_grpc as stubs
 from cvmgateway.v1 import instance_spec_pb2 as spec
 from cvmgateway.v1 import operation_pb2 as operations
 
-# The reasons after which the same call helps, once it is made later.
-LATER = ("GATEWAY_UNAVAILABLE", "OVERLOADED")
 # What gRPC itself says of connections that fail or break.
 BROKEN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED)
 PAUSE_MAX_SECONDS = 15
@@ -55,10 +53,11 @@ def follow(gateway, request, deadline):
 
 
 def may_resume(error):
-    """Whether the launch may go on, although its stream does not."""
-    info = detail(error, details.ErrorInfo)
-    # Every status of the gateway itself has a reason; one without comes from the connection.
-    return info.reason in LATER if info else error.code() in BROKEN
+    """Whether the same call helps, once it is made later."""
+    # The gateway says so by this. Every status of its own has a reason; one without comes from the connection.
+    if detail(error, details.RetryInfo):
+        return True
+    return not detail(error, details.ErrorInfo) and error.code() in BROKEN
 
 
 def retry_delay(error):

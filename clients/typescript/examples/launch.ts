@@ -16,8 +16,6 @@ import {
   RetryInfoSchema,
 } from "../src/google/rpc/error_details_pb.js";
 
-/** The reasons after which the same call helps, once it is made later. */
-const LATER = ["GATEWAY_UNAVAILABLE", "OVERLOADED"];
 /** What Connect itself says of connections that fail or break. */
 const BROKEN = [Code.Unavailable, Code.Unknown, Code.Internal, Code.Canceled, Code.Aborted];
 const PAUSE_MAX_MS = 15_000;
@@ -63,11 +61,13 @@ async function* follow(
   }
 }
 
-/** Whether the launch may go on, although its stream does not. */
+/** Whether the same call helps, once it is made later. */
 function mayResume(error: ConnectError): boolean {
-  // Every status of the gateway itself has a reason; one without comes from the connection.
-  const info = detail(error, ErrorInfoSchema);
-  return info ? LATER.includes(info.reason) : BROKEN.includes(error.code);
+  // The gateway says so by this. Every status of its own has a reason; one without comes from the connection.
+  if (detail(error, RetryInfoSchema)) {
+    return true;
+  }
+  return !detail(error, ErrorInfoSchema) && BROKEN.includes(error.code);
 }
 
 /** How long the gateway wants to be left alone. */

@@ -27,9 +27,6 @@ import (
 
 const pauseMax = 15 * time.Second
 
-// The reasons after which the same call helps, once it is made later.
-var later = []string{"GATEWAY_UNAVAILABLE", "OVERLOADED"}
-
 // What gRPC itself says of connections that fail or break.
 var broken = []codes.Code{codes.Unavailable, codes.Unknown, codes.Internal, codes.Canceled}
 
@@ -104,13 +101,13 @@ func messages[T any, M message[T]](stream grpc.ServerStreamingClient[T], err err
 	}, err
 }
 
-// mayResume tells whether the launch may go on, although its stream does not.
+// mayResume tells whether the same call helps, once it is made later.
 func mayResume(err error) bool {
-	// Every status of the gateway itself has a reason; one without comes from the connection.
-	if info := detail[*errdetails.ErrorInfo](err); info != nil {
-		return slices.Contains(later, info.GetReason())
+	// The gateway says so by this. Every status of its own has a reason; one without comes from the connection.
+	if detail[*errdetails.RetryInfo](err) != nil {
+		return true
 	}
-	return slices.Contains(broken, status.Code(err))
+	return detail[*errdetails.ErrorInfo](err) == nil && slices.Contains(broken, status.Code(err))
 }
 
 // retryDelay is how long the gateway wants to be left alone.

@@ -51,9 +51,6 @@ import java.util.function.Predicate;
 public final class Launch {
   private static final Duration PAUSE_MAX = Duration.ofSeconds(15);
 
-  /** The reasons after which the same call helps, once it is made later. */
-  private static final Set<String> LATER = Set.of("GATEWAY_UNAVAILABLE", "OVERLOADED");
-
   /** What gRPC itself says of connections that fail or break. */
   private static final Set<Status.Code> BROKEN =
       EnumSet.of(Status.Code.UNAVAILABLE, Status.Code.UNKNOWN, Status.Code.INTERNAL, Status.Code.CANCELLED);
@@ -127,12 +124,13 @@ public final class Launch {
     }
   }
 
-  /** Whether the launch may go on, although its stream does not. */
+  /** Whether the same call helps, once it is made later. */
   private static boolean mayResume(StatusRuntimeException error) {
-    // Every status of the gateway itself has a reason; one without comes from the connection.
-    return detail(error, ErrorInfo.class)
-        .map(info -> LATER.contains(info.getReason()))
-        .orElse(BROKEN.contains(error.getStatus().getCode()));
+    // The gateway says so by this. Every status of its own has a reason; one without comes from the connection.
+    if (detail(error, RetryInfo.class).isPresent()) {
+      return true;
+    }
+    return detail(error, ErrorInfo.class).isEmpty() && BROKEN.contains(error.getStatus().getCode());
   }
 
   /** How long the gateway wants to be left alone. */

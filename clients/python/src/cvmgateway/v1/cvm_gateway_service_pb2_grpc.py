@@ -39,10 +39,11 @@ class CvmGatewayServiceStub:
 
     Retries. Every method that changes something takes a `request_id` and MAY be repeated
     with the same one after any error: it never acts twice, and answers with the operation
-    that exists, whatever its state. A client that got UNAVAILABLE, DEADLINE_EXCEEDED of its
-    own, or a broken connection SHOULD repeat with the same request_id, or go on with
-    WatchOperation. An operation that has failed stays failed: a new try is a new wish, with a
-    new request_id.
+    that exists, whatever its state. A status with `RetryInfo` says that the same call helps
+    when it is made that much later; after one without it, to repeat alone does not help. A
+    client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
+    repeat with the same request_id, or go on with WatchOperation. An operation that has failed
+    stays failed: a new try is a new wish, with a new request_id.
     """
 
     def __init__(self, channel):
@@ -107,10 +108,11 @@ class CvmGatewayServiceServicer:
 
     Retries. Every method that changes something takes a `request_id` and MAY be repeated
     with the same one after any error: it never acts twice, and answers with the operation
-    that exists, whatever its state. A client that got UNAVAILABLE, DEADLINE_EXCEEDED of its
-    own, or a broken connection SHOULD repeat with the same request_id, or go on with
-    WatchOperation. An operation that has failed stays failed: a new try is a new wish, with a
-    new request_id.
+    that exists, whatever its state. A status with `RetryInfo` says that the same call helps
+    when it is made that much later; after one without it, to repeat alone does not help. A
+    client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
+    repeat with the same request_id, or go on with WatchOperation. An operation that has failed
+    stays failed: a new try is a new wish, with a new request_id.
     """
 
     def RunInstances(self, request, context):
@@ -259,10 +261,11 @@ class CvmGatewayService:
 
     Retries. Every method that changes something takes a `request_id` and MAY be repeated
     with the same one after any error: it never acts twice, and answers with the operation
-    that exists, whatever its state. A client that got UNAVAILABLE, DEADLINE_EXCEEDED of its
-    own, or a broken connection SHOULD repeat with the same request_id, or go on with
-    WatchOperation. An operation that has failed stays failed: a new try is a new wish, with a
-    new request_id.
+    that exists, whatever its state. A status with `RetryInfo` says that the same call helps
+    when it is made that much later; after one without it, to repeat alone does not help. A
+    client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
+    repeat with the same request_id, or go on with WatchOperation. An operation that has failed
+    stays failed: a new try is a new wish, with a new request_id.
     """
 
     @staticmethod

@@ -14,10 +14,11 @@ import static io.grpc.MethodDescriptor.generateFullMethodName;
  * on the message text.
  * Retries. Every method that changes something takes a `request_id` and MAY be repeated
  * with the same one after any error: it never acts twice, and answers with the operation
- * that exists, whatever its state. A client that got UNAVAILABLE, DEADLINE_EXCEEDED of its
- * own, or a broken connection SHOULD repeat with the same request_id, or go on with
- * WatchOperation. An operation that has failed stays failed: a new try is a new wish, with a
- * new request_id.
+ * that exists, whatever its state. A status with `RetryInfo` says that the same call helps
+ * when it is made that much later; after one without it, to repeat alone does not help. A
+ * client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
+ * repeat with the same request_id, or go on with WatchOperation. An operation that has failed
+ * stays failed: a new try is a new wish, with a new request_id.
  * </pre>
  */
 @io.grpc.stub.annotations.GrpcGenerated
@@ -347,10 +348,11 @@ public final class CvmGatewayServiceGrpc {
    * on the message text.
    * Retries. Every method that changes something takes a `request_id` and MAY be repeated
    * with the same one after any error: it never acts twice, and answers with the operation
-   * that exists, whatever its state. A client that got UNAVAILABLE, DEADLINE_EXCEEDED of its
-   * own, or a broken connection SHOULD repeat with the same request_id, or go on with
-   * WatchOperation. An operation that has failed stays failed: a new try is a new wish, with a
-   * new request_id.
+   * that exists, whatever its state. A status with `RetryInfo` says that the same call helps
+   * when it is made that much later; after one without it, to repeat alone does not help. A
+   * client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
+   * repeat with the same request_id, or go on with WatchOperation. An operation that has failed
+   * stays failed: a new try is a new wish, with a new request_id.
    * </pre>
    */
   public interface AsyncService {
@@ -471,10 +473,11 @@ public final class CvmGatewayServiceGrpc {
    * on the message text.
    * Retries. Every method that changes something takes a `request_id` and MAY be repeated
    * with the same one after any error: it never acts twice, and answers with the operation
-   * that exists, whatever its state. A client that got UNAVAILABLE, DEADLINE_EXCEEDED of its
-   * own, or a broken connection SHOULD repeat with the same request_id, or go on with
-   * WatchOperation. An operation that has failed stays failed: a new try is a new wish, with a
-   * new request_id.
+   * that exists, whatever its state. A status with `RetryInfo` says that the same call helps
+   * when it is made that much later; after one without it, to repeat alone does not help. A
+   * client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
+   * repeat with the same request_id, or go on with WatchOperation. An operation that has failed
+   * stays failed: a new try is a new wish, with a new request_id.
    * </pre>
    */
   public static abstract class CvmGatewayServiceImplBase
@@ -498,10 +501,11 @@ public final class CvmGatewayServiceGrpc {
    * on the message text.
    * Retries. Every method that changes something takes a `request_id` and MAY be repeated
    * with the same one after any error: it never acts twice, and answers with the operation
-   * that exists, whatever its state. A client that got UNAVAILABLE, DEADLINE_EXCEEDED of its
-   * own, or a broken connection SHOULD repeat with the same request_id, or go on with
-   * WatchOperation. An operation that has failed stays failed: a new try is a new wish, with a
-   * new request_id.
+   * that exists, whatever its state. A status with `RetryInfo` says that the same call helps
+   * when it is made that much later; after one without it, to repeat alone does not help. A
+   * client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
+   * repeat with the same request_id, or go on with WatchOperation. An operation that has failed
+   * stays failed: a new try is a new wish, with a new request_id.
    * </pre>
    */
   public static final class CvmGatewayServiceStub
@@ -641,10 +645,11 @@ public final class CvmGatewayServiceGrpc {
    * on the message text.
    * Retries. Every method that changes something takes a `request_id` and MAY be repeated
    * with the same one after any error: it never acts twice, and answers with the operation
-   * that exists, whatever its state. A client that got UNAVAILABLE, DEADLINE_EXCEEDED of its
-   * own, or a broken connection SHOULD repeat with the same request_id, or go on with
-   * WatchOperation. An operation that has failed stays failed: a new try is a new wish, with a
-   * new request_id.
+   * that exists, whatever its state. A status with `RetryInfo` says that the same call helps
+   * when it is made that much later; after one without it, to repeat alone does not help. A
+   * client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
+   * repeat with the same request_id, or go on with WatchOperation. An operation that has failed
+   * stays failed: a new try is a new wish, with a new request_id.
    * </pre>
    */
   public static final class CvmGatewayServiceBlockingV2Stub
@@ -782,10 +787,11 @@ public final class CvmGatewayServiceGrpc {
    * on the message text.
    * Retries. Every method that changes something takes a `request_id` and MAY be repeated
    * with the same one after any error: it never acts twice, and answers with the operation
-   * that exists, whatever its state. A client that got UNAVAILABLE, DEADLINE_EXCEEDED of its
-   * own, or a broken connection SHOULD repeat with the same request_id, or go on with
-   * WatchOperation. An operation that has failed stays failed: a new try is a new wish, with a
-   * new request_id.
+   * that exists, whatever its state. A status with `RetryInfo` says that the same call helps
+   * when it is made that much later; after one without it, to repeat alone does not help. A
+   * client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
+   * repeat with the same request_id, or go on with WatchOperation. An operation that has failed
+   * stays failed: a new try is a new wish, with a new request_id.
    * </pre>
    */
   public static final class CvmGatewayServiceBlockingStub
@@ -920,10 +926,11 @@ public final class CvmGatewayServiceGrpc {
    * on the message text.
    * Retries. Every method that changes something takes a `request_id` and MAY be repeated
    * with the same one after any error: it never acts twice, and answers with the operation
-   * that exists, whatever its state. A client that got UNAVAILABLE, DEADLINE_EXCEEDED of its
-   * own, or a broken connection SHOULD repeat with the same request_id, or go on with
-   * WatchOperation. An operation that has failed stays failed: a new try is a new wish, with a
-   * new request_id.
+   * that exists, whatever its state. A status with `RetryInfo` says that the same call helps
+   * when it is made that much later; after one without it, to repeat alone does not help. A
+   * client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
+   * repeat with the same request_id, or go on with WatchOperation. An operation that has failed
+   * stays failed: a new try is a new wish, with a new request_id.
    * </pre>
    */
   public static final class CvmGatewayServiceFutureStub
