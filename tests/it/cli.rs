@@ -3,11 +3,14 @@
 use crate::canary::{self, Folder};
 use crate::identity::pki::{Authority, uri};
 use crate::identity::tokens::Signer;
+use crate::store::TOMORROW;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A key pair of the simulator's own catalogue.
 const ACCOUNT: &str = "
@@ -91,16 +94,23 @@ impl Running {
 
     /// A gateway, and the address of its `grpc` or `admin` door.
     fn listening(config: &str, door: &'static str) -> (Self, String) {
-        let find = move |line: &str| {
-            let log: serde_json::Value = serde_json::from_str(line).ok()?;
+        Self::saying(config, move |log| {
             let address = log[door].as_str().filter(|_| log["message"] == "serving");
             address.map(str::to_owned)
-        };
+        })
+    }
+
+    /// A gateway, and what `find` finds in its log.
+    fn saying(
+        config: &str,
+        find: impl Fn(&serde_json::Value) -> Option<String> + Send + 'static,
+    ) -> (Self, String) {
         let command = program(&["serve", "--config", config]);
         let stderr = |child: &mut Child| child.stderr.take().unwrap();
-        let (gateway, address, lines) = Self::start(command, stderr, find);
+        let find = move |line: &str| find(&serde_json::from_str(line).ok()?);
+        let (gateway, found, lines) = Self::start(command, stderr, find);
         std::thread::spawn(|| lines.for_each(drop));
-        (gateway, address)
+        (gateway, found)
     }
 
     /// Tells it to stop, and returns its exit code.
@@ -634,6 +644,38 @@ fn a_launch_is_followed_across_the_death_of_the_gateway() {
     assert_eq!(output.status.code(), Some(0));
     assert!(text(&output.stderr).contains("the stream broke"));
     assert_eq!(gateway.stop(), Some(0));
+    assert_eq!(simulator.stop(), Some(0));
+}
+
+/// What a gateway of the next release leaves behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_journal_says_whether_it_is_served() {
+    let folder = Folder::new();
+    let (simulator, cloud) = Running::simulator();
+    let config = live_config(&folder, "127.0.0.1:0", &cloud);
+    let config = write(&folder, "gateway.toml", &config);
+    let (gateway, _) = Running::gateway(&config);
+    assert_eq!(gateway.stop(), Some(0));
+    let url = format!("sqlite://{}", folder.join("journal.db").display());
+    let mut journal = crate::postgres::connect(&url).await;
+    sqlx::query(TOMORROW).execute(&mut journal).await.unwrap();
+
+    let warned = Arc::new(AtomicBool::new(false));
+    let warns = Arc::clone(&warned);
+    let (gateway, _) = Running::saying(&config, move |log| {
+        let newer = log["level"] == "WARN" && log["schema"] == 9999;
+        warns.fetch_or(newer, Ordering::Relaxed);
+        let address = log["grpc"].as_str().filter(|_| log["message"] == "serving");
+        address.map(str::to_owned)
+    });
+    assert!(warned.load(Ordering::Relaxed), "it says so");
+    assert_eq!(gateway.stop(), Some(0));
+
+    let too_old = "UPDATE schema_reach SET oldest = 9999";
+    sqlx::query(too_old).execute(&mut journal).await.unwrap();
+    let expected =
+        "the journal has schema 9999, which is newer than this gateway; update the gateway";
+    refuses(&["serve", "--config", &config], 78, expected);
     assert_eq!(simulator.stop(), Some(0));
 }
 

@@ -877,25 +877,30 @@ async fn names_what_is_corrupt(journal: Journal) {
     assert_eq!(claimed[0].1, good);
 }
 
-/// The next release has added to the tables, and a gateway of this one starts.
+/// The next release adds to the tables while a gateway of this one runs, which goes on and starts again.
 async fn works_with_a_newer_schema_that_only_added(journal: Journal) {
     let store = journal.open().await;
-    let before = operation("acme", "r-1");
-    admit(&store, &before).await;
-    store.close().await;
+    writes_and_lists(&store, 1).await;
     journal
         .run("ALTER TABLE operations ADD COLUMN tomorrow TEXT")
         .await;
     journal.run(TOMORROW).await;
+    writes_and_lists(&store, 2).await;
+    store.close().await;
 
     let store = journal.open().await;
-    let after = operation("acme", "r-2");
-    let lease = admit(&store, &after).await;
-    let sent = next(&after, State::Sent);
-    assert_eq!(save(&store, lease, &sent).await, Saved::Done);
-    let listed = store.list(&before.organization, &[], None, 10).await;
-    assert_eq!(listed.unwrap().len(), 2);
+    writes_and_lists(&store, 3).await;
     store.close().await;
+}
+
+/// Begins the operation of that number and takes a step with it; all until it are seen.
+async fn writes_and_lists(store: &Store, number: usize) {
+    let accepted = operation("acme", &format!("r-{number}"));
+    let lease = admit(store, &accepted).await;
+    let sent = next(&accepted, State::Sent);
+    assert_eq!(save(store, lease, &sent).await, Saved::Done);
+    let listed = store.list(&accepted.organization, &[], None, 10).await;
+    assert_eq!(listed.unwrap().len(), number);
 }
 
 async fn refuses_a_newer_schema(journal: Journal) {
@@ -908,7 +913,7 @@ async fn refuses_a_newer_schema(journal: Journal) {
 }
 
 /// A migration of a later release was applied.
-const TOMORROW: &str = "INSERT INTO _sqlx_migrations
+pub(crate) const TOMORROW: &str = "INSERT INTO _sqlx_migrations
         (version, description, installed_on, success, checksum, execution_time)
     SELECT 9999, 'tomorrow', installed_on, success, checksum, execution_time
     FROM _sqlx_migrations WHERE version = 1";
