@@ -4,6 +4,7 @@ pub mod body;
 pub mod client;
 pub mod codes;
 pub mod credentials;
+pub mod dry_run;
 pub mod endpoint;
 pub mod limiter;
 mod skew;

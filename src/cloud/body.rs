@@ -59,19 +59,6 @@ pub fn run_instances(
     secret::json(&body.0)
 }
 
-/// The body that asks the cloud's own DryRun about the launch `body`: without its token, which is
-/// for a launch, and with its tag, by which one is found that the cloud makes all the same.
-#[must_use]
-pub fn dry_run(body: &[u8]) -> Zeroizing<Vec<u8>> {
-    let mut body = SecretJson(serde_json::from_slice(body).unwrap_or_default());
-    if let Value::Object(members) = &mut body.0 {
-        members.remove("ClientToken");
-        members.insert("DryRun".to_owned(), json!(true));
-    }
-    // What was JSON can be written as JSON.
-    secret::json(&body.0).unwrap_or_default()
-}
-
 /// A copy of a body for the HTTP client, which is wiped from memory once it was sent.
 pub(super) fn wiped(body: &[u8]) -> Bytes {
     Bytes::from_owner(Zeroizing::new(body.to_vec()))

@@ -1,8 +1,9 @@
 //! What a launch would meet at the cloud: asked, and nothing launched.
 
 use super::{OperationError, Operations, driver};
+use crate::cloud::dry_run::{DryRun, Judged};
 use crate::cloud::limiter::{Action, Class, Permit};
-use crate::cloud::{CloudError, Signing, Target, body};
+use crate::cloud::{CloudError, Target, body};
 use crate::domain::operation::{Failure, Place};
 use crate::domain::outlook::{Offer, PRICED_MAX, Price, Quota, Size};
 use crate::domain::quota::Headroom;
@@ -150,28 +151,17 @@ impl Question<'_> {
     }
 
     async fn dry_run(&self, body: Option<&[u8]>) -> Option<Result<(), Failure>> {
-        let body = body::dry_run(body?);
-        let clock = &self.operations.0.clock;
-        let cloud = &self.operations.0.cloud;
+        let body = DryRun::of(body?);
+        let (cloud, clock) = (&self.operations.0.cloud, &self.operations.0.clock);
         let ask = async |permit| {
-            let signing = Signing {
-                at: clock.now(),
-                caller: None,
-            };
-            let answer = cloud.run_instances(permit, &self.target, &body, signing);
-            let answer = answer.await;
-            match answer {
-                Ok(accepted) if accepted.instance_ids.is_empty() => Ok(None),
-                Ok(accepted) => Ok(Some(accepted.request_id)),
-                Err(error) if error.reason == Reason::DryRunPassed => Ok(None),
-                Err(error) => {
-                    let message = body::hide_secrets(&error.message, &body);
-                    Err(CloudError { message, ..error })
-                }
-            }
+            let judged = body.ask(&**cloud, permit, &self.target, clock.now());
+            judged.await
         };
-        let passed = self.ask(Action::RunInstances, ask).await;
-        Some(passed.and_then(|launched| launched.map_or(Ok(()), |id| Err(launched_anyway(id)))))
+        let judged = self.ask(Action::RunInstances, ask).await;
+        Some(judged.and_then(|judged| match judged {
+            Judged::Passed => Ok(()),
+            Judged::Launched { request_id } => Err(launched_anyway(request_id)),
+        }))
     }
 
     /// Asks once, when it is the account's turn.
