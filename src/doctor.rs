@@ -11,6 +11,7 @@ pub use side_door::ask as ask_side_door;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
+use crate::domain::request::Wish;
 use serde::Serialize;
 use std::path::Path;
 use time::Duration;
@@ -43,11 +44,16 @@ pub struct Finding {
     pub fix: String,
 }
 
-/// Everything that was seen of the configuration at `path` and of what it names.
+/// Everything that was seen of the configuration at `path` and of what it names; and what the cloud's own
+/// DryRun says to `wish`, which is not carried out.
 ///
 /// # Errors
 /// [`ConfigError::Unreadable`]. What is wrong inside of it is among the findings.
-pub async fn examine(path: &Path, clock: &Clock) -> Result<Vec<Finding>, ConfigError> {
+pub async fn examine(
+    path: &Path,
+    wish: Option<Wish>,
+    clock: &Clock,
+) -> Result<Vec<Finding>, ConfigError> {
     let subject = path.display().to_string();
     let config = match Config::load(path) {
         Err(ConfigError::Invalid(problems)) => {
@@ -64,7 +70,7 @@ pub async fn examine(path: &Path, clock: &Clock) -> Result<Vec<Finding>, ConfigE
     findings.extend(certificates::examine(&config.identity, clock));
     findings.extend(ports::examine(&config, clock).await);
     findings.extend(journal::examine(&config.journal, clock).await);
-    findings.extend(cloud::examine(config, clock).await);
+    findings.extend(cloud::examine(config, wish, clock).await);
     Ok(findings)
 }
 

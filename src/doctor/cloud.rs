@@ -1,14 +1,19 @@
 //! Whether the cloud takes the key of each account, and how far its clock is off. Each account is asked once,
-//! for machines that do not exist: a question that costs nothing and that the gateway must be allowed.
+//! for machines that do not exist: a question that costs nothing and that the gateway must be allowed. Who names a
+//! launch has it judged by the cloud's own DryRun, too.
 
-use super::{CLOCKS_APART, Finding, fail, ok, warn};
+use super::{CLOCKS_APART, Finding, Verdict, fail, ok, warn};
 use crate::clock::Clock;
-use crate::cloud::body::operation_tag_key;
+use crate::cloud::body::{self, operation_tag_key};
 use crate::cloud::client::{HttpCloud, Tools};
+use crate::cloud::dry_run::{DryRun, Judged};
 use crate::cloud::limiter::{Action, Class, Limiter};
 use crate::cloud::{Cloud, CloudError, Target};
 use crate::config::Config;
+use crate::domain::ids::OperationId;
+use crate::domain::names::AccountName;
 use crate::domain::reason::Reason;
+use crate::domain::request::{LaunchRequest, Wish};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use futures_util::StreamExt;
@@ -18,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const CREDENTIALS: &str = "credentials";
+const DRY_RUN: &str = "dry run";
 /// Accounts that are asked for at once.
 const AT_ONCE: usize = 8;
 /// The operation of no machine.
@@ -27,9 +33,21 @@ const NOBODYS: &str = "doctor";
 struct Question {
     cloud: HttpCloud,
     limiter: Limiter,
+    clock: Clock,
 }
 
-pub(super) async fn examine(config: Config, clock: &Clock) -> Vec<Finding> {
+/// A launch that is only judged, and by which accounts.
+struct Rehearsal {
+    body: DryRun,
+    targets: Vec<Target>,
+}
+
+pub(super) async fn examine(config: Config, wish: Option<Wish>, clock: &Clock) -> Vec<Finding> {
+    let rehearsal = wish.map(|wish| rehearsal(wish, &config, clock));
+    let (rehearsal, unfit) = match rehearsal.transpose() {
+        Ok(rehearsal) => (rehearsal, None),
+        Err(unfit) => (None, Some(unfit)),
+    };
     let accounts = config.credentials.accounts.iter();
     let targets = accounts.map(|(account, settings)| Target {
         account: account.clone(),
@@ -49,11 +67,20 @@ pub(super) async fn examine(config: Config, clock: &Clock) -> Vec<Finding> {
         }
     };
     let errands = join_all(question.cloud.errands());
-    let answers = stream::iter(&targets).map(|target| question.ask(target));
+    let answers = async {
+        let keys = stream::iter(&targets).map(|target| question.ask(target));
+        let mut findings: Vec<_> = keys.buffered(AT_ONCE).collect().await;
+        if let Some(Rehearsal { body, targets }) = &rehearsal {
+            let judged = stream::iter(targets).map(|target| question.rehearse(body, target));
+            findings.extend(judged.buffered(AT_ONCE).collect::<Vec<_>>().await);
+        }
+        findings
+    };
     let mut findings = tokio::select! {
-        findings = answers.buffered(AT_ONCE).collect::<Vec<_>>() => findings,
+        findings = answers => findings,
         _never = errands => Vec::new(),
     };
+    findings.extend(unfit);
     findings.extend(
         metrics
             .credentials
@@ -79,7 +106,43 @@ fn question(config: Config, clock: &Clock) -> Result<(Question, Metrics), String
         clock.clone(),
         metrics.cloud.clone(),
     );
-    Ok((Question { cloud, limiter }, metrics))
+    let clock = clock.clone();
+    let question = Question {
+        cloud,
+        limiter,
+        clock,
+    };
+    Ok((question, metrics))
+}
+
+/// What is asked about `wish` in its first place, with every account, or the one that it names.
+fn rehearsal(wish: Wish, config: &Config, clock: &Clock) -> Result<Rehearsal, Finding> {
+    let unfit = |says: String| {
+        let fix = "change the file of --dry-run, or the configuration";
+        fail(DRY_RUN, "request", says, fix)
+    };
+    let now = clock.now();
+    let request = LaunchRequest::parse(wish, &config.limits, now);
+    let request = request.map_err(|broken| unfit(broken.to_string()))?;
+    let wish = request.wish();
+    let asked = |account: &&AccountName| wish.account.as_ref().is_none_or(|own| own == *account);
+    let accounts = config.credentials.accounts.keys().filter(asked);
+    let targets = accounts.map(|account| Target {
+        account: account.clone(),
+        region: wish.region.clone(),
+    });
+    let targets: Vec<Target> = targets.collect();
+    if targets.is_empty() {
+        return Err(unfit(
+            "it names an account that is not configured".to_owned(),
+        ));
+    }
+    let launch = body::run_instances(&wish.spec, OperationId::generate(now), 0);
+    let launch = launch.map_err(|error| unfit(error.to_string()))?;
+    Ok(Rehearsal {
+        body: DryRun::of(&launch),
+        targets,
+    })
 }
 
 impl Question {
@@ -91,32 +154,108 @@ impl Question {
         let permit = permit.await;
         let key = operation_tag_key();
         let answer = self.cloud.find_by_tag(permit, target, &key, NOBODYS);
-        judge(target, &host, answer.await.err().as_ref())
+        let says = format!("{host} takes its key");
+        judge((CREDENTIALS, target), &host, answer.await.map(|_none| says))
+    }
+
+    async fn rehearse(&self, body: &DryRun, target: &Target) -> Finding {
+        let host = self.cloud.host(target);
+        let permit = self
+            .limiter
+            .permit(target, &host, Action::RunInstances, Class::Sweep);
+        let now = self.clock.now();
+        let answer = body.ask(&self.cloud, permit.await, target, now).await;
+        match answer {
+            Ok(Judged::Launched { request_id }) => launched(target, &request_id),
+            Ok(Judged::Passed) => judge(
+                (DRY_RUN, target),
+                &host,
+                Ok(format!("{host} would launch it")),
+            ),
+            Err(error) => judge((DRY_RUN, target), &host, Err(error)),
+        }
     }
 }
 
-fn judge(target: &Target, host: &str, error: Option<&CloudError>) -> Finding {
-    let subject = format!("{} ({})", target.account, target.region);
-    let Some(error) = error else {
-        return ok(CREDENTIALS, &subject, format!("{host} takes its key"));
+/// What `host` answered: a sentence when all is well.
+fn judge(
+    (check, target): (&'static str, &Target),
+    host: &str,
+    answer: Result<String, CloudError>,
+) -> Finding {
+    let subject = subject(target);
+    let error = match answer {
+        Ok(says) => return ok(check, &subject, says),
+        Err(error) => error,
     };
     // Without the message, which may quote what was sent.
-    let says = format!("the question at {host} ended with {}", error.code);
-    let reason = error.reason;
-    if reason == Reason::CloudRateLimited {
-        let fix = "nothing; ask again when less is called";
-        return warn(CREDENTIALS, &subject, says, fix);
+    let mut says = format!("the question at {host} ended with {}", error.code);
+    if !error.fields.is_empty() {
+        says = format!("{says}, for {}", error.fields.join(", "));
     }
-    let fix = if reason == Reason::GatewayCredential {
-        "replace the key in its source or enable it in the console: docs/operations.md, CvmGatewayKeyRefused"
-    } else if reason == Reason::CloudPermissionDenied {
-        "grant the key what deploy/cam-policy.json has"
-    } else if reason == Reason::CloudUnavailable {
-        "see that the host can be reached from here: DNS, firewall, cloud.proxy, cloud.ca_file"
-    } else {
-        "look the code up in docs/errors.md"
-    };
-    fail(CREDENTIALS, &subject, says, fix)
+    match remedy(error.reason) {
+        (Verdict::Fail, fix) => fail(check, &subject, says, fix),
+        (Verdict::Ok | Verdict::Warn, fix) => warn(check, &subject, says, fix),
+    }
+}
+
+/// How bad it is that the cloud refuses so, and what to do about it.
+fn remedy(reason: Reason) -> (Verdict, &'static str) {
+    match reason {
+        Reason::CloudRateLimited => (Verdict::Warn, "nothing; ask again when less is called"),
+        Reason::Capacity => (
+            Verdict::Warn,
+            "nothing; name another zone or model to see whether it may be launched",
+        ),
+        Reason::GatewayCredential => (
+            Verdict::Fail,
+            "replace the key in its source or enable it in the console: docs/operations.md, CvmGatewayKeyRefused",
+        ),
+        Reason::CloudPermissionDenied => (
+            Verdict::Fail,
+            "grant the key what deploy/cam-policy.json has",
+        ),
+        Reason::CloudUnavailable => (
+            Verdict::Fail,
+            "see that the host can be reached from here: DNS, firewall, cloud.proxy, cloud.ca_file",
+        ),
+        Reason::InvalidParameter | Reason::ResourceNotFound => (
+            Verdict::Fail,
+            "name what this account has in that region, or one account alone",
+        ),
+        Reason::QuotaExceeded => (Verdict::Fail, "ask the cloud for more quota"),
+        Reason::InsufficientBalance => (Verdict::Fail, "top the account up"),
+        Reason::OperationNotFound
+        | Reason::RequestIdReused
+        | Reason::Unauthenticated
+        | Reason::PolicyDenied
+        | Reason::Overloaded
+        | Reason::TooManyCalls
+        | Reason::GatewayBusy
+        | Reason::PreconditionFailed
+        | Reason::MarketPrice
+        | Reason::ConflictingOperation
+        | Reason::GatewayDefect
+        | Reason::CloudInternal
+        | Reason::GatewayUnavailable
+        | Reason::LaunchFailed
+        | Reason::LaunchTimeout
+        | Reason::Cancelled
+        | Reason::NeedsOperator
+        | Reason::NotImplemented
+        | Reason::DryRunPassed => (Verdict::Fail, "look the code up in docs/errors.md"),
+    }
+}
+
+/// The contract says that this cannot be.
+fn launched(target: &Target, request_id: &str) -> Finding {
+    let says = format!("the cloud launched for a DryRun, in the call {request_id}");
+    let fix = "give the machines back in the console, and show this to the cloud";
+    fail(DRY_RUN, &subject(target), says, fix)
+}
+
+fn subject(target: &Target) -> String {
+    format!("{} ({})", target.account, target.region)
 }
 
 fn cloud_clock(apart: f64, max: Duration) -> Finding {
@@ -145,8 +284,7 @@ fn cloud_clock(apart: f64, max: Duration) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Verdict;
-    use crate::domain::names::{AccountName, Region};
+    use crate::domain::names::Region;
 
     #[test]
     fn a_clock_may_be_off_as_far_as_it_is_corrected() {
@@ -181,14 +319,24 @@ mod tests {
                 "cam-policy.json",
             ),
             (Reason::CloudUnavailable, Verdict::Fail, "DNS"),
+            (Reason::ResourceNotFound, Verdict::Fail, "this account has"),
+            (Reason::Capacity, Verdict::Warn, "another zone"),
+            (Reason::QuotaExceeded, Verdict::Fail, "more quota"),
+            (
+                Reason::InsufficientBalance,
+                Verdict::Fail,
+                "top the account",
+            ),
             (Reason::CloudInternal, Verdict::Fail, "docs/errors.md"),
         ];
+        let judge = |answer| judge((DRY_RUN, &target), "host", answer);
         for (reason, verdict, fix) in rows {
-            let finding = judge(&target, "host", Some(&answer(reason)));
+            let finding = judge(Err(answer(reason)));
             assert_eq!(finding.verdict, verdict, "{finding:?}");
             assert!(finding.fix.contains(fix), "{finding:?}");
             assert!(!format!("{finding:?}").contains("canary"), "{finding:?}");
         }
-        assert_eq!(judge(&target, "host", None).verdict, Verdict::Ok);
+        assert_eq!(judge(Ok(String::new())).verdict, Verdict::Ok);
+        assert_eq!(launched(&target, "id").verdict, Verdict::Fail);
     }
 }

@@ -1,12 +1,14 @@
 //! `cvm-gateway doctor`: what it finds of each kind, and that it disturbs no gateway.
 
 use crate::canary;
+use crate::credentials::misbehave;
 use crate::identity::pki::{Authority, from_now};
+use crate::plan::calls;
 use crate::postgres;
 use crate::world::{Folder, World, client, config_text, put_secret, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::config::Config;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::process::Command;
 
@@ -20,10 +22,17 @@ fn written(world: &World, change: impl FnOnce(String) -> String) -> String {
 
 /// What the doctor says of a configuration, and its exit code.
 async fn examined(path: &str) -> (i32, Value) {
+    examined_with(path, &[]).await
+}
+
+/// The same, with more arguments.
+async fn examined_with(path: &str, more: &[&str]) -> (i32, Value) {
     let path = path.to_owned();
+    let more: Vec<String> = more.iter().map(|&word| word.to_owned()).collect();
     let ran = tokio::task::spawn_blocking(move || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cvm-gateway"));
         command.args(["doctor", "--format", "json", "--config", &path]);
+        command.args(more);
         canary::output(&mut command)
     });
     let output = ran.await.unwrap();
@@ -278,6 +287,112 @@ async fn keys_that_the_cloud_does_not_take_and_clouds_that_do_not_answer_are_fou
         "fail",
         "ended with ConnectFailed",
     );
+}
+
+/// A launch, the account that it names, and an image.
+fn launch(account: Option<&str>, image: &str) -> Value {
+    let spec = json!({
+        "placement": { "zone": "ap-shanghai-2" },
+        "imageId": image,
+        "instanceType": "S5.SMALL1",
+        "instanceCount": "2",
+    });
+    json!({ "account": account, "region": "ap-shanghai", "spec": spec })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whether_an_account_may_launch_is_asked_and_nothing_is_launched() {
+    let world = World::new(100.0).await;
+    let path = written(&world, |text| text);
+    let file = world.folder.join("launch.json");
+    let image = "img-pmqg1cw7";
+    let denied =
+        json!({"refuse_p": {"RunInstances": {"UnauthorizedOperation.PermissionDenied": 1.0}}});
+    let well = json!({});
+    for (faults, launch, about, verdict, says, fix) in [
+        (
+            &well,
+            launch(None, image),
+            "main",
+            "ok",
+            "would launch it",
+            "",
+        ),
+        (
+            &well,
+            launch(Some("main"), image),
+            "main",
+            "ok",
+            "would launch it",
+            "",
+        ),
+        (
+            &denied,
+            launch(None, image),
+            "main",
+            "fail",
+            "UnauthorizedOperation",
+            "cam-policy.json",
+        ),
+        (
+            &well,
+            launch(None, "img-00000000"),
+            "main",
+            "fail",
+            "for ImageId",
+            "this account has",
+        ),
+        (
+            &well,
+            launch(Some("other"), image),
+            "request",
+            "fail",
+            "not configured",
+            "--dry-run",
+        ),
+    ] {
+        misbehave(&world, faults).await;
+        std::fs::write(&file, launch.to_string()).unwrap();
+        let asked = ["--dry-run", file.to_str().unwrap()];
+        let (code, report) = examined_with(&path, &asked).await;
+        assert_eq!(code, i32::from(verdict == "fail"), "{report:#}");
+        let finding = finding(&report, "dry run", about);
+        is(finding, verdict, says);
+        assert!(
+            finding["fix"].as_str().unwrap().contains(fix),
+            "{finding:#}"
+        );
+        is(finding_of_key(&report), "ok", "takes its key");
+    }
+    let asked = calls(&world, "RunInstances").await;
+    assert_eq!(asked.len(), 4);
+    for body in asked {
+        assert_eq!(body["DryRun"], true);
+        assert_eq!(body.get("ClientToken"), None);
+    }
+    assert!(world.machines().await.is_empty());
+}
+
+fn finding_of_key(report: &Value) -> &Value {
+    finding(report, "credentials", "main")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_that_breaks_the_configured_limits_is_not_asked_about() {
+    let world = World::new(100.0).await;
+    let path = written(&world, |text| {
+        format!("{text}\n[limits]\ninstance_count_max = 1\n")
+    });
+    let file = world.folder.join("launch.json");
+    std::fs::write(&file, launch(None, "img-pmqg1cw7").to_string()).unwrap();
+    let (code, report) = examined_with(&path, &["--dry-run", file.to_str().unwrap()]).await;
+    assert_eq!(code, 1);
+    is(
+        finding(&report, "dry run", "request"),
+        "fail",
+        "spec.instance_count",
+    );
+    assert!(calls(&world, "RunInstances").await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -85,7 +85,7 @@ async fn what_was_planned_is_launched() {
 }
 
 /// The bodies of the calls that came in.
-async fn calls(world: &World, action: &str) -> Vec<Value> {
+pub(crate) async fn calls(world: &World, action: &str) -> Vec<Value> {
     let ledger = world.ledger().await.into_iter();
     let calls = ledger.filter(|entry| entry["action"] == action);
     let bodies = calls.map(|entry| {
