@@ -234,17 +234,16 @@ impl<'q> Query<'q> {
     }
 
     fn here(self, connection: &mut rusqlite::Connection) -> rusqlite::Result<Vec<Row>> {
-        let mut statement = connection.prepare_cached(self.sql.as_str())?;
+        // SQLite numbers `$2` by where it stands, and `?2` by what it says.
+        let sql = self.sql.as_str().replace('$', "?");
+        let mut statement = connection.prepare_cached(&sql)?;
         let parameters = statement.parameter_count();
-        for index in 1..=parameters {
-            // SQLite counts `$2` as the first parameter if it stands before `$1`.
-            let name = statement.parameter_name(index);
-            let number = name.and_then(|name| name.get(1..)?.parse().ok());
-            let number: usize = number.unwrap_or(index);
-            let argument = self.arguments.get(number.saturating_sub(1));
-            let missing =
-                || rusqlite::Error::InvalidParameterCount(self.arguments.len(), parameters);
-            statement.raw_bind_parameter(index, argument.ok_or_else(missing)?)?;
+        if parameters != self.arguments.len() {
+            let bound = self.arguments.len();
+            return Err(rusqlite::Error::InvalidParameterCount(bound, parameters));
+        }
+        for (before, argument) in self.arguments.iter().enumerate() {
+            statement.raw_bind_parameter(before + 1, argument)?;
         }
         let names: Arc<[String]> = statement
             .column_names()
