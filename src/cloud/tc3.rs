@@ -165,12 +165,17 @@ fn push_names(text: &mut String, headers: &[(&str, &str)]) {
 
 /// Appends a hash as lower-case hex, without the allocation of `hex::encode`.
 fn push_hex(text: &mut String, hash: &[u8; 32]) {
-    let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
-    let mut digits = [0; 64];
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(hash) {
-        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    let mut digits = [[0; 2]; 32];
+    for (pair, byte) in digits.iter_mut().zip(hash) {
+        *pair = [byte >> 4, byte & 15];
     }
-    text.extend(str::from_utf8(&digits));
+    let digits = digits.as_flattened_mut();
+    for digit in digits.iter_mut() {
+        // Without a branch or a check, so that many are made at once.
+        let letter = u8::from(*digit > 9).wrapping_mul(b'a' - b'9' - 1);
+        *digit = digit.wrapping_add(b'0').wrapping_add(letter);
+    }
+    text.extend(str::from_utf8(digits));
 }
 
 fn hmac_of(key: &[u8], text: &str) -> Zeroizing<[u8; 32]> {
