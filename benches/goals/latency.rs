@@ -66,7 +66,7 @@ pub(crate) fn measure() -> Chapter {
     }
 }
 
-const SHORT_ACCEPTED: &str = "a launch is one transaction of several rows in SQLite, whose every statement crosses to the writer's thread.";
+const SHORT_ACCEPTED: &str = "a launch is one transaction of several rows in SQLite, and waits while the writer writes what became of the launch before it.";
 const SHORT_TAIL: &str = "the journal's checkpoint, and machines that are polled meanwhile, share the processors with the caller.";
 const SHORT_LAUNCHED: &str = "three commits lie on the way, not two: the operation, its attempt before the first byte leaves, and its answer.";
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const CONNECTIONS: usize = 10;
 /// Streams of each connection.
-const STREAMS_EACH: usize = 2_000;
+const STREAMS_EACH: usize = 1_000;
 /// Launches that each connection has under way at once.
 const AT_ONCE: usize = 32;
 /// When memory is looked at again, after the last stream has ended.
@@ -45,7 +45,7 @@ pub(crate) fn measure() -> Chapter {
     };
     Chapter {
         title: "Memory of a watched operation",
-        how: "20,000 launches of one machine each, on ten connections, launched and polled, their streams open: the growth of the gateway's resident \
+        how: "10,000 launches of one machine each, on ten connections, launched and polled, their streams open: the growth of the gateway's resident \
               memory, divided. The bare stream is of the h2 library, with one message sent and nothing remembered.",
         figures: vec![
             figure(P5, watched, SHORT),
