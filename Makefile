@@ -23,7 +23,7 @@ JAVA_JARS := target/tools/java/jars/installed
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help demo test simulate stores kill abuse overload replicas rotate failpoints mutants fuzz image check bench measure measure-simulator measure-trust proto stubs fmt deny ci clean
+.PHONY: help demo test simulate stores kill abuse overload replicas rotate failpoints mutants fuzz image check bench gate measure measure-simulator measure-trust proto stubs fmt deny ci clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -124,6 +124,10 @@ bench: $(VENV)/installed ## The goals of performance as ratios, into docs/benchm
 	@tools/install valgrind
 	GOALS="$(GOALS)" cargo bench --locked --bench goals
 
+gate: ## A launch must not take more instructions than it did, counted in an unoptimised build
+	@tools/install valgrind
+	GOALS=gate cargo bench --locked --profile dev --bench goals
+
 measure: ## What one gateway does in a second and takes, as figures of this machine
 	@tools/install postgres
 	cargo bench --locked --bench measure
@@ -153,7 +157,7 @@ deny: $(CARGO_DENY) ## Licences, banned and duplicate crates, sources of crates
 # The tests come last, so that their result is what a log ends with.
 ci: FUZZ_SECONDS = 60
 ci: PROFILE = dev
-ci: check deny demo image fuzz test ## All of the above that can fail
+ci: check deny demo image fuzz test gate ## All of the above that can fail
 
 clean: ## Removes everything that was built or installed here
 	cargo clean
