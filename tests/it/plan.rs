@@ -101,10 +101,10 @@ pub(crate) async fn calls(world: &World, action: &str) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_launch_is_not_what_was_planned() {
     let world = World::new(100.0).await;
-    let gateway = world.gateway("[plans]\nlife = \"1s\"\n").await;
+    let gateway = world.gateway("").await;
     let mut client = client(&gateway).await;
     let request = wish("planned", 1);
-    let made = plan(&mut client, request.clone(), false).await.unwrap();
+    let made = plan(&mut client, request, false).await.unwrap();
     let mut bent = made.plan.clone();
     bent[20] ^= 1;
     let another = "not one for this launch";
@@ -138,17 +138,35 @@ async fn another_launch_is_not_what_was_planned() {
         assert!(told.message.contains(says), "{}", told.message);
     }
     assert!(calls(&world, "RunInstances").await.is_empty());
+    gateway.stop().await;
+}
 
-    let made = plan(&mut client, request.clone(), false).await.unwrap();
-    let seen = run(&mut client, planned(request.clone(), &made.plan)).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_has_expired_launches_nothing_new() {
+    let world = World::new(100.0).await;
+    let (request, late) = (wish("planned", 1), wish("late", 1));
+    let gateway = world.gateway("").await;
+    let mut caller = client(&gateway).await;
+    let made = plan(&mut caller, request.clone(), false).await.unwrap();
+    let seen = run(&mut caller, planned(request.clone(), &made.plan)).await;
     seen.end.as_ref().unwrap();
+    gateway.stop().await;
+
+    // Each plan of this one is over before it can be used.
+    let gateway = world.gateway("[plans]\nlife = \"1s\"\n").await;
+    let mut caller = client(&gateway).await;
+    let mut plans = Vec::new();
+    for request in [&request, &late] {
+        let made = plan(&mut caller, request.clone(), false).await.unwrap();
+        plans.push(made.plan);
+    }
     Clock::system().sleep(Duration::from_millis(1100)).await;
-    let expired = client
-        .run_instances(planned(wish("late", 1), &made.plan))
-        .await;
-    assert_eq!(told(&expired.unwrap_err()).code, Code::FailedPrecondition);
+    let expired = caller.run_instances(planned(late, &plans[1])).await;
+    let told = told(&expired.unwrap_err());
+    assert_eq!(told.code, Code::FailedPrecondition, "{told:?}");
+    assert!(told.message.contains("the plan expired at"), "{told:?}");
     // What was accepted once is answered.
-    let again = run(&mut client, planned(request, &made.plan)).await;
+    let again = run(&mut caller, planned(request, &plans[0])).await;
     assert_eq!(again.last().name, seen.last().name);
     assert_eq!(world.machines().await.len(), 1);
     gateway.stop().await;
