@@ -102,15 +102,22 @@ impl Connection {
         }
     }
 
-    /// Lets go of a connection that is not trusted any more. After a fatal error it is not closed, for
-    /// SQLite would flush again, and a flush that is repeated may succeed without having written.
+    /// As [`abandon`].
     pub(in crate::store) fn abandon(self, fatal: bool) {
         match self {
-            Self::Here(connection) if fatal => std::mem::forget(connection),
-            Self::Here(connection) => drop(connection),
-            Self::Sqlx(connection) if fatal => std::mem::forget(connection.detach()),
-            Self::Sqlx(connection) => drop(connection.detach()),
+            Self::Here(connection) => abandon(connection, fatal),
+            Self::Sqlx(connection) => abandon(connection.detach(), fatal),
         }
+    }
+}
+
+/// Lets go of a connection that is not trusted any more. After a fatal error it is not closed, for
+/// SQLite would flush again, and a flush that is repeated may succeed without having written.
+pub(in crate::store) fn abandon<C>(connection: C, fatal: bool) {
+    if fatal {
+        std::mem::forget(connection);
+    } else {
+        drop(connection);
     }
 }
 

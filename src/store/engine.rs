@@ -3,7 +3,7 @@
 
 use crate::chaos;
 use crate::store::Settings;
-use crate::store::connection::{Connection, Runner, query};
+use crate::store::connection::{Connection, Runner, abandon, query};
 use crate::store::error::{StoreError, is_no_database};
 use crate::store::file::{beside, open_private, take_lock};
 use crate::store::reserve::Reserve;
@@ -388,18 +388,17 @@ impl Writers {
     /// The connection that goes on from one that has brought the tables up to date.
     ///
     /// # Errors
-    /// As [`Target::check`] and for every statement.
+    /// As for every statement.
     pub(in crate::store) async fn go_on(
         &self,
         pooled: PoolConnection<Any>,
-    ) -> Result<Connection, StoreError> {
+    ) -> Result<Connection, sqlx::Error> {
         if !self.target.is_sqlite() {
             return Ok(Connection::Sqlx(pooled));
         }
         // Opened first: the last one that is closed would put the log into the database.
-        let mut connection = self.connect().await?;
+        let connection = self.connect().await?;
         pooled.close().await?;
-        self.target.check(&mut connection).await?;
         Ok(connection)
     }
 
@@ -410,15 +409,6 @@ impl Writers {
 
 async fn value(runner: Runner<'_>, sql: &'static str) -> Result<String, StoreError> {
     Ok(query(sql).fetch_one(runner).await?.try_get("value")?)
-}
-
-/// Lets go of a connection, as [`Connection::abandon`].
-fn abandon(connection: AnyConnection, fatal: bool) {
-    if fatal {
-        std::mem::forget(connection);
-    } else {
-        drop(connection);
-    }
 }
 
 /// Puts SQLite's log of writes into the database, as far as no reader is in the way. SQLite would do
