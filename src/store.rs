@@ -8,7 +8,6 @@ mod browse;
 mod budget;
 mod care;
 mod chain;
-
 mod changes;
 mod connection;
 mod database;

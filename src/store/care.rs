@@ -13,7 +13,6 @@ use crate::store::error::StoreError;
 use crate::store::leasing::Leasing;
 use crate::store::row::{self, bigint};
 use crate::store::{Claimed, sql};
-
 use std::time::Duration;
 use time::UtcDateTime;
 

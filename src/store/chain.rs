@@ -10,7 +10,6 @@ use crate::store::error::StoreError;
 use crate::store::sql;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-
 use time::UtcDateTime;
 
 /// The hash of a row, and before the first row.

@@ -13,7 +13,6 @@ use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
 use crate::store::row::{self, Admit};
 use crate::store::{Engine, Store, either, owners, sql};
-
 use std::collections::{BTreeMap, BTreeSet};
 use time::UtcDateTime;
 

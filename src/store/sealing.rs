@@ -8,7 +8,6 @@ use crate::store::error::StoreError;
 use crate::store::keyring::Keyring;
 use crate::store::seal::keyed;
 use crate::store::{Settings, row, sql};
-
 use std::fmt;
 use std::sync::Arc;
 use zeroize::Zeroizing;
