@@ -111,7 +111,7 @@ impl Gateway {
         let admin = side_door(config.admin_listen).await?;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
         let gate = Gate::open(config.identity, clock.clone(), metrics.identity.clone())?;
-        let store = Store::open(&config.journal, metrics.journal.clone(), elapsed(&clock));
+        let store = Store::open(&config.journal, metrics.journal.clone(), clock.clone());
         let store = chaos::around!("gateway.open", store, else Err(StoreError::Closed))?;
         let tools = cloud_tools(&clock, &metrics);
         let cloud = HttpCloud::new(config.cloud.clone(), config.credentials, tools)?;
@@ -372,12 +372,6 @@ async fn side_door(address: SocketAddr) -> Result<Bound, GatewayError> {
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok(Bound { listener, address })
-}
-
-/// The time that passed, as the store asks for it.
-fn elapsed(clock: &Clock) -> Arc<dyn Fn() -> Duration + Send + Sync> {
-    let clock = clock.clone();
-    Arc::new(move || clock.elapsed())
 }
 
 fn cloud_tools(clock: &Clock, metrics: &Metrics) -> Tools {

@@ -63,6 +63,7 @@ pub use renewal::{KeyFile, Renewed};
 pub use rotation::{Rotated, rotate_keys};
 pub use verify::{Anchor, Verified};
 
+use crate::clock::Clock;
 use crate::domain::audit::Call as AuditedCall;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
@@ -76,12 +77,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 use time::UtcDateTime;
-
-/// Time since some fixed moment, for measuring commits.
-pub type Elapsed = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// Where the journal is, and its limits; a limit of 0 counts as 1.
 #[derive(Clone, Debug)]
@@ -211,9 +208,9 @@ impl Store {
     pub async fn open(
         settings: &Settings,
         metrics: Journal,
-        elapsed: Elapsed,
+        clock: Clock,
     ) -> Result<Self, StoreError> {
-        let database = Database::open(settings, metrics, elapsed).await?;
+        let database = Database::open(settings, metrics, clock).await?;
         Ok(Self(Engine::Database(database)))
     }
 

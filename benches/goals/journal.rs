@@ -14,7 +14,6 @@ use futures_util::future::join_all;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
@@ -151,13 +150,8 @@ impl Journal {
             reserve_bytes: 0,
         };
         let clock = Clock::system();
-        let elapsed = clock.clone();
         let metrics = Metrics::new("bench").unwrap();
-        let open = Store::open(
-            &settings,
-            metrics.journal.clone(),
-            Arc::new(move || elapsed.elapsed()),
-        );
+        let open = Store::open(&settings, metrics.journal.clone(), clock.clone());
         let store = runtime.block_on(open).unwrap();
         Self { store, clock }
     }

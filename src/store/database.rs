@@ -1,6 +1,7 @@
 //! The journal in SQLite or PostgreSQL: one writer for all, and readers beside it.
 
 use crate::chaos;
+use crate::clock::Clock;
 use crate::domain::causes::chain;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::millis;
@@ -15,8 +16,8 @@ use crate::store::row::{self, Admit, Admitted, Change, bigint};
 use crate::store::sealing::Sealing;
 use crate::store::writer::Writer;
 use crate::store::{
-    Admission, Budgets, Claimed, Elapsed, FIRST_EPOCH, NewOperation, Save, Saved, SealedBody,
-    Settings, opening, sql,
+    Admission, Budgets, Claimed, FIRST_EPOCH, NewOperation, Save, Saved, SealedBody, Settings,
+    opening, sql,
 };
 use secrecy::SecretString;
 use sqlx::AnyPool;
@@ -53,7 +54,7 @@ impl Database {
     pub(in crate::store) async fn open(
         settings: &Settings,
         metrics: Journal,
-        elapsed: Elapsed,
+        clock: Clock,
     ) -> Result<Self, StoreError> {
         let opened = opening::open(settings).await?;
         let (sender, queue) = mpsc::channel(settings.queue.max(1));
@@ -67,7 +68,7 @@ impl Database {
             queue,
             batch: settings.batch.max(1),
             metrics,
-            elapsed,
+            clock,
             healthy: Arc::clone(&healthy),
             fatal: failing,
             reserve: opened.reserve,

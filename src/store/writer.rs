@@ -2,9 +2,9 @@
 //! then answers everyone, so that concurrent writes share one fsync.
 
 use crate::chaos;
+use crate::clock::Clock;
 use crate::domain::causes::chain;
 use crate::metrics::Journal;
-use crate::store::Elapsed;
 use crate::store::chain::Chain;
 use crate::store::connection::Connection;
 use crate::store::engine::{self, Dialect, Writers};
@@ -22,6 +22,10 @@ use tokio_util::sync::CancellationToken;
 /// megabytes.
 const CHECKPOINT_WRITES: u32 = 256;
 
+/// How long nothing is written before what was deleted is taken out of SQLite's log. That is two flushes,
+/// and makes the log grow anew, for which each commit then waits more than for writing over what is there.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// The writer's own things.
 pub(in crate::store) struct Writer {
     pub(in crate::store) writers: Writers,
@@ -35,7 +39,7 @@ pub(in crate::store) struct Writer {
     /// Most commands of one transaction.
     pub(in crate::store) batch: usize,
     pub(in crate::store) metrics: Journal,
-    pub(in crate::store) elapsed: Elapsed,
+    pub(in crate::store) clock: Clock,
     /// Whether the last commit worked.
     pub(in crate::store) healthy: Arc<AtomicBool>,
     /// The first [`StoreError::Fatal`]. Nothing is tried after it, for an fsync that is repeated
@@ -64,9 +68,17 @@ impl Writer {
                         break;
                     }
                     self.write(commands.drain(..).collect()).await;
-                    self.tend_log().await;
+                    if self.dialect.log_is_ours && self.logged >= CHECKPOINT_WRITES {
+                        self.checkpoint().await;
+                    }
+                }
+                () = self.clock.sleep(PAUSE), if self.purged && self.connection.is_some() => {
+                    self.scrub().await;
                 }
             }
+        }
+        if self.purged {
+            self.scrub().await;
         }
         self.connection = None;
         self.writers.close().await;
@@ -109,7 +121,7 @@ impl Writer {
     /// Why nothing new may be written: the reserve is in use, and could not be made anew.
     async fn out_of_space(&mut self) -> Option<StoreError> {
         let reserve = self.reserve.as_mut()?;
-        reserve.refill((self.elapsed)()).await;
+        reserve.refill(self.clock.elapsed()).await;
         reserve.in_use()
     }
 
@@ -157,15 +169,7 @@ impl Writer {
         }
     }
 
-    /// Keeps SQLite's log short, and free of what was deleted.
-    async fn tend_log(&mut self) {
-        if self.purged && self.queue.is_empty() {
-            self.scrub().await;
-        } else if self.dialect.log_is_ours && self.logged >= CHECKPOINT_WRITES {
-            self.checkpoint().await;
-        }
-    }
-
+    /// Keeps SQLite's log short.
     async fn checkpoint(&mut self) {
         let Some(connection) = &mut self.connection else {
             return;
@@ -177,7 +181,6 @@ impl Writer {
     }
 
     /// Takes what was deleted out of the log of writes, too; it else stays until it is written over.
-    /// Only while nobody waits, for it is two more flushes.
     async fn scrub(&mut self) {
         let Some(connection) = &mut self.connection else {
             return;
@@ -214,10 +217,10 @@ impl Writer {
         let answers = group.write(connection, self.dialect, &mut chain);
         let answers =
             chaos::around!("store.write", answers, else Err(sqlx::Error::WorkerCrashed.into()))?;
-        let started = (self.elapsed)();
+        let started = self.clock.elapsed();
         chaos::around!("store.commit", connection.run("COMMIT"), else Err(sqlx::Error::WorkerCrashed))?;
         self.chain = chain;
-        let took = (self.elapsed)().saturating_sub(started);
+        let took = self.clock.elapsed().saturating_sub(started);
         self.metrics.commit_seconds.observe(took.as_secs_f64());
         self.metrics.commit_writes.observe(group.writes().into());
         Ok(answers)

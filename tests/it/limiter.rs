@@ -196,8 +196,7 @@ async fn store(url: &str) -> Store {
         reserve_bytes: 0,
     };
     let (clock, metrics) = (Clock::system(), Metrics::new("test").unwrap());
-    let elapsed = Arc::new(move || clock.elapsed());
-    Store::open(&settings, metrics.journal, elapsed)
+    Store::open(&settings, metrics.journal, clock)
         .await
         .unwrap()
 }

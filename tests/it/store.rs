@@ -992,9 +992,7 @@ async fn gateways_that_start_at_once_on_an_empty_database_all_open() {
             ..journal.settings()
         };
         let metrics = Metrics::new("test").unwrap();
-        let elapsed = clock.clone();
-        let elapsed = Arc::new(move || elapsed.elapsed());
-        let store = Store::open(&settings, metrics.journal, elapsed).await;
+        let store = Store::open(&settings, metrics.journal, clock.clone()).await;
         assert!(clock.elapsed() - began >= held_for, "it did not wait");
         store.unwrap()
     };
@@ -1244,8 +1242,7 @@ impl Journal {
         assert!(!format!("{settings:?}").contains(&self.url));
         let clock = Clock::system();
         let metrics = Metrics::new("test").unwrap();
-        let elapsed = Arc::new(move || clock.elapsed());
-        Store::open(&settings, metrics.journal, elapsed).await
+        Store::open(&settings, metrics.journal, clock).await
     }
 
     /// The file must exist before anyone else connects.
