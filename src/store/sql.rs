@@ -7,6 +7,7 @@ use crate::chaos;
 use crate::domain::operation::StateName;
 use crate::store::engine::Dialect;
 use sqlx::AssertSqlSafe;
+use std::fmt::Write;
 
 /// Most rows of one statement; a power of two.
 const ROWS_MAX_LOG2: u32 = 6;
@@ -470,14 +471,21 @@ pub(in crate::store) fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> 
 }
 
 fn repeated(row: &str, rows: usize) -> String {
-    vec![row; rows].join(", ")
+    let mut all = String::with_capacity((row.len() + 2) * rows);
+    for before in 0..rows {
+        all.push_str(if before == 0 { "" } else { ", " });
+        all.push_str(row);
+    }
+    all
 }
 
 fn numbered(text: &str) -> AssertSqlSafe<String> {
-    let mut parts = text.split('?');
-    let mut sql = parts.next().unwrap_or_default().to_owned();
-    for (before, part) in parts.enumerate() {
-        sql.push_str(&format!("${}{part}", before + 1));
+    let mut sql = String::with_capacity(2 * text.len());
+    for (before, part) in text.split('?').enumerate() {
+        if before > 0 {
+            write!(sql, "${before}").unwrap_or_default(); // a text takes what it is given
+        }
+        sql.push_str(part);
     }
     AssertSqlSafe(sql)
 }
