@@ -264,9 +264,11 @@ impl Target {
             "SET default_transaction_read_only = on"
         };
         // One always stays open: a database in memory is gone with its last connection.
+        // One to a file needs no look at whether it is still there.
         let options = AnyPoolOptions::new()
             .max_connections(settings.pool_size.max(1))
-            .min_connections(1);
+            .min_connections(1)
+            .test_before_acquire(!self.is_sqlite());
         self.pool(options, settings, read_only)
     }
 
