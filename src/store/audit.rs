@@ -7,8 +7,11 @@ use crate::domain::millis;
 use crate::domain::operation::{Failure, Kind, Operation, Place};
 use crate::domain::outlook::{Cost, Size};
 use crate::store::care::Release;
+use crate::store::error::StoreError;
 use crate::store::orders::Order;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use time::UtcDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -195,16 +198,36 @@ impl Entry {
     }
 
     /// The record of a row: the very bytes that are hashed.
-    pub(in crate::store) fn record(&self, chain: &str, sequence: i64) -> String {
-        let time = millis::to_time(self.time).and_then(|time| time.format(TIME).ok());
-        let mut record = Map::from_iter([
-            ("chain".to_owned(), chain.into()),
-            ("sequence".to_owned(), sequence.into()),
-            ("time".to_owned(), time.into()),
-            ("event".to_owned(), self.event.into()),
-        ]);
-        record.extend(self.fields.clone());
-        Value::Object(record).to_string()
+    ///
+    /// # Errors
+    /// When it cannot be serialised: never, as far as is known.
+    pub(in crate::store) fn record(
+        &self,
+        chain: &str,
+        sequence: i64,
+    ) -> Result<String, StoreError> {
+        #[derive(Serialize)]
+        struct Record<'a> {
+            chain: &'a str,
+            sequence: i64,
+            time: Option<String>,
+            event: &'static str,
+            #[serde(flatten)]
+            fields: &'a Map<String, Value>,
+        }
+        let record = Record {
+            chain,
+            sequence,
+            time: millis::to_time(self.time).and_then(|time| time.format(TIME).ok()),
+            event: self.event,
+            fields: &self.fields,
+        };
+        serde_json::to_string(&record).map_err(|error| StoreError::Corrupt {
+            table: "audit_rows",
+            column: "record",
+            id: format!("{chain} {sequence}"),
+            source: Arc::new(error),
+        })
     }
 }
 

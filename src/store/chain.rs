@@ -61,7 +61,8 @@ impl Chain {
             Some(end) => end,
             none => none.insert(End::begin(connection, first.time).await?),
         };
-        let rows: Vec<_> = entries.iter().map(|entry| end.add(entry)).collect();
+        let rows = entries.iter().map(|entry| end.add(entry));
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
         end.insert(connection, &rows).await
     }
 }
@@ -89,21 +90,22 @@ impl End {
             links.push(json!({ "chain": chain, "sequence": sequence, "hash": hash }));
         }
         let first = Entry::chain(time, links);
-        let row = end.add(&first);
+        let row = end.add(&first)?;
         end.insert(connection, &[row]).await?;
         Ok(end)
     }
 
-    fn add<'a>(&mut self, entry: &'a Entry) -> Linked<'a> {
-        self.sequence += 1;
-        let record = entry.record(&self.chain, self.sequence);
+    fn add<'a>(&mut self, entry: &'a Entry) -> Result<Linked<'a>, StoreError> {
+        let sequence = self.sequence + 1;
+        let record = entry.record(&self.chain, sequence)?;
+        self.sequence = sequence;
         self.hash = hash(&self.hash, &record);
-        Linked {
-            sequence: self.sequence,
+        Ok(Linked {
+            sequence,
             entry,
             record,
             hash: hex::encode(self.hash),
-        }
+        })
     }
 
     async fn insert(
