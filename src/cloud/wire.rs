@@ -252,31 +252,38 @@ impl Instance {
 /// Opens the envelope: the fields that were asked for, or the cloud's error.
 fn open<T: DeserializeOwned>(answer: &[u8]) -> Result<Answer<T>, CloudError> {
     #[derive(Deserialize)]
-    struct Envelope {
-        #[serde(rename = "Response")]
-        response: Option<Value>,
+    #[serde(rename_all = "PascalCase")]
+    struct Envelope<T> {
+        response: Option<T>,
     }
-    let envelope: Result<Envelope, _> = serde_json::from_slice(answer);
-    let Ok(Envelope { response }) = envelope else {
-        return Err(malformed("is not JSON", None));
+    /// What every answer has; all else of it is skipped.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Head {
+        request_id: Option<Value>,
+        error: Option<Value>,
+    }
+    let Ok(Envelope {
+        response: Some(Head { request_id, error }),
+    }) = serde_json::from_slice(answer)
+    else {
+        return Err(malformed("is not JSON with a Response", None));
     };
-    let Some(Value::Object(mut response)) = response else {
-        return Err(malformed("has no Response", None));
-    };
-    let request_id = match response.get("RequestId") {
-        Some(Value::String(id)) if !id.is_empty() => Some(text(Some(id.clone()))),
+    let request_id = match request_id {
+        Some(Value::String(id)) if !id.is_empty() => Some(text(Some(id))),
         _ => None,
     };
-    match response.remove("Error") {
-        None | Some(Value::Null) => {}
-        Some(error) => return Err(refusal(error, request_id)),
+    if let Some(error) = error {
+        return Err(refusal(error, request_id));
     }
     let Some(request_id) = request_id else {
         return Err(malformed("has no RequestId", None));
     };
-    match serde_json::from_value(Value::Object(response)) {
-        Ok(value) => Ok(Answer { value, request_id }),
-        Err(_) => Err(malformed(
+    match serde_json::from_slice(answer) {
+        Ok(Envelope {
+            response: Some(value),
+        }) => Ok(Answer { value, request_id }),
+        Ok(Envelope { response: None }) | Err(_) => Err(malformed(
             "has a member of the wrong type",
             Some(request_id),
         )),
@@ -441,17 +448,20 @@ mod tests {
 
     /// Answers to a launch, and how each is described.
     const NO_ANSWERS: &[(&str, &str)] = &[
-        ("", "is not JSON"),
-        ("<html>502</html>", "is not JSON"),
+        ("", "is not JSON with a Response"),
+        ("<html>502</html>", "is not JSON with a Response"),
         (
             "{\"Response\":{\"InstanceIdSet\":[\"ins-1\"]",
-            "is not JSON",
+            "is not JSON with a Response",
         ),
-        (r#"{"Response":1,"Response":2}"#, "is not JSON"),
-        ("[]", "is not JSON"),
-        ("{}", "has no Response"),
-        (r#"{"Response":null}"#, "has no Response"),
-        (r#"{"Response":[]}"#, "has no Response"),
+        (
+            r#"{"Response":1,"Response":2}"#,
+            "is not JSON with a Response",
+        ),
+        ("[]", "is not JSON with a Response"),
+        ("{}", "is not JSON with a Response"),
+        (r#"{"Response":null}"#, "is not JSON with a Response"),
+        (r#"{"Response":[]}"#, "is not JSON with a Response"),
         (r#"{"Response":{}}"#, "has no RequestId"),
         (
             r#"{"Response":{"InstanceIdSet":["ins-1"]}}"#,
