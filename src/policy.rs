@@ -165,7 +165,7 @@ impl Policy {
     ) -> Result<TerminationGrant, Denial> {
         let account = self.account(principal, Some(&instances.account))?;
         let action = Action::TerminateInstances;
-        let facts = || vec![facts::termination(&instances, now)];
+        let facts = |rules: &Rules| vec![facts::termination(&instances, (now, &rules.second))];
         let approval = self.judge(principal, action, Some(&account), facts)?;
         Ok(TerminationGrant {
             principal: principal.clone(),
@@ -180,7 +180,7 @@ impl Policy {
     /// # Errors
     /// The rule that forbids it.
     pub fn may(&self, principal: &Principal, action: Action) -> Result<Decision, Denial> {
-        self.judge(principal, action, None, || vec![facts::none()])
+        self.judge(principal, action, None, |_| vec![facts::none()])
             .map(|approval| approval.decision())
     }
 
@@ -192,12 +192,13 @@ impl Policy {
         now: UtcDateTime,
     ) -> Result<Approval, Denial> {
         let wish = proposal.wish();
-        let places = || {
+        let places = |rules: &Rules| {
             let specs = wish.specs();
             let sizes = proposal.request.sizes().iter().map(Option::as_ref);
             let places = specs.iter().zip(sizes.chain(std::iter::repeat(None)));
-            let places = places.map(|(spec, size)| facts::launch(&wish.region, spec, size, now));
-            places.collect()
+            let when = (now, &rules.second);
+            let facts = places.map(|(spec, size)| facts::launch(&wish.region, spec, size, when));
+            facts.collect()
         };
         if self.needs_sizes() && proposal.request.sizes().is_empty() {
             let message = "a rule needs to know how big the model is and what it costs, and \
@@ -228,14 +229,14 @@ impl Policy {
         principal: &Principal,
         action: Action,
         account: Option<&AccountName>,
-        places: impl FnOnce() -> Vec<Facts>,
+        places: impl FnOnce(&Rules) -> Vec<Facts>,
     ) -> Result<Approval, Denial> {
         let Some(rules) = &self.rules else {
             return Ok(Approval::of_own_account(account));
         };
         let policy = self.version();
         let (mut all, mut on_trial) = (Vec::new(), None);
-        for (index, facts) in places().into_iter().enumerate() {
+        for (index, facts) in places(rules).into_iter().enumerate() {
             let Verdict { outcome, trial } = rules.decide(Question {
                 principal,
                 action,

@@ -1,6 +1,7 @@
 //! The organisation's own rules: files of Cedar, read and checked against the schema as a whole.
 
 use crate::policy::action::Action;
+use crate::policy::facts::Second;
 use crate::policy::layers::Layers;
 use crate::policy::nearest::Permit;
 use crate::policy::nesting;
@@ -65,6 +66,7 @@ pub struct Rules {
     pub(super) reasons: BTreeMap<String, String>,
     /// What launches are filled in with before.
     pub(super) layers: Layers,
+    pub(super) second: Second,
 }
 
 /// A rule with where it stands.
@@ -117,6 +119,7 @@ impl Rules {
             by_action: by_action.map_err(|message| vec![Flaw::of_all(message)])?,
             schema: reader.schema,
             layers: layers.unwrap_or_default(),
+            second: Second::default(),
         })
     }
 

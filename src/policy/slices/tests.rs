@@ -4,7 +4,7 @@ use crate::domain::ids::{OrganizationId, Principal};
 use crate::domain::names::Region;
 use crate::domain::spec::InstanceSpec;
 use crate::policy::action::Action;
-use crate::policy::facts;
+use crate::policy::facts::{self, Second};
 use crate::policy::rules::{RuleFile, RuleFiles, Rules};
 use crate::policy::verdict::{Posed, Question};
 use cedar_policy::{Authorizer, Decision, PolicyId, PolicySet, Response};
@@ -131,7 +131,12 @@ fn question() -> Question<'static> {
         principal: Box::leak(Box::new(principal)),
         action: Action::RunInstances,
         account: Some("main"),
-        facts: facts::launch(&region, &spec, None, UtcDateTime::UNIX_EPOCH),
+        facts: facts::launch(
+            &region,
+            &spec,
+            None,
+            (UtcDateTime::UNIX_EPOCH, &Second::default()),
+        ),
     }
 }
 
