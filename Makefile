@@ -126,7 +126,7 @@ bench: $(VENV)/installed ## The goals of performance as ratios, into docs/benchm
 
 gate: ## A launch must not take more instructions than it did, counted in an unoptimised build
 	@tools/install valgrind
-	GOALS=gate cargo bench --locked --profile dev --bench goals
+	GOALS=gate cargo bench --locked --profile dev --features chaos --bench goals
 
 measure: ## What one gateway does in a second and takes, as figures of this machine
 	@tools/install postgres

@@ -9,6 +9,7 @@ use crate::rounds::Spread;
 use crate::work::open_operations;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -69,19 +70,22 @@ fn measure() -> Chapter {
 
 const SHORT: &str = "the goal leaves out signing and the journal; here both are in it, with the SQL of four durable writes.";
 
-/// The instructions of a null forwarder's call, and of a launch.
+/// The instructions of a null forwarder's call, and of a launch. The programs run side by side, for they mostly
+/// wait, and how busy the machine is counts for nothing.
 fn counted(calls: [u32; 2]) -> (f64, f64) {
-    let runtime = Runtime::new().unwrap();
     let per_call = |[few, many]: [f64; 2]| (many - few) / f64::from(calls[1] - calls[0]);
-    (
-        per_call(calls.map(|calls| runtime.block_on(forward(calls)))),
-        per_call(calls.map(|calls| runtime.block_on(live(calls)))),
-    )
+    let runtime = || Runtime::new().unwrap();
+    thread::scope(|scope| {
+        let forwarded = calls.map(|calls| scope.spawn(move || runtime().block_on(forward(calls))));
+        let lived = calls.map(|calls| scope.spawn(move || runtime().block_on(live(calls))));
+        let [forwarded, lived] = [forwarded, lived].map(|pair| pair.map(|run| run.join().unwrap()));
+        (per_call(forwarded), per_call(lived))
+    })
 }
 
 async fn forward(calls: u32) -> f64 {
     let canned = Program::floor(CANNED, "");
-    let counts = Counts::new("forwarder");
+    let counts = Counts::new("forwarder", calls);
     let program = std::env::current_exe().unwrap();
     let forwarder = Program::begin_floor(
         counts.command(&program),
@@ -97,7 +101,7 @@ async fn forward(calls: u32) -> f64 {
 async fn live(calls: u32) -> f64 {
     let cloud = Cloud::new(1_000.0, false).await;
     let bed = Bed::new(cloud.address(), UNLIMITED);
-    let counts = Counts::new("gateway");
+    let counts = Counts::new("gateway", calls);
     let gateway = Program::begin(
         &bed,
         counts.command(Path::new(env!("CARGO_BIN_EXE_cvm-gateway"))),
@@ -116,8 +120,9 @@ async fn live(calls: u32) -> f64 {
 struct Counts(PathBuf);
 
 impl Counts {
-    fn new(name: &str) -> Self {
-        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("goals-{name}.callgrind"));
+    fn new(name: &str, calls: u32) -> Self {
+        let name = format!("goals-{name}-{calls}.callgrind");
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::remove_file(&file).unwrap_or_default();
         Self(file)
     }
