@@ -18,9 +18,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-/// Writes after which SQLite's log is put into the database, each some pages: so it stays at a few
-/// megabytes.
-const CHECKPOINT_WRITES: u32 = 256;
+/// Writes after which SQLite's log is put into the database, each some pages: so it stays at some tens of
+/// megabytes, and fewer than one launch in a hundred waits for that.
+const CHECKPOINT_WRITES: u32 = 1024;
 
 /// How long nothing is written before what was deleted is taken out of SQLite's log. That is two flushes,
 /// and makes the log grow anew, for which each commit then waits more than for writing over what is there.
