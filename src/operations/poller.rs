@@ -9,7 +9,7 @@ use super::Inner;
 use super::driver::target;
 use super::machine::{self, Observation, Outcome, Step};
 use crate::chaos;
-use crate::cloud::{Target, body};
+use crate::cloud::{IDS_PER_CALL_MAX, Target, body};
 use crate::domain::ids::OperationId;
 use crate::domain::instance::{InstanceDetail, InstanceState};
 use crate::domain::millis::since;
@@ -17,12 +17,15 @@ use crate::domain::operation::{Lease, Operation, Place, State};
 use crate::store::Save;
 use crate::trace;
 use ask::Answers;
+pub(super) use ask::splits;
+use futures_util::future::join_all;
 pub(super) use queue::Polled;
 use queue::{Pace, Visit};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use time::UtcDateTime;
+use tokio::sync::Semaphore;
 use tracing::{Instrument, Span};
 
 /// How long the poller sleeps when nothing is polled; an addition wakes it earlier.
@@ -144,12 +147,26 @@ impl Inner {
         polled
     }
 
-    /// Asks for the machines of one account and region, and writes down what changed.
+    /// Asks for the machines of one account and region, and writes down what changed. What one call tells
+    /// waits for no other call: their turns are apart.
     async fn round(self: &Arc<Self>, target: &Arc<Target>, held: Vec<Held>, started: UtcDateTime) {
+        let splits = splits();
+        let shares = shares(held).into_iter();
+        join_all(shares.map(|held| self.share(target, held, &splits, started))).await;
+    }
+
+    /// A part of a round.
+    async fn share(
+        self: &Arc<Self>,
+        target: &Arc<Target>,
+        held: Vec<Held>,
+        splits: &Arc<Semaphore>,
+        started: UtcDateTime,
+    ) {
         let awaited = held
             .iter()
             .flat_map(|(_, operation)| machine::awaited(operation).cloned());
-        let asked = self.states(target, awaited.collect());
+        let asked = self.states(target, awaited.collect(), splits);
         let states = chaos::around!("poll.states", asked, else Answers::new());
         let ended = held.iter().flat_map(|(_, operation)| {
             machine::awaited(operation).filter(|id| {
@@ -158,7 +175,7 @@ impl Inner {
             })
         });
         let ended: Vec<_> = ended.cloned().collect();
-        let details = self.details(target, ended).await;
+        let details = self.details(target, ended, splits).await;
         let (mut saves, mut unanswered) = (Vec::new(), BTreeSet::new());
         for (lease, operation) in &held {
             if self.has_news(operation.id) {
@@ -308,6 +325,24 @@ impl Inner {
             self.metrics.operations.detection_lag_seconds.observe(lag);
         }
     }
+}
+
+/// The operations of a round, by the calls that ask for them: each in the first that has room for all of
+/// its machines, or in one of its own.
+fn shares(held: Vec<Held>) -> Vec<Vec<Held>> {
+    let mut shares: Vec<(usize, Vec<Held>)> = Vec::new();
+    for held in held {
+        let machines = machine::awaited(&held.1).count();
+        let room = |(taken, _): &&mut (usize, Vec<Held>)| *taken + machines <= IDS_PER_CALL_MAX;
+        match shares.iter_mut().find(room) {
+            Some((taken, share)) => {
+                *taken += machines;
+                share.push(held);
+            }
+            None => shares.push((machines, vec![held])),
+        }
+    }
+    shares.into_iter().map(|(_, share)| share).collect()
 }
 
 /// A round in the traces of its operations; none, when nothing of these is recorded.

@@ -24,16 +24,21 @@ struct Question {
     splits: Arc<Semaphore>,
 }
 
+/// The calls that a round may make for splitting batches.
+pub(in crate::operations) fn splits() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(SPLIT_CALLS_MAX))
+}
+
 impl Inner {
     /// The state of each machine.
     pub(in crate::operations) async fn states(
         self: &Arc<Self>,
         target: &Arc<Target>,
         ids: Vec<InstanceId>,
+        splits: &Arc<Semaphore>,
     ) -> Answers<InstanceState> {
-        let splits = Arc::new(Semaphore::new(SPLIT_CALLS_MAX));
         let calls = batches(&self.polled, ids).into_iter().map(|batch| {
-            let question = self.question(target, Action::DescribeInstancesStatus, &splits);
+            let question = self.question(target, Action::DescribeInstancesStatus, splits);
             self.tasks.spawn(async move {
                 let ask = |permit, ids: Vec<InstanceId>| {
                     let (inner, target) =
@@ -63,9 +68,9 @@ impl Inner {
         self: &Arc<Self>,
         target: &Arc<Target>,
         ids: Vec<InstanceId>,
+        splits: &Arc<Semaphore>,
     ) -> Answers<InstanceDetail> {
-        let splits = Arc::new(Semaphore::new(SPLIT_CALLS_MAX));
-        let question = self.question(target, Action::DescribeInstances, &splits);
+        let question = self.question(target, Action::DescribeInstances, splits);
         let mut details = Answers::new();
         for batch in batches(&self.polled, ids) {
             let ask = |permit, ids: Vec<InstanceId>| {

@@ -5,6 +5,7 @@ use super::Inner;
 use crate::cloud::{Tagged, Target};
 use crate::domain::instance::{InstanceId, InstanceState};
 use crate::domain::millis::since;
+use crate::operations::poller::splits;
 use crate::store::{LivingPage, Presence, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -89,7 +90,7 @@ impl Inner {
         unlisted: Vec<InstanceId>,
     ) -> BTreeSet<InstanceId> {
         let place = Arc::new(place.clone());
-        let answers = self.states(&place, unlisted).await.into_iter();
+        let answers = self.states(&place, unlisted, &splits()).await.into_iter();
         let absent = answers.filter(|(_, state)| state.as_ref().is_none_or(leaves));
         absent.map(|(id, _)| id).collect()
     }
