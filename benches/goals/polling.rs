@@ -176,7 +176,8 @@ fn chapter(fleet: &Watched, terraform: &(Vec<f64>, usize), crowd: &Watched) -> C
 
 const SHORT_CALLS: &str =
     "a round begins when the first of its launches is due, and not by a common tick.";
-const SHORT_LAG: &str = "a message waits for the details of its machine and for a commit after the call that saw it.";
+const SHORT_LAG: &str =
+    "a message waits for the details of its machine and for a commit after the call that saw it.";
 const SHORT_CROWD: &str = "reads of details share the time of the rounds.";
 
 impl Watched {

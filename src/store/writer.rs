@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 /// Writes after which SQLite's log is put into the database, each some pages: so it stays at some tens of
 /// megabytes, and fewer than one launch in a hundred waits for that.
 const CHECKPOINT_WRITES: u32 = 1024;
+/// The same while a full disk has no more space than the reserve had.
+const CHECKPOINT_WRITES_IN_RESERVE: u32 = 256;
 
 /// How long nothing is written before what was deleted is taken out of SQLite's log. That is two flushes,
 /// and makes the log grow anew, for which each commit then waits more than for writing over what is there.
@@ -68,7 +70,7 @@ impl Writer {
                         break;
                     }
                     self.write(commands.drain(..).collect()).await;
-                    if self.dialect.log_is_ours && self.logged >= CHECKPOINT_WRITES {
+                    if self.log_is_long() {
                         self.checkpoint().await;
                     }
                 }
@@ -167,6 +169,16 @@ impl Writer {
         if fatal {
             self.fatal.send_replace(Some(error.clone()));
         }
+    }
+
+    fn log_is_long(&self) -> bool {
+        let in_reserve = self.reserve.as_ref().and_then(Reserve::in_use).is_some();
+        let most = if in_reserve {
+            CHECKPOINT_WRITES_IN_RESERVE
+        } else {
+            CHECKPOINT_WRITES
+        };
+        self.dialect.log_is_ours && self.logged >= most
     }
 
     /// Keeps SQLite's log short.
