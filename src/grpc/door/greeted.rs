@@ -9,17 +9,16 @@ use tokio::sync::oneshot;
 /// What every HTTP/2 connection begins with: `PRI * HTTP/2.0` and so on.
 const GREETING_BYTES: usize = 24;
 
-/// Reads of one connection before others have their turn: that of a call, and one more. A read brings some
-/// kilobytes, and so up to a thousand frames: without it a flood of them holds a thread for as long as it
-/// comes in.
-const READS_MAX: usize = 2;
+/// Bytes of one connection before others have their turn: most calls have fewer, and they may be two hundred
+/// frames. Without it a flood of them holds a thread for as long as it comes in.
+const TURN_BYTES: usize = 2 << 10;
 
 /// A connection whose first bytes are waited for.
 #[derive(Debug)]
 pub(super) struct Greeted<T> {
     io: T,
-    /// Reads of the present turn.
-    reads: usize,
+    /// Bytes of the present turn.
+    turn: usize,
     /// Bytes of the greeting still to come.
     left: usize,
     heard: Option<oneshot::Sender<()>>,
@@ -32,7 +31,7 @@ impl<T> Greeted<T> {
         let (heard, greeting) = oneshot::channel();
         let greeted = Self {
             io,
-            reads: 0,
+            turn: 0,
             left: GREETING_BYTES,
             heard: Some(heard),
         };
@@ -46,16 +45,24 @@ impl<T: AsyncRead + Unpin> AsyncRead for Greeted<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.reads == READS_MAX {
-            self.reads = 0;
+        if self.turn >= TURN_BYTES {
+            self.turn = 0;
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.io).poll_read(context, buffer);
-        self.reads = if read.is_ready() { self.reads + 1 } else { 0 };
+        // A piece of its own, for to hand out a part of the buffer would be to write all of it.
+        let mut piece = [0; TURN_BYTES];
+        let most = buffer.remaining().min(TURN_BYTES);
+        let mut piece = ReadBuf::new(piece.get_mut(..most).unwrap_or_default());
+        let read = Pin::new(&mut self.io).poll_read(context, &mut piece);
+        let bytes = piece.filled().len();
+        buffer.put_slice(piece.filled());
+        self.turn = if read.is_ready() {
+            self.turn + bytes
+        } else {
+            0
+        };
         if self.heard.is_some() {
-            let bytes = buffer.filled().len().saturating_sub(before);
             self.left = self.left.saturating_sub(bytes);
             let enough = self.left == 0;
             if let Some(heard) = self.heard.take_if(|_| enough) {
@@ -117,14 +124,14 @@ mod tests {
 
     #[tokio::test]
     async fn others_have_their_turn_between_reads() {
-        let (mut far, near) = duplex(64);
-        far.write_all(&[7; 64]).await.unwrap();
+        let (mut far, near) = duplex(4 * TURN_BYTES);
+        far.write_all(&[7; 4 * TURN_BYTES]).await.unwrap();
         let (mut greeted, _greeting) = Greeted::new(near);
         let mut context = Context::from_waker(std::task::Waker::noop());
         let mut turns = Vec::new();
-        for _ in 0..2 * (READS_MAX + 1) {
-            let mut byte = [0];
-            let mut buffer = ReadBuf::new(&mut byte);
+        for _ in 0..6 {
+            let mut half = [0; TURN_BYTES / 2];
+            let mut buffer = ReadBuf::new(&mut half);
             let read = Pin::new(&mut greeted).poll_read(&mut context, &mut buffer);
             turns.push(read.is_ready());
         }
