@@ -167,6 +167,15 @@ impl Cloud for Fleet {
 /// Launches `count` machines at once, each by an operation of its own, in simulated time; how the
 /// operations ended, and what the cloud saw.
 fn launch(count: usize, refused: Option<usize>) -> (Vec<Arc<Operation>>, State) {
+    launch_and_read(count, refused, None)
+}
+
+/// The same with so many reads a second, or as many as are the default.
+fn launch_and_read(
+    count: usize,
+    refused: Option<usize>,
+    reads: Option<u32>,
+) -> (Vec<Arc<Operation>>, State) {
     let clock = Clock::simulated(START);
     let idle = clock.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -180,13 +189,18 @@ fn launch(count: usize, refused: Option<usize>) -> (Vec<Arc<Operation>>, State) 
         state: Mutex::default(),
         refused,
     });
-    let ended = runtime.block_on(live(count, Arc::clone(&fleet), clock));
+    let ended = runtime.block_on(live(count, reads, Arc::clone(&fleet), clock));
     drop(runtime);
     let state = std::mem::take(&mut *fleet.state.lock().unwrap());
     (ended, state)
 }
 
-async fn live(count: usize, fleet: Arc<Fleet>, clock: Clock) -> Vec<Arc<Operation>> {
+async fn live(
+    count: usize,
+    reads: Option<u32>,
+    fleet: Arc<Fleet>,
+    clock: Clock,
+) -> Vec<Arc<Operation>> {
     let text = "[organizations.development]\ndefault_account = \"main\"\n\
                 [organizations.development.accounts.main]\n\
                 secret_id = \"AKIDfakeForSimulations\"\nsecret_key = \"fakeSecretKey\"\n";
@@ -194,6 +208,7 @@ async fn live(count: usize, fleet: Arc<Fleet>, clock: Clock) -> Vec<Arc<Operatio
     let metrics = Metrics::new("polling").unwrap();
     let limits = limiter::Settings {
         run_instances_per_second: 1_000,
+        describe_per_second: reads.unwrap_or(config.cloud_limits.describe_per_second),
         ..config.cloud_limits
     };
     let journal = clock.clone();
@@ -293,6 +308,18 @@ fn a_thousand_launches_at_once_cost_ten_calls_a_round_and_are_seen_soon() {
     assert!(most <= 12, "{told}");
     assert!(calls <= 420, "{told}");
     assert!(mean <= SECOND && p99 <= 3 * SECOND, "{told}");
+}
+
+/// With two reads a second the ten calls of a round take five.
+#[test]
+fn what_a_call_tells_waits_for_no_other_call() {
+    let (ended, state) = launch_and_read(1_000, None, Some(2));
+    let lags = ended.iter().map(|operation| {
+        let instance = &operation.instances[0];
+        since(instance.running_time.unwrap(), state.machines[&instance.id])
+    });
+    let mean = lags.sum::<Duration>() / 1_000;
+    assert!(mean <= Duration::from_millis(2_500), "{mean:?}");
 }
 
 #[test]
