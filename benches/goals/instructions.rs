@@ -17,9 +17,10 @@ use tokio::runtime::Runtime;
 const CALLS: [u32; 2] = [500, 2_500];
 /// And of an unoptimised build, each of whose calls is many times as many instructions.
 const GATE_CALLS: [u32; 2] = [25, 100];
-/// The most that the ratio may be of an unoptimised build. Runs of this and of more calls gave 8.85 to 9.75 when
-/// this was written: work that is done by the clock, and how many launches share a commit, differ.
-const GATE: f64 = 12.0;
+/// The most that the ratio may be of an unoptimised build. Runs gave 7.64 and 7.92 when this was written, and
+/// earlier ones of one program differed by a tenth: so does work that is done by the clock, and how many launches
+/// share a commit.
+const GATE: f64 = 10.5;
 const CALLERS: usize = 16;
 
 const P17: Goal = Goal {
