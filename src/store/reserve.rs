@@ -46,8 +46,9 @@ impl Reserve {
 
     /// Why nothing new may be written, while that is so.
     pub(in crate::store) fn in_use(&self) -> Option<StoreError> {
-        let source = Arc::new(InUse(self.path.clone()));
-        (!self.held).then_some(StoreError::Full { source })
+        (!self.held).then(|| StoreError::Full {
+            source: Arc::new(InUse(self.path.clone())),
+        })
     }
 
     /// Gives the space up; whether there was any.

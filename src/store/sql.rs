@@ -471,12 +471,7 @@ pub(in crate::store) fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> 
 }
 
 fn repeated(row: &str, rows: usize) -> String {
-    let mut all = String::with_capacity((row.len() + 2) * rows);
-    for before in 0..rows {
-        all.push_str(if before == 0 { "" } else { ", " });
-        all.push_str(row);
-    }
-    all
+    vec![row; rows].join(", ")
 }
 
 fn numbered(text: &str) -> AssertSqlSafe<String> {

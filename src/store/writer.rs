@@ -149,8 +149,7 @@ impl Writer {
         let outcome = self.transact(group).await;
         match &outcome {
             Ok(_) => {
-                let reserve = self.reserve.as_ref().and_then(Reserve::in_use);
-                self.healthy.store(reserve.is_none(), Ordering::Relaxed);
+                self.healthy.store(!self.in_reserve(), Ordering::Relaxed);
                 self.logged = self.logged.saturating_add(group.writes());
             }
             Err(error) => self.distrust(error),
@@ -171,9 +170,14 @@ impl Writer {
         }
     }
 
+    /// Whether a full disk has only what the reserve gave up.
+    fn in_reserve(&self) -> bool {
+        let reserve = self.reserve.as_ref();
+        reserve.and_then(Reserve::in_use).is_some()
+    }
+
     fn log_is_long(&self) -> bool {
-        let in_reserve = self.reserve.as_ref().and_then(Reserve::in_use).is_some();
-        let most = if in_reserve {
+        let most = if self.in_reserve() {
             CHECKPOINT_WRITES_IN_RESERVE
         } else {
             CHECKPOINT_WRITES
