@@ -49,6 +49,14 @@ struct State {
     descriptions: usize,
 }
 
+impl State {
+    /// How late it was seen that the machine of an operation runs.
+    fn lag(&self, operation: &Operation) -> Duration {
+        let instance = &operation.instances[0];
+        since(instance.running_time.unwrap(), self.machines[&instance.id])
+    }
+}
+
 impl Fleet {
     fn refuse(&self, ids: &[InstanceId]) -> Result<(), CloudError> {
         let refused = &self.state.lock().unwrap().refused;
@@ -290,11 +298,7 @@ fn a_thousand_launches_at_once_cost_ten_calls_a_round_and_are_seen_soon() {
     let mut lags = Vec::new();
     for operation in &ended {
         assert_eq!(operation.state.name(), StateName::Succeeded);
-        let instance = &operation.instances[0];
-        lags.push(since(
-            instance.running_time.unwrap(),
-            state.machines[&instance.id],
-        ));
+        lags.push(state.lag(operation));
     }
     lags.sort();
     let mean = lags.iter().sum::<Duration>() / 1_000;
@@ -314,10 +318,7 @@ fn a_thousand_launches_at_once_cost_ten_calls_a_round_and_are_seen_soon() {
 #[test]
 fn what_a_call_tells_waits_for_no_other_call() {
     let (ended, state) = launch_and_read(1_000, None, Some(2));
-    let lags = ended.iter().map(|operation| {
-        let instance = &operation.instances[0];
-        since(instance.running_time.unwrap(), state.machines[&instance.id])
-    });
+    let lags = ended.iter().map(|operation| state.lag(operation));
     let mean = lags.sum::<Duration>() / 1_000;
     assert!(mean <= Duration::from_millis(2_500), "{mean:?}");
 }
@@ -335,7 +336,7 @@ fn a_machine_that_calls_are_refused_for_hides_no_other() {
             assert!(age > Duration::from_secs(60), "{age:?}");
         } else {
             assert_eq!(operation.state.name(), StateName::Succeeded);
-            let lag = since(instance.running_time.unwrap(), state.machines[&instance.id]);
+            let lag = state.lag(operation);
             assert!(lag <= 6 * SECOND, "{lag:?}");
         }
     }
