@@ -5,7 +5,8 @@ use crate::load::{Until, closed_loop, connect};
 use crate::program::{Bed, Program, python};
 use crate::report::{Bound, Chapter, Figure, Goal, digits, table};
 use crate::rounds::{Spread, figures, ratio, rounds};
-use sqlx::{Connection, SqliteConnection};
+use crate::work::AT_REST;
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -139,9 +140,11 @@ async fn recovery() -> f64 {
 /// Operations that a second process has in hand: its leases last longer than those of the `dead` one. An index
 /// tells that, so asking takes no time from who is asked about.
 async fn taken_up(journal: &mut SqliteConnection, dead: i64) -> i64 {
-    let sql = "SELECT COUNT(*) FROM operations WHERE lease_until > $1 AND state NOT IN \
-               ('SUCCEEDED', 'PARTIAL', 'FAILED', 'CANCELLED', 'NEEDS_OPERATOR')";
-    let count = sqlx::query_scalar(sql).bind(dead);
+    let at_rest = AT_REST.join("', '");
+    let sql = format!(
+        "SELECT COUNT(*) FROM operations WHERE lease_until > $1 AND state NOT IN ('{at_rest}')"
+    );
+    let count = sqlx::query_scalar(AssertSqlSafe(sql)).bind(dead);
     count.fetch_one(journal).await.unwrap()
 }
 

@@ -19,7 +19,8 @@ const FORWARDED: u32 = 8;
 /// Machines are there at once, so a round must not wait for them to be likely.
 const OFTEN: &str = "[operations]\npoll_interval = \"100ms\"\npoll_interval_max = \"100ms\"\n";
 
-const AT_REST: [&str; 5] = [
+/// States in which nothing is left to do.
+pub(crate) const AT_REST: [&str; 5] = [
     "SUCCEEDED",
     "PARTIAL",
     "FAILED",
