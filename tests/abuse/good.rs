@@ -4,7 +4,9 @@ use crate::gateway::Gateway;
 use cvm_gateway::clock::Clock;
 use cvm_gateway::pb::v1 as pb;
 use cvm_gateway::pb::v1::cvm_gateway_service_client::CvmGatewayServiceClient;
+use std::error::Error;
 use std::time::Duration;
+use tonic::Status;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 /// Between two calls.
@@ -37,13 +39,22 @@ impl Good {
 
     /// One call that reads the journal; how long it took.
     pub(crate) async fn call(&mut self) -> Duration {
+        self.answered().await.expect("a good call fails")
+    }
+
+    /// What [`Self::call`] of somebody new would tell; an error if nobody is let in.
+    pub(crate) async fn newcomer(gateway: &Gateway) -> Result<Duration, Box<dyn Error>> {
+        Ok(Self::connect(gateway).await?.answered().await?)
+    }
+
+    async fn answered(&mut self) -> Result<Duration, Status> {
         let clock = Clock::system();
         let call = self
             .client
             .list_operations(pb::ListOperationsRequest::default());
         let answer = clock.timeout(ANSWER_MAX, call).await;
-        answer.expect("no answer comes").expect("a good call fails");
-        clock.elapsed()
+        answer.expect("no answer comes")?;
+        Ok(clock.elapsed())
     }
 
     /// Calls for so long; what 99 of 100 answers took at most.
