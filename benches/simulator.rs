@@ -199,7 +199,7 @@ impl Caller {
         Self {
             stream,
             host: simulator.to_string(),
-            key: tc3::DayKey::derive(SECRET_KEY, clock.now()),
+            key: tc3::DayKey::derive(SECRET_ID, SECRET_KEY, clock.now()),
             clock,
         }
     }
@@ -208,16 +208,11 @@ impl Caller {
     async fn call(&mut self, action: &str, body: &Value) -> String {
         const JSON: &str = "application/json";
         let body = body.to_string();
-        let request = tc3::Request {
-            method: "POST",
-            query: "",
-            headers: &[("content-type", JSON), ("host", &self.host)],
-            payload: body.as_bytes(),
-        };
+        let form = tc3::Form::new("POST", "", &[("content-type", JSON), ("host", &self.host)]);
         let tc3::SignedHeaders {
             timestamp,
             authorization,
-        } = tc3::sign(&request, SECRET_ID, &self.key, self.clock.now());
+        } = form.sign(body.as_bytes(), &self.key, self.clock.now());
         let text = format!(
             "POST / HTTP/1.1\r\nHost: {}\r\nContent-Type: {JSON}\r\nContent-Length: {}\r\nX-TC-Action: {action}\r\n\
              X-TC-Version: 2017-03-12\r\nX-TC-Region: ap-shanghai\r\nX-TC-Timestamp: {timestamp}\r\n\

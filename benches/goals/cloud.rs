@@ -76,13 +76,8 @@ impl Cloud {
             ("content-type", "application/json; charset=utf-8"),
             ("host", "cvm.tencentcloudapi.com"),
         ];
-        let request = tc3::Request {
-            method: "POST",
-            query: "",
-            headers: &headers,
-            payload: body.as_bytes(),
-        };
-        let signed = tc3::sign(&request, id, &tc3::DayKey::derive(secret, now), now);
+        let key = tc3::DayKey::derive(id, secret, now);
+        let signed = tc3::Form::new("POST", "", &headers).sign(body.as_bytes(), &key, now);
         let mut call = self.http.post(self.url("/"));
         for (name, value) in headers {
             call = call.header(name, value);

@@ -1,5 +1,6 @@
 //! The cloud over HTTP: builds, signs, sends once, and judges what comes back.
 
+mod forms;
 mod record;
 mod tools;
 mod transport;
@@ -12,7 +13,6 @@ use super::credentials::{self, Credential, Credentials, Errand, Means};
 use super::endpoint::Endpoint;
 use super::limiter::{Action, Permit};
 use super::skew::{SIGNATURE_EXPIRED, Sample, Skew};
-use super::tc3;
 use super::wire::{self, Answer, TaggedPages};
 use super::{
     Accepted, Cloud, CloudError, Fault, IDS_PER_CALL_MAX, Retry, SettingsError, Signing, Tagged,
@@ -24,6 +24,7 @@ use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use crate::domain::outlook::{Offer, Price, Quota};
 use crate::domain::standing::KeyStanding;
 use async_trait::async_trait;
+use forms::Forms;
 use reqwest::header::{self, HeaderValue};
 use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
@@ -75,6 +76,7 @@ pub struct HttpCloud {
     http: Client,
     settings: Settings,
     credentials: Credentials,
+    forms: Forms,
     /// Of the cloud's time.
     clock: Clock,
     skew: Skew,
@@ -107,6 +109,7 @@ impl HttpCloud {
             http,
             settings,
             credentials: Credentials::new(credentials.accounts, &means),
+            forms: Forms::new(),
             clock: skew.clock(),
             skew,
             observer: tools.observer,
@@ -206,17 +209,8 @@ impl HttpCloud {
         } else {
             self.settings.endpoint.nearest(region)
         };
-        let request = tc3::Request {
-            method: "POST",
-            query: "",
-            headers: &[
-                ("content-type", CONTENT_TYPE),
-                ("host", &address.host),
-                ("x-tc-action", call.action.as_str()),
-            ],
-            payload: call.body,
-        };
-        let signed = credential.sign(&request, call.at);
+        let form = self.forms.of(call.action, &address.host);
+        let signed = credential.sign(&form.signed, call.body, call.at);
         let mut request = self
             .http
             .post(address.url)

@@ -9,7 +9,7 @@ pub(super) use source::Means;
 pub use source::{METADATA_HOST, MachineRole, Source, Token, WebIdentity, is_role};
 pub use sts::{Role, SessionOf};
 
-use super::tc3::{self, DayKey, SignedHeaders};
+use super::tc3::{DayKey, Form, SignedHeaders};
 use super::{CloudError, Fault, SettingsError};
 use crate::domain::ids::OrganizationId;
 use crate::domain::names::{AccountName, Region};
@@ -118,22 +118,24 @@ impl Credential {
         self.expires_at
     }
 
-    /// Signs `request` as of `at`.
+    /// Signs a call of that form and body as of `at`.
     #[must_use]
-    pub fn sign(&self, request: &tc3::Request<'_>, at: UtcDateTime) -> SignedHeaders {
+    pub fn sign(&self, form: &Form, payload: &[u8], at: UtcDateTime) -> SignedHeaders {
         let cached = self.today.load();
         if let Some(key) = cached.as_ref().filter(|key| key.covers(at)) {
-            return tc3::sign(request, &self.secret_id, key, at);
+            return form.sign(payload, key, at);
         }
-        let key = Arc::new(DayKey::derive(self.secret_key.expose_secret(), at));
-        self.today.store(Some(Arc::clone(&key)));
-        tc3::sign(request, &self.secret_id, &key, at)
+        let key = DayKey::derive(&self.secret_id, self.secret_key.expose_secret(), at);
+        let signed = form.sign(payload, &key, at);
+        self.today.store(Some(Arc::new(key)));
+        signed
     }
 
-    /// Signs `request` to the service that hands out temporary keys, as of `at`.
-    fn sign_for_sts(&self, request: &tc3::Request<'_>, at: UtcDateTime) -> SignedHeaders {
-        let key = DayKey::of_service(self.secret_key.expose_secret(), STS, at);
-        tc3::sign(request, &self.secret_id, &key, at)
+    /// Signs a call of the service that hands out temporary keys, as of `at`.
+    fn sign_for_sts(&self, form: &Form, payload: &[u8], at: UtcDateTime) -> SignedHeaders {
+        let secret_key = self.secret_key.expose_secret();
+        let key = DayKey::of_service(&self.secret_id, secret_key, STS, at);
+        form.sign(payload, &key, at)
     }
 
     /// Whether both are the same key, good for as long.
@@ -337,19 +339,14 @@ mod tests {
     #[test]
     fn the_cached_key_follows_the_day_both_ways() {
         let kept = credential("id", "key", None).unwrap();
-        let request = tc3::Request {
-            method: "POST",
-            query: "",
-            headers: &[("host", "h")],
-            payload: b"{}",
-        };
+        let form = Form::new("POST", "", &[("host", "h")]);
         for at in [
             utc_datetime!(2026-02-28 23:59:59),
             utc_datetime!(2026-03-01 00:00:00),
             utc_datetime!(2026-02-28 23:59:59),
         ] {
             let fresh = credential("id", "key", None).unwrap();
-            assert_eq!(kept.sign(&request, at), fresh.sign(&request, at));
+            assert_eq!(kept.sign(&form, b"{}", at), fresh.sign(&form, b"{}", at));
         }
     }
 }

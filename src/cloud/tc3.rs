@@ -10,22 +10,64 @@ const ALGORITHM: &str = "TC3-HMAC-SHA256";
 const SERVICE: &str = "cvm";
 const TERMINATOR: &str = "tc3_request";
 
-/// Room for each of the three texts of one of our calls.
+/// Room for either text of one of our calls.
 const TEXT_BYTES: usize = 384;
 
-/// What a signature covers, apart from its time.
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    /// The HTTP method, upper case.
-    pub method: &'a str,
-    /// The query exactly as sent, without `?`; empty for POST.
-    pub query: &'a str,
-    /// The signed headers: lower-case names in ascending order, values as sent. The cloud demands
-    /// `content-type` and `host`; sign `x-tc-action` as well, or the body can be replayed as
-    /// another action.
-    pub headers: &'a [(&'a str, &'a str)],
-    /// The body as sent; empty for GET.
-    pub payload: &'a [u8],
+/// What the signatures of calls of one kind have in common: all that is covered but time and body. That
+/// comes first in what is hashed, and is hashed once.
+#[derive(Clone)]
+pub struct Form {
+    hashed: Sha256,
+    /// The names of the signed headers.
+    names: String,
+}
+
+impl Form {
+    /// Of calls with this HTTP method, upper case; this query exactly as sent, without `?`, empty for POST; and
+    /// these signed headers: lower-case names in ascending order, values as sent. The cloud demands
+    /// `content-type` and `host`; sign `x-tc-action` as well, or a body can be replayed as another
+    /// action.
+    #[must_use]
+    pub fn new(method: &str, query: &str, headers: &[(&str, &str)]) -> Self {
+        let names: Vec<_> = headers.iter().map(|(name, _)| *name).collect();
+        let names = names.join(";");
+        let text = canonical(method, query, headers, &names);
+        Self {
+            hashed: Sha256::new_with_prefix(text),
+            names,
+        }
+    }
+
+    /// Signs a call as sent at `at`, to the second, with this body as sent, empty for GET. The cloud takes the
+    /// signature for 300 s before and after `at`, and only when `key` covers `at`.
+    #[must_use]
+    pub fn sign(&self, payload: &[u8], key: &DayKey, at: UtcDateTime) -> SignedHeaders {
+        let timestamp = at.unix_timestamp().to_string();
+        let payload = hex(&Sha256::digest(payload).into());
+        let hash = self.hashed.clone().chain_update(payload).finalize().into();
+        let text = string_to_sign(&timestamp, &key.scope, &hash);
+        let signature = key.mac.clone().chain_update(text).finalize();
+        let signature = hex(&signature.into_bytes().into());
+
+        let mut authorization = String::with_capacity(TEXT_BYTES);
+        authorization.push_str(&key.credential);
+        authorization.push_str(", SignedHeaders=");
+        authorization.push_str(&self.names);
+        authorization.push_str(", Signature=");
+        authorization.extend(str::from_utf8(&signature));
+        SignedHeaders {
+            timestamp,
+            authorization,
+        }
+    }
+}
+
+impl fmt::Debug for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Form")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The texts that signing adds to a request.
@@ -44,28 +86,32 @@ pub struct DayKey {
     date: Date,
     /// `<date>/cvm/tc3_request`.
     scope: String,
+    /// What `Authorization` says of the key: the algorithm, the key's name, and the scope.
+    credential: String,
     mac: Hmac<Sha256>,
 }
 
 impl DayKey {
-    /// Derives the key of the day that `at` falls on, for the CVM API.
+    /// Derives the key of the day that `at` falls on, for the CVM API, from the key named `secret_id`.
     #[must_use]
-    pub fn derive(secret_key: &str, at: UtcDateTime) -> Self {
-        Self::of_service(secret_key, SERVICE, at)
+    pub fn derive(secret_id: &str, secret_key: &str, at: UtcDateTime) -> Self {
+        Self::of_service(secret_id, secret_key, SERVICE, at)
     }
 
     /// Derives the key of the day that `at` falls on, for another service.
     #[must_use]
-    pub fn of_service(secret_key: &str, service: &str, at: UtcDateTime) -> Self {
+    pub fn of_service(secret_id: &str, secret_key: &str, service: &str, at: UtcDateTime) -> Self {
         let date = at.date();
         let day = date.to_string();
         let seed = Zeroizing::new(["TC3", secret_key].concat());
         let secret_date = hmac_of(seed.as_bytes(), &day);
         let secret_service = hmac_of(&*secret_date, service);
         let secret_signing = hmac_of(&*secret_service, TERMINATOR);
+        let scope = format!("{day}/{service}/{TERMINATOR}");
         Self {
             date,
-            scope: format!("{day}/{service}/{TERMINATOR}"),
+            credential: format!("{ALGORITHM} Credential={secret_id}/{scope}"),
+            scope,
             mac: keyed(&*secret_signing),
         }
     }
@@ -86,96 +132,40 @@ impl fmt::Debug for DayKey {
     }
 }
 
-/// Signs `request` with the key named `secret_id` as sent at `at`, to the second. The cloud takes
-/// the signature for 300 s before and after `at`, and only when `key` covers `at`.
-#[must_use]
-pub fn sign(
-    request: &Request<'_>,
-    secret_id: &str,
-    key: &DayKey,
-    at: UtcDateTime,
-) -> SignedHeaders {
-    let timestamp = at.unix_timestamp().to_string();
-    // One buffer for the three texts: an allocation costs as much as hashing a block.
-    let mut text = String::with_capacity(TEXT_BYTES + request.query.len());
-    push_canonical_request(&mut text, request);
-    let hash = Sha256::digest(&text).into();
-
-    text.clear();
-    push_string_to_sign(&mut text, &timestamp, &key.scope, &hash);
-    let signature = key.mac.clone().chain_update(&text).finalize();
-
-    text.clear();
-    text.push_str(ALGORITHM);
-    text.push_str(" Credential=");
-    text.push_str(secret_id);
-    text.push('/');
-    text.push_str(&key.scope);
-    text.push_str(", SignedHeaders=");
-    push_names(&mut text, request.headers);
-    text.push_str(", Signature=");
-    push_hex(&mut text, &signature.into_bytes().into());
-    SignedHeaders {
-        timestamp,
-        authorization: text,
+/// Step 1: the request in the one form that both sides hash, but for its end, the hash of the body.
+fn canonical(method: &str, query: &str, headers: &[(&str, &str)], names: &str) -> String {
+    let mut text = [method, "\n/\n", query, "\n"].concat();
+    for (name, value) in headers {
+        let value = value.trim_ascii().to_ascii_lowercase();
+        text.extend([*name, ":", &value, "\n"]);
     }
-}
-
-/// Step 1: the request in the one form that both sides hash.
-fn push_canonical_request(text: &mut String, request: &Request<'_>) {
-    text.push_str(request.method);
-    text.push_str("\n/\n");
-    text.push_str(request.query);
-    text.push('\n');
-    for (name, value) in request.headers {
-        text.push_str(name);
-        text.push(':');
-        let start = text.len();
-        text.push_str(value.trim_ascii());
-        if let Some(written) = text.get_mut(start..) {
-            written.make_ascii_lowercase();
-        }
-        text.push('\n');
-    }
-    text.push('\n');
-    push_names(text, request.headers);
-    text.push('\n');
-    push_hex(text, &Sha256::digest(request.payload).into());
+    text.extend(["\n", names, "\n"]);
+    text
 }
 
 /// Step 2: what is signed, that is time, scope and the hash of step 1.
-fn push_string_to_sign(text: &mut String, timestamp: &str, scope: &str, hash: &[u8; 32]) {
-    text.push_str(ALGORITHM);
-    text.push('\n');
-    text.push_str(timestamp);
-    text.push('\n');
-    text.push_str(scope);
-    text.push('\n');
-    push_hex(text, hash);
-}
-
-fn push_names(text: &mut String, headers: &[(&str, &str)]) {
-    for (index, (name, _)) in headers.iter().enumerate() {
-        if index > 0 {
-            text.push(';');
-        }
-        text.push_str(name);
+fn string_to_sign(timestamp: &str, scope: &str, hash: &[u8; 32]) -> String {
+    let mut text = String::with_capacity(TEXT_BYTES);
+    for part in [ALGORITHM, timestamp, scope] {
+        text.push_str(part);
+        text.push('\n');
     }
+    text.extend(str::from_utf8(&hex(hash)));
+    text
 }
 
-/// Appends a hash as lower-case hex, without the allocation of `hex::encode`.
-fn push_hex(text: &mut String, hash: &[u8; 32]) {
-    let mut digits = [[0; 2]; 32];
-    for (pair, byte) in digits.iter_mut().zip(hash) {
+/// A hash as lower-case hex, without the allocation of `hex::encode`.
+fn hex(hash: &[u8; 32]) -> [u8; 64] {
+    let mut digits = [0; 64];
+    for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(hash) {
         *pair = [byte >> 4, byte & 15];
     }
-    let digits = digits.as_flattened_mut();
-    for digit in digits.iter_mut() {
+    for digit in &mut digits {
         // Without a branch or a check, so that many are made at once.
         let letter = u8::from(*digit > 9).wrapping_mul(b'a' - b'9' - 1);
         *digit = digit.wrapping_add(b'0').wrapping_add(letter);
     }
-    text.extend(str::from_utf8(digits));
+    digits
 }
 
 fn hmac_of(key: &[u8], text: &str) -> Zeroizing<[u8; 32]> {
@@ -299,21 +289,15 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        let request = Request {
-            method: &input.method,
-            query: &input.query,
-            headers: &headers,
-            payload: input.payload.as_bytes(),
-        };
+        let form = Form::new(&input.method, &input.query, &headers);
         let at = UtcDateTime::from_unix_timestamp(input.timestamp).unwrap();
-        let key = DayKey::derive(&input.secret_key, at);
-        let signed = sign(&request, &input.secret_id, &key, at);
-        let mut canonical = String::new();
-        push_canonical_request(&mut canonical, &request);
-        assert_eq!(canonical, case.canonical, "canonical request of {name}");
-        let mut to_sign = String::new();
-        let hash = Sha256::digest(&canonical).into();
-        push_string_to_sign(&mut to_sign, &signed.timestamp, &key.scope, &hash);
+        let key = DayKey::derive(&input.secret_id, &input.secret_key, at);
+        let signed = form.sign(input.payload.as_bytes(), &key, at);
+        let mut text = canonical(&input.method, &input.query, &headers, &form.names);
+        text.push_str(&hex::encode(Sha256::digest(&input.payload)));
+        assert_eq!(text, case.canonical, "canonical request of {name}");
+        let hash = Sha256::digest(&text).into();
+        let to_sign = string_to_sign(&signed.timestamp, &key.scope, &hash);
         assert_eq!(to_sign, case.string_to_sign, "string to sign of {name}");
         assert_eq!(signed.authorization, case.authorization, "{name}");
     }
@@ -335,7 +319,7 @@ mod tests {
     #[test]
     fn a_key_covers_its_utc_day_and_hides_itself() {
         let at = |seconds| UtcDateTime::from_unix_timestamp(seconds).unwrap();
-        let key = DayKey::derive("canary-secret", at(1_772_323_199));
+        let key = DayKey::derive("canary-id", "canary-secret", at(1_772_323_199));
         assert!(key.covers(at(1_772_323_199)) && key.covers(at(1_772_236_800)));
         assert!(!key.covers(at(1_772_323_200)) && !key.covers(at(1_772_236_799)));
         assert_eq!(
@@ -364,8 +348,8 @@ mod tests {
                 names.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
             headers.push(("host", value));
             let at = UtcDateTime::from_unix_timestamp(seconds).unwrap();
-            let request = Request { method, query, headers: &headers, payload: &payload };
-            let signed = sign(&request, secret_id, &DayKey::derive(secret_key, at), at);
+            let key = DayKey::derive(secret_id, secret_key, at);
+            let signed = Form::new(method, query, &headers).sign(&payload, &key, at);
             prop_assert_eq!(signed.timestamp.parse(), Ok(seconds));
         }
     }

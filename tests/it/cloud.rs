@@ -184,18 +184,13 @@ async fn a_launch_carries_the_approved_bytes_and_a_signature_over_them() {
     ] {
         assert_eq!(header(head, name), Some(value), "{name}");
     }
-    let request = tc3::Request {
-        method: "POST",
-        query: "",
-        headers: &[
-            ("content-type", header(head, "content-type").unwrap()),
-            ("host", &host),
-            ("x-tc-action", "RunInstances"),
-        ],
-        payload: BODY,
-    };
-    let key = tc3::DayKey::derive("canary-key", SIGNED_AT);
-    let signed = tc3::sign(&request, "AKIDtest", &key, SIGNED_AT);
+    let headers = [
+        ("content-type", header(head, "content-type").unwrap()),
+        ("host", &host),
+        ("x-tc-action", "RunInstances"),
+    ];
+    let key = tc3::DayKey::derive("AKIDtest", "canary-key", SIGNED_AT);
+    let signed = tc3::Form::new("POST", "", &headers).sign(BODY, &key, SIGNED_AT);
     assert_eq!(
         header(head, "authorization"),
         Some(signed.authorization.as_str())

@@ -7,7 +7,7 @@ use super::{Credential, Local};
 use crate::clock::Clock;
 use crate::cloud::body::wiped;
 use crate::cloud::endpoint::{Address, Endpoint, is_written_so};
-use crate::cloud::tc3;
+use crate::cloud::tc3::Form;
 use crate::domain::names::{Region, is_loopback_host};
 use crate::metrics;
 use crate::random::Random;
@@ -317,20 +317,16 @@ impl Sts<'_> {
 
     fn request(&self, by: Option<&Credential>) -> Result<RequestBuilder, String> {
         let Address { url, host } = self.means.endpoint.sts(self.region);
-        let signed = tc3::Request {
-            method: "POST",
-            query: "",
-            headers: &[
-                ("content-type", JSON),
-                ("host", &host),
-                ("x-tc-action", self.action),
-            ],
-            payload: self.body.as_bytes(),
-        };
+        let headers = [
+            ("content-type", JSON),
+            ("host", &host),
+            ("x-tc-action", self.action),
+        ];
         let now = self.means.clock.now();
         let (timestamp, authorization) = match by {
             Some(by) => {
-                let signed = by.sign_for_sts(&signed, now);
+                let form = Form::new("POST", "", &headers);
+                let signed = by.sign_for_sts(&form, self.body.as_bytes(), now);
                 (signed.timestamp, signed.authorization)
             }
             None => (now.unix_timestamp().to_string(), UNSIGNED.to_owned()),
