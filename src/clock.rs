@@ -168,13 +168,8 @@ impl Clock {
         match &self.source {
             Source::System { .. } => tokio::time::sleep(duration).await,
             Source::Simulated { timers, .. } => timers.sleep(duration).await,
-            Source::Manual(sender) => {
-                let until = sender.borrow().now + duration;
-                let mut ticks = sender.subscribe();
-                // The sender lives in `self`, so the channel cannot close while we wait.
-                let closed = ticks.wait_for(|manual| manual.now >= until).await.is_err();
-                debug_assert!(!closed);
-            }
+            // In a box, for thousands of connections and streams wait here, and not for this.
+            Source::Manual(sender) => Box::pin(sleep_by_hand(sender, duration)).await,
         }
     }
 
@@ -205,6 +200,15 @@ impl Clock {
             sender.send_modify(|manual| manual.now += by);
         }
     }
+}
+
+/// Returns once a clock that is moved by hand has moved so far.
+async fn sleep_by_hand(sender: &watch::Sender<Manual>, duration: Duration) {
+    let until = sender.borrow().now + duration;
+    let mut ticks = sender.subscribe();
+    // The sender is borrowed, so the channel cannot close while we wait.
+    let closed = ticks.wait_for(|manual| manual.now >= until).await.is_err();
+    debug_assert!(!closed);
 }
 
 pin_project_lite::pin_project! {

@@ -259,7 +259,7 @@ impl Gateway {
         Door {
             gate,
             pressure,
-            calls,
+            calls: Arc::new(calls),
             settings: Settings {
                 connections_max: door::affordable(settings.connections_max),
                 ..settings

@@ -67,7 +67,7 @@ pub struct Settings {
 pub struct Door {
     /// Who is let in, and whether in TLS.
     pub gate: Gate,
-    pub calls: Calls,
+    pub calls: Arc<Calls>,
     pub settings: Settings,
     pub clock: Clock,
     pub random: Random,

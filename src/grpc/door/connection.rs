@@ -19,9 +19,10 @@ use rustls::server::Acceptor;
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 use tokio_util::either::Either;
@@ -46,28 +47,47 @@ const AGES_FASTER: u32 = 10;
 
 /// A connection that HTTP/2 can begin on.
 type Io = Either<Socket, Box<TlsStream<Socket>>>;
+/// HTTP/2 on one.
+type Connection = http2::Connection<TokioIo<Greeted<Io>>, Introduced, Spawner>;
+
+/// A conversation, as it begins.
+struct Talk {
+    /// In a box, for else a future that it goes through would have room for it twice.
+    connection: Pin<Box<Connection>>,
+    /// Resolves when the other side has said hello.
+    greeting: oneshot::Receiver<()>,
+    /// Asks the streams to end.
+    leaving: CancellationToken,
+    calls: TaskTracker,
+}
 
 impl Open {
     /// Takes a connection to its end.
     pub(super) async fn live(&self, socket: Socket) -> Ended {
-        let stopped = self.door.stopped.clone();
-        // Each step in a box of its own, so that those that are silent take little.
-        let life = async {
-            let heard = self.within(
-                self.door.settings.first_byte_timeout,
-                Ended::Silent,
-                readable(&socket),
-            );
-            heard.await?.or(Err(Ended::Client))?;
-            let ends = Arc::new(ends(&socket));
-            let (io, peer) = match self.door.gate.tls() {
-                Some(tls) => Box::pin(self.secure(socket, tls)).await?,
-                None => (Either::Left(socket), None),
-            };
-            Ok(Box::pin(self.talk(io, peer, ends)).await)
+        tokio::select! {
+            biased;
+            () = self.door.stopped.cancelled() => Ended::Stop,
+            lived = self.steps(socket) => lived.unwrap_or_else(|ended| ended),
+        }
+    }
+
+    /// What is done one after the other, each in a box of its own, so that thousands that are silent or idle
+    /// take little.
+    async fn steps(&self, socket: Socket) -> Result<Ended, Ended> {
+        Box::pin(self.first_byte(&socket)).await?;
+        let ends = Arc::new(ends(&socket));
+        let (io, peer) = match self.door.gate.tls() {
+            Some(tls) => Box::pin(self.secure(socket, tls)).await?,
+            None => (Either::Left(socket), None),
         };
-        let lived: Option<Result<Ended, Ended>> = stopped.run_until_cancelled(life).await;
-        lived.map_or(Ended::Stop, |lived| lived.unwrap_or_else(|ended| ended))
+        let talk = self.begin(io, peer, ends);
+        Ok(self.talk(talk).await)
+    }
+
+    async fn first_byte(&self, socket: &Socket) -> Result<(), Ended> {
+        let silent = self.door.settings.first_byte_timeout;
+        let heard = self.within(silent, Ended::Silent, readable(socket));
+        heard.await?.or(Err(Ended::Client))
     }
 
     /// The connection in TLS, and who its other side has shown to be.
@@ -112,36 +132,51 @@ impl Open {
         }
     }
 
-    /// Answers the calls that come, until one of both sides has had enough.
-    async fn talk(&self, io: Io, peer: Option<Arc<Peer>>, ends: Arc<Ends>) -> Ended {
+    /// Begins HTTP/2.
+    fn begin(&self, io: Io, peer: Option<Arc<Peer>>, ends: Arc<Ends>) -> Talk {
         let (io, greeting) = Greeted::new(io);
+        let leaving = CancellationToken::new();
         let introduced = Introduced {
-            calls: self.door.calls.clone(),
+            calls: Arc::clone(&self.door.calls),
             caller: Caller {
                 peer,
                 ends,
-                leaving: CancellationToken::new(),
+                leaving: leaving.clone(),
             },
         };
-        let leaving = introduced.caller.leaving.clone();
         let spawner = Spawner {
             here: TaskTracker::new(),
             all: self.door.tasks.clone(),
         };
         let calls = spawner.here.clone();
         let http = http(&self.door.settings, spawner);
-        let mut connection = pin!(http.serve_connection(TokioIo::new(io), introduced));
+        Talk {
+            connection: Box::pin(http.serve_connection(TokioIo::new(io), introduced)),
+            greeting,
+            leaving,
+            calls,
+        }
+    }
+
+    /// Answers the calls that come, until one of both sides has had enough.
+    async fn talk(&self, talk: Talk) -> Ended {
+        let Talk {
+            mut connection,
+            greeting,
+            leaving,
+            calls,
+        } = talk;
         let silent = self.door.settings.first_byte_timeout;
         tokio::select! {
             biased;
-            ended = connection.as_mut() => return why(ended),
+            ended = &mut connection => return why(ended),
             heard = self.within(silent, Ended::Silent, greeting) => if let Err(ended) = heard {
                 return ended;
             },
         }
         let asked = tokio::select! {
             biased;
-            ended = connection.as_mut() => return why(ended),
+            ended = &mut connection => return why(ended),
             () = self.door.stopping.cancelled() => Ended::Stop,
             () = self.grown_old() => Ended::Age,
         };
@@ -149,7 +184,7 @@ impl Open {
         tokio::select! {
             biased;
             _left = connection => {}
-            () = self.patience(asked, &leaving, &calls) => {}
+            () = Box::pin(self.patience(asked, &leaving, &calls)) => {}
         }
         asked
     }
@@ -184,10 +219,9 @@ impl Open {
                 Pressure::Critical => age / AGES_FASTER,
             };
             let lived = self.door.clock.elapsed().saturating_sub(begun);
-            let grown = self.door.clock.sleep(age.saturating_sub(lived));
             tokio::select! {
                 biased;
-                () = grown => return,
+                () = self.door.clock.sleep(age.saturating_sub(lived)) => return,
                 Ok(()) = pressure.changed() => {}
             }
         }
@@ -257,7 +291,7 @@ fn why(ended: hyper::Result<()>) -> Ended {
 /// Answers calls, knowing whose connection they come on.
 #[derive(Clone, Debug)]
 struct Introduced {
-    calls: Calls,
+    calls: Arc<Calls>,
     caller: Caller,
 }
 
@@ -269,7 +303,7 @@ impl hyper::service::Service<Request<Incoming>> for Introduced {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.caller.clone());
-        self.calls.clone().oneshot(request)
+        Calls::clone(&self.calls).oneshot(request)
     }
 }
 
