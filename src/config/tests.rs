@@ -37,7 +37,7 @@ fn the_defaults_are_the_defaults() {
             unix_socket_mode: 0o660,
             only_this_machine: Some(identity::ANONYMOUS),
             door: door::Settings {
-                connections_max: 4_000,
+                connections_max: 3_500,
                 connections_per_peer_max: 1_000,
                 first_byte_timeout: seconds(5),
                 handshake_timeout: seconds(5),
