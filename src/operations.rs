@@ -40,7 +40,7 @@ use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::instance::InstanceId;
 use crate::domain::names::AccountName;
-use crate::domain::operation::{Operation, StateName};
+use crate::domain::operation::{Kind, Operation, StateName};
 use crate::domain::quota::{Exceeded, Quota};
 use crate::domain::reason::Reason;
 use crate::metrics::Metrics;
@@ -80,8 +80,10 @@ pub struct Settings {
     pub lease: Duration,
     /// How many operations are stepped at the same time.
     pub concurrent_steps_max: usize,
-    /// How many operations may be in hand; over it new launches are refused.
+    /// How many operations may be in hand; over it new ones are refused.
     pub open_operations_max: usize,
+    /// And of one organisation; over it its new launches are refused.
+    pub open_operations_per_organization_max: usize,
     /// How many processes may die with an operation in hand, before it is left to a person.
     pub crashes_max: u32,
     /// Between tries of a write that the journal could not take.
@@ -156,6 +158,9 @@ pub enum OperationError {
     /// As many operations as allowed are open.
     #[error("too many operations are open")]
     TooMany,
+    /// As many operations as allowed of the organisation are open.
+    #[error("too many operations of the organization are open: launches wait for the cloud")]
+    TooManyOfOrganization,
     /// The gateway is stopping.
     #[error("the gateway is stopping")]
     Stopping,
@@ -190,6 +195,7 @@ impl OperationError {
             Self::RequestIdReused(_) => Reason::RequestIdReused,
             Self::OverLimit(_) => Reason::QuotaExceeded,
             Self::TooMany | Self::Store(StoreError::Busy) => Reason::Overloaded,
+            Self::TooManyOfOrganization => Reason::TooManyCalls,
             Self::Body(_)
             | Self::Store(StoreError::Corrupt { .. } | StoreError::Refused { .. }) => {
                 Reason::GatewayDefect
@@ -340,9 +346,7 @@ impl Operations {
         if inner.stop.is_cancelled() {
             return Err(OperationError::Stopping);
         }
-        if inner.table.len() >= inner.settings.open_operations_max {
-            return Err(OperationError::TooMany);
-        }
+        inner.room_for(&operation)?;
         operation.trace = trace::here();
         let new = NewOperation {
             request_hash,
@@ -446,6 +450,23 @@ impl Operations {
 }
 
 impl Inner {
+    /// Refuses one more than may be in hand. Who has too many may give machines back all the same.
+    fn room_for(&self, operation: &Operation) -> Result<(), OperationError> {
+        let Settings {
+            open_operations_max: most,
+            open_operations_per_organization_max: most_of_one,
+            ..
+        } = self.settings;
+        let of_one = || self.table.len_of(&operation.organization);
+        if self.table.len() >= most {
+            Err(OperationError::TooMany)
+        } else if operation.kind == Kind::Launch && of_one() >= most_of_one {
+            Err(OperationError::TooManyOfOrganization)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Writes a new operation down and takes it in hand; or gives the one that the request_id has.
     async fn admit(self: Arc<Self>, new: NewOperation) -> Result<Operation, OperationError> {
         let operation = new.operation.clone();

@@ -279,6 +279,9 @@ fn operations(table: &mut Section<'_>, quarantine_min: Duration) -> operations::
         lease: table.duration("lease"),
         concurrent_steps_max: size(table.count("concurrent_steps_max", 1..=100_000)),
         open_operations_max: size(table.count("open_operations_max", 1..=10_000_000)),
+        open_operations_per_organization_max: size(
+            table.count("open_operations_per_organization_max", 1..=10_000_000),
+        ),
         crashes_max: table.count("crashes_max", 1..=1000),
         journal_retry_interval: table.duration("journal_retry_interval"),
         check_zones: table.flag("check_zones"),

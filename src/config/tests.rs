@@ -124,6 +124,7 @@ fn the_other_defaults_are_the_defaults() {
             lease: seconds(30),
             concurrent_steps_max: 64,
             open_operations_max: 100_000,
+            open_operations_per_organization_max: 50_000,
             crashes_max: 3,
             journal_retry_interval: seconds(1),
             check_zones: true,

@@ -362,6 +362,7 @@ fn told(error: &OperationError) -> String {
         | OperationError::SizeUnknown(_)
         | OperationError::NoSize(_)
         | OperationError::TooMany
+        | OperationError::TooManyOfOrganization
         | OperationError::Stopping
         | OperationError::Body(_) => error.to_string(),
     }

@@ -1,15 +1,21 @@
 //! The operations that this replica holds a lease on, each with its newest snapshot.
 
 use super::newest::{Newest, Reader};
-use crate::domain::ids::OperationId;
+use crate::domain::ids::{OperationId, OrganizationId};
 use crate::domain::operation::{Cancellation, Lease, Operation, StateName};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What is in hand. A snapshot is a latest-value cell: writing it never waits for its readers.
 #[derive(Debug, Default)]
-pub(super) struct Table {
-    held: Mutex<BTreeMap<OperationId, Held>>,
+pub(super) struct Table(Mutex<Hands>);
+
+#[derive(Debug, Default)]
+struct Hands {
+    held: BTreeMap<OperationId, Held>,
+    /// How many of them each organisation has.
+    by_organization: BTreeMap<OrganizationId, usize>,
 }
 
 #[derive(Debug)]
@@ -27,8 +33,9 @@ struct Held {
 impl Table {
     /// Takes an operation in hand; it replaces what was there under an older lease.
     pub(super) fn hold(&self, lease: Lease, operation: Arc<Operation>) {
-        let mut held = self.lock();
-        let newer = held
+        let mut hands = self.lock();
+        let newer = hands
+            .held
             .get(&lease.operation)
             .is_some_and(|held| held.lease.epoch >= lease.epoch);
         if !newer {
@@ -39,14 +46,14 @@ impl Table {
                 crashes: 0,
                 cancellation: None,
             };
-            held.insert(lease.operation, held_anew);
+            hands.insert(lease.operation, held_anew);
         }
     }
 
     /// Marks an operation as one that processes died with.
     pub(super) fn suspect(&self, lease: Lease, crashes: u32) {
-        let mut held = self.lock();
-        let held = held.get_mut(&lease.operation);
+        let mut hands = self.lock();
+        let held = hands.held.get_mut(&lease.operation);
         if let Some(held) = held.filter(|held| held.lease == lease) {
             held.crashes = crashes;
         }
@@ -54,8 +61,8 @@ impl Table {
 
     /// How many processes died with the operation since a step of it was completed.
     pub(super) fn crashes(&self, lease: Lease) -> u32 {
-        let held = self.lock();
-        let held = held.get(&lease.operation);
+        let hands = self.lock();
+        let held = hands.held.get(&lease.operation);
         held.filter(|held| held.lease == lease)
             .map_or(0, |held| held.crashes)
     }
@@ -67,16 +74,17 @@ impl Table {
 
     /// Marks an operation as being stepped; nothing when it is not in hand, or marked already.
     pub(super) fn begin_step(&self, id: OperationId) -> Option<(Lease, Arc<Operation>)> {
-        let mut held = self.lock();
-        let held = held.get_mut(&id).filter(|held| !held.stepping)?;
+        let mut hands = self.lock();
+        let held = hands.held.get_mut(&id).filter(|held| !held.stepping)?;
         held.stepping = true;
         Some((held.lease, held.newest.get()))
     }
 
     /// Takes the mark away, if it is this lease's.
     pub(super) fn end_step(&self, lease: Lease) {
-        let mut held = self.lock();
-        if let Some(held) = held
+        let mut hands = self.lock();
+        if let Some(held) = hands
+            .held
             .get_mut(&lease.operation)
             .filter(|held| held.lease == lease)
         {
@@ -86,8 +94,8 @@ impl Table {
 
     /// Leaves a cancellation for the next step; whether the operation is in hand.
     pub(super) fn tell(&self, id: OperationId, cancellation: Cancellation) -> bool {
-        let mut held = self.lock();
-        let Some(held) = held.get_mut(&id) else {
+        let mut hands = self.lock();
+        let Some(held) = hands.held.get_mut(&id) else {
             return false;
         };
         held.cancellation = Some(cancellation);
@@ -101,58 +109,94 @@ impl Table {
         if operation.cancellation.is_some() || state == StateName::Sent || state.is_at_rest() {
             return None;
         }
-        let held = self.lock();
-        held.get(&operation.id)?.cancellation.clone()
+        let hands = self.lock();
+        hands.held.get(&operation.id)?.cancellation.clone()
     }
 
     /// The lease and the newest snapshot.
     pub(super) fn get(&self, id: OperationId) -> Option<(Lease, Arc<Operation>)> {
-        let held = self.lock();
-        let held = held.get(&id)?;
+        let hands = self.lock();
+        let held = hands.held.get(&id)?;
         Some((held.lease, held.newest.get()))
     }
 
     /// The cell that the newest snapshot is in.
     pub(super) fn subscribe(&self, id: OperationId) -> Option<Reader> {
-        self.lock().get(&id).map(|held| held.newest.subscribe())
+        let hands = self.lock();
+        hands.held.get(&id).map(|held| held.newest.subscribe())
     }
 
     /// Shows a newer snapshot to who watches. The last one lets go of the operation at once, so
     /// that nobody who saw it end finds it still counted.
     pub(super) fn publish(&self, operation: Arc<Operation>) {
-        let mut held = self.lock();
+        let mut hands = self.lock();
         let (id, at_rest) = (operation.id, operation.state.name().is_at_rest());
-        if let Some(held) = held.get(&id) {
+        if let Some(held) = hands.held.get(&id) {
             held.newest.publish(operation);
         }
         if at_rest {
-            held.remove(&id);
+            hands.remove(id);
         }
     }
 
     /// Lets go of an operation, unless it is in hand under another lease by now.
     pub(super) fn let_go(&self, lease: Lease) {
-        let mut held = self.lock();
-        if held
+        let mut hands = self.lock();
+        if hands
+            .held
             .get(&lease.operation)
             .is_some_and(|held| held.lease == lease)
         {
-            held.remove(&lease.operation);
+            hands.remove(lease.operation);
         }
     }
 
     /// What is in hand.
     pub(super) fn ids(&self) -> Vec<OperationId> {
-        self.lock().keys().copied().collect()
+        self.lock().held.keys().copied().collect()
     }
 
     /// How many are in hand.
     pub(super) fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().held.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<OperationId, Held>> {
-        // Every change is a single call on the map, so a panic elsewhere cannot leave it half done.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many of an organisation are in hand.
+    pub(super) fn len_of(&self, organization: &OrganizationId) -> usize {
+        let hands = self.lock();
+        hands
+            .by_organization
+            .get(organization)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Hands> {
+        // Every change is a single call on it, so a panic elsewhere cannot leave it half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Hands {
+    fn insert(&mut self, id: OperationId, new: Held) {
+        let organization = new.newest.get().organization.clone();
+        if self.held.insert(id, new).is_none() {
+            *self.by_organization.entry(organization).or_default() += 1;
+        }
+    }
+
+    fn remove(&mut self, id: OperationId) {
+        let Some(gone) = self.held.remove(&id) else {
+            return;
+        };
+        if let Entry::Occupied(mut left) = self
+            .by_organization
+            .entry(gone.newest.get().organization.clone())
+        {
+            *left.get_mut() -= 1;
+            if *left.get() == 0 {
+                left.remove();
+            }
+        }
     }
 }

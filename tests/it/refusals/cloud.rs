@@ -245,28 +245,28 @@ async fn a_token_that_the_cloud_refuses_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_operations_than_allowed_are_refused_until_one_ends() {
-    let world = World::new(10.0).await;
-    let gateway = world.gateway("open_operations_max = 1\n").await;
-    let mut client = client(&gateway).await;
-    let open = client.run_instances(wish("open", 1)).await.unwrap();
-    let status = client.run_instances(wish("one-more", 1)).await.unwrap_err();
-    let told = told(&status);
-    assert_eq!(
-        (told.code, told.reason.as_str()),
-        (Code::ResourceExhausted, "OVERLOADED")
-    );
-    assert!(
-        status
-            .get_details_retry_info()
-            .unwrap()
-            .retry_delay
-            .is_some()
-    );
-    read(open.into_inner()).await.end.unwrap();
-    let mut dry = wish("one-more", 1);
-    dry.spec.as_mut().unwrap().dry_run = Some(true);
-    run(&mut client, dry).await.end.unwrap();
-    gateway.stop().await;
+    for (limit, reason) in [
+        ("open_operations_max", "OVERLOADED"),
+        ("open_operations_per_organization_max", "TOO_MANY_CALLS"),
+    ] {
+        let world = World::new(10.0).await;
+        let gateway = world.gateway(&format!("{limit} = 1\n")).await;
+        let mut client = client(&gateway).await;
+        let open = client.run_instances(wish("open", 1)).await.unwrap();
+        let status = client.run_instances(wish("one-more", 1)).await.unwrap_err();
+        let told = told(&status);
+        assert_eq!(
+            (told.code, told.reason.as_str()),
+            (Code::ResourceExhausted, reason)
+        );
+        let retry = status.get_details_retry_info().unwrap();
+        assert!(retry.retry_delay.is_some());
+        read(open.into_inner()).await.end.unwrap();
+        let mut dry = wish("one-more", 1);
+        dry.spec.as_mut().unwrap().dry_run = Some(true);
+        run(&mut client, dry).await.end.unwrap();
+        gateway.stop().await;
+    }
 }
 
 /// The cloud's pages know two answers to a DryRun that passes: one without ids, which the simulator

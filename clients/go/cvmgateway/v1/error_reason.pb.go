@@ -91,8 +91,8 @@ const (
 	ErrorReason_ERROR_REASON_NEEDS_OPERATOR ErrorReason = 24
 	// UNIMPLEMENTED: this version of the gateway does not offer the method yet.
 	ErrorReason_ERROR_REASON_NOT_IMPLEMENTED ErrorReason = 25
-	// RESOURCE_EXHAUSTED: the caller's organisation has as many calls waiting as it may. Nothing
-	// was begun; `RetryInfo`, and `grpc-retry-pushback-ms` in the trailers, say when to come
+	// RESOURCE_EXHAUSTED: the caller's organisation has as many calls waiting, or as many
+	// operations under way, as it may. Nothing was begun; `RetryInfo`, and `grpc-retry-pushback-ms` in the trailers, say when to come
 	// back. The caller SHOULD slow down and repeat with the same request_id.
 	ErrorReason_ERROR_REASON_TOO_MANY_CALLS ErrorReason = 26
 	// UNAVAILABLE: the gateway has more calls than it can begin in time. Nothing was begun; the

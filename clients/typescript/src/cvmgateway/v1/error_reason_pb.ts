@@ -214,8 +214,8 @@ export enum ErrorReason {
   NOT_IMPLEMENTED = 25,
 
   /**
-   * RESOURCE_EXHAUSTED: the caller's organisation has as many calls waiting as it may. Nothing
-   * was begun; `RetryInfo`, and `grpc-retry-pushback-ms` in the trailers, say when to come
+   * RESOURCE_EXHAUSTED: the caller's organisation has as many calls waiting, or as many
+   * operations under way, as it may. Nothing was begun; `RetryInfo`, and `grpc-retry-pushback-ms` in the trailers, say when to come
    * back. The caller SHOULD slow down and repeat with the same request_id.
    *
    * @generated from enum value: ERROR_REASON_TOO_MANY_CALLS = 26;

@@ -237,8 +237,8 @@ public enum ErrorReason
   ERROR_REASON_NOT_IMPLEMENTED(25),
   /**
    * <pre>
-   * RESOURCE_EXHAUSTED: the caller's organisation has as many calls waiting as it may. Nothing
-   * was begun; `RetryInfo`, and `grpc-retry-pushback-ms` in the trailers, say when to come
+   * RESOURCE_EXHAUSTED: the caller's organisation has as many calls waiting, or as many
+   * operations under way, as it may. Nothing was begun; `RetryInfo`, and `grpc-retry-pushback-ms` in the trailers, say when to come
    * back. The caller SHOULD slow down and repeat with the same request_id.
    * </pre>
    *
@@ -487,8 +487,8 @@ public enum ErrorReason
   public static final int ERROR_REASON_NOT_IMPLEMENTED_VALUE = 25;
   /**
    * <pre>
-   * RESOURCE_EXHAUSTED: the caller's organisation has as many calls waiting as it may. Nothing
-   * was begun; `RetryInfo`, and `grpc-retry-pushback-ms` in the trailers, say when to come
+   * RESOURCE_EXHAUSTED: the caller's organisation has as many calls waiting, or as many
+   * operations under way, as it may. Nothing was begun; `RetryInfo`, and `grpc-retry-pushback-ms` in the trailers, say when to come
    * back. The caller SHOULD slow down and repeat with the same request_id.
    * </pre>
    *
