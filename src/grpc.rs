@@ -264,6 +264,7 @@ impl Service {
         fingerprint: [u8; 32],
         plan: Option<&[u8]>,
     ) -> Result<Watch, Status> {
+        self.operations.has_room(&principal.organization)?;
         let now = self.clock.now();
         // The seal is looked at below: with a time that it does not bear nothing is launched.
         let expires = plan.and_then(claimed_expiry);

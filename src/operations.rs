@@ -12,6 +12,7 @@ mod newest;
 mod plan;
 mod poller;
 mod quotas;
+mod room;
 mod sizes;
 mod standing;
 mod stop;
@@ -40,7 +41,7 @@ use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::instance::InstanceId;
 use crate::domain::names::AccountName;
-use crate::domain::operation::{Kind, Operation, StateName};
+use crate::domain::operation::{Operation, StateName};
 use crate::domain::quota::{Exceeded, Quota};
 use crate::domain::reason::Reason;
 use crate::metrics::Metrics;
@@ -346,7 +347,7 @@ impl Operations {
         if inner.stop.is_cancelled() {
             return Err(OperationError::Stopping);
         }
-        inner.room_for(&operation)?;
+        inner.room_for(operation.kind, &operation.organization)?;
         operation.trace = trace::here();
         let new = NewOperation {
             request_hash,
@@ -450,23 +451,6 @@ impl Operations {
 }
 
 impl Inner {
-    /// Refuses one more than may be in hand. Who has too many may give machines back all the same.
-    fn room_for(&self, operation: &Operation) -> Result<(), OperationError> {
-        let Settings {
-            open_operations_max: most,
-            open_operations_per_organization_max: most_of_one,
-            ..
-        } = self.settings;
-        let of_one = || self.table.len_of(&operation.organization);
-        if self.table.len() >= most {
-            Err(OperationError::TooMany)
-        } else if operation.kind == Kind::Launch && of_one() >= most_of_one {
-            Err(OperationError::TooManyOfOrganization)
-        } else {
-            Ok(())
-        }
-    }
-
     /// Writes a new operation down and takes it in hand; or gives the one that the request_id has.
     async fn admit(self: Arc<Self>, new: NewOperation) -> Result<Operation, OperationError> {
         let operation = new.operation.clone();
