@@ -86,7 +86,7 @@ abuse: ## Clients that misbehave in every way while a good one calls; ABUSE_SECO
 	cargo test --locked --profile proof --test abuse -- --nocapture --test-threads 1 --skip overload::
 
 OVERLOAD_SECONDS ?= 60
-overload: ## Ten times the launches that can be taken, of several organisations; OVERLOAD_SECONDS=60
+overload: ## Ten times the launches that can be made, of several organisations; OVERLOAD_SECONDS=60
 	OVERLOAD_SECONDS=$(OVERLOAD_SECONDS) \
 	cargo test --locked --profile proof --test abuse -- --nocapture overload::
 

@@ -1,14 +1,15 @@
-//! Callers that launch: one call after the other, or so many a second whatever becomes of them.
+//! Callers that launch: one machine after the other, or so many a second whatever becomes of them.
 
 use crate::gateway::Gateway;
 use cvm_gateway::clock::Clock;
 use cvm_gateway::pb::v1 as pb;
 use cvm_gateway::pb::v1::cvm_gateway_service_client::CvmGatewayServiceClient;
-use std::sync::{Arc, Mutex};
+use cvm_gateway::pb::v1::run_instances_response::Event;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use tokio_util::task::TaskTracker;
+use tokio::task::JoinSet;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
@@ -24,12 +25,19 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Caller(Vec<CvmGatewayServiceClient<Channel>>);
 
 /// What came of calls. Clones are the same tally.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Tally(Arc<Mutex<Outcomes>>);
+#[derive(Clone, Debug)]
+pub(crate) struct Tally {
+    begun: Clock,
+    outcomes: Arc<Mutex<Outcomes>>,
+}
 
 #[derive(Debug, Default)]
 struct Outcomes {
+    /// How long it took until each was promised.
     accepted: Vec<Duration>,
+    /// How long it took until the cloud had launched each, and when that was since the tally began.
+    launched: Vec<(Duration, Duration)>,
+    /// How long each refusal took.
     refused: Vec<Duration>,
     /// Of no kind that overload has, or without the time to come back in details and trailers.
     strange: Vec<Status>,
@@ -52,51 +60,97 @@ impl Caller {
         Self(clients)
     }
 
-    /// Launches one machine until it is accepted or refused.
+    /// Launches one machine and waits until the cloud has, unless it is refused.
     pub(crate) async fn launch(&self, connection: usize, tally: &Tally) {
         let mut client = self.0[connection % self.0.len()].clone();
         let request = wish();
         let clock = Clock::system();
-        let answer = match client.run_instances(request).await {
-            Ok(answer) => answer.into_inner().message().await,
-            Err(refusal) => Err(refusal),
+        let launched = async {
+            let answers = client.run_instances(request).await?;
+            follow(answers.into_inner(), &clock, tally).await
         };
-        tally.add(answer.map(drop), clock.elapsed());
+        if let Err(refusal) = launched.await {
+            tally.refuses(refusal, clock.elapsed());
+        }
+    }
+}
+
+/// Tells the tally what the answers to a launch say, until its machine is there.
+async fn follow(
+    mut answers: Streaming<pb::RunInstancesResponse>,
+    clock: &Clock,
+    tally: &Tally,
+) -> Result<(), Status> {
+    let mut promised = false;
+    while let Some(answer) = answers.message().await? {
+        if !std::mem::replace(&mut promised, true) {
+            tally.outcomes().accepted.push(clock.elapsed());
+        }
+        if is_launched(&answer) {
+            let at = tally.begun.elapsed();
+            tally.outcomes().launched.push((clock.elapsed(), at));
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            begun: Clock::system(),
+            outcomes: Arc::default(),
+        }
     }
 }
 
 impl Tally {
-    fn add(&self, answer: Result<(), Status>, took: Duration) {
-        let mut outcomes = self.0.lock().unwrap();
-        match answer {
-            Ok(()) => outcomes.accepted.push(took),
-            Err(status) => {
-                outcomes.refused.push(took);
-                if !is_of_overload(&status) || !says_when_to_come_back(&status) {
-                    outcomes.strange.push(status);
-                }
-            }
+    fn refuses(&self, status: Status, took: Duration) {
+        let mut outcomes = self.outcomes();
+        outcomes.refused.push(took);
+        if !is_of_overload(&status) || !says_when_to_come_back(&status) {
+            outcomes.strange.push(status);
         }
     }
 
     pub(crate) fn accepted(&self) -> usize {
-        self.0.lock().unwrap().accepted.len()
+        self.outcomes().accepted.len()
+    }
+
+    /// How many were launched within that time since the tally began.
+    pub(crate) fn launched_within(&self, span: Duration) -> usize {
+        let outcomes = self.outcomes();
+        let within = outcomes.launched.iter().filter(|(_, at)| *at <= span);
+        within.count()
     }
 
     pub(crate) fn refused(&self) -> usize {
-        self.0.lock().unwrap().refused.len()
+        self.outcomes().refused.len()
     }
 
     pub(crate) fn accepted_p99(&self) -> Duration {
-        p99(&mut self.0.lock().unwrap().accepted)
+        p99(&mut self.outcomes().accepted)
+    }
+
+    pub(crate) fn launched_p99(&self) -> Duration {
+        let outcomes = self.outcomes();
+        p99(&mut outcomes
+            .launched
+            .iter()
+            .map(|(took, _)| *took)
+            .collect::<Vec<_>>())
     }
 
     pub(crate) fn refused_p99(&self) -> Duration {
-        p99(&mut self.0.lock().unwrap().refused)
+        p99(&mut self.outcomes().refused)
+    }
+
+    fn outcomes(&self) -> MutexGuard<'_, Outcomes> {
+        self.outcomes.lock().unwrap()
     }
 
     pub(crate) fn assert_refusals_say_when_to_come_back(&self) {
-        let strange = &self.0.lock().unwrap().strange;
+        let strange = &self.outcomes().strange;
         assert!(
             strange.is_empty(),
             "{} like {:?}",
@@ -106,15 +160,16 @@ impl Tally {
     }
 }
 
-/// Launches so often for so long, whatever becomes of it; how often it was, once all are answered.
+/// Launches so often for so long, whatever becomes of it; how often it was, and the launches. Who drops them does
+/// not wait for their machines any more.
 pub(crate) async fn offer(
     callers: &[Caller],
     per_second: f64,
     span: Duration,
     tally: &Tally,
-) -> usize {
+) -> (usize, JoinSet<()>) {
     let clock = Clock::system();
-    let tasks = TaskTracker::new();
+    let mut launches = JoinSet::new();
     let interval = Duration::from_secs_f64(1.0 / per_second);
     let mut made = 0_u32;
     while clock.elapsed() < span {
@@ -124,14 +179,12 @@ pub(crate) async fn offer(
             let caller = callers[number % callers.len()].clone();
             let tally = tally.clone();
             let connection = number / callers.len();
-            tasks.spawn(async move { caller.launch(connection, &tally).await });
+            launches.spawn(async move { caller.launch(connection, &tally).await });
             made += 1;
         }
         clock.sleep(TICK).await;
     }
-    tasks.close();
-    tasks.wait().await;
-    usize::try_from(made).unwrap()
+    (usize::try_from(made).unwrap(), launches)
 }
 
 /// Launches again and again for so long, at least once.
@@ -149,6 +202,13 @@ pub(crate) async fn one_after_the_other(caller: &Caller, span: Duration, tally: 
 fn p99(took: &mut [Duration]) -> Duration {
     took.sort();
     took.get(took.len() * 99 / 100).copied().unwrap_or_default()
+}
+
+fn is_launched(answer: &pb::RunInstancesResponse) -> bool {
+    match &answer.event {
+        Some(Event::Operation(operation)) => !operation.instances.is_empty(),
+        Some(Event::Heartbeat(_)) | None => false,
+    }
 }
 
 fn is_of_overload(status: &Status) -> bool {

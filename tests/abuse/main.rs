@@ -10,6 +10,8 @@
 )]
 
 mod attacks;
+#[path = "../../benches/common/catalog.rs"]
+mod catalog;
 mod crowd;
 #[path = "../common/frames.rs"]
 #[expect(dead_code, reason = "other tests look closer at answers")]
