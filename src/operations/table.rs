@@ -4,7 +4,6 @@ use super::newest::{Newest, Reader};
 use crate::domain::ids::{OperationId, OrganizationId};
 use crate::domain::operation::{Cancellation, Lease, Operation, StateName};
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What is in hand. A snapshot is a latest-value cell: writing it never waits for its readers.
@@ -14,7 +13,7 @@ pub(super) struct Table(Mutex<Hands>);
 #[derive(Debug, Default)]
 struct Hands {
     held: BTreeMap<OperationId, Held>,
-    /// How many of them each organisation has.
+    /// How many of them each organisation has, for which there was one: as many as the configuration names.
     by_organization: BTreeMap<OrganizationId, usize>,
 }
 
@@ -186,17 +185,10 @@ impl Hands {
     }
 
     fn remove(&mut self, id: OperationId) {
-        let Some(gone) = self.held.remove(&id) else {
-            return;
-        };
-        if let Entry::Occupied(mut left) = self
-            .by_organization
-            .entry(gone.newest.get().organization.clone())
-        {
-            *left.get_mut() -= 1;
-            if *left.get() == 0 {
-                left.remove();
-            }
+        let gone = self.held.remove(&id).map(|held| held.newest.get());
+        let left = gone.and_then(|gone| self.by_organization.get_mut(&gone.organization));
+        if let Some(left) = left {
+            *left -= 1;
         }
     }
 }
