@@ -71,8 +71,8 @@ impl Open {
         }
     }
 
-    /// What is done one after the other, each in a box of its own, so that thousands that are silent or idle
-    /// take little.
+    /// What is done one after the other, the large of it in boxes of its own, so that thousands that are silent or
+    /// idle take little.
     async fn steps(&self, socket: Socket) -> Result<Ended, Ended> {
         Box::pin(self.first_byte(&socket)).await?;
         let ends = Arc::new(ends(&socket));
