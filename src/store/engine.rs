@@ -7,6 +7,7 @@ use crate::store::connection::{Connection, Runner, abandon, query};
 use crate::store::error::{StoreError, is_no_database};
 use crate::store::file::{beside, open_private, take_lock};
 use crate::store::reserve::Reserve;
+use crate::store::sql::text::Kept;
 use secrecy::ExposeSecret;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::pool::PoolConnection;
@@ -38,6 +39,8 @@ pub(in crate::store) struct Dialect {
     pub(in crate::store) log_is_ours: bool,
     /// Whether other processes may write, and hear of what this one wrote.
     pub(in crate::store) notifies: bool,
+    /// The texts of [`sql::admit`](crate::store::sql::admit), which read `now`.
+    pub(in crate::store) admit: Kept,
 }
 
 static SQLITE: Dialect = Dialect {
@@ -46,6 +49,7 @@ static SQLITE: Dialect = Dialect {
     skip_locked: "",
     log_is_ours: true,
     notifies: false,
+    admit: Kept::new(),
 };
 
 static POSTGRES: Dialect = Dialect {
@@ -54,6 +58,7 @@ static POSTGRES: Dialect = Dialect {
     skip_locked: "FOR UPDATE SKIP LOCKED",
     log_is_ours: false,
     notifies: true,
+    admit: Kept::new(),
 };
 
 /// A setting without which a commit can be lost.

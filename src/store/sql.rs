@@ -2,15 +2,15 @@
 //! numbered `$1`, `$2` … before it is sent. Nothing but constants of this room ever becomes text.
 
 pub(in crate::store) mod browse;
+pub(in crate::store) mod text;
 
 use crate::chaos;
 use crate::domain::operation::StateName;
 use crate::store::engine::Dialect;
-use sqlx::AssertSqlSafe;
-use std::fmt::Write;
+use crate::store::sql::text::{kept, numbered, repeated};
+use sqlx::SqlStr;
 
-/// Most rows of one statement; a power of two.
-const ROWS_MAX_LOG2: u32 = 6;
+pub(in crate::store) use crate::store::sql::text::pieces;
 
 /// Rows of one page of the journal.
 const RECORDS: u32 = 500;
@@ -155,22 +155,25 @@ pub(in crate::store) const PROBE: &str = "INSERT INTO probe (id, writes) VALUES 
      ON CONFLICT (id) DO UPDATE SET writes = probe.writes + 1";
 
 /// Inserts operations; gives the ids of those whose request was not known yet.
-pub(in crate::store) fn admit(dialect: &Dialect, rows: usize) -> AssertSqlSafe<String> {
-    let row = format!("(?, ?, ?, ?, ?, ?, ?, ?, ?, 1, {} + ?, ?, ?)", dialect.now);
-    numbered(&format!(
-        "INSERT INTO operations (id, organization, request_id, request_hash, state, sequence, \
-         document, body, lease_owner, lease_epoch, lease_until, create_time, update_time) \
-         VALUES {} ON CONFLICT (organization, request_id) DO NOTHING RETURNING id",
-        repeated(&row, rows)
-    ))
+pub(in crate::store) fn admit(dialect: &Dialect, rows: usize) -> SqlStr {
+    dialect.admit.text(rows, || {
+        let row = format!("(?, ?, ?, ?, ?, ?, ?, ?, ?, 1, {} + ?, ?, ?)", dialect.now);
+        format!(
+            "INSERT INTO operations (id, organization, request_id, request_hash, state, sequence, \
+             document, body, lease_owner, lease_epoch, lease_until, create_time, update_time) \
+             VALUES {} ON CONFLICT (organization, request_id) DO NOTHING RETURNING id",
+            repeated(&row, rows)
+        )
+    })
 }
 
 /// Writes snapshots; gives the ids of those whose lease and sequence were as expected.
-pub(in crate::store) fn save(rows: usize) -> AssertSqlSafe<String> {
+pub(in crate::store) fn save(rows: usize) -> SqlStr {
     let epoch = chaos::wrong!("epoch-unchecked", "=", ">=");
     let sequence = chaos::wrong!("sequence-unchecked", "=", "<>");
     let purged = chaos::wrong!("body-kept", 1, 2);
-    numbered(&format!(
+    kept!(
+        rows,
         "UPDATE operations SET sequence = new.column3, state = new.column4, \
          document = new.column5, update_time = new.column6, \
          body = CASE WHEN new.column7 = {purged} THEN NULL ELSE operations.body END, \
@@ -179,38 +182,41 @@ pub(in crate::store) fn save(rows: usize) -> AssertSqlSafe<String> {
          AND operations.lease_epoch {epoch} new.column2 AND operations.sequence {sequence} new.column3 - 1 \
          RETURNING id",
         repeated("(?, ?, ?, ?, ?, ?, ?)", rows)
-    ))
+    )
 }
 
 /// Writes attempts, or what became of them.
-pub(in crate::store) fn attempt(rows: usize) -> AssertSqlSafe<String> {
-    numbered(&format!(
+pub(in crate::store) fn attempt(rows: usize) -> SqlStr {
+    kept!(
+        rows,
         "INSERT INTO attempts \
          (operation_id, number, signed_at, epoch, result, detail, cloud_request_id) VALUES {} \
          ON CONFLICT (operation_id, number) DO UPDATE SET result = excluded.result, \
          detail = excluded.detail, cloud_request_id = excluded.cloud_request_id",
         repeated("(?, ?, ?, ?, ?, ?, ?)", rows)
-    ))
+    )
 }
 
 /// Writes whose machines are, and gives the new rows; one that has an owner keeps it.
-pub(in crate::store) fn name(rows: usize) -> AssertSqlSafe<String> {
-    numbered(&format!(
+pub(in crate::store) fn name(rows: usize) -> SqlStr {
+    kept!(
+        rows,
         "INSERT INTO instances \
          (instance_id, operation_id, organization, account, region, create_time) VALUES {} \
          ON CONFLICT (instance_id) DO NOTHING \
          RETURNING instance_id, operation_id AS id, organization, account, region",
         repeated("(?, ?, ?, ?, ?, ?)", rows)
-    ))
+    )
 }
 
 /// Whose machines are.
-pub(in crate::store) fn owners(rows: usize) -> AssertSqlSafe<String> {
-    numbered(&format!(
+pub(in crate::store) fn owners(rows: usize) -> SqlStr {
+    kept!(
+        rows,
         "SELECT instance_id, operation_id AS id, organization, account, region FROM instances \
          WHERE instance_id IN ({})",
         repeated("?", rows)
-    ))
+    )
 }
 
 /// A page of what an organisation launched. Empty text wants every account, every region.
@@ -221,23 +227,25 @@ pub(in crate::store) const LAUNCHED: &str = "SELECT instance_id, operation_id AS
      ORDER BY create_time DESC, instance_id DESC LIMIT $6";
 
 /// Machines that an operation is to give back.
-pub(in crate::store) fn leave(rows: usize) -> AssertSqlSafe<String> {
-    numbered(&format!(
+pub(in crate::store) fn leave(rows: usize) -> SqlStr {
+    kept!(
+        rows,
         "UPDATE instances SET termination_id = ? WHERE organization = ? AND instance_id IN ({})",
         repeated("?", rows)
-    ))
+    )
 }
 
 /// Writes what launches hold, or what they hold no more.
-pub(in crate::store) fn reserve(rows: usize) -> AssertSqlSafe<String> {
-    numbered(&format!(
+pub(in crate::store) fn reserve(rows: usize) -> SqlStr {
+    kept!(
+        rows,
         "INSERT INTO reservations \
          (operation_id, organization, account, principal, create_time, open, instances, \
          vcpu, gpu, hourly, monthly) VALUES {} ON CONFLICT (operation_id) DO UPDATE SET \
          open = excluded.open, instances = excluded.instances, vcpu = excluded.vcpu, \
          gpu = excluded.gpu, hourly = excluded.hourly, monthly = excluded.monthly",
         repeated("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-    ))
+    )
 }
 
 /// The mistake of that name: machines that are gone are also taken off those that live.
@@ -246,23 +254,25 @@ const FREED_TWICE: &str = "2 * COUNT(*) - (SELECT COUNT(*) FROM instances AS lau
      WHERE launched.operation_id = reservations.operation_id)";
 
 /// Counts the machines anew of launches that have come to an end.
-pub(in crate::store) fn recount(rows: usize) -> AssertSqlSafe<String> {
+pub(in crate::store) fn recount(rows: usize) -> SqlStr {
     let living = chaos::wrong!("reservation-freed-twice", "COUNT(*)", FREED_TWICE);
-    numbered(&format!(
+    kept!(
+        rows,
         "UPDATE reservations SET instances = (SELECT {living} FROM instances \
          WHERE instances.operation_id = reservations.operation_id AND instances.gone_time = 0) \
          WHERE open = 0 AND operation_id IN ({})",
         repeated("?", rows)
-    ))
+    )
 }
 
 /// Marks machines that are gone; gives the operations of those that were not.
-pub(in crate::store) fn gone(rows: usize) -> AssertSqlSafe<String> {
-    numbered(&format!(
+pub(in crate::store) fn gone(rows: usize) -> SqlStr {
+    kept!(
+        rows,
         "UPDATE instances SET gone_time = ? WHERE gone_time = 0 AND instance_id IN ({}) \
          RETURNING operation_id AS id",
         repeated("?", rows)
-    ))
+    )
 }
 
 /// Machines of launches that have ended, and that live as far as is known.
@@ -273,30 +283,33 @@ pub(in crate::store) const LIVING: &str = "SELECT instance_id FROM instances \
      ORDER BY instance_id LIMIT $5";
 
 /// Those of the machines that were seen to be gone before a time.
-pub(in crate::store) fn thought_gone(rows: usize) -> AssertSqlSafe<String> {
-    numbered(&format!(
+pub(in crate::store) fn thought_gone(rows: usize) -> SqlStr {
+    kept!(
+        rows,
         "SELECT instance_id FROM instances \
          WHERE gone_time > 0 AND gone_time < ? AND instance_id IN ({})",
         repeated("?", rows)
-    ))
+    )
 }
 
 /// Machines that were seen to be gone before a time, and live; gives their operations.
-pub(in crate::store) fn returned(rows: usize) -> AssertSqlSafe<String> {
-    numbered(&format!(
+pub(in crate::store) fn returned(rows: usize) -> SqlStr {
+    kept!(
+        rows,
         "UPDATE instances SET gone_time = 0 \
          WHERE gone_time > 0 AND gone_time < ? AND instance_id IN ({}) RETURNING operation_id AS id",
         repeated("?", rows)
-    ))
+    )
 }
 
 /// The requests among these that are known.
-pub(in crate::store) fn requested(rows: usize) -> AssertSqlSafe<String> {
-    numbered(&format!(
+pub(in crate::store) fn requested(rows: usize) -> SqlStr {
+    kept!(
+        rows,
         "SELECT organization, request_id FROM operations \
          JOIN (VALUES {}) AS new ON organization = new.column1 AND request_id = new.column2",
         repeated("(?, ?)", rows)
-    ))
+    )
 }
 
 /// Waits for the turn to judge an organisation's launches; it lasts until the commit.
@@ -317,20 +330,22 @@ pub(in crate::store) const LAUNCHES: &str = "SELECT account, principal, \
      WHERE organization = $1 AND create_time > $2 GROUP BY account, principal, create_time / 1000";
 
 /// Operations by their ids.
-pub(in crate::store) fn known(rows: usize) -> AssertSqlSafe<String> {
-    numbered(&format!(
+pub(in crate::store) fn known(rows: usize) -> SqlStr {
+    kept!(
+        rows,
         "SELECT id, document FROM operations WHERE id IN ({})",
         repeated("?", rows)
-    ))
+    )
 }
 
 /// Adds rows to the audit.
-pub(in crate::store) fn audit(rows: usize) -> AssertSqlSafe<String> {
-    numbered(&format!(
+pub(in crate::store) fn audit(rows: usize) -> SqlStr {
+    kept!(
+        rows,
         "INSERT INTO audit_rows (chain, sequence, time, event, operation_id, record, hash) \
          VALUES {}",
         repeated("(?, ?, ?, ?, ?, ?, ?)", rows)
-    ))
+    )
 }
 
 /// The last rows of the chains, but those that another chain names already.
@@ -383,15 +398,16 @@ pub(in crate::store) const UNTOLD: &str = concat!(
     ") ORDER BY id LIMIT $1"
 );
 /// The bodies of operations.
-pub(in crate::store) fn bodies(rows: usize) -> AssertSqlSafe<String> {
-    numbered(&format!(
+pub(in crate::store) fn bodies(rows: usize) -> SqlStr {
+    kept!(
+        rows,
         "SELECT id, body FROM operations WHERE body IS NOT NULL AND id IN ({})",
         repeated("?", rows)
-    ))
+    )
 }
 
 /// Takes over an operation that waits for a person.
-pub(in crate::store) fn take_released(dialect: &Dialect) -> AssertSqlSafe<String> {
+pub(in crate::store) fn take_released(dialect: &Dialect) -> SqlStr {
     numbered(&format!(
         "UPDATE operations SET lease_owner = ?, lease_epoch = lease_epoch + 1, \
          lease_until = {} + ?, crashes = 0 WHERE id = ? AND state = 'NEEDS_OPERATOR' \
@@ -405,7 +421,7 @@ const CRASHES: &str = "(crashes + CASE WHEN lease_until > 0 THEN 1 ELSE 0 END)";
 
 /// Takes over the operations that nobody stepped for the longest time. A lease that ran out without
 /// having been released is one more crash; only those are taken that then have so many.
-pub(in crate::store) fn claim(dialect: &Dialect) -> AssertSqlSafe<String> {
+pub(in crate::store) fn claim(dialect: &Dialect) -> SqlStr {
     let Dialect {
         now, skip_locked, ..
     } = dialect;
@@ -422,7 +438,7 @@ pub(in crate::store) fn claim(dialect: &Dialect) -> AssertSqlSafe<String> {
 }
 
 /// Prolongs leases; gives the ids of those that the owner still has.
-pub(in crate::store) fn renew(dialect: &Dialect, rows: usize) -> AssertSqlSafe<String> {
+pub(in crate::store) fn renew(dialect: &Dialect, rows: usize) -> SqlStr {
     let owner = chaos::wrong!("owner-unchecked", "=", ">=");
     numbered(&format!(
         "UPDATE operations SET lease_until = {} + ? WHERE lease_owner {owner} ? AND id IN ({}) \
@@ -433,7 +449,7 @@ pub(in crate::store) fn renew(dialect: &Dialect, rows: usize) -> AssertSqlSafe<S
 }
 
 /// The owner's leases that run out soon.
-pub(in crate::store) fn owned(dialect: &Dialect) -> AssertSqlSafe<String> {
+pub(in crate::store) fn owned(dialect: &Dialect) -> SqlStr {
     numbered(&format!(
         "SELECT id FROM operations WHERE lease_owner = ? AND lease_until > 0 \
          AND lease_until <= {} + ? AND state NOT IN {}",
@@ -443,46 +459,22 @@ pub(in crate::store) fn owned(dialect: &Dialect) -> AssertSqlSafe<String> {
 }
 
 /// Ends leases that the owner still has.
-pub(in crate::store) fn release(rows: usize) -> AssertSqlSafe<String> {
-    numbered(&format!(
+pub(in crate::store) fn release(rows: usize) -> SqlStr {
+    kept!(
+        rows,
         "UPDATE operations SET lease_until = 0 WHERE lease_owner = ? AND id IN ({}) RETURNING id",
         repeated("?", rows)
-    ))
+    )
 }
 
 /// A page of the journal, newest first.
-pub(in crate::store) fn records() -> AssertSqlSafe<String> {
+pub(in crate::store) fn records() -> SqlStr {
     numbered(&format!(
         "SELECT id, organization, request_id, state, crashes, lease_owner, lease_epoch, \
          lease_until, update_time, document FROM operations WHERE id < ? AND crashes >= ? \
          AND (? = 1 OR organization = ?) AND state IN ({}) ORDER BY id DESC LIMIT {RECORDS}",
         repeated("?", StateName::ALL.len())
     ))
-}
-
-/// Cuts rows into pieces of few lengths, so that few texts exist and each stays prepared.
-pub(in crate::store) fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let length = 1 << rows.len().checked_ilog2()?.min(ROWS_MAX_LOG2);
-        let (piece, rest) = rows.split_at(length);
-        rows = rest;
-        Some(piece)
-    })
-}
-
-fn repeated(row: &str, rows: usize) -> String {
-    vec![row; rows].join(", ")
-}
-
-fn numbered(text: &str) -> AssertSqlSafe<String> {
-    let mut sql = String::with_capacity(2 * text.len());
-    for (before, part) in text.split('?').enumerate() {
-        if before > 0 {
-            write!(sql, "${before}").unwrap_or_default(); // a text takes what it is given
-        }
-        sql.push_str(part);
-    }
-    AssertSqlSafe(sql)
 }
 
 #[cfg(test)]
@@ -513,18 +505,5 @@ mod tests {
     #[test]
     fn list_takes_every_state() {
         assert!(LIST.contains(&format!("${})", 3 + StateName::ALL.len())));
-    }
-
-    #[test]
-    fn pieces_are_powers_of_two() {
-        let rows = [0_u8; 199];
-        let lengths: Vec<_> = pieces(&rows).map(<[u8]>::len).collect();
-        assert_eq!(lengths, [64, 64, 64, 4, 2, 1]);
-        assert_eq!(pieces::<u8>(&[]).count(), 0);
-    }
-
-    #[test]
-    fn parameters_are_numbered_in_order() {
-        assert_eq!(numbered("a ? b (?, ?)").0, "a $1 b ($2, $3)");
     }
 }

@@ -1,7 +1,8 @@
 //! The statements of who looks through the journal: each reads a bounded part of one index.
 
-use super::{at_rest, numbered};
-use sqlx::AssertSqlSafe;
+use super::at_rest;
+use super::text::numbered;
+use sqlx::SqlStr;
 
 /// What a record is made of.
 macro_rules! columns {
@@ -72,7 +73,7 @@ pub(in crate::store) const HOLDERS: &str = concat!(
 );
 
 /// The calls that were not carried out, newest first; the condition is that of their index.
-pub(in crate::store) fn not_done() -> AssertSqlSafe<String> {
+pub(in crate::store) fn not_done() -> SqlStr {
     numbered(
         "SELECT chain, sequence, time, record FROM audit_rows \
          WHERE event IN ('denied', 'refused', 'suppressed') \
