@@ -4,8 +4,10 @@ mod action;
 mod current;
 mod facts;
 mod layers;
+mod mentioned;
 mod nearest;
 mod nesting;
+mod parties;
 mod proposal;
 mod rules;
 mod slices;
@@ -165,7 +167,7 @@ impl Policy {
     ) -> Result<TerminationGrant, Denial> {
         let account = self.account(principal, Some(&instances.account))?;
         let action = Action::TerminateInstances;
-        let facts = |rules: &Rules| vec![facts::termination(&instances, (now, &rules.second))];
+        let facts = |rules: &Rules| vec![facts::termination(&instances, rules.telling(now))];
         let approval = self.judge(principal, action, Some(&account), facts)?;
         Ok(TerminationGrant {
             principal: principal.clone(),
@@ -196,8 +198,8 @@ impl Policy {
             let specs = wish.specs();
             let sizes = proposal.request.sizes().iter().map(Option::as_ref);
             let places = specs.iter().zip(sizes.chain(std::iter::repeat(None)));
-            let when = (now, &rules.second);
-            let facts = places.map(|(spec, size)| facts::launch(&wish.region, spec, size, when));
+            let telling = rules.telling(now);
+            let facts = places.map(|(spec, size)| facts::launch(&wish.region, spec, size, telling));
             facts.collect()
         };
         if self.needs_sizes() && proposal.request.sizes().is_empty() {

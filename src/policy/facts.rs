@@ -4,6 +4,7 @@ use crate::domain::instance::OwnedInstances;
 use crate::domain::names::Region;
 use crate::domain::outlook::{Cost, Size};
 use crate::domain::spec::{CHARGE_TYPE, DataDisk, InstanceSpec, InternetAccessible, SystemDisk};
+use crate::policy::mentioned::Mentioned;
 use cedar_policy::RestrictedExpression as Value;
 use rust_decimal::{Decimal, RoundingStrategy};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,15 +39,24 @@ impl Second {
     }
 }
 
+/// How facts are told.
+#[derive(Clone, Copy)]
+pub(super) struct Telling<'a> {
+    pub(super) now: UtcDateTime,
+    pub(super) second: &'a Second,
+    /// The others are not.
+    pub(super) mentioned: &'a Mentioned,
+}
+
 /// Of a launch in one of its places.
 pub(super) fn launch(
     region: &Region,
     spec: &InstanceSpec,
     size: Option<&Size>,
-    when: (UtcDateTime, &Second),
+    telling: Telling<'_>,
 ) -> Facts {
-    let mut facts = Collect::default();
-    facts.always("region", text(region.as_str()));
+    let mut facts = Collect::new(telling);
+    facts.value("region", || text(region.as_str()));
     what(spec, &mut facts);
     if let Some(size) = size {
         how_big(size, &mut facts);
@@ -54,19 +64,19 @@ pub(super) fn launch(
     disks(spec, &mut facts);
     network(spec, &mut facts);
     access(spec, &mut facts);
-    time(when, &mut facts);
-    facts.0
+    time(&mut facts);
+    facts.facts
 }
 
 /// Of machines that are to be given back.
-pub(super) fn termination(instances: &OwnedInstances, when: (UtcDateTime, &Second)) -> Facts {
-    let mut facts = Collect::default();
-    facts.always("region", text(instances.region.as_str()));
-    facts.always("instance_count", size(instances.ids.len()));
+pub(super) fn termination(instances: &OwnedInstances, telling: Telling<'_>) -> Facts {
+    let mut facts = Collect::new(telling);
+    facts.value("region", || text(instances.region.as_str()));
+    facts.value("instance_count", || size(instances.ids.len()));
     let ids = instances.ids.iter().map(|id| text(id.as_str()));
-    facts.always("instance_ids", Value::new_set(ids));
-    time(when, &mut facts);
-    facts.0
+    facts.value("instance_ids", || Value::new_set(ids));
+    time(&mut facts);
+    facts.facts
 }
 
 /// Of what no fact is needed for.
@@ -74,54 +84,66 @@ pub(super) fn none() -> Facts {
     Facts::new()
 }
 
-#[derive(Default)]
-struct Collect(Facts);
+struct Collect<'a> {
+    telling: Telling<'a>,
+    facts: Facts,
+}
 
-impl Collect {
-    fn always(&mut self, name: &str, value: Value) {
-        self.0.push((name.to_owned(), value));
+impl<'a> Collect<'a> {
+    fn new(telling: Telling<'a>) -> Self {
+        Self {
+            telling,
+            facts: Facts::new(),
+        }
+    }
+
+    fn value(&mut self, name: &str, value: impl FnOnce() -> Value) {
+        if self.telling.mentioned.has(name) {
+            self.facts.push((name.to_owned(), value()));
+        }
     }
 
     fn text(&mut self, name: &str, value: Option<&String>) {
-        let value = value.filter(|value| !value.is_empty());
-        self.0
-            .extend(value.map(|value| (name.to_owned(), text(value))));
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            self.value(name, || text(value));
+        }
     }
 
-    fn number(&mut self, name: &str, value: Option<i64>) {
-        let value = value.map(|value| (name.to_owned(), Value::new_long(value)));
-        self.0.extend(value);
+    fn number(&mut self, name: &str, value: impl Into<i64>) {
+        self.value(name, || Value::new_long(value.into()));
     }
 
     fn flag(&mut self, name: &str, value: bool) {
-        self.always(name, Value::new_bool(value));
+        self.value(name, || Value::new_bool(value));
     }
 
-    fn texts<'a>(&mut self, name: &str, values: impl IntoIterator<Item = &'a String>) {
+    fn texts<'t>(&mut self, name: &str, values: impl IntoIterator<Item = &'t String>) {
         let values = values.into_iter().map(|value| text(value));
-        self.always(name, Value::new_set(values));
+        self.value(name, || Value::new_set(values));
     }
 }
 
 /// What is launched, and how it is paid for.
-fn what(spec: &InstanceSpec, facts: &mut Collect) {
+fn what(spec: &InstanceSpec, facts: &mut Collect<'_>) {
     let template = spec.launch_template.is_some();
     let placement = spec.placement.as_ref();
     facts.text("zone", placement.map(|placement| &placement.zone));
-    facts.number("project_id", placement.and_then(|at| at.project_id));
+    if let Some(project) = placement.and_then(|at| at.project_id) {
+        facts.number("project_id", project);
+    }
     facts.text("instance_type", spec.instance_type.as_ref());
     let family = spec.instance_type.as_deref().and_then(family);
     facts.text("instance_family", family.as_ref());
     let count = spec.instance_count.unwrap_or(1);
-    facts.always("instance_count", Value::new_long(count));
+    facts.number("instance_count", count);
     let at_least = spec.min_count.unwrap_or(count);
-    facts.always("min_count", Value::new_long(at_least));
+    facts.number("min_count", at_least);
     let charge_type = spec.instance_charge_type.clone();
     let charge_type = charge_type.or_else(|| (!template).then(|| CHARGE_TYPE.to_owned()));
     facts.text("instance_charge_type", charge_type.as_ref());
     let prepaid = spec.instance_charge_prepaid.as_ref();
     let months = prepaid.map_or(0, |prepaid| prepaid.period);
-    facts.always("prepaid_months", Value::new_long(months));
+    facts.number("prepaid_months", months);
     facts.text("image_id", spec.image_id.as_ref());
     facts.flag("launch_template", template);
     facts.flag("dry_run", spec.dry_run.unwrap_or(false));
@@ -137,23 +159,24 @@ fn what(spec: &InstanceSpec, facts: &mut Collect) {
         let pair = pair.map(|(name, value)| (name.to_owned(), text(value)));
         Value::new_record(pair).ok()
     });
-    facts.always("tags", Value::new_set(tags));
+    facts.value("tags", || Value::new_set(tags));
 }
 
 /// The model and its price, as the cloud tells.
-fn how_big(size: &Size, facts: &mut Collect) {
+fn how_big(size: &Size, facts: &mut Collect<'_>) {
     for (name, value) in [
         ("vcpu", size.vcpu),
         ("memory", size.memory_gib),
         ("gpu", size.gpu),
     ] {
-        facts.always(name, Value::new_long(value.into()));
+        facts.number(name, value);
     }
     let hourly = size.cost.and_then(Cost::per_hour);
     let monthly = size.cost.map(Cost::per_month);
     for (name, amount) in [("price_per_hour", hourly), ("price_per_month", monthly)] {
-        let amount = amount.map(|amount| (name.to_owned(), Value::new_decimal(money(amount))));
-        facts.0.extend(amount);
+        if let Some(amount) = amount {
+            facts.value(name, || Value::new_decimal(money(amount)));
+        }
     }
 }
 
@@ -164,11 +187,13 @@ fn money(amount: Decimal) -> String {
     format!("{:.4}", amount.min(most))
 }
 
-fn disks(spec: &InstanceSpec, facts: &mut Collect) {
+fn disks(spec: &InstanceSpec, facts: &mut Collect<'_>) {
     let system = spec.system_disk.as_ref();
     let kind = |disk: &SystemDisk| disk.disk_type.clone();
     facts.text("system_disk_type", system.and_then(kind).as_ref());
-    facts.number("system_disk_size", system.and_then(|disk| disk.disk_size));
+    if let Some(size) = system.and_then(|disk| disk.disk_size) {
+        facts.number("system_disk_size", size);
+    }
     let data = &spec.data_disks;
     facts.texts(
         "data_disk_types",
@@ -176,13 +201,13 @@ fn disks(spec: &InstanceSpec, facts: &mut Collect) {
     );
     let sizes = data.iter().map(|disk| disk.disk_size);
     let size = sizes.fold(0, i64::saturating_add);
-    facts.always("data_disk_size", Value::new_long(size));
+    facts.number("data_disk_size", size);
     let system = system.is_some_and(|disk| disk.encrypt == Some(true));
     let all = |disk: &DataDisk| disk.encrypt == Some(true);
     facts.flag("disks_encrypted", system && data.iter().all(all));
 }
 
-fn network(spec: &InstanceSpec, facts: &mut Collect) {
+fn network(spec: &InstanceSpec, facts: &mut Collect<'_>) {
     let vpc = spec.virtual_private_cloud.as_ref();
     facts.text("vpc_id", vpc.map(|vpc| &vpc.vpc_id));
     facts.text("subnet_id", vpc.map(|vpc| &vpc.subnet_id));
@@ -195,13 +220,10 @@ fn network(spec: &InstanceSpec, facts: &mut Collect) {
     let internet = spec.internet_accessible.as_ref();
     facts.flag("public_ip", internet.is_some_and(is_public));
     let bandwidth = internet.and_then(|internet| internet.internet_max_bandwidth_out);
-    facts.always(
-        "internet_max_bandwidth_out",
-        Value::new_long(bandwidth.unwrap_or(0)),
-    );
+    facts.number("internet_max_bandwidth_out", bandwidth.unwrap_or(0));
 }
 
-fn access(spec: &InstanceSpec, facts: &mut Collect) {
+fn access(spec: &InstanceSpec, facts: &mut Collect<'_>) {
     let login = spec.login_settings.as_ref();
     facts.texts("key_ids", login.iter().flat_map(|login| &login.key_ids));
     let password = login.is_some_and(|login| login.password.is_some());
@@ -210,11 +232,11 @@ fn access(spec: &InstanceSpec, facts: &mut Collect) {
     facts.text("cam_role_name", spec.cam_role_name.as_ref());
 }
 
-fn time((now, second): (UtcDateTime, &Second), facts: &mut Collect) {
-    facts.always("now", second.of(now));
-    facts.always("hour", Value::new_long(i64::from(now.hour())));
-    let weekday = now.weekday().number_from_monday();
-    facts.always("weekday", Value::new_long(i64::from(weekday)));
+fn time(facts: &mut Collect<'_>) {
+    let Telling { now, second, .. } = facts.telling;
+    facts.value("now", || second.of(now));
+    facts.number("hour", now.hour());
+    facts.number("weekday", now.weekday().number_from_monday());
 }
 
 /// With bandwidth and no word about an address the cloud gives one.

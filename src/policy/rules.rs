@@ -3,8 +3,10 @@
 use crate::policy::action::Action;
 use crate::policy::facts::Second;
 use crate::policy::layers::Layers;
+use crate::policy::mentioned::Mentioned;
 use crate::policy::nearest::Permit;
 use crate::policy::nesting;
+use crate::policy::parties::Known;
 use crate::policy::slices::Slices;
 use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode,
@@ -67,6 +69,9 @@ pub struct Rules {
     /// What launches are filled in with before.
     pub(super) layers: Layers,
     pub(super) second: Second,
+    /// The facts that they speak of.
+    pub(super) mentioned: Mentioned,
+    pub(super) known: Known,
 }
 
 /// A rule with where it stands.
@@ -111,15 +116,18 @@ impl Rules {
             let reason = rule.policy.annotation("reason")?;
             Some((rule.policy.id().to_string(), reason.to_owned()))
         });
+        let mentioned = Mentioned::by(reader.rules.iter().map(|rule| &rule.policy));
         Ok(Self {
             version: version(files.rules.iter().chain(&files.layers)),
             count: reader.rules.len(),
-            needs_sizes: reader.rules.iter().any(|rule| speaks_of_size(&rule.policy)),
+            needs_sizes: OF_SIZE.into_iter().any(|fact| mentioned.has(fact)),
+            mentioned,
             reasons: reasons.collect(),
             by_action: by_action.map_err(|message| vec![Flaw::of_all(message)])?,
             schema: reader.schema,
             layers: layers.unwrap_or_default(),
             second: Second::default(),
+            known: Known::default(),
         })
     }
 
@@ -156,15 +164,6 @@ impl Rules {
 
 /// The facts that only the cloud knows.
 const OF_SIZE: [&str; 5] = ["vcpu", "memory", "gpu", "price_per_hour", "price_per_month"];
-
-/// Whether a rule names one of those facts. One that cannot be written as JSON may.
-fn speaks_of_size(policy: &Policy) -> bool {
-    let text = policy.to_json().map(|json| json.to_string());
-    text.map_or(true, |text| {
-        let named = |name: &str| text.contains(&format!("\"attr\":\"{name}\""));
-        OF_SIZE.iter().any(|name| named(name))
-    })
-}
 
 impl Flaw {
     fn of_all(message: impl Display) -> Self {

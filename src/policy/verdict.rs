@@ -2,17 +2,21 @@
 
 use crate::domain::ids::Principal;
 use crate::policy::action::Action;
-use crate::policy::facts::Facts;
+use crate::policy::facts::{Facts, Telling};
+use crate::policy::mentioned::Mentioned;
 use crate::policy::nearest;
+use crate::policy::parties::Parties;
 use crate::policy::rules::Rules;
 use crate::policy::slices::{Slice, Slices};
 use cedar_policy::{
-    AuthorizationError, Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName,
-    EntityUid, PolicyId, PolicySet, Request, Response, RestrictedExpression,
+    AuthorizationError, Authorizer, Context, Decision, EntityId, EntityTypeName, EntityUid,
+    PolicyId, PolicySet, Request, Response,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::str::FromStr;
+use std::sync::Arc;
+use time::UtcDateTime;
 
 /// The rule that is named when none is: nothing is allowed that no rule permits.
 const NO_RULE: &str = "no-rule-permits";
@@ -63,7 +67,7 @@ impl Rules {
             Ok(posed) => posed,
             Err(problem) => return unposed(&problem),
         };
-        let slices = slices.about(&posed.principals, &posed.resources);
+        let slices = slices.about(&posed.parties.principals, &posed.parties.resources);
         let answer = posed.put_to(slices.iter().map(|slice| &slice.enforced));
         let tried = posed.put_to(slices.iter().map(|slice| &slice.shadow));
         let trial = answer.changed_by(tried);
@@ -76,33 +80,38 @@ impl Rules {
     }
 
     pub(super) fn pose(&self, question: Question<'_>) -> Result<Posed, String> {
-        let Principal { name, organization } = question.principal;
-        let organization = uid("Organization", organization.as_str())?;
-        let principal = uid("Service", name)?;
+        let parties = self.known.parties(question.principal, question.account)?;
         let action = uid("Action", question.action.as_str())?;
-        let mut entities = vec![
-            Entity::with_uid(organization.clone()),
-            member(principal.clone(), name, &organization)?,
-        ];
-        let mut resources = vec![organization.clone()];
-        if let Some(account) = question.account {
-            let resource = uid("Account", account)?;
-            entities.push(member(resource.clone(), account, &organization)?);
-            resources.insert(0, resource);
-        }
-        let resource = resources.first().cloned().unwrap_or(organization.clone());
-        let context = Context::from_pairs(question.facts).map_err(told)?;
+        let ask = |facts, schema| {
+            let context = Context::from_pairs(facts).map_err(told)?;
+            let (principal, resource) = (parties.principal.clone(), parties.resource.clone());
+            Request::new(principal, action.clone(), resource, context, schema).map_err(told)
+        };
+        let mut facts = question.facts;
         // All of it is made here and fits, as every test has Cedar see for itself. Should it ever not, a rule
         // that meets what does not fit cannot be evaluated, and denies.
-        let schema = cfg!(debug_assertions).then_some(&self.schema);
-        let entities = Entities::from_entities(entities, schema).map_err(told)?;
-        let request = Request::new(principal.clone(), action, resource, context, schema);
+        if cfg!(debug_assertions) {
+            parties.check(&self.schema)?;
+            ask(facts.clone(), Some(&self.schema))?;
+            facts.retain(|(name, _)| self.mentioned.has(name));
+        }
         Ok(Posed {
-            request: request.map_err(told)?,
-            entities,
-            principals: vec![principal, organization],
-            resources,
+            request: ask(facts, None)?,
+            parties,
         })
+    }
+
+    /// How facts are told at `now`: those that rules speak of, but where Cedar is to see that all of them fit.
+    pub(super) fn telling(&self, now: UtcDateTime) -> Telling<'_> {
+        Telling {
+            now,
+            second: &self.second,
+            mentioned: if cfg!(debug_assertions) {
+                &Mentioned::All
+            } else {
+                &self.mentioned
+            },
+        }
     }
 
     fn said(&self, rules: &BTreeSet<String>, permits: bool) -> Vec<Said> {
@@ -125,7 +134,7 @@ impl Rules {
             return (said, format!("forbidden by the rule {}", rules.join("; ")));
         }
         let permits = slices.iter().flat_map(|slice| &slice.permits);
-        let nearest = nearest::nearest(permits, &posed.request, &posed.entities);
+        let nearest = nearest::nearest(permits, &posed.request, &posed.parties.entities);
         let message = match nearest.as_slice() {
             [] => {
                 "no rule permits it, and none speaks of this caller and what it asks for; ask the \
@@ -141,10 +150,7 @@ impl Rules {
 /// A question in Cedar's terms.
 pub(super) struct Posed {
     pub(super) request: Request,
-    pub(super) entities: Entities,
-    /// The caller and what it is in, and the same of the resource: what a rule's scope can name.
-    principals: Vec<EntityUid>,
-    resources: Vec<EntityUid>,
+    pub(super) parties: Arc<Parties>,
 }
 
 /// What rules answer. Sorted, so that the same decision is always told in the same words.
@@ -161,7 +167,8 @@ impl Posed {
     fn put_to<'a>(&self, rules: impl Iterator<Item = &'a PolicySet>) -> Answer {
         let mut answer = Answer::default();
         for rules in rules.filter(|rules| !rules.is_empty()) {
-            answer.add(&Authorizer::new().is_authorized(&self.request, rules, &self.entities));
+            let entities = &self.parties.entities;
+            answer.add(&Authorizer::new().is_authorized(&self.request, rules, entities));
         }
         answer
     }
@@ -229,18 +236,11 @@ fn refusal(rule: &str, reason: &str) -> Said {
     }
 }
 
-fn uid(kind: &str, id: &str) -> Result<EntityUid, String> {
+pub(super) fn uid(kind: &str, id: &str) -> Result<EntityUid, String> {
     let kind = EntityTypeName::from_str(kind).map_err(told)?;
     Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 
-fn member(uid: EntityUid, name: &str, organization: &EntityUid) -> Result<Entity, String> {
-    let name = RestrictedExpression::new_string(name.to_owned());
-    let attributes = HashMap::from([("name".to_owned(), name)]);
-    let parents = HashSet::from([organization.clone()]);
-    Entity::new(uid, attributes, parents).map_err(told)
-}
-
-fn told(error: impl Display) -> String {
+pub(super) fn told(error: impl Display) -> String {
     error.to_string()
 }

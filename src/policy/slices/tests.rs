@@ -1,10 +1,12 @@
-//! Rules that are looked up by their scopes decide as all of them together.
+//! Rules that are looked up by their scopes, and told what they speak of, decide as all of them together that are
+//! told everything.
 
 use crate::domain::ids::{OrganizationId, Principal};
 use crate::domain::names::Region;
 use crate::domain::spec::InstanceSpec;
 use crate::policy::action::Action;
-use crate::policy::facts::{self, Second};
+use crate::policy::facts::{self, Second, Telling};
+use crate::policy::mentioned::Mentioned;
 use crate::policy::rules::{RuleFile, RuleFiles, Rules};
 use crate::policy::verdict::{Posed, Question};
 use cedar_policy::{Authorizer, Decision, PolicyId, PolicySet, Response};
@@ -36,8 +38,12 @@ const WHAT: [&str; 7] = [
     r#"resource is Account in Organization::"umbrella""#,
 ];
 /// They hold, do not hold, and cannot be evaluated.
-const WHEN: [&str; 4] = [
+const WHEN: [&str; 8] = [
     "",
+    "",
+    r#"when { context.hour == 0 && !(context has zone) }"#,
+    r#"unless { context.tags.contains({key: "k", value: "v"}) || context.password }"#,
+    r#"when { context has image_id || context.key_ids.isEmpty() }"#,
     r#"when { context.region == "ap-shanghai" }"#,
     r#"unless { context.region == "ap-shanghai" }"#,
     "when { context.instance_count + 9223372036854775807 > 0 }",
@@ -53,7 +59,9 @@ fn slices_decide_as_all_rules_together() {
             rules(random, "s", "@mode(\"shadow\")"),
         );
         let both = parse(&format!("{enforced}{shadow}"));
-        let posed = both.pose(question()).unwrap();
+        let mut all_told = both.clone();
+        all_told.mentioned = Mentioned::All;
+        let posed = all_told.pose(question()).unwrap();
         let expected = all(&enforced, &posed);
         let tried = all(&format!("{enforced}{shadow}"), &posed);
         let verdict = both.decide(question());
@@ -127,16 +135,16 @@ fn question() -> Question<'static> {
         name: "web".to_owned(),
         organization: OrganizationId::parse("acme").unwrap(),
     };
+    let telling = Telling {
+        now: UtcDateTime::UNIX_EPOCH,
+        second: &Second::default(),
+        mentioned: &Mentioned::All,
+    };
     Question {
         principal: Box::leak(Box::new(principal)),
         action: Action::RunInstances,
         account: Some("main"),
-        facts: facts::launch(
-            &region,
-            &spec,
-            None,
-            (UtcDateTime::UNIX_EPOCH, &Second::default()),
-        ),
+        facts: facts::launch(&region, &spec, None, telling),
     }
 }
 
@@ -148,7 +156,7 @@ fn all(text: &str, posed: &Posed) -> Response {
         policy.new_id(PolicyId::new(id))
     });
     let set = PolicySet::from_policies(named).unwrap();
-    Authorizer::new().is_authorized(&posed.request, &set, &posed.entities)
+    Authorizer::new().is_authorized(&posed.request, &set, &posed.parties.entities)
 }
 
 /// A rule that cannot be evaluated denies, which Cedar alone would not do.
