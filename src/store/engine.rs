@@ -484,6 +484,18 @@ pub(in crate::store) fn target(settings: &Settings) -> Result<Target, StoreError
 mod tests {
     use super::*;
 
+    /// What flushes less is no option that SQLite tells of; they come together, from .cargo/config.toml.
+    #[test]
+    fn sqlite_is_built_with_our_options() {
+        let sqlite = rusqlite::Connection::open_in_memory().unwrap();
+        let used = |option: &str| {
+            let sql = "SELECT sqlite_compileoption_used(?1)";
+            sqlite.query_row(sql, [option], |row| row.get::<_, bool>(0))
+        };
+        assert_eq!(used("DEFAULT_MEMSTATUS=0"), Ok(true));
+        assert_eq!(used("ENABLE_FTS5"), Ok(false));
+    }
+
     #[test]
     fn versions() {
         assert!(is_at_least("3.51.3", OLDEST_SQLITE));
