@@ -14,6 +14,7 @@
     reason = "a benchmark reads the machine's time, prints, rounds, and may fail by panic"
 )]
 
+mod callgrind;
 #[path = "../common/catalog.rs"]
 mod catalog;
 mod cloud;
