@@ -114,7 +114,7 @@ image: ## The container image around a static program, built and run; PROFILE=de
 check: proto $(VENV)/installed $(TYPESCRIPT) $(STUBS) ## Formatting, lints, documentation, the API's rules, stale stubs
 	tools/stubs $(BUF) --check
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --lib --bins -- -D warnings
 	cargo clippy --locked --all-targets --features chaos -- -D warnings
 	cargo clippy --locked --lib --example launch --no-default-features --features client -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
@@ -155,7 +155,7 @@ deny: $(CARGO_DENY) ## Licences, banned and duplicate crates, sources of crates
 	$(CARGO_DENY) --log-level error check bans licenses sources
 
 # The tests come last, so that their result is what a log ends with.
-ci: FUZZ_SECONDS = 60
+ci: FUZZ_SECONDS = 30
 ci: PROFILE = dev
 ci: check deny demo image fuzz test gate ## All of the above that can fail
 
