@@ -2,7 +2,7 @@
 
 use crate::cloud::{Cloud, UNLIMITED};
 use crate::floor::STREAMS;
-use crate::load::{Messages, Until, connect, launch, wish};
+use crate::load::{Client, Messages, Until, connect, launch, wish};
 use crate::program::{Bed, Program};
 use crate::report::{Bound, Chapter, Figure, Goal, digits, table};
 use crate::rounds::Spread;
@@ -13,6 +13,8 @@ use std::time::Duration;
 const CONNECTIONS: usize = 10;
 /// Streams of each connection.
 const STREAMS_EACH: usize = 1_000;
+/// Those before the measured ones: what a first call takes once, code and tables, is no memory of an operation.
+const FIRST_EACH: usize = 96;
 /// Launches that each connection has under way at once.
 const AT_ONCE: usize = 32;
 /// When memory is looked at again, after the last stream has ended.
@@ -45,8 +47,8 @@ pub(crate) fn measure() -> Chapter {
     };
     Chapter {
         title: "Memory of a watched operation",
-        how: "10,000 launches of one machine each, on ten connections, launched and polled, their streams open: the growth of the gateway's resident \
-              memory, divided. The bare stream is of the h2 library, with one message sent and nothing remembered.",
+        how: "10,000 launches of one machine each, on ten connections, launched and polled, their streams open, after a thousand before them: the \
+              growth of the gateway's resident memory, divided. The bare stream is of the h2 library, with one message sent and nothing remembered.",
         figures: vec![
             figure(P5, watched, SHORT),
             figure(P5_BACK, back, SHORT_BACK),
@@ -59,8 +61,9 @@ pub(crate) fn measure() -> Chapter {
     }
 }
 
-const SHORT: &str = "the snapshot, its texts and its transitions are kept as values, and the stream's future holds the largest of its steps.";
-const SHORT_BACK: &str = "the allocator keeps what it may need again.";
+const SHORT: &str = "counted below `malloc`, 5.7 kB of it are in use: half of that in three pieces of 1,112, 872 (the newest snapshot) and 776 bytes, \
+                     0.7 in some twenty small texts; the rest of the growth lies between them.";
+const SHORT_BACK: &str = "all of it is freed, but in pages that something else still is in; jemalloc gives back 57 %, mimalloc 37.";
 
 /// Bytes of a stream of which nothing is remembered.
 async fn streams() -> f64 {
@@ -84,30 +87,36 @@ async fn operations() -> (f64, f64) {
     let cloud = Cloud::new(0.5, false).await;
     let bed = Bed::new(cloud.address(), UNLIMITED);
     let gateway = Program::gateway(&bed);
-    let before = gateway.resident_bytes();
     let clients = connect(bed.grpc, CONNECTIONS).await;
-    let launching = clients
-        .iter()
-        .flat_map(|client| (0..AT_ONCE).map(|_| client.clone()));
-    let launching = launching.map(|mut client| async move {
-        let mut open = Vec::new();
-        for _ in 0..STREAMS_EACH.div_ceil(AT_ONCE) {
-            open.push(launch(&mut client, wish(1), Until::Launched).await);
-        }
-        open
-    });
-    let open: Vec<Messages> = join_all(launching).await.into_iter().flatten().collect();
-    let count = open.len() as f64;
+    let first = launched(&clients, FIRST_EACH).await;
+    let before = gateway.resident_bytes();
+    let open = launched(&clients, STREAMS_EACH).await;
+    let (count, all) = (open.len() as f64, first.len() + open.len());
     assert!(
-        open_operations(&bed).await >= count,
+        open_operations(&bed).await >= all as f64,
         "some have ended already"
     );
     let grown = gateway.resident_bytes() - before;
-    join_all(open.into_iter().map(end)).await;
+    join_all(first.into_iter().chain(open).map(end)).await;
     drop(clients);
     tokio::time::sleep(AFTERWARDS).await;
     let left = gateway.resident_bytes() - before;
     (grown / count, 1.0 - left / grown)
+}
+
+/// That many launches of each connection, each told to be launched.
+async fn launched(clients: &[Client], each: usize) -> Vec<Messages> {
+    let callers = clients
+        .iter()
+        .flat_map(|client| (0..AT_ONCE).map(|_| client.clone()));
+    let launching = callers.map(|mut client| async move {
+        let mut open = Vec::new();
+        for _ in 0..each.div_ceil(AT_ONCE) {
+            open.push(launch(&mut client, wish(1), Until::Launched).await);
+        }
+        open
+    });
+    join_all(launching).await.into_iter().flatten().collect()
 }
 
 async fn end(mut stream: Messages) {

@@ -95,7 +95,8 @@ pub(crate) fn measure() -> Chapter {
 
 const SHORT_START: &str = "the schema is checked, the journal's keys are proven and its leases looked at before the port opens.";
 const SHORT_RECOVERY: &str = "the open operations are claimed in transactions of some hundred, each of which reads, parses and writes its rows.";
-const SHORT_SIZE: &str = "Cedar with its parser, aws-lc, SQLite, both PostgreSQL's and SQLite's drivers, the simulator and its catalogue are in one program.";
+const SHORT_SIZE: &str = "Cedar with its parser, aws-lc, SQLite, both PostgreSQL's and SQLite's drivers, the simulator and its catalogue are in one program. All of it \
+                          built for size (`opt-level = \"s\"`) is 21.8 MiB, and takes 7 % more of the processor for a launch.";
 const SHORT_IDLE: &str =
     "SQLite's caches, the pages of the program that a start touches, and the allocator's arenas.";
 
