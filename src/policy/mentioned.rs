@@ -60,10 +60,11 @@ fn collect(expression: &Value, names: &mut BTreeSet<String>) -> bool {
 
 /// Adds the attribute of an access; gives whose it is, but for the context, or all of what is no access.
 fn whose<'a>(access: &'a Value, names: &mut BTreeSet<String>) -> Option<&'a Value> {
-    let (Some(left), Some(name)) = (access.get("left"), access.get("attr")) else {
+    let name = access.get("attr").and_then(Value::as_str);
+    let (Some(left), Some(name)) = (access.get("left"), name) else {
         return Some(access);
     };
-    names.extend(name.as_str().map(str::to_owned));
+    names.insert(name.to_owned());
     let of_context = left.as_object().is_some_and(is_context);
     (!of_context).then_some(left)
 }
@@ -112,6 +113,12 @@ mod tests {
             let found: Vec<&str> = found.iter().map(String::as_str).collect();
             assert_eq!(found, names, "{conditions}");
         }
+    }
+
+    #[test]
+    fn an_access_of_an_unknown_form_may_be_of_any_fact() {
+        let access = serde_json::json!({"has": {"left": {"Var": "context"}, "attr": ["a", "b"]}});
+        assert!(!collect(&access, &mut BTreeSet::new()));
     }
 
     #[test]
