@@ -23,7 +23,7 @@ JAVA_JARS := target/tools/java/jars/installed
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help demo test simulate stores kill abuse overload replicas rotate failpoints mutants fuzz image check bench gate measure measure-simulator measure-trust proto stubs fmt deny ci clean
+.PHONY: help demo test simulate stores kill abuse overload replicas rotate failpoints mutants fuzz image systemd check bench gate measure measure-simulator measure-trust proto stubs fmt deny ci clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -110,6 +110,11 @@ PROFILE ?= release
 image: ## The container image around a static program, built and run; PROFILE=dev is quick and bigger
 	@tools/install podman
 	tools/image $(PROFILE)
+
+systemd: ## The unit as it is shipped under a systemd of its own: it launches, is killed, hangs, stops; needs root
+	@tools/install systemd
+	cargo build --locked
+	tools/systemd target/debug/cvm-gateway
 
 check: proto $(VENV)/installed $(TYPESCRIPT) $(STUBS) ## Formatting, lints, documentation, the API's rules, stale stubs
 	tools/stubs $(BUF) --check
