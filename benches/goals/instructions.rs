@@ -35,7 +35,7 @@ const P17: Goal = Goal {
 pub(crate) const CHAPTER: crate::Measured = (&["P17"], measure);
 
 /// What a launch does, and the functions that do it, by words of their names. Each is a part of what stands before it
-/// with one bar less.
+/// with one dash less.
 const PARTS: [(&str, &[&str]); 11] = [
     ("its call, all in all", &["H2Stream", "poll"]),
     ("- its handler", &["CvmGatewayService>::run_instances"]),
