@@ -57,12 +57,13 @@ const PARTS: [(&str, &[&str]); 11] = [
         "- the call of the cloud",
         &["HttpCloud", "Cloud>::run_instances"],
     ),
-    (SIGNING, &["tc3::Form::sign"]),
+    ("- - signing it", SIGNING),
     ("looking at its machine until it runs", &["poller", "share"]),
-    (JOURNAL, &["store::writer::Writer::run"]),
+    ("the journal: its four writes, their audit, SQLite", JOURNAL),
 ];
-const SIGNING: &str = "- - signing it";
-const JOURNAL: &str = "the journal: its four writes, their audit, SQLite";
+/// What the goal leaves out.
+const SIGNING: &[&str] = &["tc3::Form::sign"];
+const JOURNAL: &[&str] = &["store::writer::Writer::run"];
 
 /// Fails when a launch takes more instructions than it did: `make gate`.
 pub(crate) fn gate() {
@@ -84,9 +85,7 @@ fn measure() -> Chapter {
         let to_forwarder = digits(count / forwarder.total());
         vec![name.to_owned(), digits(count), to_forwarder]
     };
-    let left_out = |(name, _): &&(&str, &[&str])| [SIGNING, JOURNAL].contains(name);
-    let left_out = PARTS.iter().filter(left_out);
-    let left_out: f64 = left_out.map(|(_, words)| gateway.of(words)).sum();
+    let left_out = gateway.of(SIGNING) + gateway.of(JOURNAL);
     let parts = PARTS
         .iter()
         .map(|(name, words)| row(name, gateway.of(words)));

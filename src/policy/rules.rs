@@ -60,8 +60,6 @@ pub struct Rules {
     /// The first half of the SHA-256 over all files, in hexadecimal.
     version: String,
     count: usize,
-    /// Whether one of them speaks of how big models are or what they cost.
-    needs_sizes: bool,
     pub(super) schema: Schema,
     pub(super) by_action: BTreeMap<Action, Slices>,
     /// What each rule says to whom it stops, by its id.
@@ -116,12 +114,10 @@ impl Rules {
             let reason = rule.policy.annotation("reason")?;
             Some((rule.policy.id().to_string(), reason.to_owned()))
         });
-        let mentioned = Mentioned::by(reader.rules.iter().map(|rule| &rule.policy));
         Ok(Self {
             version: version(files.rules.iter().chain(&files.layers)),
             count: reader.rules.len(),
-            needs_sizes: OF_SIZE.into_iter().any(|fact| mentioned.has(fact)),
-            mentioned,
+            mentioned: Mentioned::by(reader.rules.iter().map(|rule| &rule.policy)),
             reasons: reasons.collect(),
             by_action: by_action.map_err(|message| vec![Flaw::of_all(message)])?,
             schema: reader.schema,
@@ -146,7 +142,7 @@ impl Rules {
     /// Whether one of them speaks of how big models are or what they cost.
     #[must_use]
     pub fn needs_sizes(&self) -> bool {
-        self.needs_sizes
+        OF_SIZE.into_iter().any(|fact| self.mentioned.has(fact))
     }
 
     /// How many layers there are.

@@ -4,10 +4,10 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
 
-/// Most rows of one statement; a power of two.
-const ROWS_MAX_LOG2: u32 = 6;
-/// Numbers of rows that [`pieces`] cuts.
+/// Numbers of rows that [`pieces`] cuts: 1, 2, 4 and so on.
 const LENGTHS: usize = 7;
+/// Most rows of one statement.
+const ROWS_MAX: usize = 1 << (LENGTHS - 1);
 
 /// The text of a statement with so many rows, made once.
 macro_rules! kept {
@@ -45,7 +45,7 @@ impl Kept {
 /// Cuts rows into pieces of few lengths, so that few texts exist and each stays prepared.
 pub(in crate::store) fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
-        let length = 1 << rows.len().checked_ilog2()?.min(ROWS_MAX_LOG2);
+        let length = ROWS_MAX.min(1 << rows.len().checked_ilog2()?);
         let (piece, rest) = rows.split_at(length);
         rows = rest;
         Some(piece)
