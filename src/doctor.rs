@@ -3,6 +3,7 @@
 
 mod certificates;
 mod cloud;
+mod issuers;
 mod journal;
 mod ports;
 mod side_door;
@@ -68,6 +69,7 @@ pub async fn examine(
     let mut findings = vec![ok("configuration", &subject, "it is sound")];
     findings.push(policy(&config));
     findings.extend(certificates::examine(&config.identity, clock));
+    findings.extend(issuers::examine(&config.identity, clock).await);
     findings.extend(ports::examine(&config, clock).await);
     findings.extend(journal::examine(&config.journal, clock).await);
     findings.extend(cloud::examine(config, wish, clock).await);

@@ -74,6 +74,34 @@ impl KeyUrl {
             _ => Err("is not https, so that anybody on the way could become anybody".to_owned()),
         }
     }
+
+    /// The keys that are there now.
+    ///
+    /// # Errors
+    /// Why there are none: a file that is needed cannot be read, the answer is none of keys, or does
+    /// not come within five seconds.
+    pub async fn keys(&self, reader: &Reader, clock: &Clock) -> Result<Keys, String> {
+        let fetched = clock.timeout(FETCH_TIMEOUT, self.fetch(reader)).await;
+        let text = fetched.unwrap_or_else(|| Err("does not answer".to_owned()))?;
+        Keys::parse(&text)
+    }
+
+    async fn fetch(&self, reader: &Reader) -> Result<String, String> {
+        let read = |path: &Option<String>, max| -> Result<Option<SecretString>, String> {
+            let path = path.as_deref();
+            path.map(|path| reader.read(path, max)).transpose()
+        };
+        let authorities = read(&self.ca_file, super::PEM_BYTES_MAX)?;
+        let token = read(&self.token_file, TOKEN_BYTES_MAX)?;
+        let client = client(authorities.as_ref())?;
+        let mut request = client.get(self.url.clone());
+        request = request.header(header::ACCEPT, "application/jwk-set+json, application/json");
+        if let Some(token) = token {
+            request = request.bearer_auth(token.expose_secret().trim());
+        }
+        let response = request.send().await.map_err(|error| cause(&error))?;
+        text(response).await
+    }
 }
 
 /// An issuer at work.
@@ -156,11 +184,14 @@ impl Issuer {
 
     /// Takes in the text of a key set.
     pub(super) fn take(&self, text: &str) -> Result<String, String> {
-        let keys = Keys::parse(text)?;
+        Ok(self.hold(Keys::parse(text)?))
+    }
+
+    fn hold(&self, keys: Keys) -> String {
         let told = format!("{} keys of the issuer {}", keys.count(), self.rules.name);
         let at = self.clock.elapsed();
         self.held.store(Some(Arc::new(Held { keys, at })));
-        Ok(told)
+        told
     }
 
     /// Fetches the keys again and again, and keeps those it has while it gets none. Never ends.
@@ -192,9 +223,8 @@ impl Issuer {
             return;
         }
         *asked = Some(now);
-        let fetched = self.clock.timeout(FETCH_TIMEOUT, self.fetch(source)).await;
-        let fetched = fetched.unwrap_or_else(|| Err("does not answer".to_owned()));
-        let taken = fetched.and_then(|text| self.take(&text));
+        let keys = source.keys(&self.reader, &self.clock).await;
+        let taken = keys.map(|keys| self.hold(keys));
         self.metrics.reloaded("keys", taken.is_ok());
         let (issuer, url) = (&self.rules.name, source.url.as_str());
         match taken {
@@ -206,23 +236,6 @@ impl Issuer {
                 tracing::warn!(issuer, url, error, "no keys; those there are stay for now");
             }
         }
-    }
-
-    async fn fetch(&self, source: &KeyUrl) -> Result<String, String> {
-        let read = |path: &Option<String>, max| -> Result<Option<SecretString>, String> {
-            let path = path.as_deref();
-            path.map(|path| self.reader.read(path, max)).transpose()
-        };
-        let authorities = read(&source.ca_file, super::PEM_BYTES_MAX)?;
-        let token = read(&source.token_file, TOKEN_BYTES_MAX)?;
-        let client = client(authorities.as_ref())?;
-        let mut request = client.get(source.url.clone());
-        request = request.header(header::ACCEPT, "application/jwk-set+json, application/json");
-        if let Some(token) = token {
-            request = request.bearer_auth(token.expose_secret().trim());
-        }
-        let response = request.send().await.map_err(|error| cause(&error))?;
-        text(response).await
     }
 }
 

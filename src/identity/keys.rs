@@ -54,6 +54,13 @@ impl Keys {
         self.0.len()
     }
 
+    /// Whether one of them can sign with one of `algorithms`.
+    #[must_use]
+    pub fn suit(&self, algorithms: &[Algorithm]) -> bool {
+        let suits = |key: &Key| key.algorithms.iter().any(|one| algorithms.contains(one));
+        self.0.iter().any(suits)
+    }
+
     /// Whether one of them made `signature` of `message`. Without an id, there must be one only.
     ///
     /// # Errors

@@ -1,8 +1,10 @@
 //! `cvm-gateway doctor`: what it finds of each kind, and that it disturbs no gateway.
 
 use crate::canary;
+use crate::cloud::server::{Server, answer};
 use crate::credentials::misbehave;
 use crate::identity::pki::{Authority, from_now};
+use crate::identity::tokens::Signer;
 use crate::plan::calls;
 use crate::postgres;
 use crate::world::{Folder, World, client, config_text, put_secret, run, wish};
@@ -429,6 +431,44 @@ async fn certificates_that_end_are_found() {
             verdict,
             says,
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keys_of_issuers_are_asked_for() {
+    let world = World::new(100.0).await;
+    let jwks = Signer::new().jwks();
+    std::fs::write(world.folder.join("jwks.json"), &jwks).unwrap();
+    let file = "jwks_file = \"jwks.json\"".to_owned();
+    let url = |issuer: &Server| format!("jwks_url = \"http://{}/jwks\"", issuer.address);
+    let [has_keys, has_none] = [answer(&jwks), answer("{}")].map(|act| Server::start(vec![act]));
+    let (has_keys, has_none) = (has_keys.await, has_none.await);
+    let deaf = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let nobody = format!("jwks_url = \"http://{deaf}/jwks\"");
+    let rows = [
+        (&file, "ES256", "ok", "1 keys of jwks.json"),
+        (&file, "RS256", "fail", "none of the 1 keys of jwks.json"),
+        (
+            &url(&has_keys),
+            "ES256",
+            "ok",
+            "1 keys of http://127.0.0.1:",
+        ),
+        (&url(&has_none), "ES256", "fail", "is no JSON Web Key Set"),
+        (&nobody, "ES256", "fail", "Connection refused"),
+    ];
+    for (source, algorithm, verdict, says) in rows {
+        let issuer = format!(
+            "[identity.issuers.cluster]\nissuer = \"https://cluster.example\"\naudiences = [\"cvm-gateway\"]\n\
+             algorithms = [\"{algorithm}\"]\n{source}\n[admin]"
+        );
+        let path = written(&world, |text| text.replace("[admin]", &issuer));
+        let (code, report) = examined(&path).await;
+        assert_eq!(code, i32::from(verdict == "fail"), "{report:#}");
+        is(finding(&report, "issuers", "cluster"), verdict, says);
     }
 }
 
