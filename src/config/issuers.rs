@@ -1,11 +1,10 @@
 //! Who issues tokens: the tables `identity.issuers.NAME`.
 
-use super::read::{file_beside, secret_file};
+use super::read::{authorities_beside, file_beside, secret_file};
 use super::section::Section;
 use crate::identity::proven::is_trust_domain;
 use crate::identity::{
-    Algorithm, IssuerSettings, KEYS_BYTES_MAX, KeySource, KeyUrl, Keys, Material, PEM_BYTES_MAX,
-    TokenRules,
+    Algorithm, IssuerSettings, KEYS_BYTES_MAX, KeySource, KeyUrl, Keys, TokenRules,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -100,10 +99,7 @@ fn source(table: &mut Section<'_>, folder: &Path) -> Option<KeySource> {
     });
     let url = table.if_set("jwks_url", KeyUrl::parse);
     let ca_file = table.if_set("jwks_ca_file", |path| {
-        let text = file_beside(folder, path, PEM_BYTES_MAX)?;
-        let rule = |_| format!("{path} holds no certificates; name a PEM file");
-        Material::check_authorities(&text).map_err(rule)?;
-        Ok::<_, String>(path.to_owned())
+        authorities_beside(folder, path).map(|_sound| path.to_owned())
     });
     let token_file = table.if_set("jwks_token_file", |path| {
         secret_file(folder, path)?;

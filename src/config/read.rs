@@ -17,6 +17,7 @@ use crate::cloud::wire::Amounts;
 use crate::domain::names::{AccountName, Region};
 use crate::domain::plan::PlanKey;
 use crate::domain::rules::{Limits, Required};
+use crate::identity::{Material, PEM_BYTES_MAX};
 use crate::operations;
 use crate::operations::machine::Timings;
 use crate::policy::Policy;
@@ -99,7 +100,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         root.table("policy", |table| rules::settings(table, folder, &limits));
     let audit_sink = root.table("audit", |table| audit_sink(table, folder));
     let log = root.table("log", log);
-    let tracing = root.table("tracing", super::tracing::tracing);
+    let tracing = root.table("tracing", |table| super::tracing::tracing(table, folder));
     let (journal, cloud) = (journal?, cloud?);
     let summary = Summary {
         journal: without_password(journal.url.expose_secret()),
@@ -419,4 +420,12 @@ pub(super) fn secret_file(folder: &Path, path: &str) -> Result<SecretString, Str
 
 pub(super) fn file_beside(folder: &Path, path: &str, bytes_max: u64) -> Result<String, String> {
     read_text(&folder.join(path), bytes_max).map_err(|error| format!("cannot read {path}: {error}"))
+}
+
+/// The certificates of authorities that a file holds.
+pub(super) fn authorities_beside(folder: &Path, path: &str) -> Result<String, String> {
+    let text = file_beside(folder, path, PEM_BYTES_MAX)?;
+    let rule = |_| format!("{path} holds no certificates; name a PEM file");
+    Material::check_authorities(&text).map_err(rule)?;
+    Ok(text)
 }

@@ -621,6 +621,10 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
         "gw.toml:8:12: tracing.endpoint: is no URL of a collector; write one like http://127.0.0.1:4317",
     ),
     (
+        "[tracing]\nca_file = \"gw.toml\"",
+        "gw.toml:8:11: tracing.ca_file: gw.toml holds no certificates; name a PEM file",
+    ),
+    (
         "[tracing]\nsample_ratio = 1.5",
         "gw.toml:8:16: tracing.sample_ratio: is no share; write a number from 0.0, none, to 1.0, all",
     ),

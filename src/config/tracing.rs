@@ -1,8 +1,10 @@
 //! The table of traces.
 
+use super::read::authorities_beside;
 use super::section::Section;
 use crate::trace::Settings;
 use http::Uri;
+use std::path::Path;
 use std::time::Duration;
 use toml::de::DeValue;
 
@@ -10,7 +12,7 @@ use toml::de::DeValue;
 const QUEUE_MAX: u32 = 1_000_000;
 
 /// None: there are no traces.
-pub(super) fn tracing(table: &mut Section<'_>) -> Option<Settings> {
+pub(super) fn tracing(table: &mut Section<'_>, folder: &Path) -> Option<Settings> {
     let endpoint = table.if_set("endpoint", |url| {
         let parsed = url.parse::<Uri>().ok();
         let parsed = parsed.filter(|url| url.host().is_some());
@@ -19,12 +21,14 @@ pub(super) fn tracing(table: &mut Section<'_>) -> Option<Settings> {
         let rule = "is no URL of a collector; write one like http://127.0.0.1:4317";
         known.then(|| url.to_owned()).ok_or(rule)
     });
+    let authorities = table.if_set("ca_file", |path| authorities_beside(folder, path));
     let sample_ratio = table.parsed("sample_ratio", ratio);
     let queue = table.count("queue", 1..=QUEUE_MAX);
     let timeouts = Duration::from_millis(10)..=Duration::from_secs(60);
     Some(Settings {
         timeout: table.duration_within("timeout", timeouts),
         endpoint: endpoint?,
+        authorities,
         sample_ratio: sample_ratio?,
         queue: usize::try_from(queue).ok()?,
     })

@@ -1,6 +1,7 @@
 //! Traces over the wire: a collector that is one, one that is gone, and one that only listens.
 
 use crate::canary;
+use crate::identity::pki::Authority;
 use crate::world::{Client, World, config_text, get, put_secret, read, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::pb::v1 as pb;
@@ -23,7 +24,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::task::TaskTracker;
-use tonic::transport::Server;
+use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -76,11 +77,15 @@ fn text(
 impl Collector {
     /// Listens; its address, too.
     async fn start(tasks: &TaskTracker) -> (Self, SocketAddr) {
+        Self::start_at(Server::builder(), tasks).await
+    }
+
+    async fn start_at(mut server: Server, tasks: &TaskTracker) -> (Self, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let collector = Self::default();
         let service = TraceServiceServer::new(collector.clone());
-        let served = Server::builder().add_service(service);
+        let served = server.add_service(service);
         tasks.spawn(served.serve_with_incoming(TcpListenerStream::new(listener)));
         (collector, address)
     }
@@ -349,6 +354,34 @@ async fn a_launch_is_one_trace_from_the_caller_to_the_cloud() {
     names_the_trace(&process.openmetrics().await);
     process.counts("ok", 5.0).await;
     assert!(process.stop().await < Duration::from_secs(4));
+    drop(tasks);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_of_another_authority_is_trusted_by_its_file() {
+    let world = World::new(100.0).await;
+    let tasks = TaskTracker::new();
+    let authority = Authority::new("of the collector");
+    let tls = ServerTlsConfig::new().identity(authority.server().identity());
+    let server = Server::builder().tls_config(tls).unwrap();
+    let (collector, address) = Collector::start_at(server, &tasks).await;
+    std::fs::write(world.folder.join("collector.pem"), authority.pem()).unwrap();
+    let endpoint = format!("endpoint = \"https://localhost:{}\"", address.port());
+    let stranger = Process::start(&world, &endpoint).await;
+    let mut client = stranger.client().await;
+    let launched = client.run_instances(traced("untold", "01")).await;
+    read(launched.unwrap().into_inner()).await.end.unwrap();
+    stranger.counts("failed", 1.0).await;
+    stranger.stop().await;
+    assert!(collector.names().is_empty());
+    let tracing = format!("{endpoint}\nca_file = \"collector.pem\"");
+    let process = Process::start(&world, &tracing).await;
+    let mut client = process.client().await;
+    let launched = client.run_instances(traced("told", "01")).await;
+    read(launched.unwrap().into_inner()).await.end.unwrap();
+    let rpc = collector.wait(RPC, |_, _| true).await;
+    has(&rpc, &[("request_id", "told")]);
+    process.stop().await;
     drop(tasks);
 }
 
