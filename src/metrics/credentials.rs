@@ -77,7 +77,11 @@ impl Credentials {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         match end {
             Some(end) => drop(ends.insert(account.to_owned(), end)),
-            None => drop(ends.remove(account)),
+            None => {
+                ends.remove(account);
+                // It fails where none was shown yet.
+                let _nothing = self.left.remove_label_values(&[account]);
+            }
         }
     }
 
@@ -147,5 +151,8 @@ mod tests {
             );
             assert!(!text.contains(&format!("{series}\"b\"")), "{text}");
         }
+        keys.good_until("a", None);
+        let text = metrics.render().unwrap();
+        assert!(!text.contains("expires_in_seconds{"), "{text}");
     }
 }
