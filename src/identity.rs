@@ -282,7 +282,8 @@ impl Gate {
                 continue;
             };
             let taken = texts.and_then(|texts| self.take(*source, &texts));
-            self.0.metrics.reloaded(source.as_str(), taken.is_ok());
+            let which = (source.as_str(), self.which(*source));
+            self.0.metrics.reloaded(which, taken.is_ok());
             match taken {
                 Ok(what) => tracing::info!(files = files.names(), "took in {what}"),
                 Err(problem) => errors.push(IdentityError {
@@ -292,6 +293,14 @@ impl Gate {
             }
         }
         errors
+    }
+
+    /// What tells apart what is of the same kind: the issuer.
+    fn which(&self, source: Source) -> &str {
+        match source {
+            Source::Tls | Source::Denied => "",
+            Source::Keys(index) => self.0.issuers.get(index).map_or("", Issuer::name),
+        }
     }
 
     /// Takes in the texts of a group of files; what came of it, for people.

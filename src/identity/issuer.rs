@@ -146,6 +146,11 @@ impl Issuer {
         &self.rules.issuer
     }
 
+    /// What it is called in the configuration.
+    pub(super) fn name(&self) -> &str {
+        &self.rules.name
+    }
+
     /// Whom a token of it names.
     pub(super) async fn judge(&self, token: &Token<'_>) -> Result<Proven, Rejection> {
         let before = self.held_since();
@@ -188,7 +193,7 @@ impl Issuer {
     }
 
     fn hold(&self, keys: Keys) -> String {
-        let told = format!("{} keys of the issuer {}", keys.count(), self.rules.name);
+        let told = format!("{} keys of the issuer {}", keys.count(), self.name());
         let at = self.clock.elapsed();
         self.held.store(Some(Arc::new(Held { keys, at })));
         told
@@ -225,8 +230,8 @@ impl Issuer {
         *asked = Some(now);
         let keys = source.keys(&self.reader, &self.clock).await;
         let taken = keys.map(|keys| self.hold(keys));
-        self.metrics.reloaded("keys", taken.is_ok());
-        let (issuer, url) = (&self.rules.name, source.url.as_str());
+        let (issuer, url) = (self.name(), source.url.as_str());
+        self.metrics.reloaded(("keys", issuer), taken.is_ok());
         match taken {
             Ok(what) => {
                 self.metrics.keys_read(issuer, self.clock.now());

@@ -2,6 +2,8 @@
 
 use super::{Inconsistent, Make};
 use prometheus::{IntCounterVec, IntGaugeVec};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use time::UtcDateTime;
 
 /// Results of a handshake.
@@ -20,6 +22,8 @@ pub struct Identity {
     reloads: IntCounterVec,
     /// Whether what was read last cannot be used; `source`.
     reload_failed: IntGaugeVec,
+    /// Of what that is so: a source, and which one of it.
+    failing: Arc<Mutex<BTreeSet<(&'static str, String)>>>,
     /// When the gateway's own certificate ends.
     not_after: IntGaugeVec,
     /// When the keys of an issuer were last fetched; `issuer`, as it is configured.
@@ -46,9 +50,10 @@ impl Identity {
             )?,
             reload_failed: make.gauges(
                 "cvm_gateway_identity_reload_failed",
-                "1 while what was read last cannot be used, and what was there before counts.",
+                "1 while something that was read last cannot be used, and what was there before counts.",
                 &["source"],
             )?,
+            failing: Arc::default(),
             not_after: make.gauges(
                 "cvm_gateway_tls_certificate_not_after_seconds",
                 "When the gateway's own certificate ends, as a Unix time; 0 without TLS.",
@@ -99,12 +104,22 @@ impl Identity {
         self.handshakes.with_label_values(&[result]).inc();
     }
 
-    /// Counts what was read anew, and whether it can be used.
-    pub fn reloaded(&self, source: &'static str, sound: bool) {
+    /// Counts what was read anew, and whether it can be used. `which` tells issuers apart: one that is
+    /// well does not hide another one.
+    pub fn reloaded(&self, (source, which): (&'static str, &str), sound: bool) {
         let result = if sound { "ok" } else { "failed" };
-        let failed = self.reload_failed.with_label_values(&[source]);
-        failed.set(i64::from(!sound));
         self.reloads.with_label_values(&[source, result]).inc();
+        // A set cannot be left half changed by a panic.
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = (source, which.to_owned());
+        if sound {
+            failing.remove(&one);
+        } else {
+            failing.insert(one);
+        }
+        let failed = failing.iter().any(|(of, _)| *of == source);
+        let gauge = self.reload_failed.with_label_values(&[source]);
+        gauge.set(i64::from(failed));
     }
 
     /// Shows when the gateway's own certificate ends.
@@ -117,5 +132,29 @@ impl Identity {
     pub fn keys_read(&self, issuer: &str, at: UtcDateTime) {
         let gauge = self.keys_read.with_label_values(&[issuer]);
         gauge.set(at.unix_timestamp());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn an_issuer_that_is_well_hides_none_that_is_not() {
+        let metrics = Metrics::new("test").unwrap();
+        for (which, sound, failed) in [
+            ("file", false, 1),
+            ("url", true, 1),
+            ("url", false, 1),
+            ("file", true, 1),
+            ("url", true, 0),
+        ] {
+            metrics.identity.reloaded(("keys", which), sound);
+            let text = metrics.render().unwrap();
+            let line = format!("cvm_gateway_identity_reload_failed{{source=\"keys\"}} {failed}\n");
+            assert!(text.contains(&line), "{which} {sound}:\n{text}");
+            let tls = "cvm_gateway_identity_reload_failed{source=\"tls\"} 0\n";
+            assert!(text.contains(tls), "{text}");
+        }
     }
 }
