@@ -31,6 +31,10 @@ fn the_overlay_for_tke_is_sound() {
     }
     let said = reads_in_tke(&documents);
     assert!(said.contains("postgres://"), "{said}");
+    // Without it, TKE gives the pod no role, and there are no variables of one.
+    let annotations = &of(&documents, "ServiceAccount")["metadata"]["annotations"];
+    let role = annotations["tke.cloud.tencent.com/role-arn"].as_str();
+    assert!(role.unwrap().starts_with("qcs::cam::uin/"), "{role:?}");
 }
 
 /// As [`reads`], with what TKE gives a pod that has a role.
@@ -103,6 +107,10 @@ pub(super) fn judge(documents: &[Value]) {
         assert_eq!(rights["allowPrivilegeEscalation"], false);
         assert_eq!(rights["capabilities"]["drop"][0], "ALL");
         assert!(container["resources"]["limits"]["memory"].is_string());
+        // One without a tag is pulled from a registry that has none of that name.
+        let image = container["image"].as_str().unwrap();
+        let version = format!(":{}", env!("CARGO_PKG_VERSION"));
+        assert!(image.ends_with(&version), "{image}");
     }
     let gateway = &pod["containers"][0];
     let (before, grace) = (
