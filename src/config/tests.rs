@@ -621,8 +621,8 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
         "gw.toml:8:12: tracing.endpoint: is no URL of a collector; write one like http://127.0.0.1:4317",
     ),
     (
-        "[tracing]\nca_file = \"gw.toml\"",
-        "gw.toml:8:11: tracing.ca_file: gw.toml holds no certificates; name a PEM file",
+        "[tracing]\nca_file = \"collector.pem\"",
+        "gw.toml:8:11: tracing.ca_file: cannot read collector.pem: ",
     ),
     (
         "[tracing]\nsample_ratio = 1.5",
