@@ -1,8 +1,10 @@
 //! The HTTP side door: metrics and health for machines that watch the gateway, and the console for people.
 
 mod console;
+mod door;
 
 pub use console::{Ends, Settings as ConsoleSettings};
+pub use door::serve;
 
 use crate::clock::Clock;
 use crate::domain::causes::chain;

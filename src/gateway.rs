@@ -7,7 +7,7 @@ mod overload;
 mod rules;
 mod sink;
 
-use crate::admin::{self, Admin, ConsoleSettings, Ends};
+use crate::admin::{self, Admin, ConsoleSettings};
 use crate::chaos;
 use crate::clock::Clock;
 use crate::cloud::SettingsError;
@@ -300,17 +300,11 @@ impl Gateway {
         admin::router(admin, console)
     }
 
-    fn serve(&self, admin: TcpListener, side_door: axum::Router) {
-        let (soft, hard) = (self.soft.clone(), self.hard.clone());
-        self.tasks.spawn(async move {
-            let side_door = side_door.into_make_service_with_connect_info::<Ends>();
-            let served =
-                axum::serve(admin, side_door).with_graceful_shutdown(soft.cancelled_owned());
-            tokio::select! {
-                served = served => log_end("admin", served),
-                () = hard.cancelled() => {}
-            }
-        });
+    fn serve(&self, admin: TcpListener, pages: axum::Router) {
+        let hard = self.hard.clone();
+        let served = admin::serve(admin, pages, self.clock.clone(), self.soft.clone());
+        let served = async move { hard.run_until_cancelled_owned(served).await };
+        self.tasks.spawn(served);
     }
 
     fn keep_rules(&self, rules: RulesInForce) {
@@ -429,10 +423,4 @@ fn shared_slots(budgets: Budgets) -> limiter::Source {
             })
         })
     })
-}
-
-fn log_end<E: std::fmt::Display>(listener: &str, served: Result<(), E>) {
-    if let Err(error) = served {
-        tracing::error!(%error, "the {listener} listener ended");
-    }
 }

@@ -1,11 +1,9 @@
 //! Who may see the console: this machine, and others only at a name that the configuration gives.
 
 use crate::domain::names::is_loopback_host;
-use axum::extract::connect_info::Connected;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::serve::IncomingStream;
 use std::net::SocketAddr;
-use tokio::net::TcpListener;
+use tokio::net::TcpStream;
 
 /// What proxies add for those whose requests they bring: from this machine is then only the proxy.
 const BROUGHT: [&str; 3] = ["forwarded", "x-forwarded-for", "via"];
@@ -25,16 +23,13 @@ pub struct Ends {
     there: SocketAddr,
 }
 
-impl Connected<IncomingStream<'_, TcpListener>> for Ends {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        Self {
-            here: stream.io().local_addr().ok(),
-            there: *stream.remote_addr(),
-        }
-    }
-}
-
 impl Ends {
+    /// Those of a connection from `there`.
+    pub(in crate::admin) fn of(stream: &TcpStream, there: SocketAddr) -> Self {
+        let here = stream.local_addr().ok();
+        Self { here, there }
+    }
+
     fn are_here(self) -> bool {
         let is_here = |end: SocketAddr| end.ip().to_canonical().is_loopback();
         is_here(self.there) && self.here.is_some_and(is_here)
