@@ -104,6 +104,10 @@ fn names_that_there_are_not_are_found() {
             "state is never DONE",
         ),
         (
+            r#"cvm_gateway_detection_lag_seconds_bucket{le="10"}"#,
+            "le is not 10 since Prometheus 3",
+        ),
+        (
             r#"cvm_gateway_cloud_requests_total{class=~"ok|slow"}"#,
             "class is never slow",
         ),
@@ -203,10 +207,11 @@ impl Known {
         for pair in labels.split("\",") {
             let (label, value) = pair.split_once("=\"").unwrap();
             let value = value.trim_end_matches('"').to_owned();
-            self.values
-                .entry(label.to_owned())
-                .or_default()
-                .insert(value);
+            let values = self.values.entry(label.to_owned()).or_default();
+            if label == "le" {
+                values.insert(as_float(&value));
+            }
+            values.insert(value);
         }
     }
 
@@ -227,6 +232,12 @@ impl Known {
                 if !own.contains(label) && !["job", "instance"].contains(&label.as_str()) {
                     findings.push(format!("{place}: {metric} has no label {label}"));
                 }
+                let as_text = |value: &&String| value.parse::<u64>().is_ok();
+                let bounds = values.iter().filter(|_| label == "le").filter(as_text);
+                let missed = bounds.filter(|bound| !values.contains(&as_float(bound)));
+                findings.extend(
+                    missed.map(|bound| format!("{place}: le is not {bound} since Prometheus 3")),
+                );
                 let closed = self.values.get(label).filter(|_| own.contains(label));
                 let unknown = values
                     .iter()
@@ -239,6 +250,11 @@ impl Known {
             .extend(strange.map(|label| format!("{place}: no metric of it has the label {label}")));
         findings
     }
+}
+
+/// A bound of a bucket as Prometheus 3 stores it, in a pattern.
+fn as_float(bound: &str) -> String {
+    format!("{bound}[.]0")
 }
 
 /// Values of labels whose series come with the first event.

@@ -109,8 +109,7 @@ pub(super) fn judge(documents: &[Value]) {
         assert!(container["resources"]["limits"]["memory"].is_string());
         // One without a tag is pulled from a registry that has none of that name.
         let image = container["image"].as_str().unwrap();
-        let version = format!(":{}", env!("CARGO_PKG_VERSION"));
-        assert!(image.ends_with(&version), "{image}");
+        assert!(image.contains(':'), "{image} has no tag");
     }
     let gateway = &pod["containers"][0];
     let (before, grace) = (
