@@ -28,7 +28,7 @@ use time::UtcDateTime;
 use tokio::sync::Semaphore;
 use tracing::{Instrument, Span};
 
-/// How long the poller sleeps when nothing is polled; an addition wakes it earlier.
+/// How long the poller sleeps at most, as when nothing is polled; an addition wakes it earlier.
 const IDLE: Duration = Duration::from_secs(60);
 /// What share of the time that machines have been leaving for is waited before the next look: how
 /// long that takes is not learned.
@@ -62,11 +62,12 @@ impl Inner {
                 self.begin_rounds(),
                 else Some(self.clock.now() + self.settings.poll_interval)
             );
-            let until = next.unwrap_or_else(|| self.clock.now() + IDLE);
+            let left = next.map_or(IDLE, |next| since(next, self.clock.now()));
             tokio::select! {
                 biased;
                 () = self.polled.changed.notified() => {}
-                () = self.clock.sleep_until(until) => {}
+                // Bounded: the clock may just have been set back.
+                () = self.clock.sleep(left.min(IDLE)) => {}
                 () = self.stop.cancelled() => {}
             }
         }

@@ -210,6 +210,7 @@ impl Queues {
     fn begin(&mut self, now: UtcDateTime, pace: Pace) -> (Vec<Round>, Option<UtcDateTime>) {
         let (mut rounds, mut next) = (Vec::new(), None);
         for (target, queue) in self.targets.iter_mut().filter(|(_, queue)| !queue.busy) {
+            queue.catch_up(&mut self.entries, now, pace);
             let Some((first, _)) = queue.due.first() else {
                 continue;
             };
@@ -245,6 +246,26 @@ impl Queues {
 }
 
 impl Queue {
+    /// What lies further ahead than any wait was put there before the clock was set back: it is due now.
+    fn catch_up(
+        &mut self,
+        entries: &mut BTreeMap<OperationId, Entry>,
+        now: UtcDateTime,
+        pace: Pace,
+    ) {
+        self.not_before = self.not_before.filter(|at| *at <= now + pace.shortest);
+        while let Some((due, id)) = self.due.last().copied() {
+            if due <= now + pace.longest {
+                break;
+            }
+            self.due.pop_last();
+            self.due.insert((now, id));
+            if let Some(entry) = entries.get_mut(&id) {
+                entry.visit.due = now;
+            }
+        }
+    }
+
     /// What the round that begins `now` asks for: all that is due or soon will be, and of the rest
     /// what comes next, as far as it fills the last call.
     fn take(
@@ -274,8 +295,8 @@ impl Queue {
         }
         let mut room = asked.next_multiple_of(IDS_PER_CALL_MAX) - asked;
         let soon = self.due.iter().take(IDS_PER_CALL_MAX).copied();
-        let soon = soon.filter(|(due, id)| {
-            let fits = *due <= now + pace.longest && machines(id) <= room;
+        let soon = soon.filter(|(_, id)| {
+            let fits = machines(id) <= room;
             room -= if fits { machines(id) } else { 0 };
             fits
         });
@@ -338,15 +359,15 @@ mod tests {
         add(&mut queues, 120, 0);
         add(&mut queues, 20, 400);
         add(&mut queues, 50, 4_000);
-        add(&mut queues, 50, 9_000);
+        add(&mut queues, 50, 5_000);
         let (rounds, _) = queues.begin(after(0), PACE);
-        assert_eq!(sizes(&rounds), [190], "all within a call's room and 5 s");
+        assert_eq!(sizes(&rounds), [200], "all that a call has room for");
         assert!(queues.begin(after(60_000), PACE).0.is_empty(), "it is busy");
         let ids = rounds.into_iter().next().unwrap().1;
         queues.done(&target("ap-shanghai"), &ids, after(1_000));
         let (rounds, next) = queues.begin(after(500), PACE);
         assert_eq!((sizes(&rounds), next), (vec![], Some(after(1_000))));
-        assert_eq!(sizes(&queues.begin(after(1_000), PACE).0), [190]);
+        assert_eq!(sizes(&queues.begin(after(1_000), PACE).0), [200]);
     }
 
     #[test]
@@ -380,7 +401,7 @@ mod tests {
             let (rounds, _) = queues.begin(after(10), PACE);
             assert_eq!(sizes(&rounds), [expected]);
             let ids = rounds.into_iter().next().unwrap().1;
-            queues.done(&target("ap-shanghai"), &ids, after(6_000));
+            queues.done(&target("ap-shanghai"), &ids, after(5_000));
             seen.extend(ids);
         }
         assert_eq!(seen.len(), 10_000);
@@ -393,7 +414,7 @@ mod tests {
         let [gone, elsewhere, kept] = ids.clone().try_into().unwrap();
         queues.begin(after(0), PACE);
         queues.remove(gone);
-        queues.add(elsewhere, target("ap-tokyo"), visit(7_000, 1));
+        queues.add(elsewhere, target("ap-tokyo"), visit(4_000, 1));
         queues.again(gone, visit(2_000, 1));
         queues.again(elsewhere, visit(2_000, 1));
         queues.again(kept, visit(3_000, 1));
@@ -405,6 +426,37 @@ mod tests {
         queues.remove(kept);
         queues.remove(elsewhere);
         assert_eq!(queues.begin(after(90_000), PACE), (vec![], None));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_no_poll_up() {
+        let mut queues = Queues::default();
+        let shanghai = target("ap-shanghai");
+        let ids = add(&mut queues, 1, 600_000);
+        assert_eq!(sizes(&queues.begin(after(600_000), PACE).0), [1]);
+        queues.done(&shanghai, &ids, after(605_000));
+        add(&mut queues, 1, 604_000);
+        assert_eq!(sizes(&queues.begin(after(10), PACE).0), [2], "now");
+        queues.done(&shanghai, &ids, after(605_000));
+        let (rounds, next) = queues.begin(after(500), PACE);
+        assert_eq!(
+            (sizes(&rounds), next),
+            (vec![], Some(after(1_010))),
+            "apart"
+        );
+        queues.remove(ids[0]);
+        assert!(queues.targets.is_empty(), "it is found where it lies");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_no_new_operation_up() {
+        let mut queues = Queues::default();
+        let old = add(&mut queues, 1, 600_000);
+        queues.begin(after(600_000), PACE);
+        queues.done(&target("ap-shanghai"), &old, after(603_000));
+        let new = add(&mut queues, 1, 1_000);
+        assert!(queues.hurry(new[0], after(10)));
+        assert_eq!(sizes(&queues.begin(after(10), PACE).0), [2]);
     }
 
     #[test]
