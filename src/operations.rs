@@ -464,7 +464,7 @@ impl Inner {
                     "operation {} accepted", operation.id
                 );
                 chaos::at!("submit.hold", self.table.hold(lease, Arc::new(operation.clone())), else ());
-                self.due.push(operation.create_time, operation.id);
+                self.due.push(self.clock.now(), operation.id);
                 Ok(operation)
             }
             Admission::Replayed(operation) => Ok(operation),

@@ -86,8 +86,40 @@ impl Inner {
         let finished = self.store.finish_release(id);
         let finished = chaos::around!("release.finish", finished, else Err(StoreError::Busy));
         // Whatever came of it: the operation is in hand, and nobody else would step it.
-        self.due.push(now, id);
+        self.due.push(self.clock.now(), id);
         finished?;
         self.read_brakes().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sweep::tests::{World, admission};
+    use super::*;
+    use crate::domain::ids::{OperationId, RequestId};
+
+    #[tokio::test]
+    async fn what_is_released_goes_on_at_once_when_the_machine_is_ahead() {
+        let world = World::ahead_by(time::Duration::minutes(10)).await;
+        let parked = Operation {
+            id: OperationId::generate(world.failed.create_time),
+            request_id: RequestId::parse("parked").unwrap(),
+            state: State::NeedsOperator,
+            ..world.failed.clone()
+        };
+        world.store.admit(admission(parked.clone())).await.unwrap();
+        let release = Release {
+            operation: parked.id,
+            principal: "operator".to_owned(),
+            reason: "it was looked at".to_owned(),
+            time: parked.create_time,
+        };
+        let inner = &world.operations.0;
+        inner.release(&release).await.unwrap();
+        let (_, released) = inner.table.get(parked.id).unwrap();
+        world.pass(5).await;
+        let newest = world.store.get(&parked.organization, parked.id).await;
+        let newest = newest.unwrap().unwrap();
+        assert!(newest.sequence > released.sequence, "{:?}", newest.state);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::{Operations, Rooms};
 use super::*;
-use crate::clock::Clock;
+use crate::clock::{Clock, Correction};
 use crate::cloud::limiter::{Limiter, Permit};
 use crate::cloud::{Accepted, Cloud, Fault, Signing};
 use crate::config::Config;
@@ -64,7 +64,7 @@ impl Listing {
     }
 }
 
-fn admission(operation: Operation) -> NewOperation {
+pub(in super::super) fn admission(operation: Operation) -> NewOperation {
     NewOperation {
         now: operation.create_time,
         operation,
@@ -163,18 +163,23 @@ impl Cloud for Listing {
     }
 }
 
-struct World {
+pub(in super::super) struct World {
     cloud: Arc<Listing>,
     clock: Clock,
     metrics: Metrics,
-    operations: Operations,
-    store: Store,
+    pub(in super::super) operations: Operations,
+    pub(in super::super) store: Store,
     /// A launch of one machine that failed.
-    failed: Operation,
+    pub(in super::super) failed: Operation,
 }
 
 impl World {
     async fn new() -> Self {
+        Self::ahead_by(time::Duration::ZERO).await
+    }
+
+    /// The machine's clock is so far ahead of the cloud's.
+    pub(in super::super) async fn ahead_by(ahead: time::Duration) -> Self {
         let config = Config::parse("test.toml", CONFIG, Path::new(".")).unwrap();
         let journalled = include_str!("../../../testdata/journal/operation-v1.json");
         let failed: Operation = serde_json::from_str(journalled).unwrap();
@@ -186,6 +191,8 @@ impl World {
             ..failed
         };
         let clock = Clock::manual(failed.create_time);
+        let correction = Correction::default();
+        correction.set(-ahead);
         let now = clock.clone();
         let store = Store::of_model(Model::new(Arc::new(move || now.now())));
         store.admit(admission(failed.clone())).await.unwrap();
@@ -196,7 +203,7 @@ impl World {
             store: store.clone(),
             cloud: Arc::<Listing>::clone(&cloud),
             limiter: Limiter::new(limits, None, clock.clone(), metrics.cloud.clone()),
-            clock: clock.clone(),
+            clock: clock.corrected(&correction),
             random: Random::seeded(7),
             metrics: metrics.clone(),
         };
@@ -222,7 +229,7 @@ impl World {
     }
 
     /// Lets `seconds` pass.
-    async fn pass(&self, seconds: u32) {
+    pub(in super::super) async fn pass(&self, seconds: u32) {
         for _ in 0..seconds {
             self.clock.advance(Duration::from_secs(1));
             for _ in 0..50 {
