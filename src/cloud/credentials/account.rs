@@ -1,7 +1,7 @@
 //! The keys of one account at work: those of its source, and the sessions of a role that is assumed
 //! with them.
 
-use super::keeper::{Fetched, Keeper, Why};
+use super::keeper::{Fetched, Keeper, PAUSE_MIN, Why};
 use super::source::{self, Means, Source};
 use super::sts::{Role, SessionOf, session_name};
 use super::{AccountSettings, Credential};
@@ -116,10 +116,9 @@ impl Account {
     pub(super) async fn keep(&self) {
         loop {
             self.renew_due().await;
-            let left = self.next_due().saturating_sub(self.means.clock.elapsed());
             tokio::select! {
                 () = self.added.notified() => {}
-                () = self.means.clock.sleep(left.min(LOOK)) => {}
+                () = self.means.clock.sleep(self.rest()) => {}
             }
         }
     }
@@ -143,6 +142,12 @@ impl Account {
             join_all(renewed).await;
         }
         self.show();
+    }
+
+    /// How long until something is looked at again. Whatever is overdue, this must not spin.
+    fn rest(&self) -> Duration {
+        let left = self.next_due().saturating_sub(self.means.clock.elapsed());
+        left.clamp(PAUSE_MIN, LOOK)
     }
 
     fn next_due(&self) -> Duration {
@@ -325,5 +330,39 @@ impl fmt::Debug for Account {
             .field("name", &self.name)
             .field("source", &self.source)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Local;
+    use super::*;
+    use crate::clock::Clock;
+    use crate::cloud::endpoint::Endpoint;
+    use crate::metrics::Metrics;
+    use crate::random::Random;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "nothing is sent")]
+    fn what_is_overdue_is_not_looked_at_without_a_pause() {
+        let settings = AccountSettings {
+            organization: OrganizationId::parse("development").unwrap(),
+            source: Source::Local(Local::new(|| Err(String::new()))),
+            region: Region::parse("ap-shanghai").unwrap(),
+            role: None,
+        };
+        let means = Means {
+            http: reqwest::Client::new(),
+            direct: reqwest::Client::new(),
+            endpoint: Endpoint::parse("tencentcloudapi.com", false, None).unwrap(),
+            clock: Clock::manual(UtcDateTime::UNIX_EPOCH),
+            random: Random::seeded(7),
+            metrics: Metrics::new("test").unwrap().credentials,
+            reload_interval: LOOK,
+            first_wait: LOOK,
+        };
+        let account = Account::new(AccountName::parse("main").unwrap(), settings, &means);
+        assert_eq!(account.next_due(), Duration::ZERO, "it was never asked");
+        assert_eq!(account.rest(), PAUSE_MIN);
     }
 }

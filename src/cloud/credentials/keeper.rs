@@ -10,7 +10,7 @@ use time::UtcDateTime;
 use tokio::sync::{Mutex, Notify};
 
 /// Between two tries of a source that fails; the first is doubled each time.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
+pub(super) const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// How soon after it was asked a source is asked again because the cloud refused what it gave.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
@@ -124,8 +124,12 @@ impl Keeper {
             Why::Due => pause_after(asked.failures),
             Why::Refused => pause_after(asked.failures).max(REFUSED_PAUSE),
         };
-        let just = asked.at.is_some_and(|at| now < at + pause);
-        if other || just {
+        if other {
+            return None;
+        }
+        if let Some(at) = asked.at.filter(|at| now < *at + pause) {
+            // Who asked may have given up before the source said anything: then nobody else puts it off.
+            self.set_due(self.due().max(at + pause));
             return None;
         }
         asked.at = Some(now);
@@ -193,6 +197,7 @@ fn pause_after(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
     use std::sync::atomic::{AtomicU32, Ordering};
     use time::macros::utc_datetime;
 
@@ -319,6 +324,23 @@ mod tests {
         let late = keeper.renew(first.as_ref(), Why::Refused, async { Ok(key("c", 100)) });
         assert_eq!(late.await, None, "another one came meanwhile");
         assert_eq!(held(&keeper).as_deref(), Some("b"));
+    }
+
+    #[tokio::test]
+    async fn a_source_that_hung_is_due_after_its_pause() {
+        let (clock, keeper) = keeper();
+        told(&keeper, Why::Due, Err(String::new())).await;
+        clock.advance(PAUSE_MIN);
+        let hangs = keeper.renew(None, Why::Due, std::future::pending());
+        assert!(hangs.now_or_never().is_none(), "who asked gave up");
+        let again = told(&keeper, Why::Due, Ok(key("a", 1000))).await;
+        assert_eq!(again, None, "just asked");
+        assert_eq!(keeper.due(), clock.elapsed() + PAUSE_MIN);
+        clock.advance(PAUSE_MIN);
+        told(&keeper, Why::Due, Ok(key("a", 1000))).await;
+        let due = keeper.due();
+        assert_eq!(told(&keeper, Why::Refused, Ok(key("b", 9))).await, None);
+        assert_eq!(keeper.due(), due, "no sooner than it was");
     }
 
     #[tokio::test]
