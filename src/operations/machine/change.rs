@@ -181,9 +181,14 @@ impl Change<'_> {
         if shown == 0 {
             return self.found_nothing(doubt, quarantined);
         }
-        // Fewer than asked for may be a lag of the look-up, until the quarantine has passed.
+        // Fewer than asked for may be a lag of the look-up, until the quarantine has passed. But
+        // the cloud has launched: what was empty before proves nothing any more.
         if shown < self.operation.instance_count && quarantined {
-            return self.look_again(doubt);
+            return self.look_again(Reconciliation {
+                empty_look_ups: 0,
+                proofs: 0,
+                ..doubt
+            });
         }
         let ids = found.iter().map(|detail| detail.id.clone()).collect();
         self.launch(ids, "found the instances by their tag")

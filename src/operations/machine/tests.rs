@@ -416,6 +416,28 @@ fn fewer_than_asked_are_adopted_only_after_the_quarantine() {
 }
 
 #[test]
+fn what_shows_a_machine_is_not_sent_again() {
+    let empty = || Outcome::Found(Vec::new());
+    let walk = Walk::new(2).sent(0).after(1, ambiguous()).after(2, empty());
+    let mut walk = walk.sent(7).after(1, ambiguous()).after(2, empty());
+    let one = Outcome::Found(vec![detail(1, InstanceState::Pending)]);
+    walk = walk.after(10, one);
+    let next_look_up = walk.now + TIMINGS.look_up_interval;
+    walk.now = walk.operation.attempts[1].signed_at + 2 * TIMINGS.look_up_interval;
+    assert_eq!(
+        walk.next(),
+        Step::Wait(next_look_up),
+        "it has rested, but nothing is empty by now"
+    );
+    let both = vec![
+        detail(1, InstanceState::Pending),
+        detail(2, InstanceState::Pending),
+    ];
+    let walk = walk.after(3, Outcome::Found(both));
+    assert_eq!(walk.state(), StateName::Launched);
+}
+
+#[test]
 fn more_than_asked_needs_a_person() {
     let found = vec![
         detail(1, InstanceState::Pending),
