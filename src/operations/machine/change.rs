@@ -64,9 +64,8 @@ impl Change<'_> {
     pub(super) fn cancel(mut self, cancellation: Cancellation) -> Operation {
         self.operation.cancellation = Some(cancellation);
         match self.operation.state.clone() {
-            State::Launched | State::Terminating(_) => {
-                self.give_back_all(TerminationEnd::Cancelled)
-            }
+            State::Launched => self.give_back_all(TerminationEnd::Cancelled),
+            State::Terminating(termination) => self.give_back_the_rest(termination),
             State::Reconciling(_) => self.done(),
             State::Accepted
             | State::Sent

@@ -73,8 +73,7 @@ pub(super) fn apply(
 impl Change<'_> {
     /// Gives back every machine of the operation.
     pub(super) fn give_back_all(self, end: TerminationEnd) -> Operation {
-        let machines = self.operation.instances.iter();
-        let targets = machines.map(|instance| instance.id.clone()).collect();
+        let targets = self.machines();
         self.give_back(targets, end)
     }
 
@@ -89,6 +88,35 @@ impl Change<'_> {
             end,
             refusal: None,
         };
+        self.leave(termination)
+    }
+
+    /// The caller no longer wants the machines that would have stayed, either. The calls so far
+    /// count on: one that may have been made is given its time to show, and is not repeated in it.
+    pub(super) fn give_back_the_rest(self, termination: Termination) -> Operation {
+        // A call that is under way is signed as of this time.
+        let call_at = match termination.calling {
+            Some(_) => termination.call_at,
+            None => termination.call_at.max(self.now),
+        };
+        let termination = Termination {
+            targets: self.machines(),
+            call_at,
+            deadline: self.now + self.timings.terminate_timeout,
+            end: TerminationEnd::Cancelled,
+            // What was refused is asked for anew.
+            refusal: None,
+            ..termination
+        };
+        self.leave(termination)
+    }
+
+    fn machines(&self) -> Vec<InstanceId> {
+        let machines = self.operation.instances.iter();
+        machines.map(|machine| machine.id.clone()).collect()
+    }
+
+    fn leave(self, termination: Termination) -> Operation {
         if self.are_given_back(&termination, &[]) {
             return self.finish(termination);
         }

@@ -133,6 +133,64 @@ fn a_call_of_a_dead_process_counts_as_made() {
     assert_eq!(termination(&walk).call_at, walk.now + secs(60));
 }
 
+/// One of two did not come up in time, and was called back.
+fn called_back_one() -> Walk {
+    let walk = launched(OnFailure::TerminateFailed);
+    let half = all(&[(1, InstanceState::Running), (2, InstanceState::Pending)]);
+    let walk = walk.after(1, half).after(1800, Outcome::TimedOut);
+    called(walk.after(1, all(&[(2, InstanceState::Running)])))
+}
+
+#[test]
+fn a_cancellation_forgets_no_call() {
+    let walk = called_back_one().after(0, done(false));
+    let grace_end = walk.now + TIMINGS.missing_grace;
+    let walk = walk.after(1, cancelled());
+    assert_eq!(termination(&walk).targets, [id(1), id(2)]);
+    assert_eq!(termination(&walk).end, TerminationEnd::Cancelled);
+    assert_eq!(termination(&walk).calls, 1);
+    assert_eq!(termination(&walk).call_at, grace_end);
+    let walk = walk.after(58, both(&InstanceState::Running));
+    assert!(matches!(walk.next(), Step::Poll(_)), "it may yet show");
+    let walk = called(walk.after(1, both(&InstanceState::Running)));
+    assert_eq!(termination(&walk).calls, 2);
+
+    let late = called_back_one().after(0, done(false));
+    let late = late.after(61, cancelled());
+    assert_eq!(late.next(), Step::BeginCall, "the grace is over");
+}
+
+#[test]
+fn a_cancellation_keeps_the_doubt_about_a_call() {
+    let walk = called_back_one();
+    let signed_at = termination(&walk).call_at;
+    let walk = walk.after(1, cancelled());
+    assert_eq!(
+        next(&walk.operation, 2, walk.now, &TIMINGS),
+        Step::DoubtCall,
+        "the process that was making it ended"
+    );
+    assert_eq!(walk.next(), Step::Call, "it was not made yet");
+    assert_eq!(termination(&walk).call_at, signed_at);
+    let walk = walk.after(0, Outcome::CallEnded(CallEnd::default()));
+    assert_eq!(termination(&walk).call_at, walk.now + secs(60));
+    assert_eq!(termination(&walk).targets, [id(1), id(2)]);
+}
+
+#[test]
+fn a_cancellation_asks_again_for_what_was_refused() {
+    let end = CallEnd {
+        refused: vec![(id(2), refusal(Reason::PreconditionFailed))],
+        undone: false,
+    };
+    let mut walk = launched(OnFailure::TerminateAll).after(1800, Outcome::TimedOut);
+    walk = called(walk.after(1, both(&InstanceState::Running)));
+    walk = walk.after(0, Outcome::CallEnded(end)).after(1, cancelled());
+    assert_eq!(termination(&walk).targets, [id(1), id(2)]);
+    let walk = walk.after(1, both(&InstanceState::Terminating));
+    assert_eq!(walk.state(), StateName::Cancelled, "all are gone");
+}
+
 #[test]
 fn a_call_that_did_nothing_is_repeated_soon() {
     let walk = launched(OnFailure::Keep).after(1, cancelled());
