@@ -4,7 +4,9 @@ use super::change::{Change, launch_failure};
 use super::{CallEnd, Illegal, Observation, Outcome, Step, count, illegal};
 use crate::chaos;
 use crate::domain::instance::{Instance, InstanceId, InstanceState};
-use crate::domain::operation::{Failure, Operation, State, Termination, TerminationEnd};
+use crate::domain::operation::{
+    Failure, Operation, State, StateName, Termination, TerminationEnd, Transition,
+};
 use crate::domain::reason::Reason;
 use time::UtcDateTime;
 
@@ -83,12 +85,23 @@ impl Change<'_> {
             targets,
             calling: None,
             calls: 0,
-            call_at: self.now,
+            call_at: self.first_call_at(),
             deadline: self.now + self.timings.terminate_timeout,
             end,
             refusal: None,
         };
         self.leave(termination)
+    }
+
+    /// When machines may be called back for the first time. Where a person was asked meanwhile,
+    /// nobody knows which calls were made before, and what was seen is old.
+    fn first_call_at(&self) -> UtcDateTime {
+        let left = |transition: &Transition| transition.state == StateName::Terminating;
+        if self.operation.transitions.iter().any(left) {
+            self.now + self.timings.missing_grace
+        } else {
+            self.now
+        }
     }
 
     /// The caller no longer wants the machines that would have stayed, either. The calls so far

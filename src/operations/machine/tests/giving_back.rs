@@ -192,6 +192,27 @@ fn a_cancellation_asks_again_for_what_was_refused() {
 }
 
 #[test]
+fn what_is_released_is_looked_at_before_it_is_called_again() {
+    let walk = launched(OnFailure::Keep).after(1, cancelled());
+    let walk = called(walk.after(1, both(&InstanceState::Running)));
+    let stuck = Outcome::Stuck {
+        why: "another host".to_owned(),
+    };
+    let released = Outcome::Released {
+        by: "alice".to_owned(),
+        why: "looked at".to_owned(),
+    };
+    let walk = walk.after(1, stuck).after(86_400, released);
+    assert_eq!(walk.state(), StateName::Terminating);
+    assert!(
+        matches!(walk.next(), Step::Poll(_)),
+        "a call was made, and what was seen is a day old"
+    );
+    let walk = walk.after(60, both(&InstanceState::Running));
+    assert_eq!(walk.next(), Step::BeginCall);
+}
+
+#[test]
 fn a_call_that_did_nothing_is_repeated_soon() {
     let walk = launched(OnFailure::Keep).after(1, cancelled());
     let walk = called(walk.after(1, both(&InstanceState::Running)));
