@@ -274,6 +274,26 @@ impl CloudError {
     }
 }
 
+impl CloudError {
+    /// Whether a call that names several instances may be refused because of some of them, so that
+    /// it may work for the others. A limit of the rate, a key and a permission are about the call.
+    #[must_use]
+    pub fn may_be_about_an_instance(&self) -> bool {
+        if self.refuses_an_instance() || self.is_about_a_state() {
+            return true;
+        }
+        let about_the_call = matches!(
+            self.reason,
+            Reason::CloudRateLimited
+                | Reason::GatewayCredential
+                | Reason::CloudPermissionDenied
+                | Reason::GatewayDefect
+        );
+        let lasts = matches!(self.retry, Retry::No | Retry::Later);
+        self.effect == Effect::Definite && self.fields.is_empty() && lasts && !about_the_call
+    }
+}
+
 impl From<CloudError> for Failure {
     fn from(error: CloudError) -> Self {
         let ours = Fault::ALL.iter().any(|fault| fault.as_str() == error.code);

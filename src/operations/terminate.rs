@@ -129,8 +129,8 @@ impl Inner {
         }
     }
 
-    /// Asks the cloud to take back what it takes now. A batch that it refuses is asked for in
-    /// halves, for it takes all machines of a call or none.
+    /// Asks the cloud to take back what it takes now. A batch that it refuses because of some
+    /// machine is asked for in halves, for it takes all machines of a call or none.
     pub(super) async fn call(&self, operation: &Operation, turn: Turn) -> CallEnd {
         let State::Terminating(termination) = &operation.state else {
             return CallEnd::default();
@@ -166,6 +166,13 @@ impl Inner {
             match chaos::around!("terminate.call", answer, else Err(crate::cloud::Fault::ConnectionLost.error("planted")))
             {
                 Ok(()) => end.undone = false,
+                // It would refuse every half as well.
+                Err(error)
+                    if error.effect == Effect::Definite && !error.may_be_about_an_instance() =>
+                {
+                    end.refused.extend(refused_for_good(batch, error));
+                    break;
+                }
                 Err(error) if error.effect == Effect::Definite && batch.len() > 1 => {
                     let (first, second) = batch.split_at(batch.len() / 2);
                     batches.extend([second.to_vec(), first.to_vec()]);
@@ -182,11 +189,11 @@ impl Inner {
 
 /// What the cloud will not take back. One that it does not know is gone, and one in a state that
 /// forbids it may be on its way out already: the poller will find.
-fn refused_for_good(batch: Vec<InstanceId>, error: CloudError) -> Option<(InstanceId, Failure)> {
+fn refused_for_good(batch: Vec<InstanceId>, error: CloudError) -> Vec<(InstanceId, Failure)> {
     let for_good = error.effect == Effect::Definite && error.retry == Retry::No;
     let passing = error.reason == Reason::ResourceNotFound || error.is_about_a_state();
     if !for_good || passing {
-        return None;
+        return Vec::new();
     }
     let failure = Failure {
         reason: error.reason,
@@ -195,7 +202,8 @@ fn refused_for_good(batch: Vec<InstanceId>, error: CloudError) -> Option<(Instan
         cloud_request_id: error.request_id.unwrap_or_default(),
         parameters: error.fields,
     };
-    Some((batch.into_iter().next()?, failure))
+    let refused = batch.into_iter().map(|id| (id, failure.clone()));
+    refused.collect()
 }
 
 /// SHA-256 over the machines: the same request_id with others is another wish.
@@ -264,3 +272,6 @@ fn leaving(
         trace: None,
     }
 }
+
+#[cfg(test)]
+mod tests;
