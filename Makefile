@@ -31,6 +31,8 @@ help: ## Lists the verbs
 demo: ## Simulator, gateway and client in one process: launches three instances
 	cargo run --locked --quiet --bin cvm-gateway -- demo
 
+# Most of a test is waiting.
+THREADS ?= $(shell echo $$((2 * $$(nproc))))
 test: $(EXAMPLES) $(BUF) $(GRPCURL)
 test: $(VENV)/installed $(PROMTOOL) $(KUSTOMIZE) $(HELM) $(NODE_CLIENT) $(GO_CLIENTS) ## Every test, on SQLite and PostgreSQL; installs what it needs
 	@tools/install postgres
@@ -47,6 +49,7 @@ test: $(VENV)/installed $(PROMTOOL) $(KUSTOMIZE) $(HELM) $(NODE_CLIENT) $(GO_CLI
 	CVM_GATEWAY_TEST_GO=$$(type -P go) \
 	CVM_GATEWAY_TEST_JAVA=$$(type -P java) \
 	CVM_GATEWAY_TEST_CHROMIUM=$$(type -P chromium) \
+	RUST_TEST_THREADS=$(THREADS) \
 	cargo test --locked --features chaos
 
 CELLS ?= all
