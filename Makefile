@@ -23,7 +23,7 @@ JAVA_JARS := target/tools/java/jars/installed
 CARGO_DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
 CARGO_DENY_VERSION := 0.20.2
 
-.PHONY: help demo test simulate stores kill abuse overload replicas rotate failpoints mutants fuzz image systemd check bench gate measure measure-simulator measure-trust proto stubs fmt deny ci clean
+.PHONY: help demo test simulate stores kill abuse overload replicas upgrade rotate failpoints mutants fuzz image systemd check bench gate measure measure-simulator measure-trust proto stubs fmt deny ci clean
 
 help: ## Lists the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -98,6 +98,15 @@ replicas: ## Three of it on one PostgreSQL that restarts, pauses and loses COMMI
 	@tools/install postgres
 	EVENTS=$(EVENTS) SEED=$(or $(SEED),1) \
 	cargo test --locked --profile proof --test proof -- --nocapture replicas::
+
+# Of the newest schema that is older than this one.
+PREVIOUS ?= $(shell git log -1 --format=%H -- 'migrations/*.sql' ':!migrations/samples')^
+SWAPS ?= 20
+upgrade: ## Gateways of an older version and of this one on one journal; PREVIOUS=commit SWAPS=20 SEED=1
+	@tools/install postgres
+	tools/previous $(PREVIOUS) target/previous
+	CVM_GATEWAY_TEST_PREVIOUS=$(CURDIR)/target/previous/cvm-gateway SWAPS=$(SWAPS) SEED=$(or $(SEED),1) \
+	cargo test --locked --features chaos --test proof -- --nocapture upgrade::
 
 FUZZ_SECONDS ?= 3600
 fuzz: ## Any bytes for every parser; FUZZ_SECONDS=60 for each, TARGETS="request answer" for some

@@ -29,4 +29,5 @@ mod stop;
 #[path = "../common/tap.rs"]
 #[expect(dead_code, reason = "shared with others, which connect by it")]
 mod tap;
+mod upgrade;
 mod world;

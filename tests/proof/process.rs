@@ -13,6 +13,8 @@ use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+/// What is proven.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_cvm-gateway");
 /// Lines of its log that are kept, to be shown when it does what it should not.
 const LINES_MAX: usize = 2000;
 /// How long a start may take, also on a machine that is busy with other tests.
@@ -31,7 +33,12 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it, and does not wait. The configuration asks for a JSON log.
     pub(crate) fn spawn(config: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_cvm-gateway"))
+        Self::of(Path::new(PROGRAM), config)
+    }
+
+    /// Starts another build of it.
+    pub(crate) fn of(program: &Path, config: &Path) -> Self {
+        let mut child = Command::new(program)
             .arg("serve")
             .arg("--config")
             .arg(config)
