@@ -58,7 +58,7 @@ impl Inner {
         Ok(())
     }
 
-    async fn release(&self, release: &Release) -> Result<(), StoreError> {
+    pub(super) async fn release(&self, release: &Release) -> Result<(), StoreError> {
         let (now, lease) = (self.wall.now(), self.settings.lease);
         let taken = self.store.take_released(release, &self.owner, now, lease);
         let taken = chaos::around!("release.take", taken, else Err(StoreError::Busy));
@@ -89,37 +89,5 @@ impl Inner {
         self.due.push(self.clock.now(), id);
         finished?;
         self.read_brakes().await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::sweep::tests::{World, admission};
-    use super::*;
-    use crate::domain::ids::{OperationId, RequestId};
-
-    #[tokio::test]
-    async fn what_is_released_goes_on_at_once_when_the_machine_is_ahead() {
-        let world = World::ahead_by(time::Duration::minutes(10)).await;
-        let parked = Operation {
-            id: OperationId::generate(world.failed.create_time),
-            request_id: RequestId::parse("parked").unwrap(),
-            state: State::NeedsOperator,
-            ..world.failed.clone()
-        };
-        world.store.admit(admission(parked.clone())).await.unwrap();
-        let release = Release {
-            operation: parked.id,
-            principal: "operator".to_owned(),
-            reason: "it was looked at".to_owned(),
-            time: parked.create_time,
-        };
-        let inner = &world.operations.0;
-        inner.release(&release).await.unwrap();
-        let (_, released) = inner.table.get(parked.id).unwrap();
-        world.pass(5).await;
-        let newest = world.store.get(&parked.organization, parked.id).await;
-        let newest = newest.unwrap().unwrap();
-        assert!(newest.sequence > released.sequence, "{:?}", newest.state);
     }
 }

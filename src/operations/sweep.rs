@@ -343,4 +343,4 @@ impl Inner {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

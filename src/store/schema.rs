@@ -2,7 +2,7 @@
 
 use crate::store::error::StoreError;
 use crate::store::sql;
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, SqlStr};
 use std::sync::Arc;
 
@@ -91,10 +91,17 @@ pub(in crate::store) async fn migrate(connection: &mut AnyConnection) -> Result<
         Migration::new(version, name.into(), MigrationType::Simple, sql, false)
     });
     let mut migrator = Migrator::with_migrations(migrations.into());
+    // Who has nothing to change waits for nobody: versions that kept the lock share journals with this one.
+    let waits = schema(connection).await < Some(LATEST);
+    migrator.set_locking(waits);
     let found = match migrator.run(&mut *connection).await {
         Err(MigrateError::VersionMissing(found)) => found,
         migrated => return migrated.map_err(explain),
     };
+    if waits {
+        // The run ended before it did this itself, and the connection lives as long as the gateway.
+        connection.unlock().await.map_err(explain)?;
+    }
     let oldest = sqlx::query_scalar(sql::REACH).fetch_one(&mut *connection);
     if !reaches(oldest.await?) {
         return Err(StoreError::Newer { found });
@@ -103,8 +110,14 @@ pub(in crate::store) async fn migrate(connection: &mut AnyConnection) -> Result<
         schema = found,
         "the journal has tables of a newer gateway, which lets this one use them"
     );
-    migrator.set_ignore_missing(true);
+    migrator.set_ignore_missing(true).set_locking(false);
     migrator.run(connection).await.map_err(explain)
+}
+
+/// The version of the tables that are there; none: there are no tables.
+async fn schema(connection: &mut AnyConnection) -> Option<i64> {
+    let found = sqlx::query_scalar(sql::SCHEMA).fetch_one(connection).await;
+    found.ok().flatten()
 }
 
 /// Whether this program can work with tables that serve programs since the schema `oldest`.

@@ -14,7 +14,7 @@ use crate::domain::operation::{Operation, State};
 use crate::domain::quota::{Callers, Measure, Quota};
 use crate::metrics::Metrics;
 use crate::random::Random;
-use crate::store::{Admission, Model, NewOperation, Save, SealedBody, Store};
+use crate::store::{Admission, Model, NewOperation, Release, Save, SealedBody, Store};
 use async_trait::async_trait;
 use std::path::Path;
 use std::sync::{Mutex, atomic::AtomicUsize, atomic::Ordering};
@@ -64,7 +64,7 @@ impl Listing {
     }
 }
 
-pub(in super::super) fn admission(operation: Operation) -> NewOperation {
+fn admission(operation: Operation) -> NewOperation {
     NewOperation {
         now: operation.create_time,
         operation,
@@ -163,14 +163,14 @@ impl Cloud for Listing {
     }
 }
 
-pub(in super::super) struct World {
+struct World {
     cloud: Arc<Listing>,
     clock: Clock,
     metrics: Metrics,
-    pub(in super::super) operations: Operations,
-    pub(in super::super) store: Store,
+    operations: Operations,
+    store: Store,
     /// A launch of one machine that failed.
-    pub(in super::super) failed: Operation,
+    failed: Operation,
 }
 
 impl World {
@@ -179,7 +179,7 @@ impl World {
     }
 
     /// The machine's clock is so far ahead of the cloud's.
-    pub(in super::super) async fn ahead_by(ahead: time::Duration) -> Self {
+    async fn ahead_by(ahead: time::Duration) -> Self {
         let config = Config::parse("test.toml", CONFIG, Path::new(".")).unwrap();
         let journalled = include_str!("../../../testdata/journal/operation-v1.json");
         let failed: Operation = serde_json::from_str(journalled).unwrap();
@@ -229,7 +229,7 @@ impl World {
     }
 
     /// Lets `seconds` pass.
-    pub(in super::super) async fn pass(&self, seconds: u32) {
+    async fn pass(&self, seconds: u32) {
         for _ in 0..seconds {
             self.clock.advance(Duration::from_secs(1));
             for _ in 0..50 {
@@ -398,4 +398,29 @@ async fn what_names_an_operation_that_is_over_is_adopted_once_it_is_sure() {
     );
     assert!(world.given_back().is_empty());
     world.operations.stopped().await;
+}
+
+#[tokio::test]
+async fn what_is_released_goes_on_at_once_when_the_machine_is_ahead() {
+    let world = World::ahead_by(time::Duration::minutes(10)).await;
+    let parked = Operation {
+        id: OperationId::generate(world.failed.create_time),
+        request_id: RequestId::parse("parked").unwrap(),
+        state: State::NeedsOperator,
+        ..world.failed.clone()
+    };
+    world.store.admit(admission(parked.clone())).await.unwrap();
+    let release = Release {
+        operation: parked.id,
+        principal: "operator".to_owned(),
+        reason: "it was looked at".to_owned(),
+        time: parked.create_time,
+    };
+    let inner = &world.operations.0;
+    inner.release(&release).await.unwrap();
+    let (_, released) = inner.table.get(parked.id).unwrap();
+    world.pass(5).await;
+    let newest = world.store.get(&parked.organization, parked.id).await;
+    let newest = newest.unwrap().unwrap();
+    assert!(newest.sequence > released.sequence, "{:?}", newest.state);
 }
