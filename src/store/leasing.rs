@@ -126,7 +126,7 @@ pub(in crate::store) async fn run(
             let released = release(connection, dialect, (owner, held), (*now, *within));
             chaos::around!("store.release", released, else Err(sqlx::Error::WorkerCrashed.into()))
         }
-        Leasing::Order(order) => self::order(connection, order, told).await,
+        Leasing::Order(order) => self::order(connection, dialect, order, told).await,
         Leasing::Delivered(delivered) => {
             follow::write(connection, delivered).await?;
             Ok(Vec::new())
@@ -136,7 +136,7 @@ pub(in crate::store) async fn run(
             Ok(Vec::new())
         }
         Leasing::Fulfilled(operation) => {
-            let fulfilled = query(sql::FULFILLED).bind(operation.to_string());
+            let fulfilled = query(sql::orders::FULFILLED).bind(operation.to_string());
             Ok(fulfilled.fetch_all(connection).await?)
         }
         Leasing::Adopt(adoption) => adoption::run(connection, adoption, told).await,
@@ -146,14 +146,18 @@ pub(in crate::store) async fn run(
     }
 }
 
-/// Writes an order down, unless it is there already.
+/// Writes an order down, unless it is there already. What takes room for nothing goes first: the new
+/// one stays, or a repetition after a lost commit would tell of it twice.
 async fn order(
     connection: &mut Connection,
+    dialect: &Dialect,
     (order, (asked, decision)): &(Order, (Call, Decision)),
     told: &mut Vec<Entry>,
 ) -> Result<Vec<Row>, StoreError> {
+    let forget = query(sql::orders::forget(dialect));
+    forget.execute(&mut *connection).await?;
     let id = order.operation.to_string();
-    let ordered = query(sql::ORDER)
+    let ordered = query(sql::orders::ORDER)
         .bind(id.as_str())
         .bind(order.principal.as_str())
         .bind(millis::from_time(order.time));

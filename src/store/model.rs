@@ -2,12 +2,12 @@
 //! fast, repeatable, and shared by replicas that crash. It keeps the contract of tests/it/store.rs.
 
 mod care;
+mod orders;
 mod presence;
 mod tables;
 mod told;
 
-use crate::domain::audit::{self, Refused};
-use crate::domain::decision::Decision;
+use crate::domain::audit::Refused;
 use crate::domain::ids::{OperationId, OrganizationId, RequestId};
 use crate::domain::instance::InstanceId;
 use crate::domain::millis;
@@ -408,49 +408,6 @@ impl Model {
                 Some((*id, Some(Operation::clone(&row.operation))))
             };
             Ok(operations.iter().filter_map(row).collect())
-        })
-        .await
-    }
-
-    pub(in crate::store) async fn order(
-        &self,
-        order: &Order,
-        _told: (&audit::Call, &Decision),
-    ) -> Result<(), StoreError> {
-        self.run(Call::Order, |tables, _| {
-            tables
-                .orders
-                .entry(order.operation)
-                .or_insert_with(|| order.clone());
-            Ok(())
-        })
-        .await
-    }
-
-    pub(in crate::store) async fn orders(&self, limit: u32) -> Result<Vec<Order>, StoreError> {
-        self.run(Call::Orders, |tables, _| {
-            let mut orders: Vec<_> = tables.orders.values().cloned().collect();
-            orders.sort_by_key(|order| (order.time, order.operation));
-            orders.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-            Ok(orders)
-        })
-        .await
-    }
-
-    pub(in crate::store) async fn fulfilled(
-        &self,
-        operation: OperationId,
-    ) -> Result<(), StoreError> {
-        self.run(Call::Fulfilled, |tables, _| {
-            let Tables {
-                orders, operations, ..
-            } = tables;
-            orders.retain(|id, _| {
-                let row = operations.get(id);
-                let over = row.is_some_and(|row| row.operation.state.name().is_at_rest());
-                *id != operation && !over
-            });
-            Ok(())
         })
         .await
     }

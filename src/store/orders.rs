@@ -22,7 +22,7 @@ pub struct Order {
 
 impl Store {
     /// Makes an order durable, with what the audit is told of it; one that is there already stays as it
-    /// is.
+    /// is. Orders for what has come to an end by itself make room for it.
     ///
     /// # Errors
     /// What writing may tell.
@@ -30,7 +30,8 @@ impl Store {
         either!(self, engine => engine.order(order, told).await)
     }
 
-    /// Up to `limit` orders that are not fulfilled yet, oldest first.
+    /// Up to `limit` orders that are not fulfilled yet, oldest first; none for what is at rest, where
+    /// nobody could take them in.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
@@ -59,7 +60,7 @@ impl Database {
     }
 
     pub(in crate::store) async fn orders(&self, limit: u32) -> Result<Vec<Order>, StoreError> {
-        let orders = query(sql::ORDERS).bind(i64::from(limit));
+        let orders = query(sql::orders::ORDERS).bind(i64::from(limit));
         let rows = orders.fetch_all(&self.readers).await?;
         rows.iter().map(read).collect()
     }

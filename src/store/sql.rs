@@ -2,6 +2,7 @@
 //! numbered `$1`, `$2` … before it is sent. Nothing but constants of this room ever becomes text.
 
 pub(in crate::store) mod browse;
+pub(in crate::store) mod orders;
 pub(in crate::store) mod text;
 
 use crate::chaos;
@@ -31,6 +32,8 @@ macro_rules! not_final {
         "('ACCEPTED', 'SENT', 'RECONCILING', 'LAUNCHED', 'TERMINATING', 'NEEDS_OPERATOR')"
     };
 }
+
+use not_final;
 
 pub(in crate::store) const FIND_REQUEST: &str =
     "SELECT id, request_hash, document FROM operations WHERE organization = $1 AND request_id = $2";
@@ -88,21 +91,6 @@ pub(in crate::store) const TAKE_CHORE: &str = "DELETE FROM chores WHERE name = $
 
 pub(in crate::store) const PAGE: &str =
     "SELECT id, document FROM operations WHERE id > $1 ORDER BY id LIMIT $2";
-
-/// Every order is one to cancel. The verb is a constant that the table and earlier versions want.
-pub(in crate::store) const ORDER: &str = "INSERT INTO orders (operation_id, verb, principal, time) \
-     VALUES ($1, 'CANCEL', $2, $3) ON CONFLICT (operation_id, verb) DO NOTHING RETURNING operation_id AS id";
-
-pub(in crate::store) const ORDERS: &str = "SELECT operation_id AS id, principal, time FROM orders \
-     WHERE verb = 'CANCEL' ORDER BY time, operation_id LIMIT $1";
-
-/// Also takes away the orders to cancel what has come to an end by itself.
-pub(in crate::store) const FULFILLED: &str = concat!(
-    "DELETE FROM orders WHERE verb = 'CANCEL' AND (operation_id = $1 OR operation_id \
-     IN (SELECT id FROM operations WHERE state IN ",
-    at_rest!(),
-    ")) RETURNING operation_id AS id"
-);
 
 pub(in crate::store) const BRAKES: &str =
     "SELECT operation_id AS id, account, reason FROM brakes ORDER BY time, operation_id";

@@ -90,6 +90,7 @@ contract_of_the_model! {
     claims_what_nobody_steps
     counts_crashes
     keeps_orders_until_they_are_fulfilled
+    leaves_out_the_orders_of_what_has_ended
     stops_launches_and_lets_go_on
     knows_its_requests_for_ever
     renews_what_is_held
@@ -121,6 +122,7 @@ on_both! {
     lists_what_was_launched
     claims_what_nobody_steps
     keeps_orders_until_they_are_fulfilled
+    leaves_out_the_orders_of_what_has_ended
     counts_crashes
     stops_launches_and_lets_go_on
     knows_its_requests_for_ever
@@ -517,6 +519,41 @@ async fn keeps_orders_until_they_are_fulfilled(journal: Journal) {
     assert_eq!(store.save(&[over]).await.unwrap(), [Saved::Done]);
     store.fulfilled(second.id).await.unwrap();
     assert_eq!(store.orders(10).await.unwrap(), []);
+}
+
+/// However many they are, they hide no other, and the next order takes them away.
+async fn leaves_out_the_orders_of_what_has_ended(journal: Journal) {
+    let store = journal.open().await;
+    let order = |operation: &Operation, age: Duration| Order {
+        operation: operation.id,
+        principal: "dev".to_owned(),
+        time: NOW - age,
+    };
+    let ends = [
+        State::Succeeded,
+        State::Partial,
+        State::Failed,
+        State::Cancelled,
+    ];
+    for end in ends {
+        let ended = operation("acme", end.name().as_str());
+        let lease = admit(&store, &ended).await;
+        order_of(&store, &order(&ended, HOUR)).await.unwrap();
+        assert_eq!(save(&store, lease, &next(&ended, end)).await, Saved::Done);
+    }
+    let open = operation("acme", "open");
+    admit(&store, &open).await;
+    let wanted = order(&open, NO_TIME);
+    order_of(&store, &wanted).await.unwrap();
+    assert_eq!(store.orders(1).await.unwrap(), [wanted]);
+    if journal.model.is_none() {
+        let sql = "SELECT operation_id FROM orders";
+        let mut connection = journal.connect().await;
+        let rows = sqlx::query(sql).fetch_all(&mut connection).await;
+        let id = |row: &sqlx::any::AnyRow| row.get::<String, _>(0);
+        let left: Vec<_> = rows.unwrap().iter().map(id).collect();
+        assert_eq!(left, [open.id.to_string()]);
+    }
 }
 
 async fn claims_what_nobody_steps(journal: Journal) {
