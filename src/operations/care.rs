@@ -86,8 +86,9 @@ impl Inner {
         let finished = self.store.finish_release(id);
         let finished = chaos::around!("release.finish", finished, else Err(StoreError::Busy));
         // Whatever came of it: the operation is in hand, and nobody else would step it.
-        self.due.push(self.clock.now(), id);
+        let begun = self.begin_steps(&[id]).await;
         finished?;
+        begun?;
         self.read_brakes().await
     }
 }

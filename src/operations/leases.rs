@@ -4,6 +4,7 @@ use super::Inner;
 use super::machine::Outcome;
 use crate::chaos;
 use crate::domain::causes::chain;
+use crate::domain::ids::OperationId;
 use crate::domain::millis::since;
 use crate::domain::operation::{Cancellation, Lease};
 use crate::store::{Claimed, Order, StoreError};
@@ -176,8 +177,7 @@ impl Inner {
         Ok(count)
     }
 
-    /// Takes operations in hand. What was ordered while nobody had them comes before the first step,
-    /// or a launch could succeed whose caller was told that it is cancelled.
+    /// Takes operations in hand.
     async fn take_up(&self, claimed: Vec<Claimed>) -> Result<(), StoreError> {
         if claimed.is_empty() {
             return Ok(());
@@ -189,6 +189,12 @@ impl Inner {
         for claimed in claimed {
             self.hold(claimed);
         }
+        self.begin_steps(&ids).await
+    }
+
+    /// Has operations stepped that were just taken in hand. What was ordered while nobody had them
+    /// comes before the first step, or a launch could succeed whose caller was told that it is cancelled.
+    pub(super) async fn begin_steps(&self, ids: &[OperationId]) -> Result<(), StoreError> {
         let taken = self.take_orders().await;
         // If they cannot be read now, the next renewal does it.
         let later = if taken.is_ok() {
@@ -198,7 +204,7 @@ impl Inner {
         };
         let now = self.clock.now();
         for id in ids {
-            self.due.push(now + later, id);
+            self.due.push(now + later, *id);
         }
         taken
     }

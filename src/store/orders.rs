@@ -39,7 +39,7 @@ impl Store {
         either!(self, engine => engine.orders(limit).await)
     }
 
-    /// Takes the order for an operation away, and all orders for what has come to an end.
+    /// Takes the order for an operation away.
     ///
     /// # Errors
     /// What writing may tell.

@@ -165,6 +165,37 @@ async fn a_person_sees_what_is_parked_and_releases_it() {
     refused(&config, &["list"], 66, "there is no journal at");
 }
 
+/// The launch was parked before a step could take in that its caller had cancelled it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_cancelled_is_not_launched_when_it_is_released() {
+    let world = World::new(100.0).await;
+    let slow = "[cloud.limits]\nrun_instances_per_second = 1\n";
+    let first = world.gateway(slow).await;
+    let mut before = client(&first).await;
+    for name in ["one", "two", "three", "unwanted"] {
+        let launch = before.run_instances(wish(name, 1)).await.unwrap();
+        launch.into_inner().message().await.unwrap().unwrap();
+    }
+    first.stop().await;
+    let died = "UPDATE operations SET crashes = 2, lease_until = 1 WHERE request_id = 'unwanted'";
+    change(&world, died).await;
+
+    let (second, config) = gateway(&world).await;
+    let mut after = client(&second).await;
+    let parked = run(&mut after, wish("unwanted", 1)).await;
+    assert_eq!(parked.last().state(), pb::OperationState::NeedsOperator);
+    let ordered = "INSERT INTO orders (operation_id, verb, principal, time) \
+         SELECT id, 'CANCEL', 'dev', 0 FROM operations WHERE request_id = 'unwanted'";
+    change(&world, ordered).await;
+    let name = parked.last().name.as_str();
+    let release = ["release", name, "--by", "alice", "--reason", "mended"];
+    printed(&config, &release);
+    let show = || -> Value { serde_json::from_str(&printed(&config, &["show", name])).unwrap() };
+    until(async || show()["state"] == "CANCELLED").await;
+    assert_eq!(show()["attempts"], serde_json::json!([]));
+    second.stop().await;
+}
+
 /// Beside a gateway and without one; a witness outside knows what the journal has forgotten.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_audit_shows_that_somebody_touched_it() {

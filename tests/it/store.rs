@@ -91,6 +91,7 @@ contract_of_the_model! {
     counts_crashes
     keeps_orders_until_they_are_fulfilled
     leaves_out_the_orders_of_what_has_ended
+    keeps_the_order_of_what_waits_for_a_person
     stops_launches_and_lets_go_on
     knows_its_requests_for_ever
     renews_what_is_held
@@ -123,6 +124,7 @@ on_both! {
     claims_what_nobody_steps
     keeps_orders_until_they_are_fulfilled
     leaves_out_the_orders_of_what_has_ended
+    keeps_the_order_of_what_waits_for_a_person
     counts_crashes
     stops_launches_and_lets_go_on
     knows_its_requests_for_ever
@@ -554,6 +556,34 @@ async fn leaves_out_the_orders_of_what_has_ended(journal: Journal) {
         let left: Vec<_> = rows.unwrap().iter().map(id).collect();
         assert_eq!(left, [open.id.to_string()]);
     }
+}
+
+/// It is not shown meanwhile, for nobody could take it in.
+async fn keeps_the_order_of_what_waits_for_a_person(journal: Journal) {
+    let store = journal.open().await;
+    let [parked, other] = ["a", "b"].map(|request_id| operation("acme", request_id));
+    let lease = admit(&store, &parked).await;
+    admit(&store, &other).await;
+    let order = |operation: &Operation| Order {
+        operation: operation.id,
+        principal: "dev".to_owned(),
+        time: NOW,
+    };
+    order_of(&store, &order(&parked)).await.unwrap();
+    let stuck = next(&parked, State::NeedsOperator);
+    assert_eq!(save(&store, lease, &stuck).await, Saved::Done);
+    order_of(&store, &order(&other)).await.unwrap();
+    assert_eq!(store.orders(1).await.unwrap(), [order(&other)]);
+    store.fulfilled(other.id).await.unwrap();
+    assert_eq!(store.orders(10).await.unwrap(), []);
+
+    journal.release(parked.id).await;
+    let release = store.releases().await.unwrap().remove(0);
+    let taken = store.take_released(&release, "b", NOW, HOUR).await.unwrap();
+    let accepted = next(&stuck, State::Accepted);
+    let saved = save(&store, taken.unwrap().lease, &accepted).await;
+    assert_eq!(saved, Saved::Done);
+    assert_eq!(store.orders(10).await.unwrap(), [order(&parked)]);
 }
 
 async fn claims_what_nobody_steps(journal: Journal) {

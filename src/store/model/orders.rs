@@ -42,14 +42,7 @@ impl Model {
         operation: OperationId,
     ) -> Result<(), StoreError> {
         self.run(Call::Fulfilled, |tables, _| {
-            let Tables {
-                orders, operations, ..
-            } = tables;
-            orders.retain(|id, _| {
-                let row = operations.get(id);
-                let over = row.is_some_and(|row| row.operation.state.name().is_at_rest());
-                *id != operation && !over
-            });
+            tables.orders.remove(&operation);
             Ok(())
         })
         .await

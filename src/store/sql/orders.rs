@@ -20,13 +20,9 @@ pub(in crate::store) const ORDERS: &str = concat!(
     ") ORDER BY time, operation_id LIMIT $1"
 );
 
-/// Also takes away the orders to cancel what has come to an end by itself.
-pub(in crate::store) const FULFILLED: &str = concat!(
-    "DELETE FROM orders WHERE verb = 'CANCEL' AND (operation_id = $1 OR operation_id \
-     IN (SELECT id FROM operations WHERE state IN ",
-    at_rest!(),
-    ")) RETURNING operation_id AS id"
-);
+/// No other: what waits for a person may go on, and must then be cancelled still.
+pub(in crate::store) const FULFILLED: &str = "DELETE FROM orders \
+     WHERE verb = 'CANCEL' AND operation_id = $1 RETURNING operation_id AS id";
 
 /// Takes away some of the orders to cancel what has come to an end by itself. Two gateways that do it
 /// at once never wait for each other.
