@@ -9,6 +9,7 @@ use crate::domain::operation::{Kind, Operation};
 use crate::store::audit::Entry;
 use crate::store::connection::{Connection, Row, query};
 use crate::store::database::Database;
+use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
 use crate::store::leasing::Leasing;
 use crate::store::owners::{self, Named};
@@ -68,6 +69,7 @@ impl Database {
 /// As for every statement.
 pub(in crate::store) async fn run(
     connection: &mut Connection,
+    dialect: &Dialect,
     adoption: &Adoption,
     told: &mut Vec<Entry>,
 ) -> Result<Vec<Row>, StoreError> {
@@ -84,7 +86,7 @@ pub(in crate::store) async fn run(
         let instances = adopted.iter().map(|owner| owner.instance.as_str());
         let instances: Vec<_> = instances.collect();
         told.push(Entry::adopted(&operation, &instances, adoption.time));
-        reservations::recount(connection, &[operation.id]).await?;
+        reservations::recount(connection, dialect, &[operation.id]).await?;
     }
     Ok(rows)
 }

@@ -35,6 +35,8 @@ pub(in crate::store) struct Dialect {
     pub(in crate::store) now: &'static str,
     /// Lets two replicas claim at once without waiting for each other.
     pub(in crate::store) skip_locked: &'static str,
+    /// Whether a statement that waited for another's write counts what was there before it.
+    pub(in crate::store) counts_stale: bool,
     /// Whether the log of writes keeps what was deleted until [`truncate_log`].
     pub(in crate::store) log_is_ours: bool,
     /// Whether other processes may write, and hear of what this one wrote.
@@ -47,6 +49,7 @@ static SQLITE: Dialect = Dialect {
     begin: "BEGIN IMMEDIATE",
     now: "?",
     skip_locked: "",
+    counts_stale: false,
     log_is_ours: true,
     notifies: false,
     admit: Kept::new(),
@@ -56,6 +59,7 @@ static POSTGRES: Dialect = Dialect {
     begin: "BEGIN",
     now: "(? * 0 + CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT))",
     skip_locked: "FOR UPDATE SKIP LOCKED",
+    counts_stale: true,
     log_is_ours: false,
     notifies: true,
     admit: Kept::new(),

@@ -150,7 +150,7 @@ impl Group {
         let changed: Vec<&Change> = self.saves.iter().flat_map(|(rows, _)| rows).collect();
         let mut told = Vec::new();
         let admits = admit(connection, dialect, &admits, &mut told).await?;
-        let saved = save(connection, &changed, &mut told).await?;
+        let saved = save(connection, dialect, &changed, &mut told).await?;
         if dialect.notifies {
             let done = changed.iter().zip(&saved);
             let done = done.filter(|(_, saved)| **saved == Saved::Done);
@@ -298,6 +298,7 @@ async fn find_request(connection: &mut Connection, admit: &Admit) -> Result<Admi
 /// operation.
 async fn save<'a>(
     connection: &mut Connection,
+    dialect: &Dialect,
     changes: &[&'a Change],
     told: &mut Vec<&'a Entry>,
 ) -> Result<Vec<Saved>, StoreError> {
@@ -308,7 +309,7 @@ async fn save<'a>(
         let (mut first, later): (Vec<_>, Vec<_>) = left
             .into_iter()
             .partition(|(change, _)| ids.insert(change.id));
-        save_distinct(connection, &mut first, told).await?;
+        save_distinct(connection, dialect, &mut first, told).await?;
         left = later;
     }
     Ok(outcomes)
@@ -316,6 +317,7 @@ async fn save<'a>(
 
 async fn save_distinct<'a>(
     connection: &mut Connection,
+    dialect: &Dialect,
     changes: &mut [(&'a Change, &mut Saved)],
     told: &mut Vec<&'a Entry>,
 ) -> Result<(), StoreError> {
@@ -365,7 +367,8 @@ async fn save_distinct<'a>(
         .collect();
     let gone: Vec<_> = updated_now().flat_map(|change| &change.gone).collect();
     let now = updated_now().map(|change| change.update_time).max();
-    let settled = reservations::settle(connection, &settled, &gone, now.unwrap_or_default());
+    let now = now.unwrap_or_default();
+    let settled = reservations::settle(connection, dialect, &settled, &gone, now);
     chaos::around!("store.settle", settled, else Err(sqlx::Error::WorkerCrashed.into()))?;
     for change in updated_now() {
         if let Some((account, reason)) = &change.brake {

@@ -139,8 +139,8 @@ pub(in crate::store) async fn run(
             let fulfilled = query(sql::orders::FULFILLED).bind(operation.to_string());
             Ok(fulfilled.fetch_all(connection).await?)
         }
-        Leasing::Adopt(adoption) => adoption::run(connection, adoption, told).await,
-        Leasing::See(presence) => presence::run(connection, presence).await,
+        Leasing::Adopt(adoption) => adoption::run(connection, dialect, adoption, told).await,
+        Leasing::See(presence) => presence::run(connection, dialect, presence).await,
         Leasing::SealAnew(keyring, ids) => sealing::seal_anew(connection, keyring, ids).await,
         Leasing::Probe => Ok(query(sql::PROBE).fetch_all(connection).await?),
     }

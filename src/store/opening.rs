@@ -121,7 +121,7 @@ async fn take_up(
     }
     connection.run(target.dialect().begin).await?;
     owners::fill(connection).await?;
-    reservations::fill(connection).await?;
+    reservations::fill(connection, target.dialect()).await?;
     let (sealing, sealed) = Sealing::open(connection, target, settings).await?;
     connection.run("COMMIT").await?;
     if sealed > 0 {

@@ -6,6 +6,7 @@ use crate::domain::millis;
 use crate::domain::names::{AccountName, Region};
 use crate::store::connection::{Connection, Row, query};
 use crate::store::database::Database;
+use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
 use crate::store::leasing::Leasing;
 use crate::store::{Engine, Store, either, reservations, row, sql};
@@ -115,6 +116,7 @@ impl Database {
 /// As for every statement.
 pub(in crate::store) async fn run(
     connection: &mut Connection,
+    dialect: &Dialect,
     presence: &Presence,
 ) -> Result<Vec<Row>, StoreError> {
     let mut changed = BTreeSet::<OperationId>::new();
@@ -128,9 +130,10 @@ pub(in crate::store) async fn run(
             changed.insert(row::id(&row)?);
         }
     }
-    reservations::recount(connection, &changed.into_iter().collect::<Vec<_>>()).await?;
+    let changed: Vec<_> = changed.into_iter().collect();
+    reservations::recount(connection, dialect, &changed).await?;
     let gone: Vec<_> = presence.gone.iter().collect();
     let time = millis::from_time(presence.time);
-    reservations::settle(connection, &[], &gone, time).await?;
+    reservations::settle(connection, dialect, &[], &gone, time).await?;
     Ok(Vec::new())
 }

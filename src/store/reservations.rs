@@ -13,6 +13,7 @@ use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
 use crate::store::row::{self, Admit};
 use crate::store::{Engine, Store, either, owners, sql};
+use sqlx::SqlStr;
 use std::collections::{BTreeMap, BTreeSet};
 use time::UtcDateTime;
 
@@ -215,6 +216,7 @@ pub(in crate::store) async fn write(
 /// As for every statement.
 pub(in crate::store) async fn settle(
     connection: &mut Connection,
+    dialect: &Dialect,
     ended: &[&Held],
     gone: &[&InstanceId],
     now: i64,
@@ -230,23 +232,34 @@ pub(in crate::store) async fn settle(
             changed.insert(row::id(&row)?);
         }
     }
-    recount(connection, &changed.into_iter().collect::<Vec<_>>()).await
+    let changed: Vec<_> = changed.into_iter().collect();
+    recount(connection, dialect, &changed).await
 }
 
-/// Counts the machines of those of the operations that have come to an end.
+/// Counts the machines of those of the operations that have come to an end. Another gateway may be
+/// about to: PostgreSQL lets a statement that waits for it change what it wrote, but count what was
+/// there before. So the wait is one statement, and the count the next.
 ///
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn recount(
     connection: &mut Connection,
+    dialect: &Dialect,
     operations: &[OperationId],
 ) -> Result<(), StoreError> {
-    for piece in sql::pieces(operations) {
-        let mut query = query(sql::recount(piece.len()));
-        for operation in piece {
-            query = query.bind(operation.to_string());
+    let texts: &[fn(usize) -> SqlStr] = if dialect.counts_stale {
+        &[sql::hold_counts, sql::recount]
+    } else {
+        &[sql::recount]
+    };
+    for text in texts {
+        for piece in sql::pieces(operations) {
+            let mut query = query(text(piece.len()));
+            for operation in piece {
+                query = query.bind(operation.to_string());
+            }
+            query.execute(&mut *connection).await?;
         }
-        query.execute(&mut *connection).await?;
     }
     Ok(())
 }
@@ -256,7 +269,10 @@ pub(in crate::store) async fn recount(
 ///
 /// # Errors
 /// As for every statement.
-pub(in crate::store) async fn fill(connection: &mut Connection) -> Result<(), StoreError> {
+pub(in crate::store) async fn fill(
+    connection: &mut Connection,
+    dialect: &Dialect,
+) -> Result<(), StoreError> {
     if !owners::takes_chore(connection, "reservations").await? {
         return Ok(());
     }
@@ -270,6 +286,7 @@ pub(in crate::store) async fn fill(connection: &mut Connection) -> Result<(), St
         write(connection, &open).await?;
         settle(
             connection,
+            dialect,
             &ended,
             &gone,
             times.max().map_or(1, millis::from_time),

@@ -241,6 +241,17 @@ pub(in crate::store) fn reserve(rows: usize) -> SqlStr {
 const FREED_TWICE: &str = "2 * COUNT(*) - (SELECT COUNT(*) FROM instances AS launched \
      WHERE launched.operation_id = reservations.operation_id)";
 
+/// Keeps others from counting the machines of launches until the commit; in one order, so that two
+/// gateways never wait for each other.
+pub(in crate::store) fn hold_counts(rows: usize) -> SqlStr {
+    kept!(
+        rows,
+        "SELECT operation_id FROM reservations WHERE operation_id IN ({}) \
+         ORDER BY operation_id FOR UPDATE",
+        repeated("?", rows)
+    )
+}
+
 /// Counts the machines anew of launches that have come to an end.
 pub(in crate::store) fn recount(rows: usize) -> SqlStr {
     let living = chaos::wrong!("reservation-freed-twice", "COUNT(*)", FREED_TWICE);

@@ -1,6 +1,7 @@
 //! What launches hold of the limits of their organisation.
 
 use super::{HOUR, Journal, NOW, admit, all, new, next, operation, save};
+use cvm_gateway::clock::Clock;
 use cvm_gateway::domain::ids::OrganizationId;
 use cvm_gateway::domain::instance::{Instance, InstanceId, InstanceState};
 use cvm_gateway::domain::names::{AccountName, Region};
@@ -8,6 +9,7 @@ use cvm_gateway::domain::operation::{Failure, Kind, Operation, State};
 use cvm_gateway::domain::quota::{Callers, Exceeded, Measure, Quota};
 use cvm_gateway::domain::reason::Reason;
 use cvm_gateway::store::{Admission, Adoption, LivingPage, NewOperation, Presence, Store};
+use sqlx::Row;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
@@ -388,4 +390,48 @@ pub(super) async fn notices_what_comes_and_goes_without_it(journal: Journal) {
     assert_eq!(instances(&store).await, 1, "it went after that was seen");
     store.see(&see(&[], &all[..1], late)).await.unwrap();
     assert_eq!(instances(&store).await, 2);
+}
+
+/// The other gateway has ended one machine, and commits only when this one waits to end the last.
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_what_another_gateway_ended_meanwhile() {
+    let journal = Journal::postgres().await;
+    let store = journal.open().await;
+    let wish = operation("acme", "r-1");
+    let lease = admit(&store, &wish).await;
+    let mut launched = next(&wish, State::Launched);
+    launched.instances = machines(&["ins-1", "ins-2"], &InstanceState::Running);
+    save(&store, lease, &launched).await;
+    save(&store, lease, &next(&launched, State::Succeeded)).await;
+    assert_eq!(instances(&store).await, 2);
+
+    let mut other = journal.connect().await;
+    let ended = "BEGIN; UPDATE instances SET gone_time = 1 WHERE instance_id = 'ins-1'; \
+         UPDATE reservations SET instances = 1";
+    sqlx::raw_sql(ended).execute(&mut other).await.unwrap();
+    let presence = Presence {
+        gone: vec![launched.instances[1].id.clone()],
+        shown: Vec::new(),
+        since: NOW,
+        time: NOW + HOUR,
+    };
+    let own = store.clone();
+    let seen = TaskTracker::new().spawn(async move { own.see(&presence).await });
+    let waiting = "SELECT COUNT(*) FROM pg_stat_activity \
+         WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let mut onlooker = journal.connect().await;
+    let waits = async {
+        loop {
+            let row = sqlx::query(waiting).fetch_one(&mut onlooker).await.unwrap();
+            if row.get::<i64, _>(0) == 1 {
+                return;
+            }
+            Clock::system().sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let patience = Duration::from_secs(4);
+    Clock::system().timeout(patience, waits).await.unwrap();
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    seen.await.unwrap().unwrap();
+    assert_eq!(instances(&store).await, 0);
 }
