@@ -93,6 +93,10 @@ async fn end(world: &World, gateway: &mut Process) {
 }
 
 impl Version {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "as the other knobs of these tests"
+    )]
     fn program(self) -> PathBuf {
         let previous = std::env::var_os("CVM_GATEWAY_TEST_PREVIOUS");
         match previous {
