@@ -276,7 +276,8 @@ impl CloudError {
 
 impl CloudError {
     /// Whether a call that names several instances may be refused because of some of them, so that
-    /// it may work for the others. A limit of the rate, a key and a permission are about the call.
+    /// it may work for the others. A limit of the rate and a key are about the call; a permission may
+    /// be for some instances.
     #[must_use]
     pub fn may_be_about_an_instance(&self) -> bool {
         if self.refuses_an_instance() || self.is_about_a_state() {
@@ -284,10 +285,7 @@ impl CloudError {
         }
         let about_the_call = matches!(
             self.reason,
-            Reason::CloudRateLimited
-                | Reason::GatewayCredential
-                | Reason::CloudPermissionDenied
-                | Reason::GatewayDefect
+            Reason::CloudRateLimited | Reason::GatewayCredential | Reason::GatewayDefect
         );
         let lasts = matches!(self.retry, Retry::No | Retry::Later);
         self.effect == Effect::Definite && self.fields.is_empty() && lasts && !about_the_call
