@@ -263,18 +263,14 @@ impl CloudError {
         let blamed = self.fields.iter().any(|field| field == "InstanceIds");
         blamed && self.effect == Effect::Definite
     }
-}
 
-impl CloudError {
     /// Whether the state that an instance is in now is what forbids the call. It may be another one
     /// soon, or the very end that the call was meant to bring about.
     #[must_use]
     pub fn is_about_a_state(&self) -> bool {
         self.code.starts_with("UnsupportedOperation.InstanceState")
     }
-}
 
-impl CloudError {
     /// Whether a call that names several instances may be refused because of some of them, so that
     /// it may work for the others. A limit of the rate and a key are about the call; a permission may
     /// be for some instances.
