@@ -85,38 +85,46 @@ mod tests {
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    /// A side door with one page; where.
-    async fn opened(clock: &Clock, stop: &CancellationToken, tasks: &TaskTracker) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let pages = Router::new().route("/livez", get(async || "ok\n"));
-        tasks.spawn(serve(listener, pages, clock.clone(), stop.clone()));
-        address
+    /// A side door with one page.
+    struct Opened {
+        address: SocketAddr,
+        clock: Clock,
+        stop: CancellationToken,
+        tasks: TaskTracker,
     }
 
-    async fn asked(address: SocketAddr, clock: &Clock) -> Option<String> {
+    async fn opened() -> Opened {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let opened = Opened {
+            address: listener.local_addr().unwrap(),
+            clock: Clock::system(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        let pages = Router::new().route("/livez", get(async || "ok\n"));
+        let (clock, stop) = (opened.clock.clone(), opened.stop.clone());
+        opened.tasks.spawn(serve(listener, pages, clock, stop));
+        opened
+    }
+
+    async fn asked(door: &Opened) -> Option<String> {
         let asked = async {
-            let mut stream = TcpStream::connect(address).await.unwrap();
+            let mut stream = TcpStream::connect(door.address).await.unwrap();
             let request = "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await.unwrap();
             answer
         };
-        clock.timeout(Duration::from_secs(20), asked).await
+        door.clock.timeout(Duration::from_secs(20), asked).await
     }
 
     #[tokio::test]
     async fn who_says_nothing_or_half_of_it_is_in_nobodys_way_for_long() {
-        let (clock, stop, tasks) = (
-            Clock::system(),
-            CancellationToken::new(),
-            TaskTracker::new(),
-        );
-        let address = opened(&clock, &stop, &tasks).await;
+        let door = opened().await;
         let mut silent = Vec::new();
         for number in 0..CONNECTIONS_MAX {
-            let mut stream = TcpStream::connect(address).await.unwrap();
+            let mut stream = TcpStream::connect(door.address).await.unwrap();
             if number % 2 == 0 {
                 stream
                     .write_all(b"GET /livez HTTP/1.1\r\nhost:")
@@ -125,31 +133,30 @@ mod tests {
             }
             silent.push(stream);
         }
-        let answer = asked(address, &clock).await.expect("nobody is let in");
+        let answer = asked(&door).await.expect("nobody is let in");
         assert!(answer.ends_with("ok\n"), "{answer}");
         for mut stream in silent {
             // Told or not that it was too slow, its connection is at its end.
             let mut rest = Vec::new();
-            let ended = clock.timeout(Duration::from_secs(5), stream.read_to_end(&mut rest));
+            let ended = door
+                .clock
+                .timeout(Duration::from_secs(5), stream.read_to_end(&mut rest));
             ended.await.expect("a silent connection is kept").unwrap();
         }
-        stop.cancel();
+        door.stop.cancel();
     }
 
     #[tokio::test]
     async fn a_stop_does_not_wait_for_who_never_finishes() {
-        let (clock, stop, tasks) = (
-            Clock::system(),
-            CancellationToken::new(),
-            TaskTracker::new(),
-        );
-        let address = opened(&clock, &stop, &tasks).await;
-        let mut half = TcpStream::connect(address).await.unwrap();
+        let door = opened().await;
+        let mut half = TcpStream::connect(door.address).await.unwrap();
         half.write_all(b"GET /livez HTTP/1.1\r\n").await.unwrap();
-        assert!(asked(address, &clock).await.is_some());
-        stop.cancel();
-        tasks.close();
-        let ended = clock.timeout(LAST + Duration::from_secs(2), tasks.wait());
+        assert!(asked(&door).await.is_some());
+        door.stop.cancel();
+        door.tasks.close();
+        let ended = door
+            .clock
+            .timeout(LAST + Duration::from_secs(2), door.tasks.wait());
         ended.await.expect("the side door does not end");
     }
 }
