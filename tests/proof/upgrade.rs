@@ -5,7 +5,7 @@ use crate::dice::knob;
 use crate::kill::announced;
 use crate::postgres::Postgres;
 use crate::process::{PROGRAM, Process};
-use crate::report::{Kind, Report};
+use crate::report::Report;
 use crate::world::World;
 use cvm_gateway::clock::Clock;
 use std::path::PathBuf;
@@ -85,14 +85,10 @@ fn versions(world: &World, replicas: usize, swaps: u64) -> Vec<Version> {
 
 /// In order, or as a machine does that loses its power.
 async fn end(world: &World, gateway: &mut Process) {
-    if gateway.has_ended() {
-        let what = format!("a gateway ended by itself:\n{}", gateway.log());
-        world.findings.add(Kind::Process, what);
-    } else if world.dice.percent(50) {
+    if !gateway.has_ended() && world.dice.percent(50) {
         gateway.kill().await;
-    } else if gateway.terminate().await != Some(0) {
-        let what = format!("a gateway did not end in order:\n{}", gateway.log());
-        world.findings.add(Kind::Process, what);
+    } else {
+        world.stop(gateway).await;
     }
 }
 

@@ -120,16 +120,21 @@ impl World {
         let mut logs = String::new();
         for gateway in gateways {
             logs.push_str(&gateway.log());
-            if gateway.has_ended() {
-                let what = format!("a gateway ended by itself:\n{}", gateway.log());
-                self.findings.add(Kind::Process, what);
-            } else if gateway.terminate().await != Some(0) {
-                let what = format!("a gateway did not end in order:\n{}", gateway.log());
-                self.findings.add(Kind::Process, what);
-            }
+            self.stop(gateway).await;
         }
         proxy.make_peace().await; // what was on its way when the faults stopped
         self.judge(proxy, replay, &logs).await
+    }
+
+    /// Ends a gateway in order, and notes when it does not, or has ended already.
+    pub(crate) async fn stop(&self, gateway: &mut Process) {
+        if gateway.has_ended() {
+            let what = format!("a gateway ended by itself:\n{}", gateway.log());
+            self.findings.add(Kind::Process, what);
+        } else if gateway.terminate().await != Some(0) {
+            let what = format!("a gateway did not end in order:\n{}", gateway.log());
+            self.findings.add(Kind::Process, what);
+        }
     }
 
     async fn wait_for_rest(&self) {
