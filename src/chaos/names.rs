@@ -92,7 +92,7 @@ pub const POINTS: [&str; 87] = [
 ];
 
 /// The mistakes that can be planted.
-pub const MUTANTS: [&str; 51] = [
+pub const MUTANTS: [&str; 52] = [
     "5xx-is-refusal",
     "attempt-row-skipped",
     "audit-optional",
@@ -115,6 +115,7 @@ pub const MUTANTS: [&str; 51] = [
     "lease-ignored",
     "limit-ignored",
     "limit-judged-early",
+    "look-skipped",
     "look-up-by-name",
     "look-up-by-zone",
     "more-than-asked",

@@ -247,6 +247,7 @@ fn leaving(
             calling: None,
             calls: 0,
             call_at: now,
+            looked: false,
             deadline: now + timeout,
             end: TerminationEnd::Succeeded,
             refusal: None,

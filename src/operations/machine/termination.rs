@@ -18,7 +18,8 @@ pub(super) fn next(
     epoch: u64,
     now: UtcDateTime,
 ) -> Step {
-    let due = termination.call_at <= now && now < termination.deadline;
+    let looked = chaos::wrong!("look-skipped", termination.looked, true);
+    let due = looked && termination.call_at <= now && now < termination.deadline;
     match termination.calling {
         Some(begun) if begun == epoch => Step::Call,
         Some(_) => Step::DoubtCall,
@@ -86,6 +87,7 @@ impl Change<'_> {
             calling: None,
             calls: 0,
             call_at: self.first_call_at(),
+            looked: false,
             deadline: self.now + self.timings.terminate_timeout,
             end,
             refusal: None,
@@ -115,6 +117,7 @@ impl Change<'_> {
         let termination = Termination {
             targets: self.machines(),
             call_at,
+            looked: false,
             deadline: self.now + self.timings.terminate_timeout,
             end: TerminationEnd::Cancelled,
             // What was refused is asked for anew.
@@ -142,6 +145,7 @@ impl Change<'_> {
             calling: Some(epoch),
             calls: termination.calls + 1,
             call_at: self.now,
+            looked: false,
             ..termination
         });
         self.done()
@@ -175,20 +179,34 @@ impl Change<'_> {
     /// The machines are looked at anew before the call that could not be made.
     fn postpone(mut self, mut termination: Termination) -> Operation {
         termination.call_at = self.now + self.timings.look_up_interval;
+        termination.looked = false;
         self.operation.state = State::Terminating(termination);
         self.done()
     }
 
     fn observe_leaving(
         mut self,
-        termination: Termination,
+        mut termination: Termination,
         observations: &[Observation],
     ) -> Operation {
+        let asked = super::awaited(&self.operation);
+        let all = asked
+            .into_iter()
+            .all(|id| observations.iter().any(|seen| seen.id == *id));
+        let first = all && !termination.looked && termination.call_at <= self.now;
         let changed = self.take_over(observations);
         if self.are_given_back(&termination, observations) {
             return self.finish(termination);
         }
-        if changed { self.done() } else { self.operation }
+        if first {
+            termination.looked = true;
+            self.operation.state = State::Terminating(termination);
+        }
+        if changed || first {
+            self.done()
+        } else {
+            self.operation
+        }
     }
 
     fn are_given_back(&self, termination: &Termination, observations: &[Observation]) -> bool {

@@ -134,6 +134,7 @@ fn missing(number: u32) -> Observation {
 }
 
 /// An operation on its way, with the time it is at.
+#[derive(Clone)]
 struct Walk {
     operation: Operation,
     now: UtcDateTime,

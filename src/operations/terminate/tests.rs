@@ -127,6 +127,7 @@ fn leaving(now: UtcDateTime) -> Operation {
             calling: Some(1),
             calls: 1,
             call_at: now,
+            looked: false,
             deadline: now + Duration::from_secs(900),
             end: TerminationEnd::Succeeded,
             refusal: None,

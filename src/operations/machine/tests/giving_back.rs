@@ -112,7 +112,10 @@ fn launched_machines_are_looked_at_then_called_back_then_awaited() {
     assert!(matches!(walk.next(), Step::Poll(_)));
     let walk = walk.after(59, both(&InstanceState::Running));
     assert!(matches!(walk.next(), Step::Poll(_)), "it may yet show");
-    let walk = walk.after(1, all(&[(1, InstanceState::Terminating)]));
+    let walk = walk.after(
+        1,
+        all(&[(1, InstanceState::Terminating), (2, InstanceState::Running)]),
+    );
     let walk = called(walk).after(0, done(false));
     assert_eq!(termination(&walk).calls, 2);
     let walk = walk.after(1, all(&[(2, InstanceState::Terminating)]));
@@ -157,6 +160,11 @@ fn a_cancellation_forgets_no_call() {
 
     let late = called_back_one().after(0, done(false));
     let late = late.after(61, cancelled());
+    assert!(
+        matches!(late.next(), Step::Poll(_)),
+        "it was not looked at since"
+    );
+    let late = late.after(0, both(&InstanceState::Running));
     assert_eq!(late.next(), Step::BeginCall, "the grace is over");
 }
 
@@ -212,6 +220,23 @@ fn what_is_released_is_looked_at_before_it_is_called_again() {
     assert_eq!(walk.next(), Step::BeginCall);
 }
 
+/// What was seen before the call says nothing of what it did, however long ago that was.
+#[test]
+fn no_call_is_repeated_without_a_look() {
+    let walk = launched(OnFailure::Keep).after(1, cancelled());
+    let walk = called(walk.after(1, both(&InstanceState::Running)));
+    for end in [done(false), done(true)] {
+        let mut late = walk.clone().after(0, end);
+        late = late.after(1, both(&InstanceState::Running));
+        late.now = termination(&late).call_at;
+        assert!(matches!(late.next(), Step::Poll(_)), "{:?}", late.next());
+        late = late.after(0, all(&[(1, InstanceState::Running)]));
+        assert!(matches!(late.next(), Step::Poll(_)), "half of a look");
+        late = late.after(0, both(&InstanceState::Running));
+        assert_eq!(late.next(), Step::BeginCall);
+    }
+}
+
 #[test]
 fn a_call_that_did_nothing_is_repeated_soon() {
     let walk = launched(OnFailure::Keep).after(1, cancelled());
@@ -247,7 +272,8 @@ fn on_failure_decides_what_stays() {
             "{on_failure:?}: the cloud ends a failed one itself"
         );
         let walk = if then == StateName::Terminating {
-            let called = called(walk).after(0, done(false));
+            let called = called(walk.after(0, all(&[(1, InstanceState::Running)])));
+            let called = called.after(0, done(false));
             called.after(1, all(&[(1, InstanceState::Terminating)]))
         } else {
             walk
@@ -296,6 +322,7 @@ fn leaving() -> Walk {
         calling: None,
         calls: 0,
         call_at: walk.now,
+        looked: false,
         deadline: walk.now + secs(900),
         end: TerminationEnd::Succeeded,
         refusal: None,

@@ -75,5 +75,7 @@ fn machines_are_looked_at_anew_before_a_call_that_was_held_back() {
     let mut walk = walk.after(10, Outcome::HeldBack);
     assert!(matches!(walk.next(), Step::Poll(_)), "{:?}", walk.next());
     walk.now += TIMINGS.look_up_interval;
+    assert!(matches!(walk.next(), Step::Poll(_)), "{:?}", walk.next());
+    let walk = walk.after(0, giving_back::both(&InstanceState::Running));
     assert_eq!(walk.next(), Step::BeginCall);
 }
