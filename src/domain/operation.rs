@@ -208,6 +208,9 @@ pub struct Reconciliation {
     /// A later attempt's refusal: once an earlier one is proven empty, the launch has failed for
     /// this and is not sent again.
     pub refusal: Option<Failure>,
+    /// Machines that some look-up showed: fewer than asked for, or they would have been adopted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<InstanceId>,
 }
 
 /// One sending of the launch. All attempts of one alternative carry the same token and the same bytes.
@@ -434,6 +437,7 @@ mod tests {
                 empty_look_ups: 1,
                 proofs: 0,
                 refusal: None,
+                seen: Vec::new(),
             }),
             sequence: 3,
             attempts: vec![Attempt {

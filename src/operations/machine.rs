@@ -1,6 +1,7 @@
 //! The launch protocol as one pure table: what to do next, and what an outcome changes.
 
 mod change;
+mod doubt;
 mod held_back;
 mod termination;
 

@@ -895,6 +895,7 @@ async fn survives_being_reopened(journal: Journal) {
             empty_look_ups: 1,
             proofs: 0,
             refusal: None,
+            seen: Vec::new(),
         }),
     );
     save(&store, lease, &looking).await;

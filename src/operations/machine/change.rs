@@ -1,6 +1,6 @@
 //! What each outcome changes in an operation.
 
-use super::{End, Observation, PROOFS, Timings, count, ends, is_unanswered, tries};
+use super::{End, Observation, Timings, count, ends, is_unanswered, tries};
 use crate::chaos;
 use crate::domain::instance::{Instance, InstanceDetail, InstanceId, InstanceState};
 use crate::domain::millis::since;
@@ -87,7 +87,7 @@ impl Change<'_> {
     }
 
     /// The machines are known. More of them than asked for is not for a program to decide.
-    fn launch(mut self, instances: Vec<InstanceId>, note: &str) -> Operation {
+    pub(super) fn launch(mut self, instances: Vec<InstanceId>, note: &str) -> Operation {
         let launched = count(instances.len());
         self.operation.instances = instances.into_iter().map(Instance::named).collect();
         let asked = self.operation.instance_count;
@@ -145,7 +145,7 @@ impl Change<'_> {
 
     /// The cloud refused, and nothing can come of any attempt in this place. A lack of stock leads
     /// to a place that was not tried yet; everything else would be refused there, too.
-    fn refused(mut self, failure: Failure) -> Operation {
+    pub(super) fn refused(mut self, failure: Failure) -> Operation {
         if failure.reason != Reason::Capacity {
             return self.fail(failure);
         }
@@ -157,83 +157,6 @@ impl Change<'_> {
         let place = self.operation.place_name(here);
         let note = format!("no stock{place}: {}", failure.message);
         self.enter(State::Accepted, note)
-    }
-
-    pub(super) fn doubt(mut self, why: String) -> Operation {
-        self.end_attempt(AttemptResult::Ambiguous(why.clone()), None);
-        self.enter_doubt(None, why)
-    }
-
-    fn enter_doubt(self, refusal: Option<Failure>, note: String) -> Operation {
-        let doubt = Reconciliation {
-            next_look_up: self.now + self.timings.first_look_up,
-            empty_look_ups: 0,
-            proofs: 0,
-            refusal,
-        };
-        self.enter(State::Reconciling(doubt), note)
-    }
-
-    pub(super) fn found(self, doubt: Reconciliation, found: &[InstanceDetail]) -> Operation {
-        let quarantined = chaos::wrong!("no-quarantine", self.quarantine_end() > self.now, false);
-        let shown = count(found.len());
-        if shown == 0 {
-            return self.found_nothing(doubt, quarantined);
-        }
-        // Fewer than asked for may be a lag of the look-up, until the quarantine has passed. But
-        // the cloud has launched: what was empty before proves nothing any more.
-        if shown < self.operation.instance_count && quarantined {
-            return self.look_again(Reconciliation {
-                empty_look_ups: 0,
-                proofs: 0,
-                ..doubt
-            });
-        }
-        let ids = found.iter().map(|detail| detail.id.clone()).collect();
-        self.launch(ids, "found the instances by their tag")
-    }
-
-    fn found_nothing(self, mut doubt: Reconciliation, quarantined: bool) -> Operation {
-        doubt.empty_look_ups += 1;
-        doubt.proofs = if quarantined { 0 } else { doubt.proofs + 1 };
-        if doubt.proofs < PROOFS {
-            return self.look_again(doubt);
-        }
-        match doubt.refusal {
-            _ if self.operation.cancellation.is_some() => self.cancelled("nothing was launched"),
-            Some(refusal) => self.refused(refusal),
-            None => self.look_again(doubt),
-        }
-    }
-
-    /// It proves nothing, so what was empty before must be seen empty anew.
-    pub(super) fn look_up_failed(self, doubt: Reconciliation) -> Operation {
-        self.look_again(Reconciliation {
-            empty_look_ups: 0,
-            ..doubt
-        })
-    }
-
-    fn look_again(mut self, mut doubt: Reconciliation) -> Operation {
-        doubt.next_look_up = self.now + self.timings.look_up_interval;
-        self.operation.state = State::Reconciling(doubt);
-        self.done()
-    }
-
-    pub(super) fn exhausted(self) -> Operation {
-        let attempts = self.operation.attempts.len();
-        let message =
-            format!("it was sent {attempts} times without an answer; nothing was launched");
-        let failure = launch_failure(Reason::CloudUnavailable, message, &self.operation);
-        self.fail(failure)
-    }
-
-    /// When nothing can come any more of any attempt so far.
-    fn quarantine_end(&self) -> UtcDateTime {
-        let last = tries(&self.operation).next_back();
-        last.map_or(self.now, |attempt| {
-            attempt.signed_at + self.timings.quarantine
-        })
     }
 
     pub(super) fn observe(mut self, observations: &[Observation]) -> Operation {
@@ -353,7 +276,12 @@ impl Change<'_> {
         self.operation.instances.iter().filter(runs).count()
     }
 
-    pub(super) fn needs_operator(self, message: String) -> Operation {
+    pub(super) fn needs_operator(self, mut message: String) -> Operation {
+        if let State::Reconciling(doubt) = &self.operation.state {
+            for id in &doubt.seen {
+                message = format!("{message}; the cloud had shown {id}");
+            }
+        }
         let failure = launch_failure(Reason::NeedsOperator, message, &self.operation);
         self.end(State::NeedsOperator, failure)
     }
@@ -377,6 +305,7 @@ impl Change<'_> {
                 empty_look_ups: 0,
                 proofs: 0,
                 refusal: None,
+                seen: Vec::new(),
             };
             return self.enter(State::Reconciling(doubt), note);
         }
@@ -393,7 +322,7 @@ impl Change<'_> {
         self.enter(state, note)
     }
 
-    fn end_attempt(&mut self, result: AttemptResult, cloud_request_id: Option<String>) {
+    pub(super) fn end_attempt(&mut self, result: AttemptResult, cloud_request_id: Option<String>) {
         if cloud_request_id.is_some() {
             self.operation
                 .cloud_request_id

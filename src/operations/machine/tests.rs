@@ -438,6 +438,30 @@ fn what_shows_a_machine_is_not_sent_again() {
     assert_eq!(walk.state(), StateName::Launched);
 }
 
+/// A machine that was seen was launched, even if no later look-up shows it.
+#[test]
+fn what_was_seen_once_is_never_taken_for_nothing() {
+    let one = || Outcome::Found(vec![detail(1, InstanceState::Pending)]);
+    let empty = || Outcome::Found(Vec::new());
+    let walk = Walk::new(2).sent(0).after(1, ambiguous()).after(2, one());
+    let mut walk = walk.after(10, empty());
+    walk.now += TIMINGS.look_up_interval;
+    assert_eq!(walk.next(), Step::LookUp, "it is not sent again");
+    let failed = walk.clone().after(0, Outcome::LookUpFailed);
+    let stuck = Outcome::Stuck {
+        why: "in doubt for too long".to_owned(),
+    };
+    let message = failed.after(0, stuck).operation.failure.unwrap().message;
+    assert_eq!(message, "in doubt for too long; the cloud had shown ins-1");
+    let other = Outcome::Found(vec![detail(2, InstanceState::Pending)]);
+    let both = walk.clone().after(0, other);
+    assert_eq!(both.state(), StateName::Launched);
+    assert_eq!(both.operation.instances.len(), 2);
+    let walk = walk.after(600, empty());
+    assert_eq!(walk.state(), StateName::Launched);
+    assert_eq!(walk.operation.instances[0].id, id(1));
+}
+
 #[test]
 fn more_than_asked_needs_a_person() {
     let found = vec![
