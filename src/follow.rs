@@ -277,7 +277,8 @@ impl Events {
 
 /// Whether the same call will help, later. The gateway says so by `RetryInfo`, and by nothing else: reasons
 /// are added. Every status of its own carries `ErrorInfo`; one without it comes from the connection.
-fn is_resumable(status: &Status) -> bool {
+#[must_use]
+pub fn is_resumable(status: &Status) -> bool {
     let details = status.get_error_details();
     let of_gateway = details.error_info().is_some();
     details.retry_info().is_some() || (!of_gateway && is_transport(status.code()))

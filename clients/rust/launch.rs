@@ -6,7 +6,7 @@
 )]
 
 use cvm_gateway::clock::Clock;
-use cvm_gateway::follow::{Event, Follow, Told};
+use cvm_gateway::follow::{Event, Follow, Told, is_resumable};
 use cvm_gateway::pb::v1::cvm_gateway_service_client::CvmGatewayServiceClient;
 use cvm_gateway::pb::v1::{InstanceSpec, Operation, Placement, RunInstancesRequest};
 use std::collections::HashMap;
@@ -39,6 +39,8 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let clock = Clock::system();
     let wish = wish(&options)?;
     let request_id = wish.request_id.clone();
+    // Before the first call: whatever ends this program, who has the id can go on.
+    eprintln!("request_id {request_id}");
     let mut follow = Follow::launch(service, wish, clock.clone());
     // One deadline for everything. What was accepted goes on behind it.
     let seconds = options
@@ -58,15 +60,21 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         }
         Ok::<(), Status>(())
     };
-    match clock.timeout(limit, followed).await {
+    let goes_on = match clock.timeout(limit, followed).await {
         None => {
             eprintln!("DEADLINE_EXCEEDED: after {seconds} s");
-            if !follow.is_launching() {
-                eprintln!("the launch goes on: --request-id {request_id} follows it");
-            }
+            true
         }
-        Some(Err(status)) => explain(&status),
+        Some(Err(status)) => {
+            explain(&status);
+            is_resumable(&status)
+        }
         Some(Ok(())) => return Ok(conclude(follow.newest())),
+    };
+    if goes_on {
+        let again =
+            format!("run this again with --request-id {request_id}, which never launches twice");
+        eprintln!("the launch goes on if it was accepted: {again}");
     }
     Ok(ExitCode::FAILURE)
 }

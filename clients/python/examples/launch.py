@@ -60,6 +60,13 @@ def may_resume(error):
     return not detail(error, details.ErrorInfo) and error.code() in BROKEN
 
 
+def goes_on(error):
+    """Whether the launch may be under way all the same."""
+    # With a reason, DEADLINE_EXCEEDED is how the launch itself ended.
+    late = error.code() == grpc.StatusCode.DEADLINE_EXCEEDED and not detail(error, details.ErrorInfo)
+    return late or may_resume(error)
+
+
 def retry_delay(error):
     """How many seconds the gateway wants to be left alone."""
     retry = detail(error, details.RetryInfo)
@@ -136,6 +143,8 @@ def main():
     )
     deadline = time.monotonic() + arguments.timeout
     operation = None
+    # Before the first call: whatever ends this program, who has the id can go on.
+    print(f"request_id {request.request_id}", file=sys.stderr, flush=True)
     with connect(arguments) as channel:
         try:
             for operation in follow(stubs.CvmGatewayServiceStub(channel), request, deadline):
@@ -143,8 +152,9 @@ def main():
                 print(f"{operation.sequence} {state} {operation.name}", flush=True)
         except grpc.RpcError as error:
             print("\n  ".join(explain(error)), file=sys.stderr)
-            if operation and error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-                print(f"the launch goes on: --request-id {arguments.request_id} follows it", file=sys.stderr)
+            if goes_on(error):
+                again = f"run this again with --request-id {request.request_id}, which never launches twice"
+                print(f"the launch goes on if it was accepted: {again}", file=sys.stderr)
             return 1
     for instance in operation.instances:
         print(instance.instance_id, instance.instance_state, *instance.private_ip_addresses)

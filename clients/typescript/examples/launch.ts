@@ -70,6 +70,13 @@ function mayResume(error: ConnectError): boolean {
   return !detail(error, ErrorInfoSchema) && BROKEN.includes(error.code);
 }
 
+/** Whether the launch may be under way all the same. */
+function goesOn(error: ConnectError): boolean {
+  // With a reason, DeadlineExceeded is how the launch itself ended.
+  const late = error.code === Code.DeadlineExceeded && !detail(error, ErrorInfoSchema);
+  return late || mayResume(error);
+}
+
 /** How long the gateway wants to be left alone. */
 function retryDelayMs(error: ConnectError): number {
   const delay = detail(error, RetryInfoSchema)?.retryDelay;
@@ -152,6 +159,8 @@ const request = {
 };
 
 let operation: Operation | undefined;
+// Before the first call: whatever ends this program, who has the id can go on.
+console.error(`request_id ${request.requestId}`);
 try {
   const deadlineMs = Date.now() + Number(options.timeout) * 1000;
   for await (operation of follow(createClient(CvmGatewayService, transport), request, deadlineMs)) {
@@ -168,8 +177,9 @@ try {
 } catch (thrown) {
   const error = ConnectError.from(thrown);
   console.error(explain(error).join("\n  "));
-  if (operation && error.code === Code.DeadlineExceeded) {
-    console.error(`the launch goes on: --request-id ${request.requestId} follows it`);
+  if (goesOn(error)) {
+    const again = `run this again with --request-id ${request.requestId}, which never launches twice`;
+    console.error(`the launch goes on if it was accepted: ${again}`);
   }
   process.exitCode = 1;
 }

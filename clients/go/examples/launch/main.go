@@ -110,6 +110,13 @@ func mayResume(err error) bool {
 	return detail[*errdetails.ErrorInfo](err) == nil && slices.Contains(broken, status.Code(err))
 }
 
+// goesOn tells whether the launch may be under way all the same.
+func goesOn(err error) bool {
+	// With a reason, DeadlineExceeded is how the launch itself ended.
+	late := status.Code(err) == codes.DeadlineExceeded && detail[*errdetails.ErrorInfo](err) == nil
+	return late || mayResume(err)
+}
+
 // retryDelay is how long the gateway wants to be left alone.
 func retryDelay(err error) time.Duration {
 	return detail[*errdetails.RetryInfo](err).GetRetryDelay().AsDuration()
@@ -228,15 +235,18 @@ func run(it arguments) error {
 			InstanceCount: &it.count,
 		},
 	}
+	// Before the first call: whatever ends this program, who has the id can go on.
+	fmt.Fprintln(os.Stderr, "request_id", it.requestID)
 	operation, err := follow(ctx, pb.NewCvmGatewayServiceClient(channel), request, func(operation *pb.Operation) {
 		state := strings.TrimPrefix(operation.GetState().String(), "OPERATION_STATE_")
 		fmt.Println(operation.GetSequence(), state, operation.GetName())
 	})
 	if err != nil {
-		if operation != nil && status.Code(err) == codes.DeadlineExceeded {
-			fmt.Fprintf(os.Stderr, "the launch goes on: --request-id %s follows it\n", it.requestID)
+		lines := strings.Join(explain(err), "\n  ")
+		if goesOn(err) {
+			lines += fmt.Sprintf("\nthe launch goes on if it was accepted: run this again with --request-id %s, which never launches twice", it.requestID)
 		}
-		return errors.New(strings.Join(explain(err), "\n  "))
+		return errors.New(lines)
 	}
 	for _, instance := range operation.GetInstances() {
 		fmt.Println(instance.GetInstanceId(), instance.GetInstanceState(), strings.Join(instance.GetPrivateIpAddresses(), " "))

@@ -133,6 +133,14 @@ public final class Launch {
     return detail(error, ErrorInfo.class).isEmpty() && BROKEN.contains(error.getStatus().getCode());
   }
 
+  /** Whether the launch may be under way all the same. */
+  private static boolean goesOn(StatusRuntimeException error) {
+    // With a reason, DEADLINE_EXCEEDED is how the launch itself ended.
+    boolean late =
+        error.getStatus().getCode() == Status.Code.DEADLINE_EXCEEDED && detail(error, ErrorInfo.class).isEmpty();
+    return late || mayResume(error);
+  }
+
   /** How long the gateway wants to be left alone. */
   private static Duration retryDelay(StatusRuntimeException error) {
     return detail(error, RetryInfo.class)
@@ -258,12 +266,16 @@ public final class Launch {
   }
 
   private boolean run(RunInstancesRequest request, Deadline deadline) throws InterruptedException {
+    // Before the first call: whatever ends this program, who has the id can go on.
+    System.err.println("request_id " + request.getRequestId());
     try {
       follow(request, deadline, Launch::show);
     } catch (StatusRuntimeException error) {
       System.err.println(String.join("\n  ", explain(error)));
-      if (newest != null && error.getStatus().getCode() == Status.Code.DEADLINE_EXCEEDED) {
-        System.err.printf("the launch goes on: --request-id %s follows it%n", request.getRequestId());
+      if (goesOn(error)) {
+        System.err.printf(
+            "the launch goes on if it was accepted: run this again with --request-id %s, which never launches twice%n",
+            request.getRequestId());
       }
       return false;
     }
