@@ -46,13 +46,7 @@ impl Example {
                 command.arg(clients.join("python/examples/launch.py"));
                 command
             }
-            Self::Go => {
-                let mut command = Command::new(program("CVM_GATEWAY_TEST_GO"));
-                command.current_dir(clients.join("go"));
-                command.env("CGO_ENABLED", "0");
-                command.args(["run", "./examples/launch"]);
-                command
-            }
+            Self::Go => go("run"),
             Self::TypeScript => {
                 let mut command = Command::new(program("CVM_GATEWAY_TEST_NODE"));
                 command.arg(clients.join("typescript/dist/examples/launch.js"));
@@ -90,6 +84,15 @@ impl Example {
             .arg(folder.join("ca.pem"));
         command
     }
+}
+
+/// Go with its example.
+fn go(verb: &str) -> Command {
+    let mut command = Command::new(program("CVM_GATEWAY_TEST_GO"));
+    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/go"));
+    command.env("CGO_ENABLED", "0");
+    command.args([verb, "./examples/launch"]);
+    command
 }
 
 /// Cargo with the crate as callers in Rust build it, without what the gateway needs.
@@ -386,6 +389,12 @@ async fn the_java_example_tells_how_to_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rust_example_tells_how_to_go_on() {
     tells_how_to_go_on(Example::Rust).await;
+}
+
+#[tokio::test]
+async fn the_go_example_ends_with_its_context() {
+    let output = output(go("test")).await;
+    assert!(output.status.success(), "{output:?}");
 }
 
 /// The crates that a build of ours links, by name.

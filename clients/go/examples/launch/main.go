@@ -34,8 +34,8 @@ var broken = []codes.Code{codes.Unavailable, codes.Unknown, codes.Internal, code
 // succeed.
 //
 // A stream that breaks is opened again from where it was. Nothing is launched twice: until the launch has a name, the
-// call is repeated with the same request_id, which finds the operation that exists. The context's deadline is for
-// everything.
+// call is repeated with the same request_id, which finds the operation that exists. The context's deadline, if it has
+// one, is for everything.
 func follow(ctx context.Context, gateway pb.CvmGatewayServiceClient, request *pb.RunInstancesRequest, show func(*pb.Operation)) (*pb.Operation, error) {
 	var newest *pb.Operation
 	pause := time.Second
@@ -44,16 +44,24 @@ func follow(ctx context.Context, gateway pb.CvmGatewayServiceClient, request *pb
 		if err == nil {
 			return newest, nil
 		}
+		// That nobody waits any longer looks like a broken connection.
+		if ctx.Err() != nil {
+			return newest, err
+		}
 		if alive {
 			pause = time.Second
 		}
 		wait := max(pause, retryDelay(err))
-		deadline, _ := ctx.Deadline()
-		if !mayResume(err) || time.Now().Add(wait).After(deadline) {
+		deadline, ok := ctx.Deadline()
+		if !mayResume(err) || ok && time.Now().Add(wait).After(deadline) {
 			return newest, err
 		}
 		fmt.Fprintf(os.Stderr, "the stream broke (%s); going on in %s\n", status.Code(err), wait)
-		time.Sleep(wait)
+		select {
+		case <-ctx.Done():
+			return newest, status.FromContextError(ctx.Err()).Err()
+		case <-time.After(wait):
+		}
 		pause = min(2*pause, pauseMax)
 	}
 }
