@@ -34,6 +34,8 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let options: Options = options.collect();
     let channel = connect(&options)?;
     let token_file = options.get("token-file").cloned();
+    // One that cannot be read is told at once, not only by a call.
+    bearer(Request::new(()), token_file.as_deref())?;
     let channel = InterceptedService::new(channel, move |call| bearer(call, token_file.as_deref()));
     let service = CvmGatewayServiceClient::new(channel);
     let clock = Clock::system();
@@ -148,15 +150,28 @@ fn show(told: &Told, pause: Duration) {
         }
         Told::Event(Event::Heartbeat(_)) => {}
         Told::Broke(status) => {
-            let (code, seconds) = (status.code(), pause.as_secs_f64());
-            eprintln!("the stream broke ({code}); going on in {seconds} s");
+            let (what, seconds) = (what(status), pause.as_secs_f64());
+            eprintln!("the stream broke ({what}); going on in {seconds} s");
         }
+    }
+}
+
+/// The code, the message and the last cause, which often alone tells what is wrong with a connection.
+fn what(status: &Status) -> String {
+    let what = format!("{:?}: {}", status.code(), status.message());
+    let mut last = status.source();
+    while let Some(cause) = last.and_then(|it| it.source()) {
+        last = Some(cause);
+    }
+    match last.map(ToString::to_string) {
+        Some(cause) if !what.contains(&cause) => format!("{what}: {cause}"),
+        Some(_) | None => what,
     }
 }
 
 /// Everything that the gateway says about an error, a line each.
 fn explain(status: &Status) {
-    eprintln!("{:?}: {}", status.code(), status.message());
+    eprintln!("{}", what(status));
     let details = status.get_error_details();
     if let Some(info) = details.error_info() {
         eprintln!("  reason {}", info.reason);

@@ -296,11 +296,14 @@ async fn tells_how_to_go_on(example: Example) {
     // Bound, so that nobody else gets the port.
     let nobody = TcpSocket::new_v4().unwrap();
     nobody.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let mut command = example.at(nobody.local_addr().unwrap(), &folder);
-    command.args(["--timeout", "2.5"]);
-    let output = output(command).await;
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{told}");
+    let run = |argument, value| {
+        let mut command = example.at(nobody.local_addr().unwrap(), &folder);
+        command.args([argument, value]);
+        output(command)
+    };
+    let ended = run("--timeout", "2.5").await;
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{told}");
     let (before, after) = told.split_once("the stream broke").expect(&told);
     let (_, id) = before.split_once("request_id ").expect(&told);
     assert!(plain(after).contains("\nunavailable: "), "{told}");
@@ -309,6 +312,14 @@ async fn tells_how_to_go_on(example: Example) {
         id.trim()
     );
     assert!(after.contains(&again), "{told}");
+    let (why, _) = after.split_once("going on in").expect(&told);
+    assert!(plain(why).contains("refused"), "{told}");
+    // What never helps is not made again.
+    let ended = run("--token-file", "no-such-token").await;
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(told.contains("no-such-token"), "{told}");
+    assert!(!told.contains("the stream broke"), "{told}");
 }
 
 /// Languages write the names of codes in ways of their own.

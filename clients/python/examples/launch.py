@@ -47,7 +47,7 @@ def follow(gateway, request, deadline):
             wait = max(pause, retry_delay(error))
             if not may_resume(error) or time.monotonic() + wait >= deadline:
                 raise
-            print(f"the stream broke ({error.code().name}); going on in {wait} s", file=sys.stderr, flush=True)
+            print(f"the stream broke ({what(error)}); going on in {wait} s", file=sys.stderr, flush=True)
         time.sleep(wait)
         pause = min(pause * 2, PAUSE_MAX_SECONDS)
 
@@ -83,9 +83,14 @@ def detail(error, kind):
     return None
 
 
+def what(error):
+    """The code and the message."""
+    return f"{error.code().name}: {error.details()}"
+
+
 def explain(error):
     """Everything that the gateway says about an error, a line each."""
-    yield f"{error.code().name}: {error.details()}"
+    yield what(error)
     if info := detail(error, details.ErrorInfo):
         yield f"reason {info.reason}"
     if request := detail(error, details.BadRequest):
@@ -105,6 +110,8 @@ def connect(arguments):
     ca, cert, key = (path and path.read_bytes() for path in (arguments.ca, arguments.cert, arguments.key))
     credentials = grpc.ssl_channel_credentials(ca, key, cert)
     if arguments.token_file:
+        # One that cannot be read is told at once: a call that it fails looks like a broken connection.
+        arguments.token_file.read_text()
 
         def token(_context, callback):
             # Read for each call anew: tokens of Kubernetes change every hour.

@@ -54,7 +54,7 @@ async function* follow(
       if (!mayResume(error) || Date.now() + waitMs >= deadlineMs) {
         throw error;
       }
-      console.error(`the stream broke (${Code[error.code]}); going on in ${waitMs / 1000} s`);
+      console.error(`the stream broke (${what(error)}); going on in ${waitMs / 1000} s`);
       await sleep(waitMs);
       pauseMs = Math.min(2 * pauseMs, PAUSE_MAX_MS);
     }
@@ -90,7 +90,7 @@ function detail<Desc extends DescMessage>(error: ConnectError, kind: Desc): Mess
 
 /** Everything that the gateway says about an error, a line each. */
 function explain(error: ConnectError): string[] {
-  const lines = [`${codeName(error.code)}: ${error.rawMessage}`];
+  const lines = [what(error)];
   const info = detail(error, ErrorInfoSchema);
   if (info) {
     lines.push(`reason ${info.reason}`);
@@ -107,9 +107,10 @@ function explain(error: ConnectError): string[] {
   return lines;
 }
 
-/** `ResourceExhausted` as other languages write it. */
-function codeName(code: Code): string {
-  return Code[code].replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase();
+/** The code, as other languages write it, and the message. */
+function what(error: ConnectError): string {
+  const code = Code[error.code].replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase();
+  return `${code}: ${error.rawMessage}`;
 }
 
 const { values: options } = parseArgs({
@@ -128,8 +129,11 @@ const { values: options } = parseArgs({
 
 /** Adds the caller's token, read for each call anew: tokens of Kubernetes change every hour. */
 function bearer(file: string): Interceptor {
+  const token = () => readFileSync(file, "utf8").trim();
+  // One that cannot be read is told at once: a call that it fails looks like a broken connection.
+  token();
   return (next) => (request) => {
-    request.header.set("authorization", `Bearer ${readFileSync(file, "utf8").trim()}`);
+    request.header.set("authorization", `Bearer ${token()}`);
     return next(request);
   };
 }

@@ -56,7 +56,7 @@ func follow(ctx context.Context, gateway pb.CvmGatewayServiceClient, request *pb
 		if !mayResume(err) || ok && time.Now().Add(wait).After(deadline) {
 			return newest, err
 		}
-		fmt.Fprintf(os.Stderr, "the stream broke (%s); going on in %s\n", status.Code(err), wait)
+		fmt.Fprintf(os.Stderr, "the stream broke (%s); going on in %s\n", what(err), wait)
 		select {
 		case <-ctx.Done():
 			return newest, status.FromContextError(ctx.Err()).Err()
@@ -140,9 +140,14 @@ func detail[T any](err error) (none T) {
 	return none
 }
 
+// what returns the code and the message.
+func what(err error) string {
+	return fmt.Sprintf("%s: %s", status.Code(err), status.Convert(err).Message())
+}
+
 // explain returns everything that the gateway says about an error, a line each.
 func explain(err error) []string {
-	lines := []string{fmt.Sprintf("%s: %s", status.Code(err), status.Convert(err).Message())}
+	lines := []string{what(err)}
 	if info := detail[*errdetails.ErrorInfo](err); info != nil {
 		lines = append(lines, "reason "+info.GetReason())
 	}
@@ -219,7 +224,12 @@ func connect(it arguments) (*grpc.ClientConn, error) {
 		config.Certificates = []tls.Certificate{identity}
 	}
 	if it.tokenFile != "" {
-		options = append(options, grpc.WithPerRPCCredentials(bearer{it.tokenFile}))
+		caller := bearer{it.tokenFile}
+		// One that cannot be read is told at once, not only when there is a connection.
+		if _, err := caller.GetRequestMetadata(context.Background()); err != nil {
+			return nil, err
+		}
+		options = append(options, grpc.WithPerRPCCredentials(caller))
 	}
 	return grpc.NewClient(it.server, append(options, grpc.WithTransportCredentials(credentials.NewTLS(config)))...)
 }

@@ -85,8 +85,7 @@ public final class Launch {
         if (!mayResume(error) || deadline.timeRemaining(TimeUnit.MILLISECONDS) <= wait.toMillis()) {
           throw error;
         }
-        System.err.printf(
-            "the stream broke (%s); going on in %s s%n", error.getStatus().getCode(), wait.toMillis() / 1000.0);
+        System.err.printf("the stream broke (%s); going on in %s s%n", what(error), wait.toMillis() / 1000.0);
         Thread.sleep(wait.toMillis());
         pause = pause.multipliedBy(2).compareTo(PAUSE_MAX) < 0 ? pause.multipliedBy(2) : PAUSE_MAX;
       }
@@ -168,10 +167,20 @@ public final class Launch {
     return Optional.empty();
   }
 
+  /** The code, the message and the last cause, which often alone tells what is wrong with a connection. */
+  private static String what(StatusRuntimeException error) {
+    String what = error.getStatus().getCode() + ": " + error.getStatus().getDescription();
+    Throwable cause = error.getStatus().getCause();
+    while (cause != null && cause.getCause() != null) {
+      cause = cause.getCause();
+    }
+    return cause == null ? what : what + ": " + cause.getMessage();
+  }
+
   /** Everything that the gateway says about an error, a line each. */
   private static List<String> explain(StatusRuntimeException error) {
     List<String> lines = new ArrayList<>();
-    lines.add(error.getStatus().getCode() + ": " + error.getStatus().getDescription());
+    lines.add(what(error));
     detail(error, ErrorInfo.class).ifPresent(info -> lines.add("reason " + info.getReason()));
     detail(error, BadRequest.class)
         .map(BadRequest::getFieldViolationsList)
@@ -193,8 +202,14 @@ public final class Launch {
 
     private final Path file;
 
-    private Bearer(Path file) {
+    private Bearer(Path file) throws IOException {
       this.file = file;
+      // One that cannot be read is told at once, not only when there is a connection.
+      token();
+    }
+
+    private String token() throws IOException {
+      return Files.readString(file).strip();
     }
 
     @Override
@@ -203,7 +218,7 @@ public final class Launch {
           () -> {
             try {
               Metadata headers = new Metadata();
-              headers.put(AUTHORIZATION, "Bearer " + Files.readString(file).strip());
+              headers.put(AUTHORIZATION, "Bearer " + token());
               applier.apply(headers);
             } catch (IOException unreadable) {
               applier.fail(Status.UNAUTHENTICATED.withDescription("cannot read " + file).withCause(unreadable));
