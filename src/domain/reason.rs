@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Gives each reason its wire name once, for text, parsing and iteration.
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
-        /// Mirrors `ErrorReason` of the proto, value by value. Each has exactly one gRPC code,
+        /// Mirrors `ErrorReason` of the proto, value by value. Each has its gRPC code,
         /// which only `grpc::status` knows.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -22,7 +22,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Where retries of gRPC's libraries are told it, in milliseconds.
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// The one gRPC code of a reason; `error_reason.proto` says the same.
+/// The gRPC code of a reason, but for [`deadline_passed`]; `error_reason.proto` says the same.
 #[must_use]
 pub(super) const fn code(reason: Reason) -> Code {
     match reason {

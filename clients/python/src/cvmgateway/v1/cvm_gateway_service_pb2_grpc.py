@@ -37,13 +37,14 @@ class CvmGatewayServiceStub:
     `RetryInfo` and `RequestInfo`. Clients MUST branch on the reason or the gRPC code, never
     on the message text.
 
-    Retries. Every method that changes something takes a `request_id` and MAY be repeated
-    with the same one after any error: it never acts twice, and answers with the operation
-    that exists, whatever its state. A status with `RetryInfo` says that the same call helps
-    when it is made that much later; after one without it, to repeat alone does not help. A
-    client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
-    repeat with the same request_id, or go on with WatchOperation. An operation that has failed
-    stays failed: a new try is a new wish, with a new request_id.
+    Retries. Every method that changes something takes a `request_id` (for CancelOperation
+    the operation's name is enough) and MAY be repeated with the same one after any error:
+    it never acts twice, and answers with the operation that exists, whatever its state. A
+    status with `RetryInfo` says that the same call helps when it is made that much later;
+    after one without it, to repeat alone does not help. A client that got `RetryInfo`,
+    DEADLINE_EXCEEDED of its own, or a broken connection SHOULD repeat with the same
+    request_id, or go on with WatchOperation. An operation that has failed stays failed: a
+    new try is a new wish, with a new request_id.
     """
 
     def __init__(self, channel):
@@ -106,13 +107,14 @@ class CvmGatewayServiceServicer:
     `RetryInfo` and `RequestInfo`. Clients MUST branch on the reason or the gRPC code, never
     on the message text.
 
-    Retries. Every method that changes something takes a `request_id` and MAY be repeated
-    with the same one after any error: it never acts twice, and answers with the operation
-    that exists, whatever its state. A status with `RetryInfo` says that the same call helps
-    when it is made that much later; after one without it, to repeat alone does not help. A
-    client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
-    repeat with the same request_id, or go on with WatchOperation. An operation that has failed
-    stays failed: a new try is a new wish, with a new request_id.
+    Retries. Every method that changes something takes a `request_id` (for CancelOperation
+    the operation's name is enough) and MAY be repeated with the same one after any error:
+    it never acts twice, and answers with the operation that exists, whatever its state. A
+    status with `RetryInfo` says that the same call helps when it is made that much later;
+    after one without it, to repeat alone does not help. A client that got `RetryInfo`,
+    DEADLINE_EXCEEDED of its own, or a broken connection SHOULD repeat with the same
+    request_id, or go on with WatchOperation. An operation that has failed stays failed: a
+    new try is a new wish, with a new request_id.
     """
 
     def RunInstances(self, request, context):
@@ -259,13 +261,14 @@ class CvmGatewayService:
     `RetryInfo` and `RequestInfo`. Clients MUST branch on the reason or the gRPC code, never
     on the message text.
 
-    Retries. Every method that changes something takes a `request_id` and MAY be repeated
-    with the same one after any error: it never acts twice, and answers with the operation
-    that exists, whatever its state. A status with `RetryInfo` says that the same call helps
-    when it is made that much later; after one without it, to repeat alone does not help. A
-    client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
-    repeat with the same request_id, or go on with WatchOperation. An operation that has failed
-    stays failed: a new try is a new wish, with a new request_id.
+    Retries. Every method that changes something takes a `request_id` (for CancelOperation
+    the operation's name is enough) and MAY be repeated with the same one after any error:
+    it never acts twice, and answers with the operation that exists, whatever its state. A
+    status with `RetryInfo` says that the same call helps when it is made that much later;
+    after one without it, to repeat alone does not help. A client that got `RetryInfo`,
+    DEADLINE_EXCEEDED of its own, or a broken connection SHOULD repeat with the same
+    request_id, or go on with WatchOperation. An operation that has failed stays failed: a
+    new try is a new wish, with a new request_id.
     """
 
     @staticmethod

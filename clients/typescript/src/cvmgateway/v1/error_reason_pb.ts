@@ -15,7 +15,8 @@ export const file_cvmgateway_v1_error_reason: GenFile = /*@__PURE__*/
 
 /**
  * The `reason` of `google.rpc.ErrorInfo` in every status that this service sends, with
- * `domain` "cvm-gateway". Each value has exactly one gRPC code, named in its comment.
+ * `domain` "cvm-gateway". Each value has exactly one gRPC code, named in its comment; but
+ * GATEWAY_UNAVAILABLE comes with DEADLINE_EXCEEDED when the call's own deadline passed.
  * Clients MUST treat a value they do not know by its gRPC code.
  *
  * @generated from enum cvmgateway.v1.ErrorReason

@@ -12,13 +12,14 @@ import static io.grpc.MethodDescriptor.generateFullMethodName;
  * of the request message), `QuotaFailure`, `PreconditionFailure`, `ResourceInfo`,
  * `RetryInfo` and `RequestInfo`. Clients MUST branch on the reason or the gRPC code, never
  * on the message text.
- * Retries. Every method that changes something takes a `request_id` and MAY be repeated
- * with the same one after any error: it never acts twice, and answers with the operation
- * that exists, whatever its state. A status with `RetryInfo` says that the same call helps
- * when it is made that much later; after one without it, to repeat alone does not help. A
- * client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
- * repeat with the same request_id, or go on with WatchOperation. An operation that has failed
- * stays failed: a new try is a new wish, with a new request_id.
+ * Retries. Every method that changes something takes a `request_id` (for CancelOperation
+ * the operation's name is enough) and MAY be repeated with the same one after any error:
+ * it never acts twice, and answers with the operation that exists, whatever its state. A
+ * status with `RetryInfo` says that the same call helps when it is made that much later;
+ * after one without it, to repeat alone does not help. A client that got `RetryInfo`,
+ * DEADLINE_EXCEEDED of its own, or a broken connection SHOULD repeat with the same
+ * request_id, or go on with WatchOperation. An operation that has failed stays failed: a
+ * new try is a new wish, with a new request_id.
  * </pre>
  */
 @io.grpc.stub.annotations.GrpcGenerated
@@ -346,13 +347,14 @@ public final class CvmGatewayServiceGrpc {
    * of the request message), `QuotaFailure`, `PreconditionFailure`, `ResourceInfo`,
    * `RetryInfo` and `RequestInfo`. Clients MUST branch on the reason or the gRPC code, never
    * on the message text.
-   * Retries. Every method that changes something takes a `request_id` and MAY be repeated
-   * with the same one after any error: it never acts twice, and answers with the operation
-   * that exists, whatever its state. A status with `RetryInfo` says that the same call helps
-   * when it is made that much later; after one without it, to repeat alone does not help. A
-   * client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
-   * repeat with the same request_id, or go on with WatchOperation. An operation that has failed
-   * stays failed: a new try is a new wish, with a new request_id.
+   * Retries. Every method that changes something takes a `request_id` (for CancelOperation
+   * the operation's name is enough) and MAY be repeated with the same one after any error:
+   * it never acts twice, and answers with the operation that exists, whatever its state. A
+   * status with `RetryInfo` says that the same call helps when it is made that much later;
+   * after one without it, to repeat alone does not help. A client that got `RetryInfo`,
+   * DEADLINE_EXCEEDED of its own, or a broken connection SHOULD repeat with the same
+   * request_id, or go on with WatchOperation. An operation that has failed stays failed: a
+   * new try is a new wish, with a new request_id.
    * </pre>
    */
   public interface AsyncService {
@@ -471,13 +473,14 @@ public final class CvmGatewayServiceGrpc {
    * of the request message), `QuotaFailure`, `PreconditionFailure`, `ResourceInfo`,
    * `RetryInfo` and `RequestInfo`. Clients MUST branch on the reason or the gRPC code, never
    * on the message text.
-   * Retries. Every method that changes something takes a `request_id` and MAY be repeated
-   * with the same one after any error: it never acts twice, and answers with the operation
-   * that exists, whatever its state. A status with `RetryInfo` says that the same call helps
-   * when it is made that much later; after one without it, to repeat alone does not help. A
-   * client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
-   * repeat with the same request_id, or go on with WatchOperation. An operation that has failed
-   * stays failed: a new try is a new wish, with a new request_id.
+   * Retries. Every method that changes something takes a `request_id` (for CancelOperation
+   * the operation's name is enough) and MAY be repeated with the same one after any error:
+   * it never acts twice, and answers with the operation that exists, whatever its state. A
+   * status with `RetryInfo` says that the same call helps when it is made that much later;
+   * after one without it, to repeat alone does not help. A client that got `RetryInfo`,
+   * DEADLINE_EXCEEDED of its own, or a broken connection SHOULD repeat with the same
+   * request_id, or go on with WatchOperation. An operation that has failed stays failed: a
+   * new try is a new wish, with a new request_id.
    * </pre>
    */
   public static abstract class CvmGatewayServiceImplBase
@@ -499,13 +502,14 @@ public final class CvmGatewayServiceGrpc {
    * of the request message), `QuotaFailure`, `PreconditionFailure`, `ResourceInfo`,
    * `RetryInfo` and `RequestInfo`. Clients MUST branch on the reason or the gRPC code, never
    * on the message text.
-   * Retries. Every method that changes something takes a `request_id` and MAY be repeated
-   * with the same one after any error: it never acts twice, and answers with the operation
-   * that exists, whatever its state. A status with `RetryInfo` says that the same call helps
-   * when it is made that much later; after one without it, to repeat alone does not help. A
-   * client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
-   * repeat with the same request_id, or go on with WatchOperation. An operation that has failed
-   * stays failed: a new try is a new wish, with a new request_id.
+   * Retries. Every method that changes something takes a `request_id` (for CancelOperation
+   * the operation's name is enough) and MAY be repeated with the same one after any error:
+   * it never acts twice, and answers with the operation that exists, whatever its state. A
+   * status with `RetryInfo` says that the same call helps when it is made that much later;
+   * after one without it, to repeat alone does not help. A client that got `RetryInfo`,
+   * DEADLINE_EXCEEDED of its own, or a broken connection SHOULD repeat with the same
+   * request_id, or go on with WatchOperation. An operation that has failed stays failed: a
+   * new try is a new wish, with a new request_id.
    * </pre>
    */
   public static final class CvmGatewayServiceStub
@@ -643,13 +647,14 @@ public final class CvmGatewayServiceGrpc {
    * of the request message), `QuotaFailure`, `PreconditionFailure`, `ResourceInfo`,
    * `RetryInfo` and `RequestInfo`. Clients MUST branch on the reason or the gRPC code, never
    * on the message text.
-   * Retries. Every method that changes something takes a `request_id` and MAY be repeated
-   * with the same one after any error: it never acts twice, and answers with the operation
-   * that exists, whatever its state. A status with `RetryInfo` says that the same call helps
-   * when it is made that much later; after one without it, to repeat alone does not help. A
-   * client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
-   * repeat with the same request_id, or go on with WatchOperation. An operation that has failed
-   * stays failed: a new try is a new wish, with a new request_id.
+   * Retries. Every method that changes something takes a `request_id` (for CancelOperation
+   * the operation's name is enough) and MAY be repeated with the same one after any error:
+   * it never acts twice, and answers with the operation that exists, whatever its state. A
+   * status with `RetryInfo` says that the same call helps when it is made that much later;
+   * after one without it, to repeat alone does not help. A client that got `RetryInfo`,
+   * DEADLINE_EXCEEDED of its own, or a broken connection SHOULD repeat with the same
+   * request_id, or go on with WatchOperation. An operation that has failed stays failed: a
+   * new try is a new wish, with a new request_id.
    * </pre>
    */
   public static final class CvmGatewayServiceBlockingV2Stub
@@ -785,13 +790,14 @@ public final class CvmGatewayServiceGrpc {
    * of the request message), `QuotaFailure`, `PreconditionFailure`, `ResourceInfo`,
    * `RetryInfo` and `RequestInfo`. Clients MUST branch on the reason or the gRPC code, never
    * on the message text.
-   * Retries. Every method that changes something takes a `request_id` and MAY be repeated
-   * with the same one after any error: it never acts twice, and answers with the operation
-   * that exists, whatever its state. A status with `RetryInfo` says that the same call helps
-   * when it is made that much later; after one without it, to repeat alone does not help. A
-   * client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
-   * repeat with the same request_id, or go on with WatchOperation. An operation that has failed
-   * stays failed: a new try is a new wish, with a new request_id.
+   * Retries. Every method that changes something takes a `request_id` (for CancelOperation
+   * the operation's name is enough) and MAY be repeated with the same one after any error:
+   * it never acts twice, and answers with the operation that exists, whatever its state. A
+   * status with `RetryInfo` says that the same call helps when it is made that much later;
+   * after one without it, to repeat alone does not help. A client that got `RetryInfo`,
+   * DEADLINE_EXCEEDED of its own, or a broken connection SHOULD repeat with the same
+   * request_id, or go on with WatchOperation. An operation that has failed stays failed: a
+   * new try is a new wish, with a new request_id.
    * </pre>
    */
   public static final class CvmGatewayServiceBlockingStub
@@ -924,13 +930,14 @@ public final class CvmGatewayServiceGrpc {
    * of the request message), `QuotaFailure`, `PreconditionFailure`, `ResourceInfo`,
    * `RetryInfo` and `RequestInfo`. Clients MUST branch on the reason or the gRPC code, never
    * on the message text.
-   * Retries. Every method that changes something takes a `request_id` and MAY be repeated
-   * with the same one after any error: it never acts twice, and answers with the operation
-   * that exists, whatever its state. A status with `RetryInfo` says that the same call helps
-   * when it is made that much later; after one without it, to repeat alone does not help. A
-   * client that got `RetryInfo`, DEADLINE_EXCEEDED of its own, or a broken connection SHOULD
-   * repeat with the same request_id, or go on with WatchOperation. An operation that has failed
-   * stays failed: a new try is a new wish, with a new request_id.
+   * Retries. Every method that changes something takes a `request_id` (for CancelOperation
+   * the operation's name is enough) and MAY be repeated with the same one after any error:
+   * it never acts twice, and answers with the operation that exists, whatever its state. A
+   * status with `RetryInfo` says that the same call helps when it is made that much later;
+   * after one without it, to repeat alone does not help. A client that got `RetryInfo`,
+   * DEADLINE_EXCEEDED of its own, or a broken connection SHOULD repeat with the same
+   * request_id, or go on with WatchOperation. An operation that has failed stays failed: a
+   * new try is a new wish, with a new request_id.
    * </pre>
    */
   public static final class CvmGatewayServiceFutureStub
