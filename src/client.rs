@@ -163,11 +163,11 @@ impl Client {
     }
 }
 
-fn asked(follow: &Follow<server::Connection>) -> Asked {
-    match follow.newest().map(Operation::state) {
+fn asked(follow: &Follow<server::Connection>) -> Asked<'_> {
+    match follow.newest() {
         _ if follow.is_launching() => Asked::Launch,
-        Some(OperationState::NeedsOperator) => Asked::Watch,
-        Some(_) if follow.is_over() => Asked::Ended,
+        Some(newest) if newest.state() == OperationState::NeedsOperator => Asked::Watch,
+        Some(newest) if follow.is_over() => Asked::Ended(newest),
         Some(_) | None => Asked::Watch,
     }
 }
@@ -180,7 +180,7 @@ fn conclude(operation: Operation) -> Result<Operation, ClientError> {
     }
 }
 
-fn refused(status: &Status, asked: Asked) -> ClientError {
+fn refused(status: &Status, asked: Asked<'_>) -> ClientError {
     ClientError::Refused(Box::new(Refusal::of_status(status, asked)))
 }
 

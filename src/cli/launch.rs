@@ -4,7 +4,7 @@ use super::args::{DemoArgs, RunArgs, WatchArgs, WishArgs};
 use super::connect::connect;
 use super::error::CliError;
 use super::log;
-use crate::client::{Format, Progress, read_request, table};
+use crate::client::{ClientError, Format, Progress, read_request, table};
 use crate::clock::Clock;
 use crate::config::{Log, LogFormat, create_file, fresh_folder, read_text};
 use crate::demo::{self, Demo};
@@ -22,13 +22,12 @@ pub(super) async fn run(args: RunArgs, clock: Clock) -> Result<Exit, CliError> {
     let request = asked(args.file.as_deref(), args.wish, args.request_id)?;
     let format = args.output.format();
     let mut client = connect(args.server, clock.clone()).await?;
-    if format == Format::Text {
-        terminal::note(format!("request_id {}", request.request_id));
-    }
+    // Whoever repeats a launch that was not answered has to name it, a program as well.
+    terminal::note(format!("request_id {}", request.request_id));
     let mut progress = Progress::new(format, clock);
     let ended = client.run(request, &mut progress).await;
     progress.finish();
-    conclude(&ended?, format)
+    conclude(ended, format)
 }
 
 /// Follows an operation to its end.
@@ -38,7 +37,7 @@ pub(super) async fn watch(args: WatchArgs, clock: Clock) -> Result<Exit, CliErro
     let mut progress = Progress::new(format, clock);
     let ended = client.watch(args.name, args.after, &mut progress).await;
     progress.finish();
-    conclude(&ended?, format)
+    conclude(ended, format)
 }
 
 /// Launches in a cloud and a gateway of its own. Their log goes to a file, to keep the screen free.
@@ -83,10 +82,18 @@ pub(super) fn asked(
     Ok(request)
 }
 
-fn conclude(operation: &Operation, format: Format) -> Result<Exit, CliError> {
-    if format == Format::Text {
+/// Shows the machines, also those of an operation that did not succeed.
+fn conclude(ended: Result<Operation, ClientError>, format: Format) -> Result<Exit, CliError> {
+    let operation = match &ended {
+        Ok(operation) => Some(operation),
+        Err(ClientError::Refused(refusal)) => refusal.ended.as_ref(),
+        Err(_) => None,
+    };
+    let machines = operation.filter(|operation| ended.is_ok() || !operation.instances.is_empty());
+    if let (Some(operation), Format::Text) = (machines, format) {
         terminal::print(table(operation))?;
     }
+    ended?;
     Ok(Exit::Ok)
 }
 

@@ -1,35 +1,40 @@
 //! Says why something was refused or failed: for a person, and as an exit code.
 
 use crate::follow::is_transport;
-use crate::pb::v1::{ErrorReason, Operation, OperationState};
+use crate::pb::v1::{ErrorReason, Operation, OperationKind, OperationState};
 use crate::terminal::Exit;
 use std::fmt;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 /// What was asked, which decides what can be done next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Asked<'a> {
     /// A launch that was not accepted, or whose stream broke.
     Launch,
     /// To follow an operation.
     Watch,
-    /// A launch that was accepted and has ended.
-    Ended,
+    /// An operation that has ended.
+    Ended(&'a Operation),
 }
 
+/// States of machines that end by themselves, or have ended.
+const LEAVING: [&str; 3] = ["LAUNCH_FAILED", "SHUTDOWN", "TERMINATING"];
+
 /// A refusal, ready to be shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
     /// The exit code.
     pub exit: Exit,
+    /// The operation, when it has ended: some of its machines may run.
+    pub ended: Option<Operation>,
     headline: String,
     details: Vec<String>,
 }
 
 impl Refusal {
     /// Why a call was refused, or how a stream ended.
-    pub(super) fn of_status(status: &Status, asked: Asked) -> Self {
+    pub(super) fn of_status(status: &Status, asked: Asked<'_>) -> Self {
         let details = status.get_error_details();
         let code = status.code();
         let reason = details.error_info().map(|info| info.reason.as_str());
@@ -47,8 +52,13 @@ impl Refusal {
         lines.extend(violations(&details, message));
         lines.extend(facts(&details));
         lines.push(advice(exit, asked, &details));
+        let ended = match asked {
+            Asked::Ended(operation) => Some(operation.clone()),
+            Asked::Launch | Asked::Watch => None,
+        };
         Self {
             exit,
+            ended,
             headline: headline(&code_name(code), reason, message),
             details: lines,
         }
@@ -76,11 +86,12 @@ impl Refusal {
         let asked = if operation.state() == OperationState::NeedsOperator {
             Asked::Watch
         } else {
-            Asked::Ended
+            Asked::Ended(operation)
         };
         details.push(advice(exit, asked, &ErrorDetails::new()));
         Some(Self {
             exit,
+            ended: Some(operation.clone()),
             headline: headline(state, Some(named), &failure.message),
             details,
         })
@@ -155,31 +166,25 @@ fn facts(details: &ErrorDetails) -> Vec<String> {
 }
 
 /// What to do next.
-fn advice(exit: Exit, asked: Asked, details: &ErrorDetails) -> String {
+fn advice(exit: Exit, asked: Asked<'_>, details: &ErrorDetails) -> String {
     let delay = details.retry_info().and_then(|info| info.retry_delay);
     let when = match delay {
         Some(delay) => format!("after {}", humantime::format_duration(delay)),
         None => "later".to_owned(),
     };
     let next = match (exit, asked) {
+        (_, Asked::Ended(operation)) => after_the_end(exit, operation),
         (Exit::Unavailable | Exit::Temporary, Asked::Launch) => {
             format!("repeat {when} with the same --request-id: it never launches twice")
         }
         (Exit::Unavailable | Exit::Temporary, Asked::Watch) => {
             format!("watch again {when}: the operation goes on meanwhile")
         }
-        // Its own request_id would only find it again.
-        (Exit::Unavailable | Exit::Temporary, Asked::Ended) => {
-            "launch again later, with a new --request-id".to_owned()
-        }
         (Exit::Data, Asked::Watch) => "see `cvm-gateway watch --help`".to_owned(),
-        (Exit::Data, Asked::Launch | Asked::Ended) => {
+        (Exit::Data, Asked::Launch) => {
             "change the request, and give it a new --request-id".to_owned()
         }
-        (Exit::Failed, Asked::Ended) => {
-            "mend the cause and launch again, with a new --request-id".to_owned()
-        }
-        (Exit::NoPermission, _) => "ask the operator of the gateway".to_owned(),
+        (Exit::NoPermission, _) => ASK_THE_OPERATOR.to_owned(),
         (
             Exit::Ok
             | Exit::Failed
@@ -192,9 +197,51 @@ fn advice(exit: Exit, asked: Asked, details: &ErrorDetails) -> String {
             | Exit::Configuration
             | Exit::Interrupted,
             _,
-        ) => "show this to the operator of the gateway".to_owned(),
+        ) => SHOW_THE_OPERATOR.to_owned(),
     };
     format!("next: {next}")
+}
+
+const ASK_THE_OPERATOR: &str = "ask the operator of the gateway";
+const SHOW_THE_OPERATOR: &str = "show this to the operator of the gateway";
+
+/// What to do when the operation has ended without success. Its own `request_id` would only find it again.
+fn after_the_end(exit: Exit, operation: &Operation) -> String {
+    let leaves = |state: &str| LEAVING.contains(&state);
+    let instances = operation.instances.iter();
+    let left = instances.filter(|instance| !leaves(&instance.instance_state));
+    match (operation.kind(), left.count()) {
+        (OperationKind::Termination, 0) => "look at the instances: some may be left".to_owned(),
+        (OperationKind::Termination, left) => {
+            format!("give the {left} instances that are left back again, with a new request_id")
+        }
+        _ if operation.state() == OperationState::Cancelled => {
+            "nothing: it was cancelled".to_owned()
+        }
+        (_, 0) => launch_again(exit).to_owned(),
+        (_, left) => format!(
+            "use the {left} instances that may run, or give them back: they cost money, and a new launch adds to them"
+        ),
+    }
+}
+
+/// Nothing is left of it.
+const fn launch_again(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Unavailable | Exit::Temporary => "launch again later, with a new --request-id",
+        Exit::Data => "change the request, and give it a new --request-id",
+        Exit::Failed => "mend the cause and launch again, with a new --request-id",
+        Exit::NoPermission => ASK_THE_OPERATOR,
+        Exit::Ok
+        | Exit::Usage
+        | Exit::NoInput
+        | Exit::Software
+        | Exit::Os
+        | Exit::CannotCreate
+        | Exit::Io
+        | Exit::Configuration
+        | Exit::Interrupted => SHOW_THE_OPERATOR,
+    }
 }
 
 fn exit(code: Code) -> Exit {
@@ -261,7 +308,7 @@ fn code_name(code: Code) -> String {
 mod tests {
     use super::*;
     use crate::pb::DESCRIPTOR;
-    use crate::pb::v1::Failure;
+    use crate::pb::v1::{Failure, Instance};
     use prost::Message;
     use prost_types::FileDescriptorSet;
     use std::collections::HashMap;
@@ -355,5 +402,50 @@ mod tests {
              next: launch again later, with a new --request-id"
         );
         assert_eq!(Refusal::of_operation(&Operation::default()), None);
+    }
+
+    /// An operation that failed for `reason`, with machines in `states`.
+    fn ended(kind: OperationKind, reason: ErrorReason, states: &[&str]) -> Operation {
+        let mut failure = Failure::default();
+        failure.set_reason(reason);
+        let instances = states.iter().map(|state| Instance {
+            instance_state: (*state).to_owned(),
+            ..Instance::default()
+        });
+        let mut operation = Operation {
+            failure: Some(failure),
+            instances: instances.collect(),
+            ..Operation::default()
+        };
+        operation.set_kind(kind);
+        operation.set_state(OperationState::Partial);
+        operation
+    }
+
+    #[test]
+    fn nobody_is_told_to_launch_beside_what_may_run() {
+        let (launch, back) = (OperationKind::Launch, OperationKind::Termination);
+        let late = ErrorReason::LaunchTimeout;
+        for (kind, states, expected) in [
+            (
+                launch,
+                &["RUNNING", "PENDING", "LAUNCH_FAILED"][..],
+                "use the 2 instances",
+            ),
+            (launch, &["LAUNCH_FAILED"], "launch again later"),
+            (launch, &[], "launch again later"),
+            (back, &["RUNNING", "SHUTDOWN"], "give the 1 instances"),
+            (back, &["TERMINATING"], "look at the instances"),
+        ] {
+            let operation = ended(kind, late, states);
+            let of_operation = Refusal::of_operation(&operation).unwrap();
+            let status = Status::deadline_exceeded("late");
+            let of_status = Refusal::of_status(&status, Asked::Ended(&operation));
+            for refusal in [of_operation, of_status] {
+                let told = refusal.to_string();
+                assert!(told.contains(expected), "{told}");
+                assert_eq!(refusal.ended.as_ref(), Some(&operation));
+            }
+        }
     }
 }

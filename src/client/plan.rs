@@ -94,7 +94,33 @@ fn quota(quota: &QuotaHeadroom) -> String {
         requested,
         zone,
     } = quota;
-    format!("{limit_name} in {zone}: {used} of {limit} used, this takes {requested}")
+    let place = match zone.as_str() {
+        "" => String::new(),
+        zone => format!(" in {zone}"),
+    };
+    let amount = |amount: i64| {
+        if is_money(limit_name) {
+            money(amount)
+        } else {
+            amount.to_string()
+        }
+    };
+    let (used, limit, requested) = (amount(*used), amount(*limit), amount(*requested));
+    format!("{limit_name}{place}: {used} of {limit} used, this takes {requested}")
+}
+
+fn is_money(limit_name: &str) -> bool {
+    let limits = ["/money_per_hour", "/money_per_month"];
+    limits.iter().any(|limit| limit_name.ends_with(limit))
+}
+
+/// Of millionths.
+fn money(millionths: i64) -> String {
+    let millionths = millionths.max(0);
+    let (whole, rest) = (millionths / 1_000_000, millionths % 1_000_000);
+    let digits = format!("{rest:06}");
+    let digits = digits.trim_end_matches('0');
+    format!("{whole}.{digits:0<2}")
 }
 
 /// What the cloud did not tell, once for each reason.
@@ -160,13 +186,22 @@ mod tests {
                 reason: "it is theirs".to_owned(),
             }],
             places: vec![known, unknown],
-            quotas: vec![QuotaHeadroom {
-                limit_name: "account/POSTPAID_BY_HOUR".to_owned(),
-                limit: 10,
-                used: 3,
-                requested: 2,
-                zone: "ap-shanghai-2".to_owned(),
-            }],
+            quotas: vec![
+                QuotaHeadroom {
+                    limit_name: "account/POSTPAID_BY_HOUR".to_owned(),
+                    limit: 10,
+                    used: 3,
+                    requested: 2,
+                    zone: "ap-shanghai-2".to_owned(),
+                },
+                QuotaHeadroom {
+                    limit_name: "web-team/money_per_hour".to_owned(),
+                    limit: 12_500_000,
+                    used: 360_000,
+                    requested: 20_000_001,
+                    zone: String::new(),
+                },
+            ],
             ..PlanRunInstancesResponse::default()
         };
         assert_eq!(
@@ -176,6 +211,7 @@ mod tests {
              ap-shanghai-2  S5.SMALL1  EnoughStock  CNY 0.36 an hour + CNY 0.8 a GB for 250 instances, as the sum of lots of 100\n\
              ap-shanghai-3  S5.SMALL1  unknown      unknown\n\
              account/POSTPAID_BY_HOUR in ap-shanghai-2: 3 of 10 used, this takes 2\n\
+             web-team/money_per_hour: 0.36 of 12.50 used, this takes 20.000001\n\
              unknown: the cloud refused with RequestLimitExceeded: not now"
         );
     }

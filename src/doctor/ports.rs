@@ -13,7 +13,7 @@ const CHECK: &str = "ports";
 
 pub(super) async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
     let asked = side_door::ask(config.admin_listen, "/livez", clock).await;
-    let runs = asked.is_ok_and(|answer| answer.starts_with("HTTP/1."));
+    let runs = asked.is_ok_and(|answer| is_gateway(&answer));
     let mut findings = vec![port("admin.listen", config.admin_listen, runs).await];
     for listen in &config.grpc.listen {
         findings.push(match listen {
@@ -23,6 +23,13 @@ pub(super) async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
         });
     }
     findings
+}
+
+/// Whether the answer is the one that a gateway's side door has to `/livez`.
+fn is_gateway(answer: &str) -> bool {
+    let status = answer.split(' ').nth(1);
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
+    status == Some("200") && body == Some("ok\n")
 }
 
 /// A port is free when it can be had. It is given back at once.
@@ -65,4 +72,22 @@ fn judge(subject: &str, bound: io::Result<()>, runs: bool) -> Finding {
         (error.to_string(), "name another address")
     };
     fail(CHECK, subject, says, fix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_server_is_no_gateway() {
+        for (answer, expected) in [
+            ("HTTP/1.0 200 OK\r\na: b\r\n\r\nok\n", true),
+            ("HTTP/1.1 404 Not Found\r\n\r\n", false),
+            ("HTTP/1.1 200 OK\r\n\r\n<html>", false),
+            ("HTTP/1.1 401 Unauthorized\r\n\r\nok\n", false),
+            ("", false),
+        ] {
+            assert_eq!(is_gateway(answer), expected, "{answer}");
+        }
+    }
 }
