@@ -41,22 +41,26 @@ pub(super) struct Evidence {
 pub(super) struct Capacity(BTreeMap<(Region, Place), Evidence>);
 
 impl Capacity {
-    /// The cloud refused `count` machines in `place`. Nothing is learned from a lack of something
-    /// that other launches there need not need: disks, addresses of a subnet, a least number.
+    /// The cloud refused `count` machines in `place`, between those two times. Nothing is learned from
+    /// a lack of something that other launches there need not need: disks, addresses of a subnet, a least number.
     pub(super) fn refused(
         &mut self,
         region: &Region,
         place: &Place,
         count: u32,
         failure: &Failure,
-        now: UtcDateTime,
+        (asked_at, now): (UtcDateTime, UtcDateTime),
     ) {
         let Some(cause) = cause(failure) else {
             return;
         };
         let key = (region.clone(), concerned(cause, place));
         let before = self.0.get(&key).filter(|before| is_recent(before, now));
-        let refusals = before.map_or(1, |before| before.refusals.saturating_add(1));
+        // Those that were under way together all tell of one moment.
+        let refusals = before.map_or(1, |before| {
+            let again = u32::from(before.last <= asked_at);
+            before.refusals.saturating_add(again)
+        });
         let smallest = before.map_or(count, |before| before.count.min(count));
         let evidence = Evidence {
             cause,
@@ -191,7 +195,7 @@ mod tests {
     fn a_refusal_counts_for_its_model_and_zone_and_for_as_many() {
         let mut capacity = Capacity::default();
         let here = place(2, "S5.SMALL1");
-        capacity.refused(&region(), &here, 5, &blaming(MODEL), START);
+        capacity.refused(&region(), &here, 5, &blaming(MODEL), (START, START));
         assert!(is_sold_out(&capacity, &here, 5, 0));
         assert!(!is_sold_out(&capacity, &here, 4, 0), "fewer may be had");
         assert!(!is_sold_out(&capacity, &place(3, "S5.SMALL1"), 5, 0));
@@ -215,7 +219,7 @@ mod tests {
     fn a_zone_without_stock_has_none_of_any_model() {
         let mut capacity = Capacity::default();
         let zone = blaming(&["Placement.Zone"]);
-        capacity.refused(&region(), &place(2, "S5.SMALL1"), 1, &zone, START);
+        capacity.refused(&region(), &place(2, "S5.SMALL1"), 1, &zone, (START, START));
         assert!(is_sold_out(&capacity, &place(2, "S6.SMALL2"), 1, 0));
         capacity.delivered(&region(), &place(2, "SA2.SMALL1"));
         assert!(!is_sold_out(&capacity, &place(2, "S6.SMALL2"), 1, 0));
@@ -227,14 +231,27 @@ mod tests {
         let here = place(2, "S5.SMALL1");
         let mut now = 0;
         for expected in [30, 60, 120, 240, 480, 960, 960] {
-            capacity.refused(&region(), &here, 1, &blaming(MODEL), at(now));
+            capacity.refused(&region(), &here, 1, &blaming(MODEL), (at(now), at(now)));
             assert!(is_sold_out(&capacity, &here, 1, now + expected - 1));
             assert!(!is_sold_out(&capacity, &here, 1, now + expected));
             now += expected;
         }
         let late = now + 960;
-        capacity.refused(&region(), &here, 1, &blaming(MODEL), at(late));
+        capacity.refused(&region(), &here, 1, &blaming(MODEL), (at(late), at(late)));
         assert!(!is_sold_out(&capacity, &here, 1, late + 30), "a new row");
+    }
+
+    #[test]
+    fn refusals_of_one_moment_count_once() {
+        let mut capacity = Capacity::default();
+        let here = place(2, "S5.SMALL1");
+        for answered in 1..=6 {
+            capacity.refused(&region(), &here, 1, &blaming(MODEL), (START, at(answered)));
+        }
+        assert!(is_sold_out(&capacity, &here, 1, 35));
+        assert!(!is_sold_out(&capacity, &here, 1, 36));
+        capacity.refused(&region(), &here, 1, &blaming(MODEL), (at(36), at(37)));
+        assert!(is_sold_out(&capacity, &here, 1, 96), "another moment");
     }
 
     #[test]
@@ -247,7 +264,7 @@ mod tests {
             &["MinCount", "InstanceType"],
             &[],
         ] {
-            capacity.refused(&region(), &here, 1, &blaming(blamed), START);
+            capacity.refused(&region(), &here, 1, &blaming(blamed), (START, START));
             assert!(!is_sold_out(&capacity, &here, 1, 0), "{blamed:?}");
         }
     }
@@ -257,7 +274,13 @@ mod tests {
         let mut capacity = Capacity::default();
         for number in 0..12_000 {
             let here = place(number, "S5.SMALL1");
-            capacity.refused(&region(), &here, 1, &blaming(MODEL), at(number.into()));
+            capacity.refused(
+                &region(),
+                &here,
+                1,
+                &blaming(MODEL),
+                (at(number.into()), at(number.into())),
+            );
         }
         assert_eq!(capacity.0.len(), ENTRIES_MAX);
         assert!(is_sold_out(

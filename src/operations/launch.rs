@@ -66,7 +66,10 @@ impl Inner {
                 self.capacity().delivered(region, place);
             }
             Outcome::NotRun { failure, .. } if failure.reason == Reason::Capacity => {
-                self.capacity().refused(region, place, count, failure, now);
+                let last = operation.attempts.last();
+                let asked_at = last.map_or(now, |attempt| attempt.signed_at);
+                self.capacity()
+                    .refused(region, place, count, failure, (asked_at, now));
             }
             Outcome::Accepted { .. }
             | Outcome::NotRun { .. }
