@@ -169,6 +169,8 @@ impl Inner {
             .flat_map(|(_, operation)| machine::awaited(operation).cloned());
         let asked = self.states(target, awaited.collect(), splits);
         let states = chaos::around!("poll.states", asked, else Answers::new());
+        // What is asked below takes its time, and that is none for which a machine was missing.
+        let seen_at = self.clock.now();
         let ended = held.iter().flat_map(|(_, operation)| {
             machine::awaited(operation).filter(|id| {
                 let state = states.get(*id).and_then(Option::as_ref);
@@ -187,7 +189,10 @@ impl Inner {
                 unanswered.insert(operation.id);
             }
             self.hide_secrets(operation, &mut seen).await;
-            let observed = chaos::at!("poll.observe", self.observe(*lease, operation, seen));
+            let observed = chaos::at!(
+                "poll.observe",
+                self.observe(*lease, operation, seen, seen_at)
+            );
             tell(&observed);
             saves.extend(observed);
         }
@@ -249,14 +254,20 @@ impl Inner {
         }
     }
 
-    /// What one operation is after what was seen of it: up to two steps, in order.
-    fn observe(&self, lease: Lease, operation: &Operation, seen: Vec<Observation>) -> Vec<Save> {
+    /// What one operation is after what was seen of it at `seen_at`: up to two steps, in order.
+    fn observe(
+        &self,
+        lease: Lease,
+        operation: &Operation,
+        seen: Vec<Observation>,
+        seen_at: UtcDateTime,
+    ) -> Vec<Save> {
         let now = self.clock.now();
         let answered = !seen.is_empty();
         let mut saves = Vec::new();
         if answered {
             self.learn_from(operation, &seen, now);
-            saves.extend(self.observed(lease, operation, Outcome::Observed(seen)));
+            saves.extend(self.observed(lease, operation, Outcome::Observed(seen), seen_at));
             self.measure_lag(operation.id, now, !saves.is_empty());
             self.polled.answered(operation.id, now);
         }
@@ -264,7 +275,7 @@ impl Inner {
             .last()
             .map_or(operation, |save: &Save| &save.operation);
         if self.timed_out(newest, lease, answered) {
-            saves.extend(self.observed(lease, newest, Outcome::TimedOut));
+            saves.extend(self.observed(lease, newest, Outcome::TimedOut, now));
         }
         saves
     }
@@ -282,9 +293,14 @@ impl Inner {
         matches!(step, Step::Poll(until) if until + grace <= now)
     }
 
-    fn observed(&self, lease: Lease, operation: &Operation, outcome: Outcome) -> Option<Save> {
-        let (now, timings) = (self.clock.now(), &self.settings.timings);
-        match machine::apply(operation, outcome, now, timings) {
+    fn observed(
+        &self,
+        lease: Lease,
+        operation: &Operation,
+        outcome: Outcome,
+        at: UtcDateTime,
+    ) -> Option<Save> {
+        match machine::apply(operation, outcome, at, &self.settings.timings) {
             Ok(changed) if changed.sequence > operation.sequence => Some(Save {
                 lease,
                 operation: changed,
