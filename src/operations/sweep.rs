@@ -149,6 +149,11 @@ impl Inner {
                     "the search for orphans failed; the next one repeats it");
                 if error.is_for_good() {
                     memory.closed.insert(place.clone(), started + CLOSED_FOR);
+                    // What was in sight there is not looked for meanwhile.
+                    memory.sightings.remove(place);
+                    memory.absences.remove(place);
+                    let (account, region) = (place.account.as_str(), place.region.as_str());
+                    self.metrics.operations.orphans_of(account, region, 0);
                 }
                 return;
             }
