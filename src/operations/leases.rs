@@ -26,20 +26,43 @@ const ORDERS: u32 = 1000;
 const MARGIN: Duration = Duration::from_secs(10);
 
 impl Inner {
-    /// Renews this process's leases and takes up what nobody holds, three times in a lease's life,
-    /// until the gateway stops; then renews once more, so that they outlast the drain.
+    /// Keeps this process's leases and takes up what nobody holds until the gateway stops; then renews once more,
+    /// so that they outlast the drain. The two do not wait for each other: to take up a backlog may take longer
+    /// than a lease lasts.
     pub(super) async fn keep_leases(self: Arc<Self>) {
+        // Before anything is taken up: no call begins before it is known how long the leases last.
+        self.renew_now().await;
+        tokio::join!(self.keep_renewing(), self.keep_claiming());
+        let renewed = chaos::around!("lease.last", self.renew(), else Err(StoreError::Busy));
+        self.told_of(renewed);
+    }
+
+    /// Renews three times in a lease's life.
+    async fn keep_renewing(&self) {
         while !self.stop.is_cancelled() {
-            let kept = self.keep().await;
-            self.told_of(kept);
+            self.pause(self.wall.now() + self.settings.lease / 3).await;
+            if !self.stop.is_cancelled() {
+                self.renew_now().await;
+            }
+        }
+    }
+
+    async fn renew_now(&self) {
+        let renewed = chaos::around!("lease.renew", self.renew(), else Err(StoreError::Busy));
+        self.told_of(renewed);
+    }
+
+    /// Takes up what nobody holds, and what was ordered and released, as often.
+    async fn keep_claiming(&self) {
+        while !self.stop.is_cancelled() {
+            let claimed = self.claim_and_hear().await;
+            self.told_of(claimed);
             let next = self.wall.now() + self.settings.lease / 3;
             while self.wall.now() < next && self.claim_suspect().await {
                 self.pause(self.wall.now() + SUSPECT_INTERVAL).await;
             }
             self.pause(next).await;
         }
-        let renewed = chaos::around!("lease.last", self.renew(), else Err(StoreError::Busy));
-        self.told_of(renewed);
     }
 
     /// Returns at that time, or when the gateway stops.
@@ -51,8 +74,7 @@ impl Inner {
         }
     }
 
-    async fn keep(&self) -> Result<(), StoreError> {
-        chaos::around!("lease.renew", self.renew(), else Err(StoreError::Busy))?;
+    async fn claim_and_hear(&self) -> Result<(), StoreError> {
         chaos::around!("lease.brakes", self.read_brakes(), else Err(StoreError::Busy))?;
         self.give_back_unheard().await?;
         chaos::around!("lease.claim", self.claim_all(), else Err(StoreError::Busy))?;
@@ -89,9 +111,10 @@ impl Inner {
 
     fn told_of(&self, kept: Result<(), StoreError>) {
         if let Err(error) = kept {
+            let error_chain = chain(&error, ": ");
             tracing::warn!(
-                error = chain(&error, ": "),
-                "the leases could not be renewed"
+                error = error_chain,
+                "leases could not be renewed, claimed or given back"
             );
             if let StoreError::Fatal { .. } = error {
                 self.fail(&error);
