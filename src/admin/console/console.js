@@ -60,7 +60,9 @@
     if (!isOn() || document.hidden) return;
     try {
       const limit = AbortSignal.timeout(PAUSE_MAX);
-      const answer = await fetch(location.href, { cache: "no-store", redirect: "error", signal: limit });
+      const answer = await fetch(location.href, { cache: "no-store", redirect: "manual", signal: limit });
+      // A search that finds by now: its page is that of what was found.
+      if (answer.type === "opaqueredirect") return location.reload();
       if (!answer.ok) throw new Error(answer.statusText);
       update(await answer.text());
       pause = PAUSE;
