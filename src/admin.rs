@@ -50,21 +50,12 @@ pub fn router(admin: Admin, console: Option<ConsoleSettings>) -> Router {
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
-    // A journal that does not answer must not blind who looks at everything else.
-    if let Some(Ok(counts)) = admin
-        .clock
-        .timeout(ANSWER_WITHIN, admin.store.counts())
-        .await
-    {
-        for state in StateName::ALL {
-            let counted = counts.iter().find(|(counted, _)| *counted == state);
-            let gauge = admin
-                .metrics
-                .operations
-                .count
-                .with_label_values(&[state.as_str()]);
-            gauge.set(counted.map_or(0, |(_, count)| *count));
-        }
+    let (ended, open): (Vec<_>, Vec<_>) = StateName::ALL
+        .into_iter()
+        .partition(|state| state.is_final());
+    // Alerts go by what is open, so it does not wait for the count of all that ever ended.
+    for states in [open, ended] {
+        count(&admin, &states).await;
     }
     let levels = admin.operations.levels();
     if let Some(Ok(levels)) = admin.clock.timeout(ANSWER_WITHIN, levels).await {
@@ -80,6 +71,17 @@ async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Respons
     match rendered {
         Ok(text) => ([(header::CONTENT_TYPE, kind)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+/// Counts operations by state. A journal that does not answer must not blind who looks at everything else.
+async fn count(admin: &Admin, states: &[StateName]) {
+    let counted = admin.store.counts(states);
+    if let Some(Ok(counts)) = admin.clock.timeout(ANSWER_WITHIN, counted).await {
+        for (state, count) in counts {
+            let gauges = &admin.metrics.operations.count;
+            gauges.with_label_values(&[state.as_str()]).set(count);
+        }
     }
 }
 

@@ -322,9 +322,17 @@ impl Database {
         Ok(query.fetch_all(&self.readers).await?)
     }
 
-    pub(in crate::store) async fn counts(&self) -> Result<Vec<(StateName, i64)>, StoreError> {
-        let rows = query(sql::COUNTS).fetch_all(&self.readers).await?;
-        rows.iter().map(row::count).collect()
+    pub(in crate::store) async fn counts(
+        &self,
+        states: &[StateName],
+    ) -> Result<Vec<(StateName, i64)>, StoreError> {
+        let mut counts = Vec::with_capacity(states.len());
+        for state in states {
+            let count = query(sql::COUNT).bind(state.as_str());
+            let row = count.fetch_one(&self.readers).await?;
+            counts.push((*state, row.try_get("operations")?));
+        }
+        Ok(counts)
     }
 
     pub(in crate::store) async fn ping(&self) -> Result<(), StoreError> {

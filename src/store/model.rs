@@ -355,20 +355,18 @@ impl Model {
         .await
     }
 
-    pub(in crate::store) async fn counts(&self) -> Result<Vec<(StateName, i64)>, StoreError> {
+    pub(in crate::store) async fn counts(
+        &self,
+        states: &[StateName],
+    ) -> Result<Vec<(StateName, i64)>, StoreError> {
         self.run(Call::Counts, |tables, _| {
             let of = |name: &StateName| {
                 let rows = tables.operations.values();
                 rows.filter(|row| row.operation.state.name() == *name)
                     .count()
             };
-            let counts = StateName::ALL
-                .into_iter()
-                .map(|name| (name, of(&name)))
-                .filter(|(_, count)| *count > 0);
-            Ok(counts
-                .map(|(name, count)| (name, i64::try_from(count).unwrap_or(i64::MAX)))
-                .collect())
+            let count = |name: &StateName| (*name, i64::try_from(of(name)).unwrap_or(i64::MAX));
+            Ok(states.iter().map(count).collect())
         })
         .await
     }

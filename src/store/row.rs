@@ -246,14 +246,6 @@ pub(in crate::store) fn time(row: &Row, name: &'static str) -> Result<UtcDateTim
     millis::to_time(time).ok_or_else(|| corrupt(name, id, Arc::new(Unreadable::Time)))
 }
 
-/// The state and the number of a row of the counts.
-pub(in crate::store) fn count(row: &Row) -> Result<(StateName, i64), StoreError> {
-    let name: &str = row.try_get("state")?;
-    let state = StateName::parse(name)
-        .ok_or_else(|| corrupt("state", "some rows", Arc::new(Unreadable::State)))?;
-    Ok((state, row.try_get("operations")?))
-}
-
 /// The error of an order that this version cannot read.
 pub(in crate::store) fn bad_order(row: &Row, column: &'static str) -> StoreError {
     let id = id(row).map_or_else(|_| "some operation".to_owned(), |id| id.to_string());
@@ -278,8 +270,6 @@ enum Unreadable {
     OtherId,
     #[error("not a time")]
     Time,
-    #[error("not a state that this version knows")]
-    State,
     #[error("not an order that this version knows")]
     Order,
 }

@@ -2,6 +2,7 @@
 
 use super::layout::{self, Tab, ago, code, head, live, table};
 use super::{Console, Failure};
+use crate::admin::Admin;
 use crate::domain::ids::{OperationId, OrganizationId};
 use crate::domain::instance::InstanceState;
 use crate::domain::names::{AccountName, Region};
@@ -13,8 +14,11 @@ use form_urlencoded::Serializer;
 use maud::{Markup, html};
 use serde::Deserialize;
 use std::sync::Arc;
+use std::time::Duration;
 use time::UtcDateTime;
 
+/// How long the count of operations may take; it reads an index from one end to the other.
+const COUNTED_WITHIN: Duration = Duration::from_secs(1);
 /// Rows of a page.
 const PAGE: usize = 50;
 const PATH: &str = "/console";
@@ -45,7 +49,10 @@ pub(super) struct Asked {
 /// What is shown.
 struct Shown {
     brakes: Vec<Brake>,
-    counts: Vec<(StateName, i64)>,
+    /// How many wait for a person.
+    waiting: i64,
+    /// Nothing when counting took too long.
+    counts: Option<Vec<(StateName, i64)>>,
     organizations: Vec<String>,
     records: Vec<Record>,
     next: Option<OperationId>,
@@ -86,10 +93,14 @@ pub(super) fn path_of_state(state: StateName, account: &str) -> String {
 }
 
 async fn read(console: &Console, asked: &Asked, browse: &Browse) -> Result<Shown, StoreError> {
-    let store = &console.admin.store;
+    let Admin { store, clock, .. } = &*console.admin;
+    let waiting = store.counts(&[StateName::NeedsOperator]).await?;
+    let counted = clock.timeout(COUNTED_WITHIN, store.counts(&StateName::ALL));
+    let counted = counted.await;
     let mut shown = Shown {
         brakes: store.brakes().await?,
-        counts: store.counts().await?,
+        waiting: waiting.iter().map(|(_, count)| count).sum(),
+        counts: counted.transpose()?,
         organizations: store.organizations().await?,
         records: Vec::new(),
         next: None,
@@ -143,17 +154,9 @@ impl Asked {
         }
     }
 
-    /// The same from the newest on, in that state.
-    fn in_state(&self, state: &str) -> String {
-        let asked = Self {
-            q: String::new(),
-            before: String::new(),
-            state: state.to_owned(),
-            organization: self.organization.clone(),
-            account: self.account.clone(),
-            region: self.region.clone(),
-        };
-        asked.path()
+    /// Whether it is about all organisations, accounts and regions.
+    const fn is_of_all(&self) -> bool {
+        self.organization.is_empty() && self.account.is_empty() && self.region.is_empty()
     }
 
     fn before(&self, before: Option<OperationId>) -> String {
@@ -201,9 +204,7 @@ fn search(asked: &Asked) -> Markup {
 
 /// What waits for a person; nothing else is as urgent.
 fn attention(shown: &Shown) -> Markup {
-    let waiting = shown.counts.iter();
-    let waiting = waiting.filter(|(state, _)| *state == StateName::NeedsOperator);
-    let waiting: i64 = waiting.map(|(_, count)| count).sum();
+    let waiting = shown.waiting;
     html! {
         @if shown.brakes.is_empty() && waiting == 0 { p .quiet { "Nothing waits for a person." } }
         @if waiting > 0 {
@@ -224,21 +225,26 @@ fn attention(shown: &Shown) -> Markup {
     }
 }
 
-/// A tile for each state, which shows the operations in it.
+/// A tile for each state, which shows the operations in it. What is counted is of all organisations, so that is
+/// what a tile leads to.
 fn states(asked: &Asked, shown: &Shown) -> Markup {
-    let all: i64 = shown.counts.iter().map(|(_, count)| count).sum();
+    let Some(counts) = &shown.counts else {
+        return html! { p .quiet { "There are too many to count in time." } };
+    };
+    let all: i64 = counts.iter().map(|(_, count)| count).sum();
     let count = |state| {
-        let counted = shown.counts.iter().find(|(counted, _)| *counted == state);
+        let counted = counts.iter().find(|(counted, _)| *counted == state);
         counted.map_or(0, |(_, count)| *count)
     };
-    let current = |state: &str| (asked.q.is_empty() && asked.state == state).then_some("true");
+    let all_of_it = asked.q.is_empty() && asked.is_of_all();
+    let current = |state: &str| (all_of_it && asked.state == state).then_some("true");
     html! {
         ul .tiles {
-            li { a href=(asked.in_state("")) aria-current=[current("")] {
+            li { a href=(PATH) aria-current=[current("")] {
                 span .tag.calm { "All states" } strong { (all) }
             } }
             @for state in StateName::ALL {
-                li { a href=(asked.in_state(state.as_str())) aria-current=[current(state.as_str())]
+                li { a href=(path_of_state(state, "")) aria-current=[current(state.as_str())]
                     data-none[count(state) == 0] {
                     (layout::state(state)) strong { (count(state)) }
                 } }
