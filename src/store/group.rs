@@ -67,6 +67,15 @@ impl Group {
         u32::try_from(self.admits.len() + changes + self.leasings.len()).unwrap_or(u32::MAX)
     }
 
+    /// How many writes it was for SQLite's log, which gets some pages for each row.
+    pub(in crate::store) fn rows(&self, answers: &Answers) -> u32 {
+        let leasings = self.leasings.iter().zip(&answers.leasings);
+        let rows = leasings.map(|((leasing, _), given)| leasing.untold().max(given.len()));
+        let more: usize = rows.map(|rows| rows.saturating_sub(1)).sum();
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        self.writes().saturating_add(more)
+    }
+
     /// Whether it deletes bodies, or what they were sealed with before.
     pub(in crate::store) fn purges(&self) -> bool {
         let mut changes = self.saves.iter().flat_map(|(changes, _)| changes);

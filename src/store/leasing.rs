@@ -72,6 +72,28 @@ pub(in crate::store) enum Leasing {
     Probe,
 }
 
+impl Leasing {
+    /// Rows that it may write and that are none of those it gives.
+    pub(in crate::store) fn untold(&self) -> usize {
+        match self {
+            Self::Tell(entries) => entries.len(),
+            Self::See(presence) => presence.gone.len() + presence.shown.len(),
+            Self::SealAnew(_, ids) => ids.len(),
+            Self::Claim { .. }
+            | Self::TakeReleased { .. }
+            | Self::FinishRelease(_)
+            | Self::Calm(_)
+            | Self::Renew { .. }
+            | Self::Release { .. }
+            | Self::Order(_)
+            | Self::Delivered(_)
+            | Self::Fulfilled(_)
+            | Self::Adopt(_)
+            | Self::Probe => 0,
+        }
+    }
+}
+
 /// Does it, and gives the rows that the wish promises; `told` gets what the audit is told of it.
 ///
 /// # Errors

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-/// Writes after which SQLite's log is put into the database, each some pages: so it stays at some tens of
+/// Rows after which SQLite's log is put into the database, each some pages: so it stays at some tens of
 /// megabytes, and fewer than one launch in a hundred waits for that.
 const CHECKPOINT_WRITES: u32 = 1024;
 /// The same while a full disk has no more space than the reserve had.
@@ -51,7 +51,7 @@ pub(in crate::store) struct Writer {
     pub(in crate::store) reserve: Option<Reserve>,
     /// Whether the log of writes holds bodies that were deleted.
     pub(in crate::store) purged: bool,
-    /// Writes in the log since it was last put into the database.
+    /// Rows in the log since it was last put into the database.
     pub(in crate::store) logged: u32,
     pub(in crate::store) busy_timeout: Duration,
     /// Keeps other processes out while this one may write.
@@ -148,9 +148,9 @@ impl Writer {
         }
         let outcome = self.transact(group).await;
         match &outcome {
-            Ok(_) => {
+            Ok(answers) => {
                 self.healthy.store(!self.in_reserve(), Ordering::Relaxed);
-                self.logged = self.logged.saturating_add(group.writes());
+                self.logged = self.logged.saturating_add(group.rows(answers));
             }
             Err(error) => self.distrust(error),
         }
@@ -161,6 +161,10 @@ impl Writer {
         self.metrics.failed(error.kind());
         self.healthy.store(false, Ordering::Relaxed);
         self.chain = Chain::default();
+        if matches!(error, StoreError::Full { .. }) {
+            // What is in the log by now may have room in the database, and then there is some in the log.
+            self.logged = u32::MAX;
+        }
         let fatal = matches!(error, StoreError::Fatal { .. });
         if let Some(connection) = self.connection.take() {
             connection.abandon(fatal);
@@ -185,12 +189,16 @@ impl Writer {
         self.dialect.log_is_ours && self.logged >= most
     }
 
-    /// Keeps SQLite's log short.
+    /// Keeps SQLite's log short. On a new connection where a full disk has cost the last one.
     async fn checkpoint(&mut self) {
-        let Some(connection) = &mut self.connection else {
+        if self.fatal.borrow().is_some() {
             return;
+        }
+        let done = match connected(&mut self.connection, &self.writers).await {
+            Ok(connection) => engine::checkpoint(connection).await,
+            Err(error) => Err(error.into()),
         };
-        match engine::checkpoint(connection).await {
+        match done {
             Ok(()) => self.logged = 0,
             Err(error) => self.log_failed(&error),
         }
@@ -223,10 +231,7 @@ impl Writer {
     }
 
     async fn transact(&mut self, group: &Group) -> Result<Answers, StoreError> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            none => none.insert(chaos::around!("store.acquire", self.writers.connect(), else Err(sqlx::Error::PoolTimedOut))?),
-        };
+        let connection = connected(&mut self.connection, &self.writers).await?;
         let begun = connection.run(self.dialect.begin);
         chaos::around!("store.begin", begun, else Err(sqlx::Error::WorkerCrashed))?;
         let mut chain = self.chain.clone();
@@ -241,4 +246,15 @@ impl Writer {
         self.metrics.commit_writes.observe(group.writes().into());
         Ok(answers)
     }
+}
+
+/// The connection, which is made where there is none.
+async fn connected<'c>(
+    connection: &'c mut Option<Connection>,
+    writers: &Writers,
+) -> Result<&'c mut Connection, sqlx::Error> {
+    Ok(match connection {
+        Some(connection) => connection,
+        none => none.insert(chaos::around!("store.acquire", writers.connect(), else Err(sqlx::Error::PoolTimedOut))?),
+    })
 }
