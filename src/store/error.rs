@@ -260,10 +260,21 @@ fn classify_sqlite(extended: u32) -> Class {
     }
 }
 
-/// By SQLSTATE (PostgreSQL's appendix A). The server ends itself when its own disk fails.
+/// By SQLSTATE (PostgreSQL's appendix A). The server ends itself when its own disk fails, and a
+/// transaction that waits too long for its client, as 25P03 and 25P04 say.
 fn classify_postgres(state: &str) -> Class {
     let unavailable = [
-        "08", "25006", "28", "3D000", "40", "53", "55P03", "57", "58",
+        "08",
+        "25006",
+        "25P03",
+        "25P04",
+        "28",
+        "3D000",
+        "40",
+        "53",
+        "55P03",
+        "57",
+        "58",
     ];
     if state == "53100" {
         Class::Full
@@ -293,6 +304,9 @@ mod tests {
         }
         for (state, class) in [
             ("08006", Class::Unavailable), // connection_failure
+            ("25P02", Class::Refused),     // in_failed_sql_transaction
+            ("25P03", Class::Unavailable), // idle_in_transaction_session_timeout
+            ("25P04", Class::Unavailable), // transaction_timeout
             ("40P01", Class::Unavailable), // deadlock_detected
             ("53100", Class::Full),        // disk_full
             ("53300", Class::Unavailable), // too_many_connections
