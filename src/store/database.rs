@@ -194,6 +194,7 @@ impl Database {
                 held: held.iter().map(OperationId::to_string).collect(),
                 now: millis::from_time(now),
                 ttl: bigint(ttl.as_millis()),
+                around_locks: false,
             })
             .await?;
         let renewed = rows

@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// The cause of a [`StoreError`]; shared, because one failed commit answers many callers.
 pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
+/// PostgreSQL's state for a lock that could not be had in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// What went wrong. The texts name the remedy and carry no value of any row.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -179,6 +182,16 @@ impl StoreError {
         )
     }
 
+    /// Whether PostgreSQL waited too long for what another holds. Nothing was written.
+    pub(in crate::store) fn is_lock_timeout(&self) -> bool {
+        let Self::Unavailable { source } = self else {
+            return false;
+        };
+        let error = source.downcast_ref::<sqlx::Error>();
+        let error = error.and_then(sqlx::Error::as_database_error);
+        error.is_some_and(|error| error.code().as_deref() == Some(LOCK_NOT_AVAILABLE))
+    }
+
     /// Whether it would be [`StoreError::Fatal`].
     pub(in crate::store) fn is_fatal(error: &sqlx::Error) -> bool {
         classify(error) == Class::Fatal
@@ -272,7 +285,7 @@ fn classify_postgres(state: &str) -> Class {
         "3D000",
         "40",
         "53",
-        "55P03",
+        LOCK_NOT_AVAILABLE,
         "57",
         "58",
     ];

@@ -14,6 +14,7 @@ use crate::store::leasing::{self, Leasing};
 use crate::store::row::{Admit, Admitted, Change};
 use crate::store::{Saved, care, changes, owners, reservations, row, sql};
 use std::collections::HashSet;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Where an answer goes. That nobody waits any more does not undo a write.
@@ -32,6 +33,8 @@ pub(in crate::store) struct Group {
     admits: Vec<(Box<Admit>, Reply<Admitted>)>,
     saves: Vec<(Vec<Change>, Reply<Vec<Saved>>)>,
     leasings: Vec<(Leasing, Reply<Vec<Row>>)>,
+    /// How long it waits for a lock, if for less than usual.
+    pub(in crate::store) lock_wait: Option<Duration>,
 }
 
 /// One for each member, in its order.
@@ -102,6 +105,20 @@ impl Group {
             .chain(saves)
             .chain(leasings)
             .map(|command| Self::from_iter([command]))
+    }
+
+    /// The members, each a group by itself, which together wait for locks for as long as one does. What
+    /// another holds must not end the leases of everything else.
+    pub(in crate::store) fn around_locks(self, wait: Duration) -> impl Iterator<Item = Self> {
+        let members = u32::try_from(self.len()).unwrap_or(u32::MAX);
+        let part = wait / members.max(1);
+        self.singles().map(move |mut single| {
+            single.lock_wait = Some(part);
+            for (leasing, _) in &mut single.leasings {
+                leasing.go_around_locks();
+            }
+            single
+        })
     }
 
     /// Refuses what is new: admissions, and the question whether the disk takes writes. What became

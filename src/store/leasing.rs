@@ -17,6 +17,7 @@ use crate::store::keyring::Keyring;
 use crate::store::orders::Order;
 use crate::store::presence::{self, Presence};
 use crate::store::{adoption, care, row, sealing, sql};
+use sqlx::SqlStr;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
@@ -40,12 +41,13 @@ pub(in crate::store) enum Leasing {
     FinishRelease(OperationId),
     /// Gives the `id`s of those that had crashed.
     Calm(Vec<Lease>),
-    /// Gives the `id`s that are still the owner's.
+    /// Gives the `id`s that are still the owner's; going around locks, only those that nobody holds.
     Renew {
         owner: String,
         held: Vec<String>,
         now: i64,
         ttl: i64,
+        around_locks: bool,
     },
     /// Gives the `id`s.
     Release {
@@ -73,6 +75,14 @@ pub(in crate::store) enum Leasing {
 }
 
 impl Leasing {
+    /// Leaves alone what another holds for too long. Who renews takes that for lost, which costs it one
+    /// operation and not all of them.
+    pub(in crate::store) fn go_around_locks(&mut self) {
+        if let Self::Renew { around_locks, .. } = self {
+            *around_locks = true;
+        }
+    }
+
     /// Rows that it may write and that are none of those it gives.
     pub(in crate::store) fn untold(&self) -> usize {
         match self {
@@ -127,7 +137,11 @@ pub(in crate::store) async fn run(
             held,
             now,
             ttl,
-        } => renew(connection, dialect, owner, held, (*now, *ttl)).await,
+            around_locks,
+        } => {
+            let text = |rows| sql::renew(dialect, rows, *around_locks);
+            renew(connection, text, (owner, held), (*now, *ttl)).await
+        }
         Leasing::TakeReleased {
             release,
             owner,
@@ -195,14 +209,13 @@ async fn order(
 /// Prolongs what the owner holds and still has, from a time on, for so long; the rows of those.
 async fn renew(
     connection: &mut Connection,
-    dialect: &Dialect,
-    owner: &str,
-    held: &[String],
+    text: impl Fn(usize) -> SqlStr,
+    (owner, held): (&str, &[String]),
     (now, ttl): (i64, i64),
 ) -> Result<Vec<Row>, StoreError> {
     let mut renewed = Vec::with_capacity(held.len());
     for piece in sql::pieces(held) {
-        let mut renew = query(sql::renew(dialect, piece.len()))
+        let mut renew = query(text(piece.len()))
             .bind(now)
             .bind(ttl)
             .bind(owner);

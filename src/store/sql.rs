@@ -9,7 +9,8 @@ use crate::chaos;
 use crate::domain::operation::StateName;
 use crate::store::engine::Dialect;
 use crate::store::sql::text::{kept, numbered, repeated};
-use sqlx::SqlStr;
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+use std::time::Duration;
 
 pub(in crate::store) use crate::store::sql::text::pieces;
 
@@ -437,15 +438,26 @@ pub(in crate::store) fn claim(dialect: &Dialect) -> SqlStr {
     ))
 }
 
-/// Prolongs leases; gives the ids of those that the owner still has.
-pub(in crate::store) fn renew(dialect: &Dialect, rows: usize) -> SqlStr {
+/// Prolongs leases; gives the ids of those that the owner still has and, going around locks, that
+/// nobody else holds.
+pub(in crate::store) fn renew(dialect: &Dialect, rows: usize, around_locks: bool) -> SqlStr {
     let owner = chaos::wrong!("owner-unchecked", "=", ">=");
+    let mut ids = repeated("?", rows);
+    if around_locks {
+        let skip_locked = dialect.skip_locked;
+        ids = format!("SELECT id FROM operations WHERE id IN ({ids}) {skip_locked}");
+    }
     numbered(&format!(
-        "UPDATE operations SET lease_until = {} + ? WHERE lease_owner {owner} ? AND id IN ({}) \
+        "UPDATE operations SET lease_until = {} + ? WHERE lease_owner {owner} ? AND id IN ({ids}) \
          RETURNING id",
-        dialect.now,
-        repeated("?", rows)
+        dialect.now
     ))
+}
+
+/// For how long the statements of a transaction wait for a lock; 0 would be for ever.
+pub(in crate::store) fn lock_wait(wait: Duration) -> SqlStr {
+    let wait = wait.as_millis().max(1);
+    AssertSqlSafe(format!("SET LOCAL lock_timeout = {wait}")).into_sql_str()
 }
 
 /// The owner's leases that run out soon.

@@ -6,11 +6,12 @@ use crate::clock::Clock;
 use crate::domain::causes::chain;
 use crate::metrics::Journal;
 use crate::store::chain::Chain;
-use crate::store::connection::Connection;
+use crate::store::connection::{Connection, query};
 use crate::store::engine::{self, Dialect, Writers};
 use crate::store::error::StoreError;
 use crate::store::group::{Answers, Command, Group};
 use crate::store::reserve::Reserve;
+use crate::store::sql;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,9 +88,9 @@ impl Writer {
         drop(self.lock);
     }
 
-    /// Writes a group in one transaction. When a statement is refused, each member is written
-    /// alone, so that a bad one does not fail its neighbours. When the disk is full, its reserve
-    /// takes what is not new.
+    /// Writes a group in one transaction. When a statement is refused, or waits for a lock for too
+    /// long, each member is written alone, so that a bad one does not fail its neighbours. When the
+    /// disk is full, its reserve takes what is not new.
     async fn write(&mut self, mut group: Group) {
         self.purged |= self.dialect.log_is_ours && group.purges();
         if let Some(full) = self.out_of_space().await {
@@ -102,17 +103,22 @@ impl Writer {
             Ok(answers) => chaos::at!("store.answer", group.answer(answers), else ()),
             Err(full @ StoreError::Full { .. }) if self.use_reserve() => {
                 group.refuse_new(&full);
-                self.write_singly(group).await;
+                self.write_singly(group.singles()).await;
             }
             Err(StoreError::Refused { .. } | StoreError::Full { .. }) if group.len() > 1 => {
-                self.write_singly(group).await;
+                self.write_singly(group.singles()).await;
+            }
+            // Not after an outage, of which each member would have to learn by itself.
+            Err(error) if error.is_lock_timeout() => {
+                let wait = self.busy_timeout;
+                self.write_singly(group.around_locks(wait)).await;
             }
             Err(error) => group.fail(&error),
         }
     }
 
-    async fn write_singly(&mut self, group: Group) {
-        for single in group.singles() {
+    async fn write_singly(&mut self, singles: impl Iterator<Item = Group>) {
+        for single in singles {
             match self.commit(&single).await {
                 Ok(answers) => single.answer(answers),
                 Err(error) => single.fail(&error),
@@ -137,7 +143,9 @@ impl Writer {
     /// what a lost claim took comes back when its lease runs out.
     async fn commit(&mut self, group: &Group) -> Result<Answers, StoreError> {
         match self.try_commit(group).await {
-            Err(StoreError::Unavailable { .. }) => self.try_commit(group).await,
+            Err(error @ StoreError::Unavailable { .. }) if !error.is_lock_timeout() => {
+                self.try_commit(group).await
+            }
             decided => decided,
         }
     }
@@ -234,6 +242,9 @@ impl Writer {
         let connection = connected(&mut self.connection, &self.writers).await?;
         let begun = connection.run(self.dialect.begin);
         chaos::around!("store.begin", begun, else Err(sqlx::Error::WorkerCrashed))?;
+        if let Some(wait) = group.lock_wait {
+            query(sql::lock_wait(wait)).execute(&mut *connection).await?;
+        }
         let mut chain = self.chain.clone();
         let answers = group.write(connection, self.dialect, &mut chain);
         let answers =
