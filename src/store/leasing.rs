@@ -21,6 +21,16 @@ use sqlx::SqlStr;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
+/// The least that a lease may last without being taken for one of a clock that was set back: gateways
+/// of one journal may differ in `operations.lease`, for as long as a change of it takes to reach all.
+const LONGEST_LEASE_MIN: i64 = 5 * 60 * 1000;
+
+/// For how long a lease may last that is no relic of a clock that was set back, for who gives leases of
+/// `ttl`. Live owners have renewed theirs by then, or lose them as they do by a clock that is set forward.
+pub(in crate::store) fn longest(ttl: i64) -> i64 {
+    ttl.saturating_mul(2).max(LONGEST_LEASE_MIN)
+}
+
 /// What is asked for. Times and durations are in milliseconds.
 pub(in crate::store) enum Leasing {
     /// Gives `id`, `lease_epoch`, `crashes` and `document`.
@@ -122,14 +132,21 @@ pub(in crate::store) async fn run(
             crashes,
             limit,
         } => {
+            let (first, last) = (i64::from(*crashes.start()), i64::from(*crashes.end()));
             let claim = query(sql::claim(dialect))
                 .bind(*now)
-                .bind(i64::from(*crashes.start()))
-                .bind(i64::from(*crashes.end()))
+                .bind(first)
+                .bind(last)
+                .bind(*limit)
+                .bind(*now)
+                .bind(longest(*ttl))
+                .bind(first)
+                .bind(last)
                 .bind(*limit)
                 .bind(owner.as_str())
                 .bind(*now)
-                .bind(*ttl);
+                .bind(*ttl)
+                .bind(*limit);
             chaos::around!("store.claim", claim.fetch_all(connection), else Err(sqlx::Error::WorkerCrashed)).map_err(StoreError::from)
         }
         Leasing::Renew {

@@ -420,21 +420,30 @@ pub(in crate::store) fn take_released(dialect: &Dialect) -> SqlStr {
 /// The crashes of a row, once it is claimed.
 const CRASHES: &str = "(crashes + CASE WHEN lease_until > 0 THEN 1 ELSE 0 END)";
 
-/// Takes over the operations that nobody stepped for the longest time. A lease that ran out without
-/// having been released is one more crash; only those are taken that then have so many.
+/// Takes over the operations that nobody stepped for the longest time, and then those whose leases end
+/// later than any that was given can. A lease that was not released is one more crash; only those are
+/// taken that then have so many. In two parts, so that each is a range of the index.
 pub(in crate::store) fn claim(dialect: &Dialect) -> SqlStr {
     let Dialect {
         now, skip_locked, ..
     } = dialect;
     let ended = chaos::wrong!("lease-ignored", "<=", "<> -1 OR 0 >");
+    let part = |until: &str| {
+        format!(
+            "SELECT id FROM operations WHERE lease_until {until} \
+             AND state NOT IN {} AND {CRASHES} BETWEEN ? AND ? \
+             ORDER BY lease_until, id LIMIT ? {skip_locked}",
+            at_rest!()
+        )
+    };
     numbered(&format!(
-        "WITH due AS MATERIALIZED (SELECT id FROM operations WHERE lease_until {ended} {now} \
-         AND state NOT IN {} AND {CRASHES} BETWEEN ? AND ? \
-         ORDER BY lease_until, id LIMIT ? {skip_locked}) \
+        "WITH ended AS MATERIALIZED ({}), late AS MATERIALIZED ({}) \
          UPDATE operations SET lease_owner = ?, lease_epoch = lease_epoch + 1, \
-         crashes = {CRASHES}, lease_until = {now} + ? WHERE id IN (SELECT id FROM due) \
+         crashes = {CRASHES}, lease_until = {now} + ? \
+         WHERE id IN (SELECT id FROM ended UNION ALL SELECT id FROM late LIMIT ?) \
          RETURNING id, lease_epoch, crashes, document",
-        at_rest!()
+        part(&format!("{ended} {now}")),
+        part(&format!("> {now} + ?"))
     ))
 }
 
@@ -492,6 +501,7 @@ pub(in crate::store) fn records() -> SqlStr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::engine::Target;
 
     #[test]
     fn at_rest_is_what_the_domain_says() {
@@ -512,6 +522,31 @@ mod tests {
             .map(|state| format!("'{}'", state.as_str()))
             .collect();
         assert_eq!(not_final!(), format!("({})", names.join(", ")));
+    }
+
+    /// Who claims must not read the leases of all that others have in hand.
+    #[test]
+    fn a_claim_reads_only_what_it_may_take() {
+        let sqlite = rusqlite::Connection::open_in_memory().unwrap();
+        let migrations = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        let files = std::fs::read_dir(migrations).unwrap();
+        let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        files.retain(|file| file.is_file());
+        files.sort();
+        for file in files {
+            let sql = std::fs::read_to_string(file).unwrap();
+            sqlite.execute_batch(&sql).unwrap();
+        }
+        let target = Target::parse("sqlite::memory:").unwrap();
+        let explain = format!("EXPLAIN QUERY PLAN {}", claim(target.dialect()).as_str());
+        let mut explain = sqlite.prepare(&explain).unwrap();
+        let steps = explain.raw_query().mapped(|row| row.get::<_, String>("detail"));
+        let steps = steps.collect::<Result<Vec<_>, _>>().unwrap();
+        for range in ["lease_until<?", "lease_until>?"] {
+            let range = format!("USING INDEX operations_by_lease ({range})");
+            assert!(steps.iter().any(|step| step.contains(&range)), "{steps:?}");
+        }
+        assert!(!steps.iter().any(|step| step.contains("SCAN operations")), "{steps:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::domain::quota::{self, Reservation, Usage};
 use crate::store::care::{self, Brake};
 use crate::store::error::StoreError;
 use crate::store::launched::{self, Launched};
+use crate::store::leasing;
 use crate::store::owners::Named;
 use crate::store::row;
 use crate::store::{Admission, Claimed, FIRST_EPOCH, NewOperation, Save, Saved};
@@ -193,8 +194,11 @@ impl Tables {
         limit: u32,
     ) -> Vec<Claimed> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let ended = millis::from_time(now);
+        let longest = leasing::longest(row::bigint(ttl.as_millis()));
+        let late = ended.saturating_add(longest);
         let free = self.operations.values_mut().filter(|row| {
-            row.lease_until <= millis::from_time(now)
+            (row.lease_until <= ended || row.lease_until > late)
                 && !row.operation.state.name().is_at_rest()
                 && crashes.contains(&row.crashed())
         });
