@@ -127,10 +127,19 @@ impl Group {
         for (_, reply) in self.admits.drain(..) {
             send(reply, Err(error.clone()));
         }
-        let probes = self
+        self.refuse(error, |leasing| matches!(leasing, Leasing::Probe));
+    }
+
+    /// Refuses what would not find again what it was given by a commit in doubt.
+    pub(in crate::store) fn refuse_claims(&mut self, error: &StoreError) {
+        self.refuse(error, |leasing| matches!(leasing, Leasing::Claim { .. }));
+    }
+
+    fn refuse(&mut self, error: &StoreError, which: impl Fn(&Leasing) -> bool) {
+        let refused = self
             .leasings
-            .extract_if(.., |(leasing, _)| matches!(leasing, Leasing::Probe));
-        for (_, reply) in probes {
+            .extract_if(.., |(leasing, _)| which(leasing));
+        for (_, reply) in refused {
             send(reply, Err(error.clone()));
         }
     }

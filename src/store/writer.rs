@@ -99,7 +99,7 @@ impl Writer {
         if group.len() == 0 {
             return;
         }
-        match self.commit(&group).await {
+        match self.commit(&mut group).await {
             Ok(answers) => chaos::at!("store.answer", group.answer(answers), else ()),
             Err(full @ StoreError::Full { .. }) if self.use_reserve() => {
                 group.refuse_new(&full);
@@ -118,8 +118,8 @@ impl Writer {
     }
 
     async fn write_singly(&mut self, singles: impl Iterator<Item = Group>) {
-        for single in singles {
-            match self.commit(&single).await {
+        for mut single in singles {
+            match self.commit(&mut single).await {
                 Ok(answers) => single.answer(answers),
                 Err(error) => single.fail(&error),
             }
@@ -139,11 +139,15 @@ impl Writer {
     }
 
     /// When the connection is lost nobody knows whether the commit went through. Admissions and
-    /// saves recognise themselves in the journal, so all is simply repeated on a new connection;
-    /// what a lost claim took comes back when its lease runs out.
-    async fn commit(&mut self, group: &Group) -> Result<Answers, StoreError> {
+    /// saves recognise themselves in the journal, so they are simply repeated on a new connection. A
+    /// claim does not: who asked for it hears of the doubt, and gives back what it may have been given.
+    async fn commit(&mut self, group: &mut Group) -> Result<Answers, StoreError> {
         match self.try_commit(group).await {
-            Err(error @ StoreError::Unavailable { .. }) if !error.is_lock_timeout() => {
+            Err(doubt @ StoreError::Unavailable { .. }) if !doubt.is_lock_timeout() => {
+                group.refuse_claims(&doubt);
+                if group.len() == 0 {
+                    return Err(doubt);
+                }
                 self.try_commit(group).await
             }
             decided => decided,
