@@ -182,6 +182,11 @@ impl StoreError {
         )
     }
 
+    /// Whether the server or the connection cannot be had; only a lock that cannot is none.
+    pub(in crate::store) fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable { .. }) && !self.is_lock_timeout()
+    }
+
     /// Whether PostgreSQL waited too long for what another holds. Nothing was written.
     pub(in crate::store) fn is_lock_timeout(&self) -> bool {
         let Self::Unavailable { source } = self else {

@@ -136,9 +136,7 @@ impl Group {
     }
 
     fn refuse(&mut self, error: &StoreError, which: impl Fn(&Leasing) -> bool) {
-        let refused = self
-            .leasings
-            .extract_if(.., |(leasing, _)| which(leasing));
+        let refused = self.leasings.extract_if(.., |(leasing, _)| which(leasing));
         for (_, reply) in refused {
             send(reply, Err(error.clone()));
         }

@@ -114,7 +114,6 @@ impl Writer {
             Err(StoreError::Refused { .. } | StoreError::Full { .. }) if group.len() > 1 => {
                 self.write_singly(group.singles()).await;
             }
-            // Not after an outage, of which each member would have to learn by itself.
             Err(error) if error.is_lock_timeout() => {
                 let wait = self.busy_timeout;
                 self.write_singly(group.around_locks(wait)).await;
@@ -123,11 +122,20 @@ impl Writer {
         }
     }
 
+    /// An outage ends it for all that are left, who would each wait for as long to learn of it.
     async fn write_singly(&mut self, singles: impl Iterator<Item = Group>) {
+        let mut outage = None;
         for mut single in singles {
-            match self.commit(&mut single).await {
+            let written = match outage.clone() {
+                None => self.commit(&mut single).await,
+                Some(error) => Err(error),
+            };
+            match written {
                 Ok(answers) => single.answer(answers),
-                Err(error) => single.fail(&error),
+                Err(error) => {
+                    single.fail(&error);
+                    outage = Some(error).filter(StoreError::is_outage);
+                }
             }
         }
     }
@@ -149,7 +157,7 @@ impl Writer {
     /// claim does not: who asked for it hears of the doubt, and gives back what it may have been given.
     async fn commit(&mut self, group: &mut Group) -> Result<Answers, StoreError> {
         match self.try_commit(group).await {
-            Err(doubt @ StoreError::Unavailable { .. }) if !doubt.is_lock_timeout() => {
+            Err(doubt) if doubt.is_outage() => {
                 group.refuse_claims(&doubt);
                 if group.len() == 0 {
                     return Err(doubt);
@@ -264,7 +272,9 @@ impl Writer {
         let begun = connection.run(self.dialect.begin);
         chaos::around!("store.begin", begun, else Err(sqlx::Error::WorkerCrashed))?;
         if let Some(wait) = group.lock_wait {
-            query(sql::lock_wait(wait)).execute(&mut *connection).await?;
+            query(sql::lock_wait(wait))
+                .execute(&mut *connection)
+                .await?;
         }
         let mut chain = self.chain.clone();
         let answers = group.write(connection, self.dialect, &mut chain);
