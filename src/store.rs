@@ -423,6 +423,8 @@ impl Store {
 
     /// Takes over an operation that a person wants to go on, with a row in the audit. One that does
     /// not wait for a person is not taken over: its crashes are forgotten, and its release is done.
+    /// The save by which the operation goes on uses the release up, and lifts the brake that the
+    /// operation is the cause of; so a release that was read before is good for nothing.
     ///
     /// # Errors
     /// What writing may tell.
@@ -434,14 +436,6 @@ impl Store {
         ttl: Duration,
     ) -> Result<Option<Claimed>, StoreError> {
         either!(self, engine => engine.take_released(release, owner, now, ttl).await)
-    }
-
-    /// The operation goes on: forgets its release, and lifts the brake that it is the cause of.
-    ///
-    /// # Errors
-    /// What writing may tell.
-    pub async fn finish_release(&self, id: OperationId) -> Result<(), StoreError> {
-        either!(self, engine => engine.finish_release(id).await)
     }
 
     /// How many operations are in each of these states. Those that have ended are never fewer, so to count them takes

@@ -83,12 +83,7 @@ impl Inner {
             operation = %id, by = release.principal, reason = release.reason,
             "operation {id} goes on, as a person released it"
         );
-        let finished = self.store.finish_release(id);
-        let finished = chaos::around!("release.finish", finished, else Err(StoreError::Busy));
-        // Whatever came of it: the operation is in hand, and nobody else would step it.
-        let begun = self.begin_steps(&[id]).await;
-        finished?;
-        begun?;
+        self.begin_steps(&[id]).await?;
         self.read_brakes().await
     }
 }

@@ -52,7 +52,9 @@ impl Database {
     }
 
     pub(in crate::store) async fn releases(&self) -> Result<Vec<Release>, StoreError> {
-        let rows = query(sql::RELEASES).fetch_all(&self.readers).await?;
+        let rows = query(sql::releases::RELEASES)
+            .fetch_all(&self.readers)
+            .await?;
         rows.iter().map(release).collect()
     }
 
@@ -73,11 +75,6 @@ impl Database {
             .await?;
         rows.first().map(row::claimed).transpose()
     }
-
-    pub(in crate::store) async fn finish_release(&self, id: OperationId) -> Result<(), StoreError> {
-        self.lease(Leasing::FinishRelease(id)).await?;
-        Ok(())
-    }
 }
 
 pub(in crate::store) fn brake_of(row: &Row) -> Result<Brake, StoreError> {
@@ -97,6 +94,17 @@ pub(in crate::store) fn release(row: &Row) -> Result<Release, StoreError> {
     })
 }
 
+/// Whether a snapshot is of an operation that waited for a person before, and goes on.
+pub(in crate::store) fn goes_on(operation: &Operation) -> bool {
+    let waits = |state| state == StateName::NeedsOperator;
+    let before = operation.transitions.iter().rev().nth(1);
+    before.is_some_and(|before| waits(before.state)) && !waits(operation.state.name())
+}
+
+/// Takes over the operation, if that very release is still there: another gateway may have used it up
+/// since it was read. The operation is held first, so that what is found then stays so. The release
+/// stays until the operation goes on, so that who dies before that has lost nothing.
+///
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn take_released(
@@ -107,7 +115,16 @@ pub(in crate::store) async fn take_released(
     told: &mut Vec<Entry>,
 ) -> Result<Vec<Row>, StoreError> {
     let id = release.operation.to_string();
-    let taken = query(sql::take_released(dialect))
+    let held = query(sql::releases::hold(dialect)).bind(id.as_str());
+    let held = held.fetch_optional(&mut *connection).await?;
+    let asked = query(sql::releases::ASKED_RELEASE)
+        .bind(id.as_str())
+        .bind(millis::from_time(release.time));
+    let asked = asked.fetch_optional(&mut *connection).await?;
+    if held.is_none() || asked.is_none() {
+        return Ok(Vec::new());
+    }
+    let taken = query(sql::releases::take_released(dialect))
         .bind(owner)
         .bind(now)
         .bind(ttl)
@@ -115,7 +132,7 @@ pub(in crate::store) async fn take_released(
         .fetch_optional(&mut *connection)
         .await?;
     let Some(taken) = taken else {
-        query(sql::FORGET_CRASHES)
+        query(sql::releases::FORGET_CRASHES)
             .bind(id.as_str())
             .execute(&mut *connection)
             .await?;
@@ -136,13 +153,15 @@ pub(in crate::store) async fn take_released(
     }
 }
 
+/// Uses a release up, and lifts the brake of before.
+///
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn finish_release(
     connection: &mut Connection,
     id: OperationId,
 ) -> Result<(), StoreError> {
-    for statement in [sql::FINISH_RELEASE, sql::LIFT_BRAKE] {
+    for statement in [sql::releases::FINISH_RELEASE, sql::LIFT_BRAKE] {
         query(statement)
             .bind(id.to_string())
             .execute(&mut *connection)

@@ -200,7 +200,7 @@ impl Desk {
             return Ok(Asked::NotWaiting(record.state));
         }
         let writer = self.target.writer_pool(&self.settings);
-        let written = query(sql::ASK_RELEASE)
+        let written = query(sql::releases::ASK_RELEASE)
             .bind(release.operation.to_string())
             .bind(release.principal.as_str())
             .bind(release.reason.as_str())

@@ -404,6 +404,9 @@ async fn save_distinct<'a>(
     let settled = reservations::settle(connection, dialect, &settled, &gone, now);
     chaos::around!("store.settle", settled, else Err(sqlx::Error::WorkerCrashed.into()))?;
     for change in updated_now() {
+        if change.goes_on {
+            care::finish_release(connection, change.id).await?;
+        }
         if let Some((account, reason)) = &change.brake {
             let time = change.update_time;
             let written = care::write_brake(connection, (change.id, account), reason, time);

@@ -48,7 +48,6 @@ pub(in crate::store) enum Leasing {
         now: i64,
         ttl: i64,
     },
-    FinishRelease(OperationId),
     /// Gives the `id`s of those that had crashed.
     Calm(Vec<Lease>),
     /// Gives the `id`s that are still the owner's; going around locks, only those that nobody holds.
@@ -101,7 +100,6 @@ impl Leasing {
             Self::SealAnew(_, ids) => ids.len(),
             Self::Claim { .. }
             | Self::TakeReleased { .. }
-            | Self::FinishRelease(_)
             | Self::Calm(_)
             | Self::Renew { .. }
             | Self::Release { .. }
@@ -165,10 +163,6 @@ pub(in crate::store) async fn run(
             now,
             ttl,
         } => care::take_released(connection, dialect, (release, owner), (*now, *ttl), told).await,
-        Leasing::FinishRelease(id) => {
-            care::finish_release(connection, *id).await?;
-            Ok(Vec::new())
-        }
         Leasing::Calm(leases) => calm(connection, leases).await,
         Leasing::Release {
             owner,
@@ -232,10 +226,7 @@ async fn renew(
 ) -> Result<Vec<Row>, StoreError> {
     let mut renewed = Vec::with_capacity(held.len());
     for piece in sql::pieces(held) {
-        let mut renew = query(text(piece.len()))
-            .bind(now)
-            .bind(ttl)
-            .bind(owner);
+        let mut renew = query(text(piece.len())).bind(now).bind(ttl).bind(owner);
         for id in piece {
             renew = renew.bind(id.as_str());
         }

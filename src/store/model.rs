@@ -47,7 +47,6 @@ pub enum Call {
     Brakes,
     Releases,
     TakeReleased,
-    FinishRelease,
     Renew,
     Release,
     Get,

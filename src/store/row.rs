@@ -78,6 +78,8 @@ pub(in crate::store) struct Change {
     /// What a launch holds that has come to its end.
     pub(in crate::store) settled: Option<Held>,
     pub(in crate::store) gone: Vec<InstanceId>,
+    /// Whether it uses up the release that it goes on by.
+    pub(in crate::store) goes_on: bool,
     /// Why nothing new may be launched on the account.
     pub(in crate::store) brake: Option<(AccountName, String)>,
 }
@@ -101,6 +103,7 @@ impl Change {
                 .then(|| Entry::ended(operation)),
             settled: Held::ended(operation),
             gone: quota::gone(operation).cloned().collect(),
+            goes_on: care::goes_on(operation),
             brake: care::brake(operation).map(|reason| (operation.account.clone(), reason)),
         })
     }

@@ -3,6 +3,7 @@
 
 pub(in crate::store) mod browse;
 pub(in crate::store) mod orders;
+pub(in crate::store) mod releases;
 pub(in crate::store) mod text;
 
 use crate::chaos;
@@ -103,16 +104,6 @@ pub(in crate::store) const BRAKE: &str = "INSERT INTO brakes \
 
 pub(in crate::store) const LIFT_BRAKE: &str = "DELETE FROM brakes WHERE operation_id = $1";
 
-pub(in crate::store) const RELEASES: &str = "SELECT operation_id AS id, principal, reason, time \
-     FROM releases ORDER BY time, operation_id LIMIT 100";
-
-pub(in crate::store) const FINISH_RELEASE: &str = "DELETE FROM releases WHERE operation_id = $1";
-
-pub(in crate::store) const FORGET_CRASHES: &str = concat!(
-    "UPDATE operations SET crashes = 0 WHERE id = $1 AND crashes > 0 AND state NOT IN ",
-    at_rest!()
-);
-
 /// Later than every id that is ever made.
 pub(in crate::store) const LAST_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 
@@ -134,10 +125,6 @@ pub(in crate::store) const OLD_AUDIT: &str = "SELECT operation_id AS id, time, a
 
 pub(in crate::store) const AUDIT: &str = "SELECT record, hash FROM audit_rows \
      WHERE operation_id = $1 ORDER BY time, chain, sequence";
-
-pub(in crate::store) const ASK_RELEASE: &str = "INSERT INTO releases \
-     (operation_id, principal, reason, time) VALUES ($1, $2, $3, $4) \
-     ON CONFLICT (operation_id) DO NOTHING";
 
 pub(in crate::store) const PING: &str = "SELECT id FROM operations LIMIT 1";
 
@@ -407,16 +394,6 @@ pub(in crate::store) fn bodies(rows: usize) -> SqlStr {
     )
 }
 
-/// Takes over an operation that waits for a person.
-pub(in crate::store) fn take_released(dialect: &Dialect) -> SqlStr {
-    numbered(&format!(
-        "UPDATE operations SET lease_owner = ?, lease_epoch = lease_epoch + 1, \
-         lease_until = {} + ?, crashes = 0 WHERE id = ? AND state = 'NEEDS_OPERATOR' \
-         RETURNING id, lease_epoch, crashes, document",
-        dialect.now
-    ))
-}
-
 /// The crashes of a row, once it is claimed.
 const CRASHES: &str = "(crashes + CASE WHEN lease_until > 0 THEN 1 ELSE 0 END)";
 
@@ -540,13 +517,18 @@ mod tests {
         let target = Target::parse("sqlite::memory:").unwrap();
         let explain = format!("EXPLAIN QUERY PLAN {}", claim(target.dialect()).as_str());
         let mut explain = sqlite.prepare(&explain).unwrap();
-        let steps = explain.raw_query().mapped(|row| row.get::<_, String>("detail"));
+        let steps = explain
+            .raw_query()
+            .mapped(|row| row.get::<_, String>("detail"));
         let steps = steps.collect::<Result<Vec<_>, _>>().unwrap();
         for range in ["lease_until<?", "lease_until>?"] {
             let range = format!("USING INDEX operations_by_lease ({range})");
             assert!(steps.iter().any(|step| step.contains(&range)), "{steps:?}");
         }
-        assert!(!steps.iter().any(|step| step.contains("SCAN operations")), "{steps:?}");
+        assert!(
+            !steps.iter().any(|step| step.contains("SCAN operations")),
+            "{steps:?}"
+        );
     }
 
     #[test]

@@ -176,7 +176,7 @@ impl Cell {
                 faults: vec!["cancel.order:crash-after".to_owned(), self.fault()],
                 ..cancelling(story)
             },
-            "release.take" | "release.finish" => releasing(story),
+            "release.take" => releasing(story),
             _ => story,
         }
     }

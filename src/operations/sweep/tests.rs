@@ -168,6 +168,7 @@ struct World {
     clock: Clock,
     metrics: Metrics,
     operations: Operations,
+    model: Model,
     store: Store,
     /// A launch of one machine that failed.
     failed: Operation,
@@ -194,7 +195,8 @@ impl World {
         let correction = Correction::default();
         correction.set(-ahead);
         let now = clock.clone();
-        let store = Store::of_model(Model::new(Arc::new(move || now.now())));
+        let model = Model::new(Arc::new(move || now.now()));
+        let store = Store::of_model(model.clone());
         store.admit(admission(failed.clone())).await.unwrap();
         let metrics = Metrics::new("test").unwrap();
         let limits = config.cloud_limits;
@@ -213,6 +215,7 @@ impl World {
             clock,
             metrics,
             operations,
+            model,
             store,
             failed,
         }
@@ -416,6 +419,7 @@ async fn what_is_released_goes_on_at_once_when_the_machine_is_ahead() {
         reason: "it was looked at".to_owned(),
         time: parked.create_time,
     };
+    world.model.release_by_hand(release.clone());
     let inner = &world.operations.0;
     inner.release(&release).await.unwrap();
     let (_, released) = inner.table.get(parked.id).unwrap();

@@ -12,9 +12,10 @@ use std::time::Duration;
 use time::UtcDateTime;
 
 impl Model {
-    /// A person wants an operation to go on.
+    /// A person wants an operation to go on; nothing when one does already.
     pub fn release_by_hand(&self, release: Release) {
-        self.lock().releases.insert(release.operation, release);
+        let mut tables = self.lock();
+        tables.releases.entry(release.operation).or_insert(release);
     }
 
     pub(in crate::store) async fn brakes(&self) -> Result<Vec<Brake>, StoreError> {
@@ -39,16 +40,7 @@ impl Model {
         ttl: Duration,
     ) -> Result<Option<Claimed>, StoreError> {
         self.run(Call::TakeReleased, |tables, now| {
-            Ok(tables.take_released(release.operation, owner, now, ttl))
-        })
-        .await
-    }
-
-    pub(in crate::store) async fn finish_release(&self, id: OperationId) -> Result<(), StoreError> {
-        self.run(Call::FinishRelease, |tables, _| {
-            tables.releases.remove(&id);
-            tables.brakes.remove(&id);
-            Ok(())
+            Ok(tables.take_released(release, owner, now, ttl))
         })
         .await
     }
@@ -81,18 +73,25 @@ impl Tables {
         adopted
     }
 
+    pub(super) fn finish_release(&mut self, id: OperationId) {
+        self.releases.remove(&id);
+        self.brakes.remove(&id);
+    }
+
     fn take_released(
         &mut self,
-        id: OperationId,
+        release: &Release,
         owner: &str,
         now: UtcDateTime,
         ttl: Duration,
     ) -> Option<Claimed> {
+        let id = release.operation;
+        let asked = self.releases.get(&id);
+        asked.filter(|asked| asked.time == release.time)?;
         let row = self.operations.get_mut(&id)?;
         row.crashes = 0;
         if row.operation.state.name() != StateName::NeedsOperator {
-            self.releases.remove(&id);
-            self.brakes.remove(&id);
+            self.finish_release(id);
             return None;
         }
         owner.clone_into(&mut row.owner);

@@ -121,6 +121,9 @@ impl Tables {
             let key = (operation.id, attempt.number);
             self.attempts.insert(key, attempt.clone());
         }
+        if care::goes_on(&operation) {
+            self.finish_release(operation.id);
+        }
         if let Some(reason) = care::brake(&operation) {
             let brake = Brake {
                 account: operation.account.clone(),
