@@ -133,8 +133,15 @@ pub(crate) async fn connect(url: &str) -> AnyConnection {
 /// A proxy before the server that can lose the answer to a COMMIT.
 pub(crate) struct Proxy {
     folder: PathBuf,
-    armed: Arc<AtomicBool>,
+    armed: Arc<Armed>,
     stop: CancellationToken,
+}
+
+/// What becomes of the next COMMIT; it is carried out.
+#[derive(Default)]
+struct Armed {
+    lose: AtomicBool,
+    fall_silent: AtomicBool,
 }
 
 impl Proxy {
@@ -166,11 +173,17 @@ impl Proxy {
 
     /// The next COMMIT is carried out, and its connection is cut before the answer.
     pub(crate) fn lose_next_commit(&self) {
-        self.armed.store(true, Ordering::SeqCst);
+        self.armed.lose.store(true, Ordering::SeqCst);
+    }
+
+    /// The next COMMIT is carried out, and nothing more is heard on its connection, which stays open.
+    pub(crate) fn fall_silent_at_next_commit(&self) {
+        self.armed.fall_silent.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn has_lost_it(&self) -> bool {
-        !self.armed.load(Ordering::SeqCst)
+        let Armed { lose, fall_silent } = &*self.armed;
+        !lose.load(Ordering::SeqCst) && !fall_silent.load(Ordering::SeqCst)
     }
 }
 
@@ -181,7 +194,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn relay(mut client: UnixStream, armed: Arc<AtomicBool>) {
+async fn relay(mut client: UnixStream, armed: Arc<Armed>) {
     let socket = PathBuf::from(&server().folder).join(SOCKET);
     let mut server = UnixStream::connect(socket).await.unwrap();
     let (mut question, mut answer) = ([0; 65536], [0; 65536]);
@@ -189,11 +202,15 @@ async fn relay(mut client: UnixStream, armed: Arc<AtomicBool>) {
         tokio::select! {
             read = client.read(&mut question) => {
                 let Ok(length @ 1..) = read else { return };
-                let question = &question[..length];
-                server.write_all(question).await.unwrap();
-                let is_commit = question.windows(7).any(|bytes| bytes == b"COMMIT\0");
-                if is_commit && armed.swap(false, Ordering::SeqCst) {
+                let asked = &question[..length];
+                server.write_all(asked).await.unwrap();
+                let is_commit = asked.windows(7).any(|bytes| bytes == b"COMMIT\0");
+                if is_commit && armed.lose.swap(false, Ordering::SeqCst) {
                     assert_ne!(server.read(&mut answer).await.unwrap(), 0);
+                    return;
+                }
+                if is_commit && armed.fall_silent.swap(false, Ordering::SeqCst) {
+                    while client.read(&mut question).await.is_ok_and(|length| length > 0) {}
                     return;
                 }
             }

@@ -36,9 +36,11 @@ use std::time::Duration;
 use time::UtcDateTime;
 use time::macros::utc_datetime;
 use tokio_util::task::TaskTracker;
+use trouble::{a_release_is_used_once, claims_a_lease_that_ends_too_late, entered};
 
 const NOW: UtcDateTime = utc_datetime!(2026-01-02 03:04:05.678);
 const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
 /// A lease that has run out when it is given.
 const NO_TIME: Duration = Duration::ZERO;
 
@@ -74,6 +76,7 @@ macro_rules! contract_of_the_model {
 
 mod audit;
 mod browsing;
+mod trouble;
 
 contract_of_the_model! {
     admits_replays_and_refuses
@@ -88,11 +91,13 @@ contract_of_the_model! {
     adopts_what_nobody_has
     lists_what_was_launched
     claims_what_nobody_steps
+    claims_a_lease_that_ends_too_late
     counts_crashes
     keeps_orders_until_they_are_fulfilled
     leaves_out_the_orders_of_what_has_ended
     keeps_the_order_of_what_waits_for_a_person
     stops_launches_and_lets_go_on
+    a_release_is_used_once
     knows_its_requests_for_ever
     renews_what_is_held
     releases_at_once
@@ -122,11 +127,13 @@ on_both! {
     adopts_what_nobody_has
     lists_what_was_launched
     claims_what_nobody_steps
+    claims_a_lease_that_ends_too_late
     keeps_orders_until_they_are_fulfilled
     leaves_out_the_orders_of_what_has_ended
     keeps_the_order_of_what_waits_for_a_person
     counts_crashes
     stops_launches_and_lets_go_on
+    a_release_is_used_once
     knows_its_requests_for_ever
     renews_what_is_held
     releases_at_once
@@ -588,8 +595,9 @@ async fn keeps_the_order_of_what_waits_for_a_person(journal: Journal) {
 
 async fn claims_what_nobody_steps(journal: Journal) {
     let store = journal.open().await;
-    let held = operation("acme", "held");
-    admit(&store, &held).await;
+    let mut held = new(&operation("acme", "held"));
+    held.lease = MINUTE;
+    store.admit(held).await.unwrap();
     let mut left = Vec::new();
     for i in 0..5 {
         let mut new = new(&operation("acme", &format!("left-{i}")));
@@ -603,7 +611,7 @@ async fn claims_what_nobody_steps(journal: Journal) {
     };
     save(&store, lease, &next(&left[4], State::NeedsOperator)).await;
 
-    let first = claim(&store, "b", NOW, HOUR, 3).await;
+    let first = claim(&store, "b", NOW, MINUTE, 3).await;
     let ids: Vec<_> = first.iter().map(|(lease, _)| lease.operation).collect();
     assert_eq!(ids, left[..3].iter().map(|o| o.id).collect::<Vec<_>>());
     assert_eq!(first[0].1, left[0]);
@@ -662,7 +670,7 @@ async fn stops_launches_and_lets_go_on(journal: Journal) {
     let store = journal.open().await;
     let accepted = operation("acme", "r-1");
     let lease = admit(&store, &accepted).await;
-    let mut stuck = next(&accepted, State::NeedsOperator);
+    let mut stuck = entered(&accepted, State::NeedsOperator);
     save(&store, lease, &stuck).await;
     assert_eq!(store.brakes().await.unwrap(), [], "it named no machine");
     stuck = next(&stuck, State::NeedsOperator);
@@ -695,10 +703,9 @@ async fn stops_launches_and_lets_go_on(journal: Journal) {
     assert_eq!(taken[0].operation, stuck);
     assert_eq!(taken[0].lease.epoch, 2);
     assert_eq!(store.releases().await.unwrap().len(), 1, "until it is done");
-    let launched = next(&stuck, State::Launched);
+    let launched = entered(&stuck, State::Launched);
     assert_eq!(save(&store, lease, &launched).await, Saved::LeaseLost);
     assert_eq!(save(&store, taken[0].lease, &launched).await, Saved::Done);
-    store.finish_release(accepted.id).await.unwrap();
     assert_eq!(store.releases().await.unwrap(), []);
     assert_eq!(store.brakes().await.unwrap(), []);
 }
