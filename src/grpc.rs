@@ -12,6 +12,7 @@ mod instances;
 mod judge;
 pub mod observe;
 mod offline;
+pub mod only_grpc;
 mod plan;
 mod spec;
 mod status;

@@ -8,6 +8,7 @@ use crate::grpc::admission::AdmissionLayer;
 use crate::grpc::auth::AuthLayer;
 use crate::grpc::door::Calls;
 use crate::grpc::observe::ObserveLayer;
+use crate::grpc::only_grpc::only_grpc;
 use crate::grpc::web::web;
 use crate::metrics::Metrics;
 use crate::pb;
@@ -60,7 +61,7 @@ pub(super) fn calls(
         pressure,
     );
     let admitted = admission.layer(routes.prepare());
-    let calls = observe.layer(auth.layer(admitted));
+    let calls = observe.layer(only_grpc(auth.layer(admitted)));
     Ok((reporter, web(settings.web.as_ref(), calls)))
 }
 

@@ -11,6 +11,7 @@ pub use listener::Listener;
 use super::admission::Admission;
 use super::auth::Auth;
 use super::observe::Observe;
+use super::only_grpc::OnlyGrpc;
 use super::web::Web;
 use crate::clock::Clock;
 use crate::identity::Gate;
@@ -29,7 +30,7 @@ use tonic::service::Routes;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// What answers the calls of all connections.
-pub type Calls = Web<Observe<Auth<Admission<Routes>>>>;
+pub type Calls = Web<Observe<OnlyGrpc<Auth<Admission<Routes>>>>>;
 
 /// What connections are held to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,8 +12,10 @@ use crate::metrics::Shed;
 use crate::operations::OperationError;
 use crate::pb::codec::ERROR_DOMAIN;
 use crate::policy::{Denial, Refusal};
+use http::{Response, StatusCode};
 use std::collections::HashMap;
 use std::time::Duration;
+use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -149,6 +151,15 @@ pub(super) fn deadline_passed() -> Status {
     let message = "the call's deadline passed; repeat with the same request_id".to_owned();
     let details = details(Reason::GatewayUnavailable);
     ended(Code::DeadlineExceeded, message, details)
+}
+
+/// The answer to what is not gRPC: the HTTP status that its protocol has for that, and the same to who reads
+/// statuses of gRPC.
+pub(super) fn not_grpc() -> Response<Body> {
+    let rule = "the call is no POST of gRPC; its content-type must be application/grpc";
+    let mut answer = Status::from(wire::invalid("", rule)).into_http();
+    *answer.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    answer
 }
 
 /// Bytes of a refusal that the audit is told.

@@ -3,16 +3,18 @@
 use crate::clients::secured;
 use crate::doors::channel;
 use crate::identity::tokens::{ISSUER, Signer};
-use crate::identity::{CALLERS, counts};
+use crate::identity::{CALLERS, counts, list};
 use crate::official_clients::program;
+use crate::refusals::raw::framed;
 use crate::tap::Tap;
-use crate::world::{Folder, Served, World};
+use crate::world::{Folder, Served, World, client, wish};
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use axum::http::{HeaderMap, Request, StatusCode, Uri};
 use axum::routing::{get, post};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::gateway::Gateway;
+use prost::Message;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -194,6 +196,60 @@ async fn only_pages_that_are_named_may_call() {
         // No page may have the browser add what proves who sits before it.
         let credentials = told.get("access-control-allow-credentials");
         assert_eq!(credentials, None, "{settings} {origin}");
+        gateway.stop().await;
+    }
+}
+
+/// What the gateway says to a launch that is sent with a content type, or none.
+async fn answer(gateway: &Gateway, kind: Option<&str>, request_id: &str) -> (StatusCode, String) {
+    let mut request = Request::post("/cvmgateway.v1.CvmGatewayService/RunInstances");
+    if let Some(kind) = kind {
+        request = request.header(CONTENT_TYPE, kind);
+    }
+    let launch = framed(0, &wish(request_id, 1).encode_to_vec());
+    let request = request.body(Body::new(http_body_util::Full::from(launch)));
+    let tap = Tap(channel(gateway).await);
+    let answer = tap.oneshot(request.unwrap()).await.unwrap();
+    let status = answer.headers().get("grpc-status");
+    let status = status.map_or("", |status| status.to_str().unwrap());
+    (answer.status(), status.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_page_may_send_unasked_is_no_call() {
+    // Browsers send these to anybody without a preflight, with the user's certificate.
+    let unasked = [
+        None,
+        Some(""),
+        Some("text/plain"),
+        Some("text/plain;application/grpc"),
+        Some("application/x-www-form-urlencoded"),
+        Some("multipart/form-data; boundary=x"),
+    ];
+    let others = [Some("application/json"), Some("application/grpcx")];
+    let on = "[grpc.web]\nenabled = true\n";
+    for settings in ["", on] {
+        let world = World::new(100.0).await;
+        let gateway = world.gateway(settings).await;
+        for kind in unasked.into_iter().chain(others) {
+            let answer = answer(&gateway, kind, "web-unasked").await;
+            let refused = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "3".to_owned());
+            assert_eq!(answer, refused, "{kind:?}, {settings}");
+        }
+        let list = client(&gateway).await.list_operations(list()).await;
+        assert_eq!(list.unwrap().into_inner().operations, []);
+        let handled = r#"grpc_server_handled_total{grpc_code="InvalidArgument",grpc_method="RunInstances",grpc_service="cvmgateway.v1.CvmGatewayService",grpc_type="server_stream"}"#;
+        assert_eq!(counts(&gateway).await[handled], 8.0, "{settings}");
+        // gRPC is taken, and gRPC-Web where it is on.
+        for (number, kind, taken) in [
+            (1, "application/grpc", true),
+            (2, "application/grpc+proto", true),
+            (3, "application/grpc-web+proto", settings == on),
+        ] {
+            let answer = answer(&gateway, Some(kind), &format!("web-asked-{number}")).await;
+            assert_eq!(answer.0 == StatusCode::OK, taken, "{kind}, {settings}");
+        }
+        world.launched(if settings == on { 3 } else { 2 }).await;
         gateway.stop().await;
     }
 }
