@@ -1,5 +1,5 @@
-//! An issuer of tokens and its keys: read from a file that may change, or fetched, kept while they
-//! cannot be had, and fetched again when a token names one that is new.
+//! An issuer of tokens and its keys: read from a file that may change, or fetched by an errand, kept while
+//! they cannot be had, and fetched again when a token names one that is new.
 
 use super::files::Reader;
 use super::keys::{BYTES_MAX, Keys};
@@ -15,9 +15,9 @@ use secrecy::{ExposeSecret, SecretString};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::watch;
 
-/// An issuer is asked at most so often, whatever tokens name.
+/// How long an issuer is left alone after it was asked, whatever tokens name.
 const FETCH_FLOOR: Duration = Duration::from_secs(10);
 /// How long a fetch may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -110,8 +110,10 @@ pub(super) struct Issuer {
     rules: TokenRules,
     source: KeySource,
     held: ArcSwapOption<Held>,
-    /// When keys were last asked for; who holds it asks.
-    asked: Mutex<Option<Duration>>,
+    /// When the last fetch ended, whether it brought keys or not.
+    fetched: watch::Sender<Option<Duration>>,
+    /// Tells that a call wants keys that are not held.
+    wanted: watch::Sender<()>,
     reader: Reader,
     clock: Clock,
     metrics: metrics::Identity,
@@ -134,7 +136,8 @@ impl Issuer {
             rules: settings.rules,
             source: settings.source,
             held: ArcSwapOption::empty(),
-            asked: Mutex::new(None),
+            fetched: watch::Sender::default(),
+            wanted: watch::Sender::default(),
             reader,
             clock,
             metrics,
@@ -159,8 +162,8 @@ impl Issuer {
             verdict,
             Err(Rejection::TokenKey | Rejection::KeysUnavailable)
         );
-        if again && let KeySource::Url(source) = &self.source {
-            self.ask(source, before).await;
+        if again && matches!(self.source, KeySource::Url(_)) {
+            self.news(before).await;
             self.verify(token, self.held().as_deref())?;
         } else {
             verdict?;
@@ -199,40 +202,36 @@ impl Issuer {
         told
     }
 
-    /// Fetches the keys again and again, and keeps those it has while it gets none. Never ends.
+    /// Fetches the keys again and again, also before their time for a call that wants them, and keeps
+    /// those it has while it gets none. Never ends. Nothing else fetches, so that no caller who goes away
+    /// takes a fetch along, or the turn of one.
     pub(super) async fn refresh(&self) {
         let KeySource::Url(source) = &self.source else {
             return std::future::pending().await; // its file is watched
         };
+        let mut wanted = self.wanted.subscribe();
         loop {
-            let before = self.held_since();
-            self.ask(source, before).await;
-            let now = self.held_since();
-            let pause = if now > before {
-                source.refresh_interval
+            let came = self.fetch(source).await;
+            self.fetched.send_replace(Some(self.clock.elapsed()));
+            // Who wanted keys until now had these.
+            wanted.mark_unchanged();
+            self.clock.sleep(FETCH_FLOOR).await;
+            let pause = if came {
+                source.refresh_interval.saturating_sub(FETCH_FLOOR)
             } else {
-                source.refresh_interval.min(FETCH_FLOOR)
+                Duration::ZERO
             };
-            self.clock.sleep(pause).await;
+            self.clock.timeout(pause, wanted.changed()).await;
         }
     }
 
-    /// Fetches the keys, unless others than those of `before` came meanwhile, or were asked for
-    /// only just now. Who comes while others ask waits for what they get.
-    async fn ask(&self, source: &KeyUrl, before: Option<Duration>) {
-        let mut asked = self.asked.lock().await;
-        let now = self.clock.elapsed();
-        let came = self.held_since() > before;
-        let just = asked.is_some_and(|at| now.saturating_sub(at) < FETCH_FLOOR);
-        if came || just {
-            return;
-        }
-        *asked = Some(now);
+    /// Whether keys came.
+    async fn fetch(&self, source: &KeyUrl) -> bool {
         let keys = source.keys(&self.reader, &self.clock).await;
         let taken = keys.map(|keys| self.hold(keys));
         let (issuer, url) = (self.name(), source.url.as_str());
         self.metrics.reloaded(("keys", issuer), taken.is_ok());
-        match taken {
+        match &taken {
             Ok(what) => {
                 self.metrics.keys_read(issuer, self.clock.now());
                 tracing::debug!(issuer, url, "took in {what}");
@@ -241,6 +240,22 @@ impl Issuer {
                 tracing::warn!(issuer, url, error, "no keys; those there are stay for now");
             }
         }
+        taken.is_ok()
+    }
+
+    /// Has the keys fetched, and waits for that or for the fetch that is under way, unless others than
+    /// those of `before` came meanwhile, or the issuer was asked only just now.
+    async fn news(&self, before: Option<Duration>) {
+        // Before the keys are looked at, so that no fetch ends unseen in between.
+        let mut fetched = self.fetched.subscribe();
+        let last = *fetched.borrow_and_update();
+        let since = |at| self.clock.elapsed().saturating_sub(at);
+        let just = last.is_some_and(|at| since(at) < FETCH_FLOOR);
+        if just || self.held_since() > before {
+            return;
+        }
+        self.wanted.send_replace(());
+        self.clock.timeout(FETCH_TIMEOUT, fetched.changed()).await;
     }
 }
 

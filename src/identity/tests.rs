@@ -6,6 +6,7 @@ use crate::metrics::Metrics;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use callers::Pattern;
+use futures_util::FutureExt;
 use http::{HeaderValue, header};
 use jsonwebtoken::{EncodingKey, crypto};
 use rcgen::{
@@ -302,29 +303,40 @@ impl KeyServer {
     }
 }
 
-/// Judges calls while the server serves.
+/// Judges calls while the server serves, and the gate fetches its keys.
 async fn with_server<T>(
     server: &KeyServer,
     listener: TcpListener,
+    gate: &Gate,
     test: impl Future<Output = T>,
 ) -> T {
+    let errands = gate.errands();
+    assert_eq!(errands.len(), 2);
+    let fetching = errands.into_iter().nth(1).unwrap();
     tokio::select! {
         () = server.clone().serve(listener) => panic!("the server ended"),
+        () = fetching => panic!("the errand ended"),
         done = test => done,
     }
 }
 
-#[tokio::test]
-async fn keys_are_fetched_kept_while_they_cannot_be_had_and_given_up_at_last() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (server, files, clock) = (KeyServer::default(), Files::default(), Clock::manual(NOW));
+/// A gate that takes tokens of an issuer whose keys are behind `listener`.
+fn gate_at(listener: &TcpListener, clock: &Clock) -> Gate {
+    let files = Files::default();
     files.put("denied", "");
     files.put("own-token", "canary\n");
     let settings = Settings {
         issuers: vec![issuer_at(listener.local_addr().unwrap())],
         ..settings(&files, Required::Token)
     };
-    let gate = open(settings, clock.clone());
+    open(settings, clock.clone())
+}
+
+#[tokio::test]
+async fn keys_are_fetched_kept_while_they_cannot_be_had_and_given_up_at_last() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (server, clock) = (KeyServer::default(), Clock::manual(NOW));
+    let gate = gate_at(&listener, &clock);
     let [old, new] = ["old", "new"].map(Signer::p256);
     let (by_old, by_new) = (token_of(&old, "web"), token_of(&new, "web"));
     let test = async {
@@ -379,7 +391,7 @@ async fn keys_are_fetched_kept_while_they_cannot_be_had_and_given_up_at_last() {
             "a key that was taken back"
         );
     };
-    with_server(&server, listener, test).await;
+    with_server(&server, listener, &gate, test).await;
     let asked = &server.0.lock().unwrap().1;
     let own = asked
         .iter()
@@ -393,18 +405,9 @@ async fn keys_are_fetched_kept_while_they_cannot_be_had_and_given_up_at_last() {
 #[tokio::test]
 async fn keys_are_fetched_in_the_background() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (server, files, clock) = (KeyServer::default(), Files::default(), Clock::manual(NOW));
-    files.put("denied", "");
-    files.put("own-token", "canary");
-    let settings = Settings {
-        issuers: vec![issuer_at(listener.local_addr().unwrap())],
-        ..settings(&files, Required::Token)
-    };
-    let gate = open(settings, clock.clone());
+    let (server, clock) = (KeyServer::default(), Clock::manual(NOW));
+    let gate = gate_at(&listener, &clock);
     let [old, new] = ["old", "new"].map(Signer::p256);
-    let errands = gate.errands();
-    assert_eq!(errands.len(), 2);
-    let errands = errands.into_iter().nth(1).unwrap();
     let asked = async |count: usize| {
         // Time goes on only when the errand sleeps, or its fetch would take too long.
         while server.asked() < count {
@@ -428,13 +431,65 @@ async fn keys_are_fetched_in_the_background() {
         assert_eq!(judge(&old).await, "token_key");
         assert_eq!(server.asked(), 2, "no call had to ask");
     };
-    let test = async {
-        tokio::select! {
-            () = errands => panic!("it ended"),
-            () = test => {}
+    with_server(&server, listener, &gate, test).await;
+}
+
+/// Waits, by the system's clock, until the server was asked so often. Its answer may still be on its way.
+async fn asked(server: &KeyServer, count: usize) {
+    for _ in 0..1000 {
+        if server.asked() >= count {
+            return;
         }
+        Clock::system().sleep(Duration::from_millis(2)).await;
+    }
+    panic!("asked {} times, not {count}", server.asked());
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_takes_no_fetch_along() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (server, clock) = (KeyServer::default(), Clock::manual(NOW));
+    let gate = gate_at(&listener, &clock);
+    let [old, new] = ["old", "new"].map(Signer::p256);
+    let (by_old, by_new) = (token_of(&old, "web"), token_of(&new, "web"));
+    let test = async {
+        server.answers("200 OK", &set(&[&old.jwk]));
+        assert_eq!(judge(&gate, None, &by_old).await, IN);
+        server.answers("200 OK", &set(&[&new.jwk]));
+        clock.advance(Duration::from_secs(10));
+        // Its deadline is the first thing that comes.
+        assert_eq!(judge(&gate, None, &by_new).now_or_never(), None);
+        asked(&server, 2).await;
+        assert_eq!(judge(&gate, None, &by_new).await, IN);
+        assert_eq!(server.asked(), 2);
     };
-    with_server(&server, listener, test).await;
+    with_server(&server, listener, &gate, test).await;
+}
+
+#[tokio::test]
+async fn callers_who_go_away_do_not_put_the_refresh_off() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (server, clock) = (KeyServer::default(), Clock::manual(NOW));
+    let gate = gate_at(&listener, &clock);
+    let (old, stranger) = (Signer::p256("old"), Signer::p256("stranger"));
+    let (by_old, by_stranger) = (token_of(&old, "web"), token_of(&stranger, "web"));
+    let test = async {
+        server.answers("200 OK", &set(&[&old.jwk]));
+        assert_eq!(judge(&gate, None, &by_old).await, IN);
+        // Longer than keys count, and never a call that waits for what it asks.
+        for round in 0..40 {
+            clock.advance(Duration::from_secs(100));
+            for _ in 0..5 {
+                assert_eq!(judge(&gate, None, &by_stranger).now_or_never(), None);
+            }
+            asked(&server, round + 2).await;
+            // The answer arrives.
+            assert_eq!(judge(&gate, None, &by_stranger).await, "token_key");
+            assert_eq!(server.asked(), round + 2, "one fetch for all of them");
+        }
+        assert_eq!(judge(&gate, None, &by_old).await, IN);
+    };
+    with_server(&server, listener, &gate, test).await;
 }
 
 #[tokio::test]
