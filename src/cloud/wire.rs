@@ -78,8 +78,9 @@ fn body(json: &Value) -> Vec<u8> {
     json.to_string().into_bytes()
 }
 
-/// Reads the answer to `RunInstances`. An answer with an id twice proves nothing. One without ids is
-/// what a dry run gets; whether it was one, the caller knows.
+/// Reads the answer to `RunInstances`. An answer with an id twice proves nothing, and neither does a refusal
+/// that names instances: what the tag finds settles it. One without ids is what a dry run gets; whether it
+/// was one, the caller knows.
 ///
 /// # Errors
 /// The cloud's refusal, or [`Fault::MalformedAnswer`].
@@ -89,7 +90,11 @@ pub fn run_instances(answer: &[u8]) -> Result<Answer<Accepted>, CloudError> {
         #[serde(rename = "InstanceIdSet")]
         ids: Option<Vec<String>>,
     }
-    let Answer { value, request_id } = open::<Fields>(answer)?;
+    let opened = open::<Fields>(answer).map_err(|error| match names_instances(answer) {
+        true => malformed("has an Error beside instances", error.request_id),
+        false => error,
+    });
+    let Answer { value, request_id } = opened?;
     let ids = value.ids.unwrap_or_default();
     let instance_ids = ids
         .iter()
@@ -104,6 +109,17 @@ pub fn run_instances(answer: &[u8]) -> Result<Answer<Accepted>, CloudError> {
         },
         request_id,
     })
+}
+
+/// Whether an answer has an Error, and instances with it, in whatever form.
+fn names_instances(answer: &[u8]) -> bool {
+    let Ok(answer) = serde_json::from_slice::<Value>(answer) else {
+        return false;
+    };
+    let member = |name| answer.pointer(name).filter(|value| !value.is_null());
+    let none = |ids: &Value| ids.as_array().is_some_and(Vec::is_empty);
+    let ids = member("/Response/InstanceIdSet");
+    member("/Response/Error").is_some() && ids.is_some_and(|ids| !none(ids))
 }
 
 /// Reads the answer to `TerminateInstances`, which holds nothing.
@@ -432,6 +448,12 @@ mod tests {
         let answer = br#"{"Response":{"RequestId":"r-1","Error":{"Message":"sold out\r\nnow",
             "Code":"ResourcesSoldOut.SpecifiedInstanceType"}}}"#;
         let error = run_instances(answer).unwrap_err();
+        // No instances, said in other ways.
+        for none in ["null", "[]"] {
+            let none = format!(r#""InstanceIdSet":{none},"RequestId""#);
+            let same = String::from_utf8_lossy(answer).replace("\"RequestId\"", &none);
+            assert_eq!(run_instances(same.as_bytes()).unwrap_err(), error, "{same}");
+        }
         assert_eq!(
             error,
             CloudError {
@@ -518,6 +540,16 @@ mod tests {
         (
             r#"{"Response":{"Error":{"Code":"InvalidParameter"}}}"#,
             "Error but no RequestId",
+        ),
+        (
+            r#"{"Response":{"Error":{"Code":"ResourcesSoldOut.SpecifiedInstanceType",
+                "Message":"x"},"InstanceIdSet":["ins-1"],"RequestId":"r"}}"#,
+            "Error beside instances",
+        ),
+        (
+            r#"{"Response":{"Error":{"Code":"ResourcesSoldOut.SpecifiedInstanceType",
+                "Message":"x"},"InstanceIdSet":"ins-1","RequestId":"r"}}"#,
+            "Error beside instances",
         ),
     ];
 
