@@ -13,7 +13,7 @@ use super::credentials::{self, Credential, Credentials, Errand, Means};
 use super::endpoint::Endpoint;
 use super::limiter::{Action, Permit};
 use super::skew::{SIGNATURE_EXPIRED, Sample, Skew};
-use super::wire::{self, Answer, TaggedPages};
+use super::wire::{self, Answer, FoundPages, TaggedPages};
 use super::{
     Accepted, Cloud, CloudError, Fault, IDS_PER_CALL_MAX, Retry, SettingsError, Signing, Tagged,
     Target,
@@ -28,7 +28,6 @@ use forms::Forms;
 use reqwest::header::{self, HeaderValue};
 use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,8 +37,6 @@ use transport::{direct_client, http_client, lost, read_body};
 
 /// The longest answer that is read: 100 instances take about 200 KiB.
 pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// One launch makes at most 500 instances, which is 5 pages.
-const TAG_PAGES_MAX: usize = 20;
 
 /// Lower case, as it is signed; the charset as the cloud's own example has it.
 const CONTENT_TYPE: &str = "application/json; charset=utf-8";
@@ -341,28 +338,17 @@ impl Cloud for HttpCloud {
         key: &str,
         value: &str,
     ) -> Result<Vec<InstanceDetail>, CloudError> {
-        // By id: pages shift under a reader when instances come and go.
-        let mut found = BTreeMap::new();
-        let mut offset = 0;
-        for _ in 0..TAG_PAGES_MAX {
-            let body = wire::by_tag(key, value, offset);
+        let mut pages = FoundPages::default();
+        loop {
+            let body = wire::by_tag(key, value, pages.offset());
             let call = self.read_call(Action::DescribeInstances, target, &body);
             let page = self.call(&permit, call, wire::describe_page);
             let page = chaos::around!("cloud.find_by_tag", page, else Err(Fault::Timeout.error("planted")))?;
-            offset += page.instances.len();
-            let empty = page.instances.is_empty();
-            found.extend(page.instances.into_iter().map(|i| (i.id.clone(), i)));
-            if found.len() >= page.total {
-                return Ok(found.into_values().collect());
-            }
-            if empty {
-                return Err(
-                    Fault::MalformedAnswer.error("the pages hold fewer instances than TotalCount")
-                );
+            if pages.take(page)? {
+                return Ok(pages.into_instances());
             }
             permit = permit.another().await;
         }
-        Err(Fault::AnswerTooLarge.error(format!("more than {TAG_PAGES_MAX} pages carry the tag")))
     }
 
     async fn list_tagged(

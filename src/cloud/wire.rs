@@ -1,8 +1,10 @@
 //! The cloud's JSON: what we ask, and what we take for an answer.
 
+mod found;
 mod outlook;
 mod tagged;
 
+pub use found::FoundPages;
 pub use outlook::{Amounts, inquiry, offers, offers_in, price, quotas, quotas_in, regions, zones};
 pub use tagged::{TaggedPages, by_tag_key, tagged_page};
 

@@ -26,8 +26,6 @@ const LAUNCH_TIMEOUT: Duration = Duration::from_secs(30);
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer that never comes keeps its connection open.
 const FOR_EVER: Duration = Duration::from_secs(3600);
-/// One launch makes at most 500 instances, which is 5 pages.
-const PAGES_MAX: usize = 20;
 
 /// What happens to one call on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -364,24 +362,16 @@ impl Cloud for SimulatedCloud {
         key: &str,
         value: &str,
     ) -> Result<Vec<InstanceDetail>, CloudError> {
-        let mut found = BTreeMap::new();
-        let mut offset = 0;
-        for _ in 0..PAGES_MAX {
-            let body = client::by_tag(key, value, offset);
+        let mut pages = client::FoundPages::default();
+        loop {
+            let body = client::by_tag(key, value, pages.offset());
             let call = self.read(Action::DescribeInstances, target, &body);
             let page = self.call(&permit, call, client::describe_page).await?;
-            offset += page.instances.len();
-            let empty = page.instances.is_empty();
-            found.extend(page.instances.into_iter().map(|i| (i.id.clone(), i)));
-            if found.len() >= page.total {
-                return Ok(found.into_values().collect());
-            }
-            if empty {
-                break;
+            if pages.take(page)? {
+                return Ok(pages.into_instances());
             }
             permit = permit.another().await;
         }
-        Err(Fault::MalformedAnswer.error("the pages do not hold what they announce"))
     }
 
     async fn list_tagged(

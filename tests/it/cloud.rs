@@ -391,8 +391,7 @@ fn page(total: usize, numbers: std::ops::Range<usize>) -> Act {
 
 #[tokio::test]
 async fn a_tag_is_looked_up_over_all_pages() {
-    // The second page repeats an instance, as when one was launched between the two calls.
-    let server = Server::start(vec![page(120, 0..100), page(121, 99..121)]).await;
+    let server = Server::start(vec![page(121, 0..100), page(121, 100..121)]).await;
     let client = Client::new(&format!("http://{}", server.address));
     let found = client
         .cloud
@@ -426,6 +425,23 @@ async fn an_incomplete_look_up_is_an_error_not_an_absence() {
         .await
         .unwrap_err();
     assert_eq!(error.code, "MalformedAnswer", "{error}");
+
+    // One went between the two calls, and the next row moved up, before where the second page begins; one
+    // came, and a row is there twice, but not the new one; one came and one went.
+    for (before, total, rows) in [
+        (150, 149, 101..150),
+        (120, 121, 99..121),
+        (121, 121, 99..121),
+    ] {
+        let pages = vec![page(before, 0..100), page(total, rows)];
+        let server = Server::start(pages).await;
+        let client = Client::new(&format!("http://{}", server.address));
+        let permit = client.permit(Action::DescribeInstances).await;
+        let target = target("prod");
+        let found = client.cloud.find_by_tag(permit, &target, "op", "o-1");
+        let error = found.await.unwrap_err();
+        assert_eq!(error.code, "MalformedAnswer", "{error}");
+    }
 
     let endless = (0..20)
         .map(|number| page(9999, number..number + 1))

@@ -15,7 +15,9 @@ const PAGES_MAX: usize = 2000;
 /// meanwhile shift the others.
 const PASSES_MAX: usize = 3;
 
-/// The pages that have come so far.
+/// The pages that have come so far. They may leave an instance out when others come or go between two of
+/// them: whole regions are never still for so many pages, and who lists them takes nothing for gone that a
+/// question by its id finds.
 #[derive(Debug, Default)]
 pub struct TaggedPages {
     /// By id: pages shift under a reader when instances come and go.
