@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
+use tracing::Instrument;
 
 /// What everybody may ask: kubelets and load balancers have no identity. Whatever is not below one of
 /// these needs one: our own service with RPCs to come, reflection, and methods that nobody knows.
@@ -77,11 +78,12 @@ where
             let peer = peer.and_then(|caller| caller.peer);
             match gate.principal(peer.as_deref(), request.headers()).await {
                 Ok((principal, proof)) => {
-                    observe::principal(&principal);
+                    let span = observe::principal(&principal);
                     request.headers_mut().remove(header::AUTHORIZATION);
                     request.extensions_mut().insert(principal);
                     request.extensions_mut().insert(proof);
-                    inner.call(request).await
+                    let answer = async move { inner.call(request).await };
+                    answer.instrument(span).await
                 }
                 Err(rejection) => {
                     let reason = rejection.as_str();

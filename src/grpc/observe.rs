@@ -22,6 +22,7 @@ use std::time::Duration;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
+use tracing::Span;
 
 /// Names the caller's request on the lines that are logged for the present RPC.
 pub(super) fn request(id: &RequestId) {
@@ -33,9 +34,10 @@ pub(super) fn operation(id: OperationId) {
     access::tell(|access| access.operation(id));
 }
 
-/// Names the caller on the lines that are logged for the present RPC.
-pub(super) fn principal(principal: &Principal) {
-    access::tell(|access| access.principal(principal));
+/// Names the caller on the lines that are logged for the present RPC; the span that all of the RPC is traced
+/// in from here on.
+pub(super) fn principal(principal: &Principal) -> Span {
+    access::identified(principal)
 }
 
 /// Says what ends the present RPC.
@@ -245,7 +247,7 @@ impl Drop for Call {
         metrics
             .handling_seconds
             .observe(&self.rpc.labels(), seconds, trace.as_ref());
-        self.access.end(&self.rpc, self.code, took);
+        self.access.end(self.code, took);
     }
 }
 

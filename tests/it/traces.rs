@@ -2,6 +2,8 @@
 
 use crate::canary;
 use crate::identity::pki::Authority;
+use crate::identity::tokens::{ISSUER, Signer};
+use crate::identity::{CALLERS, put};
 use crate::world::{Client, World, config_text, get, put_secret, read, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::pb::v1 as pb;
@@ -25,7 +27,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::task::TaskTracker;
 use tonic::transport::{Server, ServerTlsConfig};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const RPC: &str = "cvmgateway.v1.CvmGatewayService/RunInstances";
@@ -427,6 +429,37 @@ async fn what_is_not_sampled_is_not_told() {
         panic!("{spans:?}");
     };
     has(rpc, &[("request_id", "taken")]);
+    drop(tasks);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_let_in_has_nothing_recorded() {
+    let world = World::new(100.0).await;
+    let signer = Signer::new();
+    put(&world.folder, "jwks.json", &signer.jwks());
+    put(&world.folder, "denied.txt", "");
+    let tasks = TaskTracker::new();
+    let (collector, address) = Collector::start(&tasks).await;
+    let (callers, _) = CALLERS.split_once("[grpc.tls]").unwrap();
+    let identity = format!("{}{ISSUER}", callers.replace("mtls", "jwt"));
+    let tracing = format!("endpoint = \"http://{address}\"\nsample_ratio = 0.0\n{identity}");
+    let process = Process::start(&world, &tracing).await;
+    let mut client = process.client().await;
+    let stranger = client.run_instances(traced("stranger", "01")).await;
+    assert_eq!(stranger.unwrap_err().code(), Code::Unauthenticated);
+    let mut known = traced("known", "01");
+    let token = signer.token("system:serviceaccount:web:api", 600);
+    let token = format!("Bearer {token}").parse().unwrap();
+    known.metadata_mut().insert("authorization", token);
+    let launched = client.run_instances(known).await;
+    read(launched.unwrap().into_inner()).await.end.unwrap();
+    collector.wait(RPC, |_, _| true).await;
+    process.stop().await;
+    let spans = collector.spans(RPC);
+    let [(_, rpc)] = &spans[..] else {
+        panic!("{spans:?}");
+    };
+    has(rpc, &[("request_id", "known")]);
     drop(tasks);
 }
 

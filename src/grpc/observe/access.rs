@@ -12,7 +12,7 @@ use std::time::Duration;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
-use tracing::field::Empty;
+use tracing::field::{Empty, Value};
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
@@ -26,13 +26,16 @@ tokio::task_local! {
 pub(super) struct Access {
     /// Names the RPC on every line that is logged for it.
     logged: Span,
-    /// The RPC in its trace.
-    traced: Span,
+    /// The RPC in its trace, from when its caller is known: who is not let in has nothing recorded, whatever
+    /// it asks for, so that nobody fills the queue of spans from outside.
+    traced: OnceLock<Span>,
+    /// Where the client says that it stands.
+    parent: Option<TraceParent>,
     /// Whether it has a line when it has ended.
     has_line: bool,
+    rpc: Arc<Rpc>,
     rpc_id: Uuid,
     caller: Option<Caller>,
-    trace_id: Option<String>,
     principal: OnceLock<Principal>,
     request: OnceLock<RequestId>,
     operation: OnceLock<OperationId>,
@@ -74,7 +77,7 @@ impl Ended {
 
 /// Does `work`, a part of the RPC.
 pub(super) fn within<T>(access: &Arc<Access>, work: impl FnOnce() -> T) -> T {
-    let (_logged, _traced) = (access.logged.enter(), access.traced.enter());
+    let (_logged, _traced) = (access.logged.enter(), access.traced.get().map(Span::enter));
     PRESENT.sync_scope(Arc::clone(access), work)
 }
 
@@ -83,9 +86,14 @@ pub(super) fn whole<F: Future>(
     access: &Arc<Access>,
     answer: F,
 ) -> impl Future<Output = F::Output> + use<F> {
-    let (logged, traced) = (access.logged.clone(), access.traced.clone());
-    let answer = answer.instrument(traced).instrument(logged);
+    let answer = answer.instrument(access.logged.clone());
     PRESENT.scope(Arc::clone(access), answer)
+}
+
+/// Has the present RPC be this caller's; the span for what is done for it from here on.
+pub(super) fn identified(principal: &Principal) -> Span {
+    let span = PRESENT.try_with(|present| present.principal(principal));
+    span.unwrap_or_else(|_no_rpc| Span::none())
 }
 
 /// Has the line of the present RPC tell more.
@@ -95,7 +103,7 @@ pub(super) fn tell(more: impl FnOnce(&Access)) {
 }
 
 impl Access {
-    pub(super) fn new(rpc: &Rpc, request: &Request<Body>, has_line: bool) -> Arc<Self> {
+    pub(super) fn new(rpc: &Arc<Rpc>, request: &Request<Body>, has_line: bool) -> Arc<Self> {
         let rpc_id = Uuid::new_v4();
         let logged = tracing::info_span!(
             "rpc",
@@ -105,16 +113,14 @@ impl Access {
             operation = Empty,
             principal = Empty
         );
-        let parent = parent(request.headers());
-        let traced = traced(rpc, parent.as_ref());
-        let place = trace::of(&traced).or(parent);
         Arc::new(Self {
             logged,
-            traced,
+            traced: OnceLock::new(),
+            parent: parent(request.headers()),
             has_line,
+            rpc: Arc::clone(rpc),
             rpc_id,
             caller: request.extensions().get::<Caller>().cloned(),
-            trace_id: place.map(|place| place.trace_id().to_owned()),
             principal: OnceLock::new(),
             request: OnceLock::new(),
             operation: OnceLock::new(),
@@ -127,28 +133,33 @@ impl Access {
 
     /// Where it stands in a trace, if that is recorded.
     pub(super) fn trace(&self) -> Option<TraceParent> {
-        trace::of(&self.traced)
+        trace::of(self.traced.get()?)
     }
 
-    pub(super) fn principal(&self, principal: &Principal) {
+    fn principal(&self, principal: &Principal) -> Span {
         self.logged.record("principal", principal.name.as_str());
-        self.traced.record("principal", principal.name.as_str());
-        let organization = principal.organization.as_str();
-        self.traced.record("organization", organization);
         self.principal.get_or_init(|| principal.clone());
+        let begin = || traced(&self.rpc, self.parent.as_ref(), principal);
+        self.traced.get_or_init(begin).clone()
     }
 
     pub(super) fn request(&self, id: &RequestId) {
         self.logged.record("request_id", id.as_str());
-        self.traced.record("request_id", id.as_str());
+        self.trace_has("request_id", id.as_str());
         self.request.get_or_init(|| id.clone());
     }
 
     pub(super) fn operation(&self, id: OperationId) {
         let name = id.to_string();
         self.logged.record("operation", name.as_str());
-        self.traced.record("operation", name);
+        self.trace_has("operation", name.as_str());
         self.operation.get_or_init(|| id);
+    }
+
+    fn trace_has(&self, field: &str, value: impl Value) {
+        if let Some(traced) = self.traced.get() {
+            traced.record(field, value);
+        }
     }
 
     /// The first one counts.
@@ -177,18 +188,18 @@ impl Access {
     }
 
     /// Tells how the RPC ended. Without a code it did not come to its end.
-    pub(super) fn end(&self, rpc: &Rpc, code: Option<Code>, took: Duration) {
+    pub(super) fn end(&self, code: Option<Code>, took: Duration) {
         let number = i32::from(code.unwrap_or(Code::Cancelled));
-        self.traced.record("rpc.grpc.status_code", number);
+        self.trace_has("rpc.grpc.status_code", number);
         if code.is_some_and(is_of_server) {
-            self.traced.record("otel.status_code", "ERROR");
+            self.trace_has("otel.status_code", "ERROR");
         }
         if self.has_line {
-            self.log(rpc, code, took);
+            self.log(code, took);
         }
     }
 
-    fn log(&self, rpc: &Rpc, code: Option<Code>, took: Duration) {
+    fn log(&self, code: Option<Code>, took: Duration) {
         let ended = self.ended.get().copied().unwrap_or(match code {
             Some(_) => Ended::Answer,
             None => Ended::Client,
@@ -196,6 +207,7 @@ impl Access {
         let code = code_name(code.unwrap_or(Code::Cancelled));
         let ends = self.caller.as_ref().map(|caller| &caller.ends);
         let principal = self.principal.get();
+        let (rpc, place) = (&self.rpc, self.trace().or_else(|| self.parent.clone()));
         tracing::info!(
             target: "cvm_gateway::access",
             parent: None,
@@ -212,7 +224,7 @@ impl Access {
             operation = self.operation.get().map(tracing::field::display),
             peer = ends.map(|ends| ends.peer.as_str()),
             listener = ends.map(|ends| ends.listener.as_str()),
-            trace_id = self.trace_id,
+            trace_id = place.as_ref().map(TraceParent::trace_id),
             bytes_received = self.bytes_received.load(Ordering::Relaxed),
             bytes_sent = self.bytes_sent.load(Ordering::Relaxed),
             "{} ended with {code}",
@@ -227,17 +239,15 @@ fn parent(headers: &HeaderMap) -> Option<TraceParent> {
     TraceParent::parse(text).ok()
 }
 
-/// The RPC in its trace. Questions for health are many, and part of none.
-fn traced(rpc: &Rpc, parent: Option<&TraceParent>) -> Span {
-    if rpc.service.starts_with("grpc.health.") {
-        return Span::none();
-    }
+/// The RPC in its trace. Questions for health, which are nobody's, are part of none.
+fn traced(rpc: &Rpc, parent: Option<&TraceParent>, principal: &Principal) -> Span {
     let span = tracing::trace_span!(
-        target: trace::TARGET, "rpc",
+        target: trace::TARGET, parent: None, "rpc",
         otel.name = %format_args!("{}/{}", rpc.service, rpc.method), otel.kind = "server",
         otel.status_code = Empty, rpc.system = "grpc", rpc.service = rpc.service,
         rpc.method = rpc.method, rpc.grpc.status_code = Empty, request_id = Empty,
-        operation = Empty, principal = Empty, organization = Empty
+        operation = Empty, principal = principal.name.as_str(),
+        organization = principal.organization.as_str()
     );
     trace::follow(&span, parent);
     span
