@@ -3,7 +3,9 @@
 use crate::domain::instance::OwnedInstances;
 use crate::domain::names::Region;
 use crate::domain::outlook::{Cost, Size};
-use crate::domain::spec::{CHARGE_TYPE, DataDisk, InstanceSpec, InternetAccessible, SystemDisk};
+use crate::domain::spec::{
+    CHARGE_TYPE, DataDisk, InstanceSpec, InternetAccessible, NetworkInterface, SystemDisk,
+};
 use crate::policy::mentioned::Mentioned;
 use cedar_policy::RestrictedExpression as Value;
 use rust_decimal::{Decimal, RoundingStrategy};
@@ -13,6 +15,9 @@ use time::format_description::well_known::Rfc3339;
 
 /// More is no price, and no decimal of a rule.
 const MONEY_MAX: i64 = 1_000_000_000;
+
+/// The interface that a machine has where its `virtual_private_cloud` says, when that is set.
+const PRIMARY: &str = "PRIMARY";
 
 /// The facts of one request, by name.
 pub(super) type Facts = Vec<(String, Value)>;
@@ -208,9 +213,7 @@ fn disks(spec: &InstanceSpec, facts: &mut Collect<'_>) {
 }
 
 fn network(spec: &InstanceSpec, facts: &mut Collect<'_>) {
-    let vpc = spec.virtual_private_cloud.as_ref();
-    facts.text("vpc_id", vpc.map(|vpc| &vpc.vpc_id));
-    facts.text("subnet_id", vpc.map(|vpc| &vpc.subnet_id));
+    networks(spec, facts);
     let interfaces = spec.network_interfaces.iter();
     let further = interfaces.flat_map(|interface| &interface.security_group_ids);
     facts.texts(
@@ -221,6 +224,29 @@ fn network(spec: &InstanceSpec, facts: &mut Collect<'_>) {
     facts.flag("public_ip", internet.is_some_and(is_public));
     let bandwidth = internet.and_then(|internet| internet.internet_max_bandwidth_out);
     facts.number("internet_max_bandwidth_out", bandwidth.unwrap_or(0));
+}
+
+/// Where the machines are attached: first, and by each of their interfaces.
+fn networks(spec: &InstanceSpec, facts: &mut Collect<'_>) {
+    let cloud = spec.virtual_private_cloud.as_ref();
+    let cloud = cloud.map(|cloud| (&cloud.vpc_id, &cloud.subnet_id));
+    let interfaces = &spec.network_interfaces;
+    let primary = interfaces.iter().find(|one| one.interface_type == PRIMARY);
+    // A launch template may hold a virtual_private_cloud, which would stand before this interface.
+    let primary = primary.filter(|_| spec.launch_template.is_none());
+    let first = cloud.or_else(|| primary.map(network_of));
+    facts.text("vpc_id", first.map(|(vpc, _)| vpc));
+    facts.text("subnet_id", first.map(|(_, subnet)| subnet));
+    let all = || cloud.into_iter().chain(interfaces.iter().map(network_of));
+    facts.texts("vpc_ids", all().map(|(vpc, _)| vpc));
+    facts.texts("subnet_ids", all().map(|(_, subnet)| subnet));
+    let existing = interfaces.iter();
+    let existing = existing.filter_map(|one| one.network_interface_id.as_ref());
+    facts.texts("network_interface_ids", existing);
+}
+
+fn network_of(interface: &NetworkInterface) -> (&String, &String) {
+    (&interface.vpc_id, &interface.subnet_id)
 }
 
 fn access(spec: &InstanceSpec, facts: &mut Collect<'_>) {

@@ -7,7 +7,10 @@ use crate::domain::operation::OnFailure;
 use crate::domain::outlook::Cost;
 use crate::domain::request::Alternative;
 use crate::domain::rules::Limits;
-use crate::domain::spec::{InstanceSpec, Placement, SystemDisk, Tag, TagSpecification};
+use crate::domain::spec::{
+    InstanceSpec, LaunchTemplate, NetworkInterface, Placement, SystemDisk, Tag, TagSpecification,
+    VirtualPrivateCloud,
+};
 use rust_decimal::Decimal;
 use time::macros::utc_datetime;
 
@@ -244,6 +247,7 @@ fn every_fact_of_a_launch_is_known() {
         "context.data_disk_size == 0 && context.data_disk_types.isEmpty() && context.disks_encrypted",
         "!(context has vpc_id) && !(context has subnet_id) && !(context has project_id)",
         "context.security_group_ids.isEmpty() && context.key_ids.isEmpty()",
+        "context.vpc_ids.isEmpty() && context.subnet_ids.isEmpty() && context.network_interface_ids.isEmpty()",
         "!context.public_ip && context.internet_max_bandwidth_out == 0",
         "!context.password && !context.user_data && !(context has cam_role_name)",
         "context.tags.contains({ key: \"team\", value: \"web\" }) && context.tag_keys.contains(\"team\")",
@@ -264,6 +268,125 @@ fn every_fact_of_a_launch_is_known() {
         let denied = judge(&rule(&format!("!({condition})")), full());
         assert!(denied.is_err(), "not {condition}");
     }
+}
+
+fn cloud(network: &str) -> VirtualPrivateCloud {
+    VirtualPrivateCloud {
+        vpc_id: format!("vpc-{network}"),
+        subnet_id: format!("subnet-{network}"),
+        ..VirtualPrivateCloud::default()
+    }
+}
+
+fn interface(kind: &str, network: &str) -> NetworkInterface {
+    NetworkInterface {
+        interface_type: kind.to_owned(),
+        vpc_id: format!("vpc-{network}"),
+        subnet_id: format!("subnet-{network}"),
+        private_ipv4_address_count: 1,
+        ..NetworkInterface::default()
+    }
+}
+
+fn holds(condition: &str, spec: InstanceSpec) -> bool {
+    let rule = format!(
+        "@id(\"a\") permit(principal, action == Action::\"RunInstances\", resource) when {{ {condition} }};"
+    );
+    judge(&rule, spec).is_ok()
+}
+
+/// Each rule names one fact alone, so what no rule mentions cannot be what tells it.
+#[test]
+fn rules_see_the_networks_of_every_interface() {
+    let existing = NetworkInterface {
+        network_interface_id: Some("eni-1".to_owned()),
+        ..interface("SECONDARY", "prod")
+    };
+    let of_interfaces = InstanceSpec {
+        network_interfaces: vec![interface("SECONDARY", "dev"), interface("PRIMARY", "prod")],
+        ..spec()
+    };
+    let of_both = InstanceSpec {
+        virtual_private_cloud: Some(cloud("dev")),
+        network_interfaces: vec![interface("PRIMARY", "lab"), existing],
+        ..spec()
+    };
+    for (condition, interfaces, both) in [
+        (
+            "context has vpc_id && context.vpc_id == \"vpc-prod\"",
+            true,
+            false,
+        ),
+        (
+            "context has vpc_id && context.vpc_id == \"vpc-dev\"",
+            false,
+            true,
+        ),
+        (
+            "context has subnet_id && [\"subnet-prod\"].contains(context.subnet_id)",
+            true,
+            false,
+        ),
+        (
+            "context has subnet_id && [\"subnet-dev\"].contains(context.subnet_id)",
+            false,
+            true,
+        ),
+        (
+            "context.vpc_ids == [\"vpc-dev\", \"vpc-prod\"]",
+            true,
+            false,
+        ),
+        (
+            "context.vpc_ids == [\"vpc-dev\", \"vpc-lab\", \"vpc-prod\"]",
+            false,
+            true,
+        ),
+        ("context.vpc_ids == [\"vpc-dev\"]", false, false),
+        ("context.subnet_ids.contains(\"subnet-prod\")", true, true),
+        (
+            "[\"subnet-dev\", \"subnet-prod\"].containsAll(context.subnet_ids)",
+            true,
+            false,
+        ),
+        ("context.network_interface_ids.isEmpty()", true, false),
+        ("context.network_interface_ids == [\"eni-1\"]", false, true),
+    ] {
+        assert_eq!(
+            holds(condition, of_interfaces.clone()),
+            interfaces,
+            "{condition}"
+        );
+        assert_eq!(holds(condition, of_both.clone()), both, "both: {condition}");
+    }
+}
+
+/// Its `virtual_private_cloud`, if it has one, stands before the PRIMARY interface of the request.
+#[test]
+fn a_launch_template_leaves_the_first_network_unknown() {
+    let template = InstanceSpec {
+        launch_template: Some(LaunchTemplate {
+            launch_template_id: Some("lt-1a2b3c4d".to_owned()),
+            ..LaunchTemplate::default()
+        }),
+        network_interfaces: vec![interface("PRIMARY", "dev")],
+        ..spec()
+    };
+    for (condition, expected) in [
+        ("context has vpc_id || context has subnet_id", false),
+        (
+            "context.launch_template && context.subnet_ids == [\"subnet-dev\"]",
+            true,
+        ),
+    ] {
+        assert_eq!(holds(condition, template.clone()), expected, "{condition}");
+    }
+    let named = InstanceSpec {
+        virtual_private_cloud: Some(cloud("lab")),
+        ..template
+    };
+    let condition = "context has vpc_id && context.vpc_id == \"vpc-lab\"";
+    assert!(holds(condition, named));
 }
 
 #[test]
