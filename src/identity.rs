@@ -318,7 +318,9 @@ impl Gate {
                 Ok(told)
             }
             (Source::Denied, [list]) => {
-                let denied = Denied::parse(list.expose_secret())?;
+                let issuers = self.0.issuers.iter();
+                let issuers = issuers.map(|issuer| (issuer.name(), issuer.trust_domain()));
+                let denied = Denied::parse(list.expose_secret(), &issuers.collect())?;
                 let told = format!("a deny list of {} entries", denied.len());
                 self.0.denied.store(Arc::new(denied));
                 Ok(told)

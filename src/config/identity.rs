@@ -99,7 +99,12 @@ pub(super) fn callers(
     }
     let denied_file = table.if_set("denied_file", |path| {
         let text = file_beside(folder, path, denied::BYTES_MAX)?;
-        Denied::parse(&text).map_err(|rule| format!("{path}: {rule}"))?;
+        // One that is wrong is there, too: it is told by itself.
+        let mut known: denied::Issuers<'_> =
+            names.iter().map(|name| (name.as_str(), None)).collect();
+        let sound = issuers.iter().map(|issuer| &issuer.rules);
+        known.extend(sound.map(|rules| (rules.name.as_str(), rules.trust_domain.as_deref())));
+        Denied::parse(&text, &known).map_err(|rule| format!("{path}: {rule}"))?;
         Ok::<_, String>(path.to_owned())
     });
     let intervals = Duration::from_millis(10)..=RELOAD_INTERVAL_MAX;

@@ -683,6 +683,11 @@ fn secured() -> PathBuf {
         ("jwks.json", jwks),
         ("denied.txt", "serial 1f\n"),
         ("rubbish", "rubbish"),
+        (
+            "unknown",
+            "# left\nsubject cluser system:serviceaccount:web:api\n",
+        ),
+        ("svid", "subject cluster spiffe://example.org/a\n"),
     ] {
         write_text(&folder.join(name), text).unwrap();
     }
@@ -794,6 +799,16 @@ const BAD_IDENTITIES: &[(&str, &str, &str)] = &[
         "denied.txt",
         "rubbish",
         "gw.toml:9:15: identity.denied_file: rubbish: line 1: `rubbish` is none of serial",
+    ),
+    (
+        "denied.txt",
+        "unknown",
+        "gw.toml:9:15: identity.denied_file: unknown: line 2: no issuer `cluser`; write one of cluster, people, or add [identity.issuers.cluser]",
+    ),
+    (
+        "denied.txt\"\n[identity.issuers.cluster]",
+        "svid\"\n[identity.issuers.cluster]\ntrust_domain = \"example.org\"",
+        "gw.toml:9:15: identity.denied_file: svid: line 1: tokens of `cluster` with a SPIFFE id count by that id; write: spiffe spiffe://example.org/a",
     ),
     (
         "issuers.cluster",

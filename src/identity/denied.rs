@@ -2,7 +2,7 @@
 
 use super::certificate::Leaf;
 use super::proven::{Proven, SpiffeId, dns_name};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A line of it is some dozen bytes, so this is a hundred thousand of them.
 pub const BYTES_MAX: u64 = 8 << 20;
@@ -15,25 +15,28 @@ pub struct Denied {
     names: BTreeSet<Proven>,
 }
 
+/// The issuers that are configured, by name, each with the trust domain whose SPIFFE ids its tokens may carry.
+pub type Issuers<'a> = BTreeMap<&'a str, Option<&'a str>>;
+
 impl Denied {
     /// Reads the list: one `serial HEX`, `sha256 HEX`, `spiffe ID`, `dns NAME` or
-    /// `subject ISSUER SUBJECT` a line; `#` begins a comment.
+    /// `subject ISSUER SUBJECT` a line; `#` after white space, or first, begins a comment.
     ///
     /// # Errors
-    /// The line that is wrong, and how.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// The line that is wrong, and how: also one that could deny nobody, as far as `issuers` tell.
+    pub fn parse(text: &str, issuers: &Issuers<'_>) -> Result<Self, String> {
         let mut denied = Self::default();
         for (number, line) in text.lines().enumerate() {
-            let line = line.split('#').next().unwrap_or_default().trim();
+            let line = without_comment(line).trim();
             if !line.is_empty() {
-                let added = denied.add(line);
+                let added = denied.add(line, issuers);
                 added.map_err(|rule| format!("line {}: {rule}", number + 1))?;
             }
         }
         Ok(denied)
     }
 
-    fn add(&mut self, line: &str) -> Result<(), String> {
+    fn add(&mut self, line: &str, issuers: &Issuers<'_>) -> Result<(), String> {
         let (kind, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let value = value.trim();
         let new = match kind {
@@ -57,11 +60,8 @@ impl Denied {
             }
             "subject" => {
                 let parts = value.split_once(char::is_whitespace);
-                let (issuer, subject) = parts.ok_or("write: subject ISSUER SUBJECT")?;
-                self.names.insert(Proven::Subject {
-                    issuer: issuer.to_owned(),
-                    subject: subject.trim().to_owned(),
-                })
+                let (issuer, name) = parts.ok_or("write: subject ISSUER SUBJECT")?;
+                self.names.insert(subject(issuer, name.trim(), issuers)?)
             }
             other => {
                 return Err(format!(
@@ -98,6 +98,41 @@ impl Denied {
     }
 }
 
+/// Subjects may have a `#` within them, so only one that begins a word begins a comment.
+fn without_comment(line: &str) -> &str {
+    let mut before = ' ';
+    let begins = |(_, here): &(usize, char)| {
+        let begins = *here == '#' && before.is_whitespace();
+        before = *here;
+        begins
+    };
+    let comment = line.char_indices().find(begins);
+    comment.map_or(line, |(at, _)| line.get(..at).unwrap_or(line))
+}
+
+/// Whom a token of `issuer` names so.
+fn subject(issuer: &str, subject: &str, issuers: &Issuers<'_>) -> Result<Proven, String> {
+    let Some(trust_domain) = issuers.get(issuer) else {
+        let known: Vec<_> = issuers.keys().copied().collect();
+        let known = match known.as_slice() {
+            [] => String::new(),
+            known => format!("write one of {}, or ", known.join(", ")),
+        };
+        return Err(format!(
+            "no issuer `{issuer}`; {known}add [identity.issuers.{issuer}]"
+        ));
+    };
+    if trust_domain.is_some() && subject.starts_with("spiffe:") {
+        return Err(format!(
+            "tokens of `{issuer}` with a SPIFFE id count by that id; write: spiffe {subject}"
+        ));
+    }
+    Ok(Proven::Subject {
+        issuer: issuer.to_owned(),
+        subject: subject.to_owned(),
+    })
+}
+
 /// Tools write serial numbers with and without the zero that keeps them positive.
 fn serial(bytes: &[u8]) -> Vec<u8> {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
@@ -119,13 +154,23 @@ mod tests {
     use super::*;
     use crate::identity::Rejection;
 
+    const ISSUERS: [(&str, Option<&str>); 3] = [
+        ("cluster", None),
+        ("people", None),
+        ("spire", Some("example.org")),
+    ];
+
+    fn parse(text: &str) -> Result<Denied, String> {
+        Denied::parse(text, &ISSUERS.into())
+    }
+
     #[test]
     fn lines_of_each_kind_are_read() {
         let text = "# who left\n\nserial 0A:1b # stolen\nserial a1b\n\
                     sha256 00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF\r\n\
                     spiffe spiffe://example.org/a\ndns  Api.Example\n\
                     subject cluster system:serviceaccount:web:api\n";
-        let denied = Denied::parse(text).unwrap();
+        let denied = parse(text).unwrap();
         assert_eq!(denied.len(), 5, "two lines are the same serial: {denied:?}");
         let leaf = |serial: &[u8], first: u8| Leaf {
             serial: serial.to_vec(),
@@ -143,7 +188,21 @@ mod tests {
         assert!(!denied.has_certificate(&leaf(&[0x0a, 0x1b, 0], 1)));
         assert!(denied.has_name(&Proven::Dns("api.example".to_owned())));
         assert!(!denied.has_name(&Proven::Dns("api".to_owned())));
-        assert!(Denied::parse("").unwrap().is_empty());
+        assert!(parse("").unwrap().is_empty());
+    }
+
+    /// Entra calls its guests `NAME_HOME#EXT#@TENANT`.
+    #[test]
+    fn only_white_space_before_it_makes_a_comment() {
+        let guest = "ann_contoso.com#EXT#@corp.onmicrosoft.com";
+        let text =
+            format!("  # guests\nsubject people {guest}\t# left\nsubject people bob#\n#dns a\n");
+        let denied = parse(&text).unwrap();
+        assert_eq!(denied.len(), 2, "{denied:?}");
+        for subject in [guest, "bob#"] {
+            let (issuer, subject) = ("people".to_owned(), subject.to_owned());
+            assert!(denied.has_name(&Proven::Subject { issuer, subject }));
+        }
     }
 
     #[test]
@@ -158,12 +217,24 @@ mod tests {
             ),
             ("dns *.example", "line 1: `*.example` is no name"),
             ("subject cluster", "line 1: write: subject ISSUER"),
+            (
+                "dns a\nsubject cluser api",
+                "line 2: no issuer `cluser`; write one of cluster, people, spire, or add [identity.issuers.cluser]",
+            ),
+            (
+                "subject spire spiffe://example.org/a # b",
+                "line 1: tokens of `spire` with a SPIFFE id count by that id; write: spiffe spiffe://example.org/a",
+            ),
             ("00112233", "line 1: `00112233` is none of serial"),
             ("serial -1", "line 1: `-1` is no number"),
         ];
         for (text, says) in rows {
-            let said = Denied::parse(text).unwrap_err();
+            let said = parse(text).unwrap_err();
             assert!(said.starts_with(says), "{text}: {said}");
         }
+        let said = Denied::parse("subject a b", &Issuers::new()).unwrap_err();
+        assert_eq!(said, "line 1: no issuer `a`; add [identity.issuers.a]");
+        // Without a trust domain it is a subject like any other.
+        assert_eq!(parse("subject people spiffe://a/b").unwrap().len(), 1);
     }
 }

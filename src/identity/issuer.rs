@@ -154,6 +154,11 @@ impl Issuer {
         &self.rules.name
     }
 
+    /// Whose SPIFFE ids its tokens may carry.
+    pub(super) fn trust_domain(&self) -> Option<&str> {
+        self.rules.trust_domain.as_deref()
+    }
+
     /// Whom a token of it names.
     pub(super) async fn judge(&self, token: &Token<'_>) -> Result<Proven, Rejection> {
         let before = self.held_since();

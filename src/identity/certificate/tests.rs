@@ -477,7 +477,6 @@ async fn denials_of_each_kind_count_at_once() {
         ("spiffe spiffe://example.org/ns/web/sa/api", "denied"),
         ("spiffe spiffe://example.org/ns/web/sa/ap", IN),
         ("dns api.web.example", IN),
-        ("subject cluster spiffe://example.org/ns/web/sa/api", IN),
     ];
     for (line, says) in rows {
         files.put("denied", line);
@@ -487,15 +486,20 @@ async fn denials_of_each_kind_count_at_once() {
     }
     files.put("denied", "serial abcd");
     gate.reload();
-    files.put("denied", "serial abcd\nserial xyz\n");
-    let errors = gate.reload();
-    assert_eq!(
-        errors[0].to_string(),
-        "denied: line 2: `xyz` is no number in hex digits"
-    );
-    assert!(gate.reload().is_empty(), "it is told once");
-    let said = judge(&gate, Some(&shown), &HeaderMap::new()).await;
-    assert_eq!(said, "denied", "what was denied before stays denied");
+    for (line, rule) in [
+        ("serial xyz", "`xyz` is no number in hex digits"),
+        (
+            "subject cluster api",
+            "no issuer `cluster`; add [identity.issuers.cluster]",
+        ),
+    ] {
+        files.put("denied", &format!("# left\n{line}\n"));
+        let errors = gate.reload();
+        assert_eq!(errors[0].to_string(), format!("denied: line 2: {rule}"));
+        assert!(gate.reload().is_empty(), "it is told once");
+        let said = judge(&gate, Some(&shown), &HeaderMap::new()).await;
+        assert_eq!(said, "denied", "what was denied before stays denied");
+    }
 }
 
 #[tokio::test]
