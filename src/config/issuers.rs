@@ -115,6 +115,16 @@ fn source(table: &mut Section<'_>, folder: &Path) -> Option<KeySource> {
     let seconds = Duration::from_secs;
     let refresh_interval = duration("jwks_refresh_interval", REFRESH_INTERVAL, seconds(1)..=DAY);
     let keep = duration("jwks_keep", KEEP, seconds(1)..=7 * DAY);
+    let keep_min = KeyUrl::keep_min(refresh_interval);
+    // Zero was refused before.
+    if url.is_some() && !keep.is_zero() && keep < keep_min {
+        let [keep, least] = [keep, keep_min].map(humantime::format_duration);
+        let rule = "is too short: keys would end before they are fetched again";
+        table.refuse_key(
+            "jwks_keep",
+            format_args!("{keep} {rule}; write at least {least}"),
+        );
+    }
     let url = url.map(|url| {
         KeySource::Url(Box::new(KeyUrl {
             url,

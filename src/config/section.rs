@@ -151,6 +151,15 @@ impl<'a> Section<'a> {
         self.note(self.begin.clone(), message);
     }
 
+    /// Notes that `key` breaks `rule` together with other keys: where the file that wins sets it, or where
+    /// its table begins.
+    pub(super) fn refuse_key(&self, key: &str, rule: impl Display) {
+        let own = self.layers.first();
+        let place = own.and_then(|own| Some(own.source.place(own.get(key)?.1.span().start)));
+        let place = place.unwrap_or_else(|| self.begin.clone());
+        self.note(place, format!("{}: {rule}", self.path_of(key)));
+    }
+
     /// The value of `key` as `parse` understands it; a rule that it breaks is noted.
     pub(super) fn parsed<T>(
         &mut self,

@@ -896,6 +896,21 @@ const BAD_IDENTITIES: &[(&str, &str, &str)] = &[
         "gw.toml:21:25: identity.issuers.people.jwks_refresh_interval: `1ms` is out of range",
     ),
     (
+        "\"1m\"",
+        "\"1m\"\njwks_keep = \"64s\"",
+        "gw.toml:22:13: identity.issuers.people.jwks_keep: 1m 4s is too short: keys would end before they are fetched again; write at least 1m 5s",
+    ),
+    (
+        "\"1m\"",
+        "\"1s\"\njwks_keep = \"14s\"",
+        "gw.toml:22:13: identity.issuers.people.jwks_keep: 14s is too short: keys would end before they are fetched again; write at least 15s",
+    ),
+    (
+        "\"1m\"",
+        "\"24h\"",
+        "gw.toml:15:19: identity.issuers.people.jwks_keep: 1day is too short: keys would end before they are fetched again; write at least 1day 5s",
+    ),
+    (
         "subject_claim = \"email\"",
         "trust_domain = \"Example/\"",
         "gw.toml:22:16: identity.issuers.people.trust_domain: is no trust domain",

@@ -57,6 +57,13 @@ pub struct KeyUrl {
 }
 
 impl KeyUrl {
+    /// How long keys must count so that they are fetched again before they end: who calls when they have
+    /// ended has them fetched, but not soon after they were last asked for.
+    #[must_use]
+    pub fn keep_min(refresh_interval: Duration) -> Duration {
+        refresh_interval.max(FETCH_FLOOR) + FETCH_TIMEOUT
+    }
+
     /// The URL of a text: encrypted, or of this machine.
     ///
     /// # Errors
