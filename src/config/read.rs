@@ -251,30 +251,16 @@ fn quarantine_min(cloud: Option<&cloud::client::Settings>) -> Duration {
 }
 
 fn operations(table: &mut Section<'_>, quarantine_min: Duration) -> operations::Settings {
-    let second = Duration::from_secs(1);
     let poll_interval = table.duration("poll_interval");
     let poll_interval_max = if table.is_set("poll_interval_max") {
         table.duration("poll_interval_max")
     } else {
         poll_interval.saturating_mul(5)
     };
+    let timings = timings(table, quarantine_min);
+    check_patience(table, &timings);
     operations::Settings {
-        timings: Timings {
-            attempt_life: table.duration_within("attempt_life", second..=ATTEMPT_LIFE_MAX),
-            token_trust_window: table
-                .duration_within("token_trust_window", Duration::ZERO..=TOKEN_TRUST_MAX),
-            quarantine: table.duration_within("quarantine", quarantine_min..=DAY),
-            first_look_up: table.duration("first_look_up"),
-            look_up_interval: table.duration("look_up_interval"),
-            reconcile_timeout: table.duration("reconcile_timeout"),
-            retry_backoff: table.duration("retry_backoff"),
-            attempts_max: table.count("attempts_max", 1..=100),
-            send_timeout: table.duration("send_timeout"),
-            missing_grace: table.duration("missing_grace"),
-            unseen_grace: table.duration("unseen_grace"),
-            launch_timeout: table.duration("launch_timeout"),
-            terminate_timeout: table.duration("terminate_timeout"),
-        },
+        timings,
         poll_interval,
         poll_interval_max: poll_interval_max.max(poll_interval),
         lease: table.duration("lease"),
@@ -288,6 +274,43 @@ fn operations(table: &mut Section<'_>, quarantine_min: Duration) -> operations::
         check_zones: table.flag("check_zones"),
         sweep: table.table("sweep", sweep),
         quotas: Vec::new(),
+    }
+}
+
+fn timings(table: &mut Section<'_>, quarantine_min: Duration) -> Timings {
+    let second = Duration::from_secs(1);
+    Timings {
+        attempt_life: table.duration_within("attempt_life", second..=ATTEMPT_LIFE_MAX),
+        token_trust_window: table
+            .duration_within("token_trust_window", Duration::ZERO..=TOKEN_TRUST_MAX),
+        quarantine: table.duration_within("quarantine", quarantine_min..=DAY),
+        first_look_up: table.duration("first_look_up"),
+        look_up_interval: table.duration("look_up_interval"),
+        reconcile_timeout: table.duration("reconcile_timeout"),
+        retry_backoff: table.duration("retry_backoff"),
+        attempts_max: table.count("attempts_max", 1..=100),
+        send_timeout: table.duration("send_timeout"),
+        missing_grace: table.duration("missing_grace"),
+        unseen_grace: table.duration("unseen_grace"),
+        launch_timeout: table.duration("launch_timeout"),
+        terminate_timeout: table.duration("terminate_timeout"),
+    }
+}
+
+/// With less patience a person is asked about every launch in doubt that must be proven to have launched
+/// nothing.
+fn check_patience(table: &Section<'_>, timings: &Timings) {
+    let (given, least) = (timings.reconcile_timeout, timings.proof_max());
+    // Zero was refused before.
+    if !given.is_zero() && given < least {
+        let [given, least] = [given, least].map(humantime::format_duration);
+        table.refuse_key(
+            "reconcile_timeout",
+            format_args!(
+                "{given} is too short to prove that a launch in doubt launched nothing: write at least {least}, which is \
+                 token_trust_window, quarantine, first_look_up and twice look_up_interval"
+            ),
+        );
     }
 }
 

@@ -597,6 +597,14 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
         "gw.toml:8:14: operations.quarantine: `1s` is out of range; write 9m to 1day",
     ),
     (
+        "[operations]\nreconcile_timeout = \"19m21s\"",
+        "gw.toml:8:21: operations.reconcile_timeout: 19m 21s is too short to prove that a launch in doubt launched nothing: write at least 19m 22s, which is token_trust_window, quarantine, first_look_up and twice look_up_interval",
+    ),
+    (
+        "[operations]\nquarantine = \"50m\"",
+        "gw.toml:7:2: operations.reconcile_timeout: 1h is too short to prove that a launch in doubt launched nothing: write at least 1h 22s",
+    ),
+    (
         "[operations]\nattempt_life = \"5m\"",
         "gw.toml:8:16: operations.attempt_life: `5m` is out of range; write 1s to 2m 30s",
     ),

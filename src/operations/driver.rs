@@ -167,7 +167,7 @@ impl Stepping {
             Step::Escalate => chaos::at!(
                 "driver.escalate",
                 Outcome::Stuck {
-                    why: "it was in doubt for too long: the cloud could not be asked what it launched"
+                    why: "it was in doubt for too long: no look-ups proved what it launched, if anything"
                         .to_owned(),
                 }
             ),

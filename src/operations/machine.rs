@@ -53,6 +53,17 @@ pub struct Timings {
     pub terminate_timeout: Duration,
 }
 
+impl Timings {
+    /// How long after its first attempt a launch without an answer is proven to have launched nothing, if
+    /// look-ups work: the last attempt that trusts the token is as late as its window, the quarantine follows
+    /// each attempt, and the first look-up after it may be an interval late.
+    #[must_use]
+    pub fn proof_max(&self) -> Duration {
+        let before = self.token_trust_window + self.quarantine + self.first_look_up;
+        before + self.look_up_interval.saturating_mul(PROOFS)
+    }
+}
+
 /// What to do next with an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {

@@ -1,6 +1,7 @@
 //! Every point × crash before, crash after, error, lost, delay × what the cloud remembers × engine.
 
 use crate::meddler::Mischief;
+use crate::settings::IMPATIENCE;
 use crate::stories::{cancelling, failing, releasing, returning};
 use crate::world::{Engine, Memory, Story, play};
 use cvm_gateway::chaos::{Action, POINTS};
@@ -115,7 +116,7 @@ impl Cell {
             },
             "driver.escalate" => Story {
                 script: vec![Mischief::LoseAnswer, Mischief::LoseAnswer],
-                setting: Some(("reconcile_timeout", "\"1s\"")),
+                setting: Some(IMPATIENCE),
                 deaf: true,
                 end: OperationState::NeedsOperator,
                 ..story

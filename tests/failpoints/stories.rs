@@ -2,6 +2,7 @@
 //! story by itself, so that a planted mistake is caught by name.
 
 use crate::meddler::Mischief;
+use crate::settings::IMPATIENCE;
 use crate::world::{Engine, Memory, Story, Want, play};
 use cvm_gateway::pb::v1::OperationState;
 
@@ -265,7 +266,7 @@ pub(crate) fn failing(story: Story) -> Story {
 pub(crate) fn releasing(story: Story) -> Story {
     Story {
         script: vec![Mischief::LoseAnswer],
-        setting: Some(("reconcile_timeout", "\"1s\"")),
+        setting: Some(IMPATIENCE),
         deaf: true,
         alone: true,
         want: Want::Release,
