@@ -8,6 +8,7 @@ use crate::gateway::Gateway;
 use crate::judge::Run;
 use cvm_gateway::clock::Clock;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, sink};
 use tokio::net::TcpStream;
@@ -194,7 +195,8 @@ async fn floods_harm_nobody_else() {
             again,
             reads,
         };
-        run.judge(name, &gateway, flood(gateway.grpc, flood_of))
+        let flood = flood(gateway.grpc, flood_of);
+        run.judge(name, &gateway, flood, &AtomicBool::new(true))
             .await;
     }
     let metrics = gateway.metrics().await;

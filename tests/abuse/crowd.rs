@@ -6,6 +6,7 @@ use crate::good::Good;
 use crate::judge::Run;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -27,8 +28,9 @@ fn many_files() {
     setrlimit(Resource::Nofile, raised).unwrap();
 }
 
-/// Opens connections from several addresses, says `begin` on each, and holds them until this is dropped.
-async fn crowd(gateway: SocketAddr, count: usize, begin: &[u8]) {
+/// Opens connections from several addresses, says `begin` on each, tells when `all` have come, and holds them
+/// until this is dropped.
+async fn crowd(gateway: SocketAddr, count: usize, begin: &[u8], all: &AtomicBool) {
     let mut held: Vec<TcpStream> = Vec::new();
     for number in 0..count {
         let last = 10 + u8::try_from(number % usize::from(ADDRESSES)).unwrap();
@@ -38,6 +40,7 @@ async fn crowd(gateway: SocketAddr, count: usize, begin: &[u8]) {
             held.push(stream);
         }
     }
+    all.store(true, Ordering::Relaxed);
     std::future::pending().await
 }
 
@@ -56,8 +59,9 @@ async fn crowds_harm_nobody_else() {
     let greeting = [GREETING, &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
     for (name, begin) in [("silent TCP", &b""[..]), ("idle connections", &greeting)] {
         let gateway = Gateway::start("", 20_000).await;
-        run.judge(name, &gateway, crowd(gateway.grpc, size(run), begin))
-            .await;
+        let all = AtomicBool::new(false);
+        let attack = crowd(gateway.grpc, size(run), begin, &all);
+        run.judge(name, &gateway, attack, &all).await;
     }
 }
 
@@ -71,8 +75,9 @@ async fn half_handshakes_harm_nobody_else() {
         ("half TLS", hello()),
     ] {
         let gateway = Gateway::start_tls(20_000).await;
-        let attack = crowd(gateway.grpc, size(run).min(2000), &begin);
-        run.judge(name, &gateway, attack).await;
+        let all = AtomicBool::new(false);
+        let attack = crowd(gateway.grpc, size(run).min(2000), &begin, &all);
+        run.judge(name, &gateway, attack, &all).await;
     }
 }
 
@@ -84,8 +89,9 @@ async fn a_gateway_without_descriptors_goes_on() {
     let gateway = Gateway::start("", 128).await;
     let mut good = Good::connect(&gateway).await.unwrap();
     let computed = gateway.computed();
-    run.judge("descriptors", &gateway, crowd(gateway.grpc, 300, GREETING))
-        .await;
+    let all = AtomicBool::new(false);
+    let attack = crowd(gateway.grpc, 300, GREETING, &all);
+    run.judge("descriptors", &gateway, attack, &all).await;
     good.call().await;
     let busy = gateway.computed() - computed;
     println!("computed {busy} hundredths of a second meanwhile");

@@ -187,6 +187,18 @@ pub(crate) async fn offer(
     (usize::try_from(made).unwrap(), launches)
 }
 
+/// Launches so often at once; the launches.
+pub(crate) fn offer_at_once(callers: &[Caller], count: usize, tally: &Tally) -> JoinSet<()> {
+    let mut launches = JoinSet::new();
+    for number in 0..count {
+        let caller = callers[number % callers.len()].clone();
+        let tally = tally.clone();
+        let connection = number / callers.len();
+        launches.spawn(async move { caller.launch(connection, &tally).await });
+    }
+    launches
+}
+
 /// Launches again and again for so long, at least once.
 pub(crate) async fn one_after_the_other(caller: &Caller, span: Duration, tally: &Tally) {
     let clock = Clock::system();

@@ -4,7 +4,7 @@
 
 use crate::catalog::roomy;
 use crate::gateway::Gateway;
-use crate::launches::{Caller, Tally, offer, one_after_the_other};
+use crate::launches::{Caller, Tally, offer, offer_at_once, one_after_the_other};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::simulator::{Settings, Simulator, Speed};
 use rcgen::string::Ia5String;
@@ -182,9 +182,8 @@ async fn sampled() {
     let bed = Bed::new(&format!("{places}, {queue}"), false).await;
     let (flood, calm) = (Tally::default(), Tally::default());
     let span = Duration::from_millis(100);
-    let offered = offer(&bed.floods, 10_000.0, span, &flood);
-    let served = one_after_the_other(&bed.calm, span, &calm);
-    let ((_, launches), ()) = tokio::join!(offered, served);
+    let launches = offer_at_once(&bed.floods, 1000, &flood);
+    one_after_the_other(&bed.calm, span, &calm).await;
     launches.join_all().await;
     assert!(flood.refused() > 0, "nobody is refused");
     assert!(flood.accepted() > 0, "nobody is served");

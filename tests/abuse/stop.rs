@@ -10,6 +10,8 @@ use tokio::io::AsyncWriteExt;
 
 /// The most that a stop may take.
 const STOP_MAX: Duration = Duration::from_secs(25);
+/// The most that its streams may take to begin, on a machine that is busy.
+const BEGIN_MAX: Duration = Duration::from_secs(120);
 const CLIENT: [u8; 4] = [127, 0, 0, 3];
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 const STREAMS_PER_CONNECTION: u32 = 125;
@@ -43,9 +45,13 @@ async fn a_stop_waits_for_no_client() {
     }
     let open = f64::from(STREAMS_PER_CONNECTION * CONNECTIONS);
     let started = r#"grpc_server_started_total{grpc_method="Watch",grpc_service="grpc.health.v1.Health",grpc_type="server_stream"}"#;
-    while gateway.metric(started).await < open {
-        Clock::system().sleep(Duration::from_millis(20)).await;
-    }
+    let begun = async {
+        while gateway.metric(started).await < open {
+            Clock::system().sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let begun = Clock::system().timeout(BEGIN_MAX, begun).await;
+    begun.expect("the streams do not begin");
     let (code, took) = gateway.terminate(STOP_MAX).await;
     println!("stopped after {took:?} with {open} open streams");
     assert_eq!(code, Some(0));
