@@ -28,6 +28,9 @@ const STRANGE: &str =
 const INTERNAL: &str =
     r#"{"Response":{"Error":{"Code":"InternalError","Message":"?"},"RequestId":"r"}}"#;
 
+/// Tags come when a launch in doubt was made again, however slow a machine is, and before its quarantine ends.
+const LATE_TAGS: (f64, f64) = (0.1, 6.0);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_goes_wrong() {
     holds(Story::default()).await;
@@ -67,8 +70,8 @@ async fn a_request_is_lost() {
 async fn the_tags_come_late_while_the_token_is_known() {
     holds(Story {
         script: vec![Mischief::LoseAnswer],
-        lags: (0.1, 2.2),
-        setting: Some(("quarantine", "\"5s\"")),
+        lags: LATE_TAGS,
+        setting: Some(("quarantine", "\"12s\"")),
         attempts_min: 2,
         ..Story::default()
     })
@@ -80,8 +83,8 @@ async fn the_tags_come_late_and_no_token_is_known() {
     holds(Story {
         memory: Memory::Nothing,
         script: vec![Mischief::LoseAnswer],
-        lags: (0.1, 2.2),
-        setting: Some(("quarantine", "\"5s\"")),
+        lags: LATE_TAGS,
+        setting: Some(("quarantine", "\"12s\"")),
         ..Story::default()
     })
     .await;
