@@ -14,8 +14,8 @@ use tonic::{Code, Status, Streaming};
 const ROOMY: u64 = 64 << 20;
 /// Of the reserve.
 const RESERVE: u64 = 256 << 10;
-/// A refusal must not wait for anything.
-const AT_ONCE: Duration = Duration::from_secs(4);
+/// A refusal must not wait for anything: what waits here, waits for ever.
+const AT_ONCE: Duration = Duration::from_secs(60);
 /// More than the log has room for.
 const LAUNCHES_MAX: usize = 50;
 /// How long machines start at [`SPEED`], and more.

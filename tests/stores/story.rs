@@ -188,7 +188,7 @@ impl Story {
         let (denied, told) = tokio::select! {
             told = &mut callers => told,
             gone = gone => {
-                let at_once = Clock::system().timeout(Duration::from_secs(5), callers).await;
+                let at_once = Clock::system().timeout(Duration::from_secs(60), callers).await;
                 let Some(told) = at_once else {
                     let log = process.log();
                     let state = gone.map_or("no launch ends", |()| "a caller is not told of the end");
