@@ -4,6 +4,7 @@ use crate::canary::{self, Folder};
 use crate::identity::pki::{Authority, uri};
 use crate::identity::tokens::Signer;
 use crate::store::TOMORROW;
+use crate::world::World;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
@@ -600,10 +601,12 @@ fn a_gateway_is_healthy_while_it_takes_launches() {
     assert_eq!(simulator.stop(), Some(0));
 }
 
-#[test]
-fn a_launch_is_followed_across_the_death_of_the_gateway() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_is_followed_across_the_death_of_the_gateway() {
     let folder = Folder::new();
-    let (simulator, cloud) = Running::simulator();
+    // A machine that runs would end the launch before the gateway dies.
+    let (world, later) = World::still().await;
+    let cloud = format!("http://{}", world.simulator.addr());
     let config = |grpc: &str| {
         let config = live_config(&folder, grpc, &cloud);
         write(&folder, "gateway.toml", &config)
@@ -634,6 +637,8 @@ fn a_launch_is_followed_across_the_death_of_the_gateway() {
     gateway.child.kill().unwrap();
     gateway.child.wait().unwrap();
     let (gateway, _) = Running::gateway(&config(server.strip_prefix("http://").unwrap()));
+    world.launched(1).await;
+    later.comes();
 
     let rest: Vec<String> = lines.collect();
     assert!(
@@ -644,7 +649,6 @@ fn a_launch_is_followed_across_the_death_of_the_gateway() {
     assert_eq!(output.status.code(), Some(0));
     assert!(text(&output.stderr).contains("the stream broke"));
     assert_eq!(gateway.stop(), Some(0));
-    assert_eq!(simulator.stop(), Some(0));
 }
 
 /// What a gateway of the next release leaves behind.

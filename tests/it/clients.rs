@@ -107,6 +107,12 @@ fn cargo(verb: &str) -> Command {
 /// A gateway with TLS in a world of machines that start `speed` times as fast as real ones.
 pub(crate) async fn secured(speed: f64, identity: &str, signer: &Signer) -> (World, Served) {
     let world = World::new(speed).await;
+    let gateway = secured_in(&world, identity, signer).await;
+    (world, gateway)
+}
+
+/// A gateway with TLS in that world.
+async fn secured_in(world: &World, identity: &str, signer: &Signer) -> Served {
     let [servers, callers] = ["servers", "callers"].map(Authority::new);
     write(&world.folder, &servers.server(), &callers.pem());
     put(&world.folder, "ca.pem", &servers.pem());
@@ -115,8 +121,7 @@ pub(crate) async fn secured(speed: f64, identity: &str, signer: &Signer) -> (Wor
     put(&world.folder, "caller.key", &caller.key);
     put(&world.folder, "jwks.json", &signer.jwks());
     put(&world.folder, "denied.txt", "");
-    let gateway = world.gateway(identity).await;
-    (world, gateway)
+    world.gateway(identity).await
 }
 
 async fn output(mut command: Command) -> Output {
@@ -131,7 +136,9 @@ async fn output(mut command: Command) -> Output {
 /// launched once.
 async fn goes_on(example: Example) {
     let crowded = format!("{}{CALLERS}", pressed());
-    let (world, busy) = secured(10.0, &crowded, &Signer::new()).await;
+    // A machine that runs would end the launch before its stream is cut.
+    let (world, later) = World::still().await;
+    let busy = secured_in(&world, &crowded, &Signer::new()).await;
     let cut = Cut::before(busy.grpc_addr()).await;
     let folder = &world.folder.0;
     let mut command = example.at(cut.addr(), folder);
@@ -146,6 +153,7 @@ async fn goes_on(example: Example) {
         while let Some(line) = lines.next_line().await.unwrap() {
             if line.contains(" LAUNCHED ") && cut.count() == 0 {
                 cut.now();
+                later.comes();
             }
             printed.push(line);
         }

@@ -103,7 +103,8 @@ fn lists(config: &Path, name: &str) {
 /// A launch that processes died with is parked, seen, and goes on once a person says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_sees_what_is_parked_and_releases_it() {
-    let world = World::new(2.0).await;
+    // A machine that runs would end the launch before it is parked.
+    let (world, later) = World::still().await;
     let (first, config) = gateway(&world).await;
     let mut before = client(&first).await;
     let launch = before.run_instances(wish("poison", 1)).await.unwrap();
@@ -116,7 +117,11 @@ async fn a_person_sees_what_is_parked_and_releases_it() {
     let mut after = client(&second).await;
     let parked = run(&mut after, wish("poison", 1)).await;
     assert_eq!(parked.last().state(), pb::OperationState::NeedsOperator);
-    let good = run(&mut after, wish("good", 1)).await;
+    let launched = async {
+        world.launched(2).await;
+        later.comes();
+    };
+    let (good, ()) = tokio::join!(run(&mut after, wish("good", 1)), launched);
     good.end.unwrap();
     let name = parked.last().name.as_str();
 
@@ -172,8 +177,10 @@ async fn what_was_cancelled_is_not_launched_when_it_is_released() {
     let slow = "[cloud.limits]\nrun_instances_per_second = 1\n";
     let first = world.gateway(slow).await;
     let mut before = client(&first).await;
-    for name in ["one", "two", "three", "unwanted"] {
-        let launch = before.run_instances(wish(name, 1)).await.unwrap();
+    // More than have their turn until the gateway stops.
+    let queued = (0..30).map(|number| format!("queued-{number}"));
+    for name in queued.chain(["unwanted".to_owned()]) {
+        let launch = before.run_instances(wish(&name, 1)).await.unwrap();
         launch.into_inner().message().await.unwrap().unwrap();
     }
     first.stop().await;

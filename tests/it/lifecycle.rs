@@ -1,11 +1,13 @@
 //! What comes after a launch was accepted: other places, cancelling, giving back.
 
 use crate::postgres::{new_database, with_key_file};
-use crate::world::{Client, Seen, World, client, config_text, read, run, wish};
+use crate::world::{Client, Later, Seen, World, client, config_text, read, run, wish};
+use cvm_gateway::clock::Clock;
 use cvm_gateway::config::Config;
 use cvm_gateway::pb::v1 as pb;
 use prost_types::Duration as PbDuration;
 use serde_json::Value;
+use std::time::Duration;
 use tokio_util::task::TaskTracker;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -128,9 +130,31 @@ async fn a_sold_out_place_is_left_for_the_next_with_a_token_of_its_own() {
     gateway.stop().await;
 }
 
+/// Waits until a cancelled launch is on its way back; then its machines run, are called back, and go.
+async fn goes_back(world: &World, later: &Later, client: &mut Client, name: &str) {
+    let terminates = async {
+        loop {
+            let name = name.to_owned();
+            let got = client.get_operation(pb::GetOperationRequest { name }).await;
+            let seen = got.unwrap().into_inner().operation.unwrap();
+            if seen.state() == pb::OperationState::Terminating {
+                return;
+            }
+            Clock::system().sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let limit = Duration::from_secs(60);
+    let terminates = Clock::system().timeout(limit, terminates).await;
+    terminates.expect("it is not given back");
+    later.comes();
+    world.called("TerminateInstances").await;
+    later.comes();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_launch_that_is_cancelled_gives_its_machines_back() {
-    let world = World::new(20.0).await;
+    // A machine that runs would end the launch before it is cancelled.
+    let (world, later) = World::still().await;
     let gateway = world.gateway(SOON_GONE).await;
     let mut client = client(&gateway).await;
     let stream = client.run_instances(wish("unwanted", 2)).await.unwrap();
@@ -145,6 +169,7 @@ async fn a_launch_that_is_cancelled_gives_its_machines_back() {
     };
     let told = client.cancel_operation(request.clone()).await.unwrap();
     assert_eq!(told.into_inner().operation.unwrap().name, first.name);
+    goes_back(&world, &later, &mut client, &first.name).await;
     let seen = read(stream).await;
     assert_eq!(reason(&seen), (Code::Cancelled, "CANCELLED".to_owned()));
     assert_eq!(seen.last().state(), pb::OperationState::Cancelled);
@@ -154,12 +179,20 @@ async fn a_launch_that_is_cancelled_gives_its_machines_back() {
         assert!(life.contains(&"TERMINATING".to_owned()), "{life:?}");
     }
 
-    // Cancelling again changes nothing; what has come to another end cannot be cancelled.
+    // Cancelling again changes nothing.
     let again = client.cancel_operation(request).await.unwrap();
     assert_eq!(
         again.into_inner().operation.unwrap().state(),
         pb::OperationState::Cancelled
     );
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_come_to_another_end_cannot_be_cancelled() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    let mut client = client(&gateway).await;
     let kept = run(&mut client, wish("kept", 1)).await;
     let request = pb::CancelOperationRequest {
         name: kept.last().name.clone(),
@@ -173,7 +206,7 @@ async fn a_launch_that_is_cancelled_gives_its_machines_back() {
 /// The gateway that is asked is not the one that has the launch in hand.
 #[tokio::test(flavor = "multi_thread")]
 async fn any_replica_takes_the_order_to_cancel() {
-    let world = World::new(5.0).await;
+    let (world, later) = World::still().await;
     let endpoint = format!("http://{}", world.simulator.addr());
     let sqlite = format!("sqlite://{}/journal.db", world.folder.0.display());
     let text = config_text(
@@ -191,10 +224,10 @@ async fn any_replica_takes_the_order_to_cancel() {
     let mut second = client(&other).await;
     let listed = second.list_operations(pb::ListOperationsRequest::default());
     let listed = listed.await.unwrap().into_inner().operations;
-    let request = pb::CancelOperationRequest {
-        name: listed[0].name.clone(),
-    };
+    let name = listed[0].name.clone();
+    let request = pb::CancelOperationRequest { name: name.clone() };
     second.cancel_operation(request).await.unwrap();
+    goes_back(&world, &later, &mut second, &name).await;
     let seen = following.await.unwrap();
     assert_eq!(reason(&seen), (Code::Cancelled, "CANCELLED".to_owned()));
     owner.stop().await;

@@ -18,6 +18,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+/// Longer than anything here takes on a machine that is busy.
+const LONG: Duration = Duration::from_secs(60);
 const SERVICE: &str = "cvmgateway.v1.CvmGatewayService";
 /// A path that a caller made up, to see it in a label.
 const MADE_UP: &str = "/made.up.Service/CanaryMethod";
@@ -87,14 +89,17 @@ impl Scrape {
 /// A scrape at which no RPC is under way.
 async fn settled(gateway: &Gateway) -> Scrape {
     let clock = Clock::system();
-    for _ in 0..500 {
-        let scrape = Scrape::of(gateway).await;
-        if scrape.under_way() == 0.0 {
-            return scrape;
+    let settled = async {
+        loop {
+            let scrape = Scrape::of(gateway).await;
+            if scrape.under_way() == 0.0 {
+                return scrape;
+            }
+            clock.sleep(Duration::from_millis(10)).await;
         }
-        clock.sleep(Duration::from_millis(10)).await;
-    }
-    panic!("an RPC does not end");
+    };
+    let settled = clock.timeout(LONG, settled).await;
+    settled.expect("an RPC does not end")
 }
 
 /// One launch succeeds, one fails, one is refused by the cloud and one by the gateway; the messages
@@ -248,13 +253,15 @@ async fn failures_are_told_by_whose_they_are_to_mend() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn open_streams_are_counted() {
-    let world = World::new(10.0).await;
+    let (world, later) = World::still().await;
     let gateway = world.gateway("").await;
     let mut client = client(&gateway).await;
     let open = r#"cvm_gateway_streams_open{grpc_method="RunInstances"}"#;
     let stream = client.run_instances(wish("open", 1)).await.unwrap();
     let scrape = Scrape::of(&gateway).await;
     assert_eq!((scrape.value(open), scrape.under_way()), (1.0, 1.0));
+    world.launched(1).await;
+    later.comes();
     read(stream.into_inner()).await.end.unwrap();
     assert_eq!(settled(&gateway).await.value(open), 0.0);
     gateway.stop().await;
@@ -347,9 +354,13 @@ async fn codes_that_nobody_listed_are_counted_by_name() {
     let mut streams = Vec::new();
     for name in ["tomorrow", "today"] {
         streams.push(client.run_instances(wish(name, 1)).await.unwrap());
-        while cloud.requests().len() < streams.len() {
-            Clock::system().sleep(Duration::from_millis(5)).await;
-        }
+        let asked = async {
+            while cloud.requests().len() < streams.len() {
+                Clock::system().sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let asked = Clock::system().timeout(LONG, asked).await;
+        asked.expect("the cloud is not asked");
     }
     let scrape = settled_codes(&gateway).await;
     let series = "cvm_gateway_cloud_unlisted_codes_total";
@@ -364,16 +375,20 @@ async fn codes_that_nobody_listed_are_counted_by_name() {
 /// A scrape after both calls were counted.
 async fn settled_codes(gateway: &Gateway) -> Scrape {
     let calls = "cvm_gateway_cloud_requests_total";
-    loop {
-        let scrape = Scrape::of(gateway).await;
-        let launches = scrape.series.iter().filter(|(name, _)| {
-            name.starts_with(calls) && name.contains(r#"action="RunInstances""#)
-        });
-        if launches.map(|(_, count)| count).sum::<f64>() >= 2.0 {
-            return scrape;
+    let settled = async {
+        loop {
+            let scrape = Scrape::of(gateway).await;
+            let launches = scrape.series.iter().filter(|(name, _)| {
+                name.starts_with(calls) && name.contains(r#"action="RunInstances""#)
+            });
+            if launches.map(|(_, count)| count).sum::<f64>() >= 2.0 {
+                return scrape;
+            }
+            Clock::system().sleep(Duration::from_millis(5)).await;
         }
-        Clock::system().sleep(Duration::from_millis(5)).await;
-    }
+    };
+    let settled = Clock::system().timeout(LONG, settled).await;
+    settled.expect("a call is not counted")
 }
 
 #[tokio::test(flavor = "multi_thread")]

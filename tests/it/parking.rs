@@ -1,6 +1,6 @@
 //! An operation that ends the process which steps it is parked, and no other one waits for it.
 
-use crate::world::{World, client, get, run, wish};
+use crate::world::{World, client, ready_again, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::pb::v1 as pb;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
@@ -29,7 +29,8 @@ async fn three_launches(world: &World) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_ends_the_process_is_parked_and_delays_no_other() {
-    let world = World::new(2.0).await;
+    // Machines that run would end the launches before they are poisoned.
+    let (world, later) = World::still().await;
     three_launches(&world).await;
     let mut journal = journal(&world).await;
     // As if processes had died with two of them in hand. The second cannot even be read.
@@ -44,6 +45,7 @@ async fn what_ends_the_process_is_parked_and_delays_no_other() {
 
     let gateway = world.gateway("lease = \"1s\"").await;
     let mut client = client(&gateway).await;
+    later.comes();
     let good = run(&mut client, wish("good", 1)).await;
     good.end.unwrap();
     let poison = run(&mut client, wish("poison", 1)).await;
@@ -71,7 +73,7 @@ async fn what_ends_the_process_is_parked_and_delays_no_other() {
     };
     let clock = Clock::system();
     clock
-        .timeout(Duration::from_secs(30), claims)
+        .timeout(Duration::from_secs(60), claims)
         .await
         .unwrap();
     clock.sleep(Duration::from_millis(2500)).await;
@@ -83,8 +85,7 @@ async fn what_ends_the_process_is_parked_and_delays_no_other() {
         3,
         "nothing was launched again"
     );
-    let page = get(gateway.admin_addr(), "/readyz").await.0;
-    assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+    ready_again(&gateway).await;
     gateway.stop().await;
 }
 
@@ -109,7 +110,7 @@ async fn what_goes_on_after_a_crash_is_not_parked() {
     };
     let clock = Clock::system();
     clock
-        .timeout(Duration::from_secs(30), calmed)
+        .timeout(Duration::from_secs(60), calmed)
         .await
         .unwrap();
     let sql = "SELECT COUNT(*) FROM operations WHERE state = 'LAUNCHED'";
@@ -125,7 +126,8 @@ async fn who_waits_for_its_turn_is_not_cleared_by_that() {
     let world = World::new(100.0).await;
     let gateway = world.gateway(slow).await;
     let mut client = client(&gateway).await;
-    for number in 0..8 {
+    // More than have their turn while the gateway stops.
+    for number in 0..30 {
         let stream = client.run_instances(wish(&format!("queued-{number}"), 1));
         let message = stream.await.unwrap().into_inner().message().await;
         message.unwrap().unwrap();
@@ -137,8 +139,22 @@ async fn who_waits_for_its_turn_is_not_cleared_by_that() {
     assert!(died.rows_affected() >= 5);
 
     let gateway = world.gateway(slow).await;
+    // One of them has had its turn: others wait for theirs meanwhile.
+    let turned = async {
+        let sql = "SELECT COUNT(*), COUNT(CASE WHEN lease_epoch > 1 THEN 1 END) \
+                   FROM operations WHERE state = 'ACCEPTED'";
+        loop {
+            let row = sqlx::query(sql).fetch_one(&mut journal).await.unwrap();
+            let left = u64::try_from(row.get::<i64, _>(0)).unwrap();
+            if left < died.rows_affected() && row.get::<i64, _>(1) >= 2 {
+                return;
+            }
+            Clock::system().sleep(Duration::from_millis(50)).await;
+        }
+    };
     let clock = Clock::system();
-    clock.sleep(Duration::from_millis(1500)).await;
+    let turned = clock.timeout(Duration::from_secs(60), turned).await;
+    turned.expect("nobody has its turn");
     let sql = "SELECT COUNT(*), SUM(crashes) FROM operations \
                WHERE state = 'ACCEPTED' AND lease_epoch > 1";
     let row = sqlx::query(sql).fetch_one(&mut journal).await.unwrap();

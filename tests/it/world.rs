@@ -5,12 +5,12 @@ pub(crate) use crate::canary::{Folder, put_secret};
 use crate::canary::{self, examine, examine_ledger};
 use crate::log;
 use crate::tap::Tap;
-use cvm_gateway::clock::Clock;
+use cvm_gateway::clock::{Clock, Correction};
 use cvm_gateway::config::Config;
 use cvm_gateway::gateway::Gateway;
 use cvm_gateway::pb::v1 as pb;
 use cvm_gateway::pb::v1::cvm_gateway_service_client::CvmGatewayServiceClient;
-use cvm_gateway::simulator::{Catalog, Settings, Simulator, Speed};
+use cvm_gateway::simulator::{Catalog, EMBEDDED, Settings, Simulator, Speed};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -60,6 +60,16 @@ impl Deref for Served {
     }
 }
 
+/// When that comes, all that was to become of the machines of [`World::still`] has become of them.
+#[derive(Debug, Default)]
+pub(crate) struct Later(Correction);
+
+impl Later {
+    pub(crate) fn comes(&self) {
+        self.0.set(self.0.get() + time::Duration::HOUR);
+    }
+}
+
 /// The fake cloud and a place for journals. Gateways come and go in it.
 #[derive(Debug)]
 pub(crate) struct World {
@@ -88,6 +98,19 @@ impl World {
             simulator: Simulator::start(settings, listener, clock).unwrap(),
             folder,
         }
+    }
+
+    /// A cloud in which nothing becomes of a machine until its [`Later`] comes: however long the rest of
+    /// a test takes, its launches are under way, and then they end at once.
+    pub(crate) async fn still() -> (Self, Later) {
+        let life = "signature_life_s = 300\n";
+        assert!(EMBEDDED.contains(life));
+        // The time that a call is signed at is not the cloud's any more.
+        let catalog = EMBEDDED.replacen(life, "signature_life_s = 1000000\n", 1);
+        let later = Later::default();
+        let clock = Clock::system().corrected(&later.0);
+        let catalog = Catalog::parse(&catalog).unwrap();
+        (Self::of(catalog, 0.1, clock).await, later)
     }
 
     /// A gateway of this cloud, with `extra` in its configuration file.
@@ -144,6 +167,23 @@ impl World {
             .timeout(Duration::from_secs(60), launched)
             .await;
         launched.expect("the cloud launches nothing");
+    }
+
+    /// Waits until the cloud has been asked for that.
+    pub(crate) async fn called(&self, action: &str) {
+        let called = async {
+            while !self
+                .ledger()
+                .await
+                .iter()
+                .any(|entry| entry["action"] == action)
+            {
+                Clock::system().sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let limit = Duration::from_secs(60);
+        let called = Clock::system().timeout(limit, called).await;
+        called.unwrap_or_else(|| panic!("nobody calls {action}"));
     }
 
     /// The ids of all machines that exist or existed.

@@ -249,7 +249,7 @@ async fn more_operations_than_allowed_are_refused_until_one_ends() {
         ("open_operations_max", "OVERLOADED"),
         ("open_operations_per_organization_max", "TOO_MANY_CALLS"),
     ] {
-        let world = World::new(10.0).await;
+        let (world, later) = World::still().await;
         let gateway = world.gateway(&format!("{limit} = 1\n")).await;
         let mut client = client(&gateway).await;
         let open = client.run_instances(wish("open", 1)).await.unwrap();
@@ -261,6 +261,8 @@ async fn more_operations_than_allowed_are_refused_until_one_ends() {
         );
         let retry = status.get_details_retry_info().unwrap();
         assert!(retry.retry_delay.is_some());
+        world.launched(1).await;
+        later.comes();
         read(open.into_inner()).await.end.unwrap();
         let mut dry = wish("one-more", 1);
         dry.spec.as_mut().unwrap().dry_run = Some(true);

@@ -100,8 +100,7 @@ async fn a_journal_that_another_gateway_has_is_refused_and_works_on() {
     let holder = format!("process {} has the journal open", std::process::id());
     assert!(text.contains(&holder), "{text}");
     assert!(text.contains("end it, or give this one its own"), "{text}");
-    let ready = crate::world::get(gateway.admin_addr(), "/readyz").await.0;
-    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+    ready_again(&gateway).await;
     gateway.stop().await;
     world.gateway("").await.stop().await;
 }
