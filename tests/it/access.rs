@@ -9,27 +9,22 @@ use tonic::{Code, Request};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// The lines that hold `part`, of those of the access log.
-fn lines(part: &str) -> Vec<String> {
-    let text = log::text();
-    let lines = text
-        .lines()
-        .filter(|line| line.contains(" cvm_gateway::access: "));
-    let lines = lines.filter(|line| line.contains(part));
-    lines.map(str::to_owned).collect()
+/// The lines that hold all `parts`, once there is one.
+async fn written(parts: &[&str]) -> Vec<String> {
+    let clock = Clock::system();
+    let written = async {
+        while log::access(parts).is_empty() {
+            clock.sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let written = clock.timeout(Duration::from_secs(60), written).await;
+    written.unwrap_or_else(|| panic!("no line has {parts:?}"));
+    log::access(parts)
 }
 
 /// The one line that holds `part`, once it is there.
 async fn line(part: &str) -> String {
-    let clock = Clock::system();
-    let written = async {
-        while lines(part).is_empty() {
-            clock.sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let written = clock.timeout(Duration::from_secs(30), written).await;
-    written.unwrap_or_else(|| panic!("no line has {part}"));
-    let mut lines = lines(part);
+    let mut lines = written(&[part]).await;
     assert_eq!(lines.len(), 1, "{lines:?}");
     lines.remove(0)
 }
@@ -98,12 +93,13 @@ async fn a_line_tells_what_ended_the_call() {
     wrong.region = "ap-nowhere".to_owned();
     let ended = run(&mut client, wrong).await.end.unwrap_err();
     assert_eq!(ended.code(), Code::InvalidArgument);
-    let refused = lines("code=\"InvalidArgument\"");
-    let refused = refused.iter().any(|line| {
-        line.contains("reason=\"INVALID_PARAMETER\" ended=\"answer\"")
-            && line.contains("method=\"RunInstances\"")
-    });
-    assert!(refused);
+    let refused = [
+        &format!("listener=\"{}\"", gateway.grpc_addr()),
+        "method=\"RunInstances\"",
+        "code=\"InvalidArgument\"",
+        "reason=\"INVALID_PARAMETER\" ended=\"answer\"",
+    ];
+    written(&refused).await;
 
     let left = client.run_instances(wish("access-left", 1)).await;
     let mut left = left.unwrap().into_inner();
@@ -137,9 +133,27 @@ async fn streams_end_with_their_connection_and_say_so() {
     let config = cvm_gateway::config::Config::parse("test.toml", &text, &world.folder.0).unwrap();
     let gateway = world.gateway_of(config).await;
     let mut client = client(&gateway).await;
-    let ended = run(&mut client, wish("access-age", 1)).await.end;
-    assert_eq!(ended.unwrap_err().code(), Code::Unavailable);
-    let line = line("request_id=\"access-age\"").await;
+    // Until a connection lived long enough for a stream to begin.
+    let begun = async {
+        let mut number = 0;
+        loop {
+            number += 1;
+            let request_id = format!("access-age-{number}");
+            let seen = run(&mut client, wish(&request_id, 1)).await;
+            let ended = seen.end.unwrap_err().code();
+            if !seen.snapshots.is_empty() {
+                assert_eq!(ended, Code::Unavailable);
+                return request_id;
+            }
+            let met_an_old_connection = [Code::Unavailable, Code::Cancelled].contains(&ended);
+            assert!(met_an_old_connection, "{ended}");
+        }
+    };
+    let begun = Clock::system()
+        .timeout(Duration::from_secs(60), begun)
+        .await;
+    let request_id = begun.expect("no stream begins");
+    let line = line(&format!("request_id=\"{request_id}\"")).await;
     has(&line, &["ended=\"connection_age\""]);
     gateway.stop().await;
 }
@@ -151,6 +165,6 @@ async fn it_can_be_turned_off() {
     let mut client = client(&gateway).await;
     run(&mut client, wish("access-off", 1)).await.end.unwrap();
     gateway.stop().await;
-    assert_eq!(lines("access-off"), Vec::<String>::new());
+    assert_eq!(log::access(&["access-off"]), Vec::<String>::new());
     assert!(log::text().contains("access-off"), "other lines have it");
 }
