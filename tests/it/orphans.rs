@@ -23,6 +23,8 @@ unseen_grace = "1s"
 interval = "300ms"
 grace = "200ms"
 "#;
+/// A gateway that adopts nothing.
+const NO_SWEEP: &str = "[operations.sweep]\ninterval = \"0s\"\n";
 const ORPHANS: &str = r#"cvm_gateway_orphans{account="main",region="ap-shanghai"}"#;
 const ADOPTED: &str = r#"cvm_gateway_orphans_adopted_total{account="main"}"#;
 
@@ -82,9 +84,9 @@ async fn becomes(gateway: &Gateway, series: &str, wanted: f64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_made_by_hand_with_an_operation_s_tag_is_adopted_and_given_back() {
     let world = World::new(100.0).await;
-    let gateway = world.gateway(SWEEP).await;
-    let mut client = client(&gateway).await;
-    let seen = run(&mut client, wish("over", 1)).await;
+    let blind = world.gateway(NO_SWEEP).await;
+    let mut before = client(&blind).await;
+    let seen = run(&mut before, wish("over", 1)).await;
     seen.end.as_ref().unwrap();
     let operation = seen
         .last()
@@ -93,12 +95,15 @@ async fn a_machine_made_by_hand_with_an_operation_s_tag_is_adopted_and_given_bac
         .unwrap()
         .to_owned();
 
-    let unknown = by_hand(&world, "made-by-hand").await;
-    becomes(&gateway, ORPHANS, 1.0).await;
     let copy = by_hand(&world, &operation).await;
-    let early = terminate(&mut client, "early", std::slice::from_ref(&copy)).await;
+    let early = terminate(&mut before, "early", std::slice::from_ref(&copy)).await;
     assert!(early.end.is_err(), "nobody has it yet");
+    blind.stop().await;
+
+    let gateway = world.gateway(SWEEP).await;
+    let mut client = client(&gateway).await;
     becomes(&gateway, ADOPTED, 1.0).await;
+    let unknown = by_hand(&world, "made-by-hand").await;
     becomes(&gateway, ORPHANS, 1.0).await;
 
     let other = terminate(&mut client, "other", &[unknown]).await;
