@@ -1067,12 +1067,12 @@ async fn gateways_that_start_at_once_on_an_empty_database_all_open() {
     let mut other = journal.connect().await;
     let held_up = "BEGIN; CREATE TABLE operations (id TEXT)";
     sqlx::raw_sql(held_up).execute(&mut other).await.unwrap();
-    let held_for = Duration::from_secs(4);
+    let held_for = Duration::from_secs(6);
     let clock = Clock::system();
     let began = clock.elapsed();
     let open = || async {
         let settings = Settings {
-            busy_timeout: Duration::from_secs(1),
+            busy_timeout: Duration::from_secs(5),
             ..journal.settings()
         };
         let metrics = Metrics::new("test").unwrap();

@@ -8,7 +8,10 @@ use cvm_gateway::domain::names::{AccountName, Region};
 use cvm_gateway::domain::operation::{Failure, Kind, Operation, State};
 use cvm_gateway::domain::quota::{Callers, Exceeded, Measure, Quota};
 use cvm_gateway::domain::reason::Reason;
-use cvm_gateway::store::{Admission, Adoption, LivingPage, NewOperation, Presence, Store};
+use cvm_gateway::metrics::Metrics;
+use cvm_gateway::store::{
+    Admission, Adoption, LivingPage, NewOperation, Presence, Settings, Store,
+};
 use sqlx::Row;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
@@ -392,11 +395,22 @@ pub(super) async fn notices_what_comes_and_goes_without_it(journal: Journal) {
     assert_eq!(instances(&store).await, 2);
 }
 
+/// How long this one may take until it waits.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The other gateway has ended one machine, and commits only when this one waits to end the last.
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_what_another_gateway_ended_meanwhile() {
     let journal = Journal::postgres().await;
-    let store = journal.open().await;
+    // Longer than the other one takes until it commits.
+    let settings = Settings {
+        busy_timeout: 2 * PATIENCE,
+        ..journal.settings()
+    };
+    let metrics = Metrics::new("test").unwrap().journal;
+    let store = Store::open(&settings, metrics, Clock::system())
+        .await
+        .unwrap();
     let wish = operation("acme", "r-1");
     let lease = admit(&store, &wish).await;
     let mut launched = next(&wish, State::Launched);
@@ -429,8 +443,7 @@ async fn counts_what_another_gateway_ended_meanwhile() {
             Clock::system().sleep(Duration::from_millis(2)).await;
         }
     };
-    let patience = Duration::from_secs(4);
-    Clock::system().timeout(patience, waits).await.unwrap();
+    Clock::system().timeout(PATIENCE, waits).await.unwrap();
     sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
     seen.await.unwrap().unwrap();
     assert_eq!(instances(&store).await, 0);
