@@ -67,13 +67,13 @@ pub(crate) async fn metric(gateway: &Gateway, series: &str) -> u64 {
 
 pub(crate) async fn until(mut seen: impl AsyncFnMut() -> bool) {
     let clock = Clock::system();
-    for _ in 0..1000 {
-        if seen().await {
-            return;
+    let happens = async {
+        while !seen().await {
+            clock.sleep(Duration::from_millis(10)).await;
         }
-        clock.sleep(Duration::from_millis(10)).await;
-    }
-    panic!("it does not happen");
+    };
+    let happens = clock.timeout(Duration::from_secs(60), happens).await;
+    happens.expect("it does not happen");
 }
 
 #[tokio::test(flavor = "multi_thread")]

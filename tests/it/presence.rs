@@ -150,13 +150,18 @@ async fn sound_requests_arrive_at_the_cloud_as_they_were_asked_for() {
         asked.insert(id, expected(&request["spec"]));
     }
     assert!(asked.len() >= 60, "only {} are sound", asked.len());
-    let bodies = loop {
-        let bodies = sent(&world).await;
-        if bodies.len() == asked.len() {
-            break bodies;
+    let clock = Clock::system();
+    let bodies = async {
+        loop {
+            let bodies = sent(&world).await;
+            if bodies.len() == asked.len() {
+                return bodies;
+            }
+            clock.sleep(Duration::from_millis(100)).await;
         }
-        Clock::system().sleep(Duration::from_millis(100)).await;
     };
+    let bodies = clock.timeout(Duration::from_secs(120), bodies).await;
+    let bodies = bodies.expect("a launch does not arrive");
     for (id, body) in bodies {
         let asked = &asked[&id];
         assert_eq!(without_the_gateway_s_own(&body, asked), (id, asked.clone()));
