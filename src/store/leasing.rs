@@ -130,22 +130,8 @@ pub(in crate::store) async fn run(
             crashes,
             limit,
         } => {
-            let (first, last) = (i64::from(*crashes.start()), i64::from(*crashes.end()));
-            let claim = query(sql::claim(dialect))
-                .bind(*now)
-                .bind(first)
-                .bind(last)
-                .bind(*limit)
-                .bind(*now)
-                .bind(longest(*ttl))
-                .bind(first)
-                .bind(last)
-                .bind(*limit)
-                .bind(owner.as_str())
-                .bind(*now)
-                .bind(*ttl)
-                .bind(*limit);
-            chaos::around!("store.claim", claim.fetch_all(connection), else Err(sqlx::Error::WorkerCrashed)).map_err(StoreError::from)
+            let which = (owner.as_str(), crashes, *limit);
+            claim(connection, dialect, which, (*now, *ttl)).await
         }
         Leasing::Renew {
             owner,
@@ -215,6 +201,32 @@ async fn order(
         told.push(Entry::ordered(&operation, order, (asked, decision)));
     }
     Ok(ordered)
+}
+
+/// Gives the owner what nobody steps, as much of it as that, from a time on, for so long.
+async fn claim(
+    connection: &mut Connection,
+    dialect: &Dialect,
+    (owner, crashes, limit): (&str, &RangeInclusive<u32>, i64),
+    (now, ttl): (i64, i64),
+) -> Result<Vec<Row>, StoreError> {
+    let (first, last) = (i64::from(*crashes.start()), i64::from(*crashes.end()));
+    let claim = query(sql::claim(dialect))
+        .bind(now)
+        .bind(first)
+        .bind(last)
+        .bind(limit)
+        .bind(now)
+        .bind(longest(ttl))
+        .bind(first)
+        .bind(last)
+        .bind(limit)
+        .bind(owner)
+        .bind(now)
+        .bind(ttl)
+        .bind(limit);
+    chaos::around!("store.claim", claim.fetch_all(connection), else Err(sqlx::Error::WorkerCrashed))
+        .map_err(StoreError::from)
 }
 
 /// Prolongs what the owner holds and still has, from a time on, for so long; the rows of those.
