@@ -343,8 +343,9 @@ async fn what_was_launched_is_listed_as_it_was_last_seen() {
     for machine in &machines[1..] {
         let seen = machine.instance.as_ref().unwrap();
         let left = leaves.contains(&seen.instance_id);
-        let state = if left { "TERMINATING" } else { "RUNNING" };
-        assert_eq!(seen.instance_state, state);
+        // Who is gone was seen on its way, or as it was before: it is gone soon.
+        let on_its_way = left && seen.instance_state == "TERMINATING";
+        assert!(on_its_way || seen.instance_state == "RUNNING", "{seen:?}");
         assert_eq!(machine.operation, first.last().name);
         assert_eq!(machine.account, "main");
         assert!(!seen.private_ip_addresses.is_empty());
