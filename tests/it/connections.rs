@@ -224,7 +224,7 @@ async fn a_stream_on_an_old_connection_ends_resumable() {
     let gateway = gateway(&world, lines).await;
     let mut client = client(&gateway).await;
     // Until a connection lived long enough for a snapshot.
-    let seen = soon("the end", async {
+    let seen = Box::pin(soon("the end", async {
         loop {
             let seen = run(&mut client, wish("long", 1)).await;
             if !seen.snapshots.is_empty() {
@@ -232,7 +232,7 @@ async fn a_stream_on_an_old_connection_ends_resumable() {
             }
             assert_met_an_old_connection(&seen.end.unwrap_err());
         }
-    })
+    }))
     .await;
     let status = seen.end.as_ref().unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
