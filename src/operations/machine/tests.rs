@@ -799,3 +799,39 @@ fn what_a_person_releases_goes_on() {
     let until = late + TIMINGS.launch_timeout;
     assert_eq!(next(&again, 2, late, &TIMINGS), Step::Poll(until));
 }
+
+/// An attempt as late as the token is trusted, and no answer to any: look-ups that work prove it in time.
+#[test]
+fn the_least_patience_has_room_for_the_last_proof() {
+    let end = |reconcile_timeout: Duration| {
+        let timings = Timings {
+            reconcile_timeout,
+            attempts_max: 2,
+            ..TIMINGS
+        };
+        let mut operation = accepted(1);
+        let mut now = START;
+        loop {
+            let outcome = match next(&operation, 1, now, &timings) {
+                Step::Begin if !operation.attempts.is_empty() && now < START + secs(599) => {
+                    now = START + secs(599);
+                    continue;
+                }
+                Step::Begin => Outcome::Begun {
+                    epoch: 1,
+                    alternative: 0,
+                },
+                Step::Send => ambiguous(),
+                Step::LookUp => Outcome::Found(Vec::new()),
+                Step::Wait(until) => {
+                    now = until;
+                    continue;
+                }
+                step => return step,
+            };
+            operation = apply(&operation, outcome, now, &timings).unwrap();
+        }
+    };
+    assert_eq!(end(TIMINGS.proof_max()), Step::GiveUp);
+    assert_eq!(end(TIMINGS.proof_max() - secs(30)), Step::Escalate);
+}
