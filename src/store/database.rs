@@ -327,11 +327,18 @@ impl Database {
         &self,
         states: &[StateName],
     ) -> Result<Vec<(StateName, i64)>, StoreError> {
-        let mut counts = Vec::with_capacity(states.len());
+        let mut counts = query(sql::counts(states.len()));
         for state in states {
-            let count = query(sql::COUNT).bind(state.as_str());
-            let row = count.fetch_one(&self.readers).await?;
-            counts.push((*state, row.try_get("operations")?));
+            counts = counts.bind(state.as_str());
+        }
+        let rows = counts.fetch_all(&self.readers).await?;
+        let mut counts: Vec<_> = states.iter().map(|state| (*state, 0)).collect();
+        for row in &rows {
+            let name: &str = row.try_get("state")?;
+            let count = counts.iter_mut().find(|(state, _)| state.as_str() == name);
+            if let Some((_, count)) = count {
+                *count = row.try_get("operations")?;
+            }
         }
         Ok(counts)
     }

@@ -404,19 +404,25 @@ async fn save_distinct<'a>(
     let settled = reservations::settle(connection, dialect, &settled, &gone, now);
     chaos::around!("store.settle", settled, else Err(sqlx::Error::WorkerCrashed.into()))?;
     for change in updated_now() {
-        if change.goes_on {
-            care::finish_release(connection, change.id).await?;
-        }
-        if let Some((account, reason)) = &change.brake {
-            let time = change.update_time;
-            let written = care::write_brake(connection, (change.id, account), reason, time);
-            chaos::around!("store.brake", written, else Err(sqlx::Error::WorkerCrashed.into()))?;
-        }
+        release_or_brake(connection, change).await?;
     }
     for (change, saved) in changes {
         if updated.contains(&change.id) || is_saved(connection, change).await? {
             **saved = Saved::Done;
         }
+    }
+    Ok(())
+}
+
+/// What a person must see to, or has.
+async fn release_or_brake(connection: &mut Connection, change: &Change) -> Result<(), StoreError> {
+    if change.goes_on {
+        care::finish_release(connection, change.id).await?;
+    }
+    if let Some((account, reason)) = &change.brake {
+        let time = change.update_time;
+        let written = care::write_brake(connection, (change.id, account), reason, time);
+        chaos::around!("store.brake", written, else Err(sqlx::Error::WorkerCrashed.into()))?;
     }
     Ok(())
 }

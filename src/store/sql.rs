@@ -77,9 +77,13 @@ pub(in crate::store) const LIST: &str = "SELECT id, document FROM operations \
      AND state IN ($4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
      ORDER BY id DESC LIMIT $3";
 
-/// Reads the part of an index that is about the state.
-pub(in crate::store) const COUNT: &str =
-    "SELECT COUNT(*) AS operations FROM operations WHERE state = $1";
+/// Reads the parts of an index that are about those states.
+pub(in crate::store) fn counts(states: usize) -> SqlStr {
+    numbered(&format!(
+        "SELECT state, COUNT(*) AS operations FROM operations WHERE state IN ({}) GROUP BY state",
+        repeated("?", states)
+    ))
+}
 
 /// Ends the leases of the dead: they ran out, and nobody released them.
 pub(in crate::store) const END_LEASES: &str = concat!(

@@ -76,6 +76,8 @@ const live = async (browser) => {
   const page = await open_page(browser);
   await whole(page);
   await page.goto(`${url}/console`);
+  // For a moment it is not there, when counting took too long.
+  await page.waitForSelector('.tiles a[href="/console"] strong');
   const count = () => Number(document.querySelector('.tiles a[href="/console"] strong').innerText);
   const before = await page.evaluate(count);
   await page.evaluate(() => { window.same = true; });
@@ -83,7 +85,7 @@ const live = async (browser) => {
   await page.locator("#list tbody a").first().focus();
   const kept = await page.evaluate(() => document.activeElement.getAttribute("href"));
   await page.waitForFunction(
-    (old) => Number(document.querySelector('.tiles a[href="/console"] strong').innerText) > old,
+    (old) => Number(document.querySelector('.tiles a[href="/console"] strong')?.innerText) > old,
     before,
   );
   assert.ok(await page.evaluate(() => window.same), "it was not loaded anew");
