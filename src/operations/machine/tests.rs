@@ -827,7 +827,14 @@ fn the_least_patience_has_room_for_the_last_proof() {
                     now = until;
                     continue;
                 }
-                step => return step,
+                step @ (Step::Doubt
+                | Step::GiveUp
+                | Step::Escalate
+                | Step::Poll(_)
+                | Step::BeginCall
+                | Step::Call
+                | Step::DoubtCall
+                | Step::Rest) => return step,
             };
             operation = apply(&operation, outcome, now, &timings).unwrap();
         }
