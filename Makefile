@@ -242,5 +242,6 @@ $(EXAMPLES): $(TYPESCRIPT) $(JAVA_JARS) $(shell find clients -name node_modules 
 	javac -proc:none -nowarn -d target/tools/java/classes -cp '$(dir $(JAVA_JARS))*' $$(find clients/java/src -name '*.java')
 	touch $@
 
+# Unoptimised: it runs for seconds, and takes three times as long to compile otherwise.
 target/tools/bin/cargo-deny:
-	cargo install --locked --quiet --root target/tools --version $(CARGO_DENY_VERSION) cargo-deny
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --quiet --debug --root target/tools --version $(CARGO_DENY_VERSION) cargo-deny
