@@ -172,19 +172,25 @@ fn advice(exit: Exit, asked: Asked<'_>, details: &ErrorDetails) -> String {
         Some(delay) => format!("after {}", humantime::format_duration(delay)),
         None => "later".to_owned(),
     };
-    let next = match (exit, asked) {
-        (_, Asked::Ended(operation)) => after_the_end(exit, operation),
+    let usual = || match (exit, asked) {
         (Exit::Unavailable | Exit::Temporary, Asked::Launch) => {
             format!("repeat {when} with the same --request-id: it never launches twice")
         }
         (Exit::Unavailable | Exit::Temporary, Asked::Watch) => {
             format!("watch again {when}: the operation goes on meanwhile")
         }
+        // Its own request_id would only find it again.
+        (Exit::Unavailable | Exit::Temporary, Asked::Ended(_)) => {
+            "launch again later, with a new --request-id".to_owned()
+        }
         (Exit::Data, Asked::Watch) => "see `cvm-gateway watch --help`".to_owned(),
-        (Exit::Data, Asked::Launch) => {
+        (Exit::Data, Asked::Launch | Asked::Ended(_)) => {
             "change the request, and give it a new --request-id".to_owned()
         }
-        (Exit::NoPermission, _) => ASK_THE_OPERATOR.to_owned(),
+        (Exit::Failed, Asked::Ended(_)) => {
+            "mend the cause and launch again, with a new --request-id".to_owned()
+        }
+        (Exit::NoPermission, _) => "ask the operator of the gateway".to_owned(),
         (
             Exit::Ok
             | Exit::Failed
@@ -197,50 +203,33 @@ fn advice(exit: Exit, asked: Asked<'_>, details: &ErrorDetails) -> String {
             | Exit::Configuration
             | Exit::Interrupted,
             _,
-        ) => SHOW_THE_OPERATOR.to_owned(),
+        ) => "show this to the operator of the gateway".to_owned(),
     };
-    format!("next: {next}")
+    format!("next: {}", with_the_rest(asked).unwrap_or_else(usual))
 }
 
-const ASK_THE_OPERATOR: &str = "ask the operator of the gateway";
-const SHOW_THE_OPERATOR: &str = "show this to the operator of the gateway";
-
-/// What to do when the operation has ended without success. Its own `request_id` would only find it again.
-fn after_the_end(exit: Exit, operation: &Operation) -> String {
+/// What to do with what an operation has left behind, where to launch again is no advice.
+fn with_the_rest(asked: Asked<'_>) -> Option<String> {
+    let Asked::Ended(operation) = asked else {
+        return None;
+    };
     let leaves = |state: &str| LEAVING.contains(&state);
     let instances = operation.instances.iter();
     let left = instances.filter(|instance| !leaves(&instance.instance_state));
     match (operation.kind(), left.count()) {
-        (OperationKind::Termination, 0) => "look at the instances: some may be left".to_owned(),
-        (OperationKind::Termination, left) => {
-            format!("give the {left} instances that are left back again, with a new request_id")
+        (OperationKind::Termination, 0) => {
+            Some("look at the instances: some may be left".to_owned())
         }
+        (OperationKind::Termination, left) => Some(format!(
+            "give the {left} instances that are left back again, with a new request_id"
+        )),
         _ if operation.state() == OperationState::Cancelled => {
-            "nothing: it was cancelled".to_owned()
+            Some("nothing: it was cancelled".to_owned())
         }
-        (_, 0) => launch_again(exit).to_owned(),
-        (_, left) => format!(
+        (_, 0) => None,
+        (_, left) => Some(format!(
             "use the {left} instances that may run, or give them back: they cost money, and a new launch adds to them"
-        ),
-    }
-}
-
-/// Nothing is left of it.
-const fn launch_again(exit: Exit) -> &'static str {
-    match exit {
-        Exit::Unavailable | Exit::Temporary => "launch again later, with a new --request-id",
-        Exit::Data => "change the request, and give it a new --request-id",
-        Exit::Failed => "mend the cause and launch again, with a new --request-id",
-        Exit::NoPermission => ASK_THE_OPERATOR,
-        Exit::Ok
-        | Exit::Usage
-        | Exit::NoInput
-        | Exit::Software
-        | Exit::Os
-        | Exit::CannotCreate
-        | Exit::Io
-        | Exit::Configuration
-        | Exit::Interrupted => SHOW_THE_OPERATOR,
+        )),
     }
 }
 
