@@ -8,7 +8,7 @@ mod journal;
 mod ports;
 mod side_door;
 
-pub use side_door::ask as ask_side_door;
+pub use side_door::{ask as ask_side_door, is_ok};
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};

@@ -3,7 +3,7 @@
 use super::args::HealthcheckArgs;
 use super::error::CliError;
 use crate::clock::Clock;
-use crate::doctor::ask_side_door;
+use crate::doctor::{ask_side_door, is_ok};
 use crate::terminal::{self, Exit};
 
 pub(super) async fn healthcheck(args: HealthcheckArgs, clock: Clock) -> Result<Exit, CliError> {
@@ -14,16 +14,11 @@ pub(super) async fn healthcheck(args: HealthcheckArgs, clock: Clock) -> Result<E
     let answer = ask_side_door(args.admin, "/readyz", &clock).await;
     let answer = answer.map_err(failed)?;
     terminal::print(said(&answer))?;
-    Ok(if is_ready(&answer) {
+    Ok(if is_ok(&answer) {
         Exit::Ok
     } else {
         Exit::Unavailable
     })
-}
-
-fn is_ready(answer: &str) -> bool {
-    let status = answer.split(' ').nth(1);
-    answer.starts_with("HTTP/1.") && status == Some("200")
 }
 
 fn said(answer: &str) -> &str {
@@ -54,7 +49,7 @@ mod tests {
             ),
             ("", false, "what answers there is no side door of a gateway"),
         ] {
-            assert_eq!((is_ready(answer), said(answer)), (ready, text), "{answer}");
+            assert_eq!((is_ok(answer), said(answer)), (ready, text), "{answer}");
         }
     }
 }

@@ -27,9 +27,8 @@ pub(super) async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
 
 /// Whether the answer is the one that a gateway's side door has to `/livez`.
 fn is_gateway(answer: &str) -> bool {
-    let status = answer.split(' ').nth(1);
     let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
-    status == Some("200") && body == Some("ok\n")
+    side_door::is_ok(answer) && body == Some("ok\n")
 }
 
 /// A port is free when it can be had. It is given back at once.

@@ -31,3 +31,10 @@ async fn get(address: SocketAddr, path: &str) -> io::Result<String> {
     stream.read_to_end(&mut answer).await?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
+
+/// Whether an answer is one of HTTP, and says that all is well.
+#[must_use]
+pub fn is_ok(answer: &str) -> bool {
+    let status = answer.split(' ').nth(1);
+    answer.starts_with("HTTP/1.") && status == Some("200")
+}
