@@ -111,9 +111,8 @@ impl Inner {
 
     fn told_of(&self, kept: Result<(), StoreError>) {
         if let Err(error) = kept {
-            let error_chain = chain(&error, ": ");
             tracing::warn!(
-                error = error_chain,
+                error = chain(&error, ": "),
                 "leases could not be renewed, claimed or given back"
             );
             if let StoreError::Fatal { .. } = error {
