@@ -28,6 +28,7 @@ mod model;
 mod opening;
 mod orders;
 mod owners;
+mod pool;
 mod presence;
 mod renewal;
 mod reservations;
@@ -502,7 +503,7 @@ mod tests {
         let lock = target.lock().unwrap();
         for (pool, connections, query_only) in [
             (target.writer_pool(&settings), 1, 0),
-            (target.reader_pool(&settings), 3, 1),
+            (target.reader_pool(&settings, None), 3, 1),
         ] {
             let mut open = Vec::new();
             for _ in 0..connections {

@@ -2,8 +2,9 @@
 //! takes slots, and nobody else gets those.
 
 use crate::chaos;
+use crate::store::connection::query;
 use crate::store::error::StoreError;
-use sqlx::{AnyPool, Row};
+use crate::store::pool::Pool;
 use std::fmt;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ const TAKE: &str = concat!(
 
 /// The shared budgets. Clones share their connection.
 #[derive(Clone)]
-pub struct Budgets(pub(in crate::store) AnyPool);
+pub struct Budgets(pub(in crate::store) Pool);
 
 /// Slots that were taken. Times are the server's, since the UNIX epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +67,7 @@ impl Budgets {
     ) -> Result<Taken, StoreError> {
         let interval = i64::try_from(interval.as_millis()).unwrap_or(AHEAD_MAX);
         let length = interval.saturating_mul(count.into());
-        let row = sqlx::query(TAKE)
+        let row = query(TAKE)
             .bind(key)
             .bind(length)
             .bind(interval)

@@ -2,13 +2,14 @@
 //! runs in the thread of who asks: sqlx would cross to a thread of its own and back for each of the
 //! statements of a transaction, which takes longer than they do.
 
+use crate::store::pool::{self, Pool};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{OpenFlags, ToSql};
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::pool::PoolConnection;
 use sqlx::query::Query as AnyQuery;
-use sqlx::{Any, AnyConnection, AnyPool, Executor, SqlSafeStr, SqlStr};
+use sqlx::{Any, AnyConnection, Executor, SqlSafeStr, SqlStr};
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
@@ -31,7 +32,7 @@ pub(in crate::store) enum Runner<'c> {
     Here(&'c mut rusqlite::Connection),
     Sqlx(&'c mut AnyConnection),
     /// Whichever of its connections is free.
-    Pool(&'c AnyPool),
+    Pool(&'c Pool),
 }
 
 /// A statement with its parameters.
@@ -136,8 +137,8 @@ impl<'c> From<&'c mut AnyConnection> for Runner<'c> {
     }
 }
 
-impl<'c> From<&'c AnyPool> for Runner<'c> {
-    fn from(pool: &'c AnyPool) -> Self {
+impl<'c> From<&'c Pool> for Runner<'c> {
+    fn from(pool: &'c Pool) -> Self {
         Self::Pool(pool)
     }
 }
@@ -179,7 +180,14 @@ impl<'q> Query<'q> {
         let rows = match on.into() {
             Runner::Here(connection) => return self.here(connection).map_err(failed),
             Runner::Sqlx(connection) => self.sqlx().fetch_all(connection).await?,
-            Runner::Pool(pool) => self.sqlx().fetch_all(pool).await?,
+            Runner::Pool(pool) => {
+                let mut lent = pool.acquire().await?;
+                let rows = pool.bounds(self.sqlx().fetch_all(&mut *lent)).await;
+                if pool::is_broken(&rows) {
+                    drop(lent.detach());
+                }
+                rows?
+            }
         };
         Ok(rows.into_iter().map(Row::Sqlx).collect())
     }
@@ -192,15 +200,8 @@ impl<'q> Query<'q> {
         self,
         on: impl Into<Runner<'_>>,
     ) -> Result<Option<Row>, sqlx::Error> {
-        let row = match on.into() {
-            Runner::Here(connection) => {
-                let rows = self.here(connection).map_err(failed)?;
-                return Ok(rows.into_iter().next());
-            }
-            Runner::Sqlx(connection) => self.sqlx().fetch_optional(connection).await?,
-            Runner::Pool(pool) => self.sqlx().fetch_optional(pool).await?,
-        };
-        Ok(row.map(Row::Sqlx))
+        let rows = self.fetch_all(on).await?;
+        Ok(rows.into_iter().next())
     }
 
     /// The first row.
@@ -223,11 +224,7 @@ impl<'q> Query<'q> {
         self,
         on: impl Into<Runner<'_>>,
     ) -> Result<(), sqlx::Error> {
-        match on.into() {
-            Runner::Here(connection) => self.here(connection).map(drop).map_err(failed),
-            Runner::Sqlx(connection) => self.sqlx().execute(connection).await.map(drop),
-            Runner::Pool(pool) => self.sqlx().execute(pool).await.map(drop),
-        }
+        self.fetch_all(on).await.map(drop)
     }
 
     fn sqlx(self) -> AnyQuery<'q, Any, AnyArguments> {

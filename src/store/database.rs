@@ -12,6 +12,7 @@ use crate::store::connection::{Row, query};
 use crate::store::error::StoreError;
 use crate::store::group::{Command, Reply};
 use crate::store::leasing::Leasing;
+use crate::store::pool::Pool;
 use crate::store::row::{self, Admit, Admitted, Change, bigint};
 use crate::store::sealing::Sealing;
 use crate::store::writer::Writer;
@@ -20,7 +21,6 @@ use crate::store::{
     opening, sql,
 };
 use secrecy::SecretString;
-use sqlx::AnyPool;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -35,11 +35,11 @@ use tokio_util::task::TaskTracker;
 /// A database that is open. Clones share it.
 #[derive(Clone)]
 pub(in crate::store) struct Database {
-    pub(in crate::store) readers: AnyPool,
+    pub(in crate::store) readers: Pool,
     pub(in crate::store) budgets: Option<Budgets>,
     /// Beside the one writer where there are other replicas: what one of them holds must not delay
     /// launches.
-    pub(in crate::store) sinks: Option<AnyPool>,
+    pub(in crate::store) sinks: Option<Pool>,
     /// The URL, where other replicas may write, too.
     pub(in crate::store) server: Option<SecretString>,
     pub(in crate::store) sealing: Sealing,
@@ -56,7 +56,7 @@ impl Database {
         metrics: Journal,
         clock: Clock,
     ) -> Result<Self, StoreError> {
-        let opened = opening::open(settings).await?;
+        let opened = opening::open(settings, &clock).await?;
         let (sender, queue) = mpsc::channel(settings.queue.max(1));
         let healthy = Arc::new(AtomicBool::new(true));
         let (failing, fatal) = watch::channel(None);

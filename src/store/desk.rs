@@ -9,9 +9,9 @@ use crate::store::care::Release;
 use crate::store::connection::{Row, query};
 use crate::store::engine::{self, Target};
 use crate::store::error::StoreError;
+use crate::store::pool::Pool;
 use crate::store::{Settings, row, schema, sql};
 use serde_json::{Value, json};
-use sqlx::AnyPool;
 use std::fmt;
 use time::UtcDateTime;
 
@@ -19,7 +19,7 @@ use time::UtcDateTime;
 pub struct Desk {
     pub(in crate::store) target: Target,
     pub(in crate::store) settings: Settings,
-    pub(in crate::store) readers: AnyPool,
+    pub(in crate::store) readers: Pool,
 }
 
 /// Which operations are listed; what is not set does not matter.
@@ -77,9 +77,10 @@ impl Desk {
         let target = engine::target(settings)?;
         target.must_exist()?;
         target.probe(settings).await?;
-        let readers = target.reader_pool(settings);
+        let readers = target.reader_pool(settings, None);
+        let mut connection = readers.acquire().await?;
         let found: i64 = sqlx::query_scalar(sql::SCHEMA)
-            .fetch_one(&readers)
+            .fetch_one(&mut *connection)
             .await
             .map_err(|error: sqlx::Error| match error.as_database_error() {
                 Some(_no_table) => StoreError::Older { found: 0 },
@@ -88,7 +89,8 @@ impl Desk {
         if found < schema::LATEST {
             return Err(StoreError::Older { found });
         }
-        let oldest: i64 = sqlx::query_scalar(sql::REACH).fetch_one(&readers).await?;
+        let oldest = sqlx::query_scalar(sql::REACH).fetch_one(&mut *connection);
+        let oldest: i64 = oldest.await?;
         if found > schema::LATEST && !schema::reaches(oldest) {
             return Err(StoreError::Newer { found });
         }

@@ -2,17 +2,19 @@
 //! their SQL differs. Everything else of the room is one text for both.
 
 use crate::chaos;
+use crate::clock::Clock;
 use crate::store::Settings;
 use crate::store::connection::{Connection, Runner, abandon, query};
 use crate::store::error::{StoreError, is_no_database};
 use crate::store::file::{beside, open_private, take_lock};
+use crate::store::pool::{Patience, Pool};
 use crate::store::reserve::Reserve;
 use crate::store::sql::text::Kept;
 use secrecy::ExposeSecret;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection as _, Executor};
+use sqlx::{Any, AnyConnection, AssertSqlSafe, ConnectOptions, Connection as _, Executor};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -126,7 +128,7 @@ enum Place {
 pub(in crate::store) struct Writers {
     pub(in crate::store) target: Target,
     session: String,
-    pool: AnyPool,
+    pool: Pool,
 }
 
 impl Target {
@@ -252,8 +254,9 @@ impl Target {
     }
 
     /// One connection that may write.
-    pub(in crate::store) fn writer_pool(&self, settings: &Settings) -> AnyPool {
-        self.pool(AnyPoolOptions::new().max_connections(1), settings, "")
+    pub(in crate::store) fn writer_pool(&self, settings: &Settings) -> Pool {
+        let options = AnyPoolOptions::new().max_connections(1);
+        self.pool((options, None), settings, "")
     }
 
     /// The one connection that writes for an open journal.
@@ -265,8 +268,8 @@ impl Target {
         }
     }
 
-    /// The connections that read.
-    pub(in crate::store) fn reader_pool(&self, settings: &Settings) -> AnyPool {
+    /// The connections that read; with a clock they are patient for no longer than a transaction.
+    pub(in crate::store) fn reader_pool(&self, settings: &Settings, clock: Option<&Clock>) -> Pool {
         let read_only = if self.is_sqlite() {
             "PRAGMA query_only = ON"
         } else {
@@ -278,21 +281,32 @@ impl Target {
             .max_connections(settings.pool_size.max(1))
             .min_connections(1)
             .test_before_acquire(!self.is_sqlite());
-        self.pool(options, settings, read_only)
+        self.pool((options, clock), settings, read_only)
     }
 
     /// One connection that takes slots of shared budgets, or moves the cursors of sinks. Its commits
     /// need not be durable: a server is not back from a crash before all slots that it has given out are
     /// past, and a cursor that goes back brings rows twice.
-    pub(in crate::store) fn budget_pool(&self, settings: &Settings) -> Option<AnyPool> {
+    pub(in crate::store) fn budget_pool(&self, settings: &Settings, clock: &Clock) -> Option<Pool> {
         let options = AnyPoolOptions::new().max_connections(1);
         let quick = "SET synchronous_commit = off";
-        (!self.is_sqlite()).then(|| self.pool(options, settings, quick))
+        (!self.is_sqlite()).then(|| self.pool((options, Some(clock)), settings, quick))
     }
 
-    fn pool(&self, options: AnyPoolOptions, settings: &Settings, more: &str) -> AnyPool {
+    fn pool(
+        &self,
+        (options, clock): (AnyPoolOptions, Option<&Clock>),
+        settings: &Settings,
+        more: &str,
+    ) -> Pool {
+        let clock = clock.filter(|_| !self.is_sqlite());
+        let patience = clock.map(|clock| Patience::new(clock.clone(), settings.busy_timeout));
+        let options = match &patience {
+            Some(patience) => patience.clone().watch(options),
+            None => options,
+        };
         let session: Arc<str> = format!("{}{more}", self.session(settings.busy_timeout)).into();
-        options
+        let options = options
             .acquire_timeout(settings.busy_timeout)
             .idle_timeout(None)
             .max_lifetime(None)
@@ -302,8 +316,8 @@ impl Target {
                     connection.execute(AssertSqlSafe(session)).await?;
                     Ok(())
                 })
-            })
-            .connect_lazy_with(self.options.clone())
+            });
+        Pool::new(options.connect_lazy_with(self.options.clone()), patience)
     }
 
     /// What every connection is set to. The time-outs end waits for a lock that a stopped process

@@ -5,7 +5,7 @@ use crate::store::desk::Desk;
 use crate::store::error::StoreError;
 use crate::store::keyring::{Keyring, folder};
 use crate::store::sealing::FINGERPRINTS;
-use crate::store::{schema, sql};
+use crate::store::{schema, sealing, sql};
 use rustix::fs::{Access, access, statvfs};
 use std::path::{Path, PathBuf};
 use time::UtcDateTime;
@@ -69,8 +69,7 @@ impl Desk {
     /// [`StoreError::NoKeyFile`], [`StoreError::KeyFile`], [`StoreError::OtherKey`], and what reading may
     /// tell.
     pub async fn try_keys(&self) -> Result<(), StoreError> {
-        let sealed = sqlx::query_scalar(sql::SECRET).bind(FINGERPRINTS);
-        let Some(sealed): Option<String> = sealed.fetch_optional(&self.readers).await? else {
+        let Some(sealed) = sealing::secret(&self.readers).await? else {
             return Ok(());
         };
         let path = self.settings.key_file.as_deref();

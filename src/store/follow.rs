@@ -1,11 +1,11 @@
 //! Reads the audit in the order of each chain, from where a reader is.
 
-use crate::store::connection::{Connection, Row, query};
+use crate::store::connection::{Row, Runner, query};
 use crate::store::desk::Desk;
 use crate::store::error::StoreError;
 use crate::store::leasing::Leasing;
+use crate::store::pool::Pool;
 use crate::store::{Anchor, Engine, Store, sql};
-use sqlx::AnyPool;
 use std::collections::BTreeMap;
 use time::UtcDateTime;
 
@@ -94,7 +94,7 @@ impl Store {
             rows: moved.map(|(chain, row)| (chain.clone(), *row)).collect(),
         };
         match &database.sinks {
-            Some(pool) => write(&mut Connection::Sqlx(pool.acquire().await?), &delivered).await,
+            Some(pool) => write(pool, &delivered).await,
             None => database
                 .lease(Leasing::Delivered(delivered))
                 .await
@@ -106,15 +106,16 @@ impl Store {
 /// # Errors
 /// As for every statement.
 pub(in crate::store) async fn write(
-    connection: &mut Connection,
+    on: impl Into<Runner<'_>>,
     delivered: &Delivered,
 ) -> Result<(), StoreError> {
+    let mut runner = on.into();
     for (chain, row) in &delivered.rows {
         query(sql::DELIVERED)
             .bind(delivered.sink.as_str())
             .bind(chain.as_str())
             .bind(*row)
-            .execute(&mut *connection)
+            .execute(runner.again())
             .await?;
     }
     Ok(())
@@ -135,7 +136,7 @@ impl Desk {
 /// # Errors
 /// What reading may tell.
 pub(in crate::store) async fn next(
-    readers: &AnyPool,
+    readers: &Pool,
     cursor: &mut Cursor,
     limit: usize,
 ) -> Result<Vec<Line>, StoreError> {

@@ -2,13 +2,15 @@
 //! its tables up to date, finds its keys, and sets space aside.
 
 use crate::chaos;
+use crate::clock::Clock;
 use crate::store::connection::{Connection, query};
 use crate::store::engine::{self, Dialect, Target, Writers};
 use crate::store::error::StoreError;
+use crate::store::pool::Pool;
 use crate::store::reserve::Reserve;
 use crate::store::sealing::Sealing;
 use crate::store::{Settings, owners, reservations, schema, sql};
-use sqlx::{AnyConnection, AnyPool};
+use sqlx::AnyConnection;
 use std::fs::File;
 use std::time::Duration;
 
@@ -25,18 +27,21 @@ pub(in crate::store) struct Opened {
     /// Of the one connection that writes.
     pub(in crate::store) writers: Writers,
     pub(in crate::store) connection: Connection,
-    pub(in crate::store) readers: AnyPool,
+    pub(in crate::store) readers: Pool,
     /// Of the one connection that takes slots, when other gateways take some, too.
-    pub(in crate::store) budgets: Option<AnyPool>,
+    pub(in crate::store) budgets: Option<Pool>,
     /// Of the one connection that sinks of the audit write down with how far they are, likewise.
-    pub(in crate::store) sinks: Option<AnyPool>,
+    pub(in crate::store) sinks: Option<Pool>,
 }
 
 /// Opens what the settings name. On a full disk the reserve of an earlier process serves.
 ///
 /// # Errors
 /// As [`crate::store::Store::open`].
-pub(in crate::store) async fn open(settings: &Settings) -> Result<Opened, StoreError> {
+pub(in crate::store) async fn open(
+    settings: &Settings,
+    clock: &Clock,
+) -> Result<Opened, StoreError> {
     let target = engine::target(settings)?;
     let lock = chaos::at!("store.lock", target.lock()?, else return Err(StoreError::Closed));
     let mut reserve = target.reserve(settings.reserve_bytes);
@@ -48,7 +53,7 @@ pub(in crate::store) async fn open(settings: &Settings) -> Result<Opened, StoreE
         prepared => prepared?,
     };
     let target = &writers.target;
-    let readers = target.reader_pool(settings);
+    let readers = target.reader_pool(settings, Some(clock));
     drop(readers.acquire().await?);
     if let Some(reserve) = &mut reserve {
         reserve.fill().await;
@@ -60,8 +65,8 @@ pub(in crate::store) async fn open(settings: &Settings) -> Result<Opened, StoreE
         reserve,
         connection,
         readers,
-        budgets: target.budget_pool(settings),
-        sinks: target.budget_pool(settings),
+        budgets: target.budget_pool(settings, clock),
+        sinks: target.budget_pool(settings, clock),
         writers,
     })
 }

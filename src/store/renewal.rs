@@ -7,7 +7,7 @@ use crate::store::database::Database;
 use crate::store::error::StoreError;
 use crate::store::keyring::Looked;
 use crate::store::leasing::Leasing;
-use crate::store::{Engine, Store, row, sql};
+use crate::store::{Engine, Store, row, sealing, sql};
 
 /// Operations whose bodies are sealed anew in one transaction: others must not wait long for it.
 const PIECE: usize = 20;
@@ -112,8 +112,7 @@ impl std::fmt::Debug for KeyFile {
 impl Database {
     /// What is sealed for the gateway itself.
     async fn secret(&self) -> Result<Option<String>, StoreError> {
-        let found = sqlx::query_scalar(sql::SECRET).bind(crate::store::sealing::FINGERPRINTS);
-        Ok(found.fetch_optional(&self.readers).await?)
+        sealing::secret(&self.readers).await
     }
 
     /// Seals the secret and the bodies of open operations with the key that writes, but for those that

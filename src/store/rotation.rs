@@ -1,5 +1,6 @@
 //! Puts a new first key into a file of keys, so that after a crash it is the old file or the new one.
 
+use crate::store::connection::query;
 use crate::store::desk::Desk;
 use crate::store::error::StoreError;
 use crate::store::keyring::{new_key, read_text};
@@ -30,9 +31,9 @@ impl Desk {
     /// # Errors
     /// What reading may tell.
     pub async fn used_keys(&self) -> Result<BTreeSet<String>, StoreError> {
-        let used = sqlx::query_scalar(sql::USED_KEYS);
-        let used: Vec<String> = used.fetch_all(&self.readers).await?;
-        Ok(used.into_iter().collect())
+        let rows = query(sql::USED_KEYS).fetch_all(&self.readers).await?;
+        let used = rows.iter().map(|row| row.try_get("used"));
+        Ok(used.collect::<Result<_, _>>()?)
     }
 }
 

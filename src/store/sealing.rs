@@ -2,7 +2,7 @@
 //! writes.
 
 use crate::domain::ids::OperationId;
-use crate::store::connection::{Connection, Row, query};
+use crate::store::connection::{Connection, Row, Runner, query};
 use crate::store::engine::Target;
 use crate::store::error::StoreError;
 use crate::store::keyring::Keyring;
@@ -36,7 +36,7 @@ impl Sealing {
         target: &Target,
         settings: &Settings,
     ) -> Result<(Self, usize), StoreError> {
-        let used = secret(connection).await?;
+        let used = secret(&mut *connection).await?;
         let keyring = Keyring::open(target, settings.key_file.as_deref(), used.as_deref())?;
         let sealed = match used {
             Some(sealed) => sealed,
@@ -106,7 +106,7 @@ async fn seal_secret_anew(
     connection: &mut Connection,
     keyring: &Keyring,
 ) -> Result<(), StoreError> {
-    let Some(old) = secret(connection).await? else {
+    let Some(old) = secret(&mut *connection).await? else {
         return Ok(());
     };
     if let Some(new) = keyring.seal_secret_anew(FINGERPRINTS, &old)? {
@@ -135,9 +135,15 @@ async fn bodies(
     Ok(found)
 }
 
-async fn secret(connection: &mut Connection) -> Result<Option<String>, StoreError> {
+/// What is sealed for the gateway itself, once there is something.
+///
+/// # Errors
+/// As for every statement.
+pub(in crate::store) async fn secret(
+    on: impl Into<Runner<'_>>,
+) -> Result<Option<String>, StoreError> {
     let found = query(sql::SECRET).bind(FINGERPRINTS);
-    let found = found.fetch_optional(connection).await?;
+    let found = found.fetch_optional(on).await?;
     Ok(found.map(|row| row.try_get("sealed")).transpose()?)
 }
 

@@ -376,7 +376,7 @@ pub(in crate::store) const CHAIN_HASH: &str =
     "SELECT hash FROM audit_rows WHERE chain = $1 AND sequence = $2";
 
 /// What was written before there were chains.
-pub(in crate::store) const UNCHAINED: &str = "SELECT COUNT(*) FROM audit";
+pub(in crate::store) const UNCHAINED: &str = "SELECT COUNT(*) AS unchained FROM audit";
 
 /// Operations that nothing is told of, or whose end is not; but those that are older than the chains.
 pub(in crate::store) const UNTOLD: &str = concat!(

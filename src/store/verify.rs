@@ -65,10 +65,9 @@ impl Desk {
     /// # Errors
     /// What reading may tell.
     pub async fn verify(&self, anchors: &[Anchor]) -> Result<Verified, StoreError> {
+        let row = query(sql::UNCHAINED).fetch_one(&self.readers).await?;
         let mut verified = Verified {
-            unchained: sqlx::query_scalar(sql::UNCHAINED)
-                .fetch_one(&self.readers)
-                .await?,
+            unchained: row.try_get("unchained")?,
             ..Verified::default()
         };
         let chains = query(sql::CHAINS).fetch_all(&self.readers).await?;
@@ -127,11 +126,12 @@ impl Desk {
 
     /// What is wrong with a row that is named elsewhere.
     async fn missing(&self, named: &Anchor) -> Result<Option<String>, StoreError> {
-        let hash: Option<String> = sqlx::query_scalar(sql::CHAIN_HASH)
+        let row = query(sql::CHAIN_HASH)
             .bind(named.chain.as_str())
             .bind(named.sequence)
             .fetch_optional(&self.readers)
             .await?;
+        let hash: Option<String> = row.map(|row| row.try_get("hash")).transpose()?;
         let (chain, sequence) = (&named.chain, named.sequence);
         Ok(match hash {
             Some(hash) if hash == named.hash => None,

@@ -10,10 +10,10 @@ use crate::store::connection::{Connection, query};
 use crate::store::engine::{self, Dialect, Writers};
 use crate::store::error::StoreError;
 use crate::store::group::{Answers, Command, Group};
+use crate::store::pool::Patience;
 use crate::store::reserve::Reserve;
 use crate::store::sql;
 use std::fs::File;
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -29,11 +29,6 @@ const CHECKPOINT_WRITES_IN_RESERVE: u32 = 256;
 /// How long nothing is written before what was deleted is taken out of SQLite's log. That is two flushes,
 /// and makes the log grow anew, for which each commit then waits more than for writing over what is there.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// For how many times the wait for a lock a transaction on a server may last: one for the connection, one
-/// for a lock, one for the rest. A host without power, or a firewall that forgot the connection, says
-/// nothing, and so would the system for a quarter of an hour.
-const PATIENCE: u32 = 3;
 
 /// The writer's own things.
 pub(in crate::store) struct Writer {
@@ -261,10 +256,8 @@ impl Writer {
         if self.dialect.log_is_ours {
             return self.transact(group).await;
         }
-        let limit = self.busy_timeout.saturating_mul(PATIENCE);
-        let clock = self.clock.clone();
-        let outcome = clock.timeout(limit, self.transact(group)).await;
-        outcome.unwrap_or_else(|| Err(sqlx::Error::Io(ErrorKind::TimedOut.into()).into()))
+        let patience = Patience::new(self.clock.clone(), self.busy_timeout);
+        patience.bounds(self.transact(group)).await
     }
 
     async fn transact(&mut self, group: &Group) -> Result<Answers, StoreError> {

@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
@@ -130,18 +130,20 @@ pub(crate) async fn connect(url: &str) -> AnyConnection {
     AnyConnection::connect(url).await.unwrap()
 }
 
-/// A proxy before the server that can lose the answer to a COMMIT.
+/// A proxy before the server that can lose the answer to a COMMIT, or all answers.
 pub(crate) struct Proxy {
     folder: PathBuf,
     armed: Arc<Armed>,
     stop: CancellationToken,
 }
 
-/// What becomes of the next COMMIT; it is carried out.
+/// What becomes of the next COMMIT, which is carried out, and of all connections.
 #[derive(Default)]
 struct Armed {
     lose: AtomicBool,
     fall_silent: AtomicBool,
+    /// Of the connections that are open.
+    silence: Mutex<CancellationToken>,
 }
 
 impl Proxy {
@@ -181,8 +183,16 @@ impl Proxy {
         self.armed.fall_silent.store(true, Ordering::SeqCst);
     }
 
+    /// Nothing more is heard on any connection that is open, and each stays so. Later ones work.
+    pub(crate) fn fall_silent(&self) {
+        let mut silence = self.armed.silence.lock().unwrap();
+        std::mem::take(&mut *silence).cancel();
+    }
+
     pub(crate) fn has_lost_it(&self) -> bool {
-        let Armed { lose, fall_silent } = &*self.armed;
+        let Armed {
+            lose, fall_silent, ..
+        } = &*self.armed;
         !lose.load(Ordering::SeqCst) && !fall_silent.load(Ordering::SeqCst)
     }
 }
@@ -195,11 +205,16 @@ impl Drop for Proxy {
 }
 
 async fn relay(mut client: UnixStream, armed: Arc<Armed>) {
+    let silence = armed.silence.lock().unwrap().clone();
     let socket = PathBuf::from(&server().folder).join(SOCKET);
     let mut server = UnixStream::connect(socket).await.unwrap();
     let (mut question, mut answer) = ([0; 65536], [0; 65536]);
     loop {
         tokio::select! {
+            () = silence.cancelled() => {
+                while client.read(&mut question).await.is_ok_and(|length| length > 0) {}
+                return;
+            }
             read = client.read(&mut question) => {
                 let Ok(length @ 1..) = read else { return };
                 let asked = &question[..length];

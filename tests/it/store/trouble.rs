@@ -195,9 +195,40 @@ async fn a_server_that_falls_silent_is_left() {
     store.close().await;
 }
 
-/// Opens a journal that waits for a second, for a lock or a connection.
+/// Nor does who reads wait for it, and who goes away meanwhile keeps no connection from the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_leaves_a_server_that_falls_silent() {
+    let mut journal = Journal::postgres().await;
+    let direct = journal.url.clone();
+    let proxy = Proxy::start();
+    journal.url = proxy.url(&direct);
+    let store = impatient(&journal).await;
+    let accepted = operation("acme", "r-1");
+    admit(&store, &accepted).await;
+    let clock = Clock::system();
+    let organization = &accepted.organization;
+    let read = || store.get(organization, accepted.id);
+    let reads_again = async || {
+        let reads = async { while !matches!(read().await, Ok(Some(_))) {} };
+        clock.timeout(SECOND * 60, reads).await
+    };
+
+    assert_eq!(read().await.unwrap().as_ref(), Some(&accepted));
+    proxy.fall_silent();
+    reads_again().await.expect("who reads hangs");
+
+    proxy.fall_silent();
+    let gone = clock.timeout(SECOND / 10, read()).await;
+    assert!(gone.is_none(), "it went away amid its statement");
+    reads_again().await.expect("the connection is lost");
+    journal.url = direct;
+    store.close().await;
+}
+
+/// Opens a journal that waits for a second, for a lock or a connection, and reads on one.
 async fn impatient(journal: &Journal) -> Store {
     let settings = Settings {
+        pool_size: 1,
         busy_timeout: SECOND,
         ..journal.settings()
     };
