@@ -11,7 +11,7 @@ use super::machine::{self, Observation, Outcome, Step};
 use crate::chaos;
 use crate::cloud::{IDS_PER_CALL_MAX, Target, body};
 use crate::domain::ids::OperationId;
-use crate::domain::instance::{InstanceDetail, InstanceState};
+use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use crate::domain::millis::since;
 use crate::domain::operation::{Lease, Operation, Place, State};
 use crate::store::Save;
@@ -185,7 +185,8 @@ impl Inner {
                 continue; // cancelled meanwhile: what was seen must not end it as if it were not
             }
             let mut seen = observations(operation, &states, &details);
-            if seen.len() < machine::awaited(operation).count() {
+            let told = seen.iter().filter(|seen| is_told(operation, seen));
+            if told.count() < machine::awaited(operation).count() {
                 unanswered.insert(operation.id);
             }
             self.hide_secrets(operation, &mut seen).await;
@@ -254,7 +255,8 @@ impl Inner {
         }
     }
 
-    /// What one operation is after what was seen of it at `seen_at`: up to two steps, in order.
+    /// What one operation is after what was seen of it at `seen_at`: up to three steps, in order. At the end
+    /// of its time a machine counts as it is, whether or not it was described.
     fn observe(
         &self,
         lease: Lease,
@@ -263,25 +265,29 @@ impl Inner {
         seen_at: UtcDateTime,
     ) -> Vec<Save> {
         let now = self.clock.now();
-        let answered = !seen.is_empty();
+        let answered = seen.len() == machine::awaited(operation).count();
+        let (told, rest): (Vec<_>, Vec<_>) =
+            seen.into_iter().partition(|seen| is_told(operation, seen));
         let mut saves = Vec::new();
-        if answered {
-            self.learn_from(operation, &seen, now);
-            saves.extend(self.observed(lease, operation, Outcome::Observed(seen), seen_at));
+        if !told.is_empty() {
+            self.learn_from(operation, &told, now);
+            saves.extend(self.observed(lease, operation, Outcome::Observed(told), seen_at));
             self.measure_lag(operation.id, now, !saves.is_empty());
             self.polled.answered(operation.id, now);
         }
-        let newest = saves
-            .last()
-            .map_or(operation, |save: &Save| &save.operation);
-        if self.timed_out(newest, lease, answered) {
-            saves.extend(self.observed(lease, newest, Outcome::TimedOut, now));
+        if self.timed_out(newest(&saves, operation), lease, answered) {
+            let before = newest(&saves, operation);
+            saves.extend(self.observed(lease, before, Outcome::Observed(rest), seen_at));
+        }
+        if self.timed_out(newest(&saves, operation), lease, answered) {
+            let before = newest(&saves, operation);
+            saves.extend(self.observed(lease, before, Outcome::TimedOut, now));
         }
         saves
     }
 
-    /// Whether the launch has taken too long. Without an answer it is given the same time again,
-    /// because what was not asked may well run.
+    /// Whether the launch has taken too long. Without an answer for each machine it is given the same time
+    /// again, because what was not asked may well run.
     fn timed_out(&self, operation: &Operation, lease: Lease, answered: bool) -> bool {
         let (now, timings) = (self.clock.now(), &self.settings.timings);
         let grace = if answered {
@@ -397,24 +403,29 @@ fn place(operation: &Operation) -> Option<&Place> {
     operation.places.get(alternative)
 }
 
-/// What the answers say of one operation's machines. One whose description is still wanted is left
-/// for the next tick, so that an end is never told without its addresses or its cause.
+/// What it is after the last of these.
+fn newest<'a>(saves: &'a [Save], operation: &'a Operation) -> &'a Operation {
+    saves.last().map_or(operation, |save| &save.operation)
+}
+
+/// Whether nothing more is wanted of a machine. One whose description is still wanted is left for the next
+/// tick, so that an end is not told without its addresses or its cause.
+fn is_told(operation: &Operation, seen: &Observation) -> bool {
+    let state = seen.state.as_ref();
+    seen.detail.is_some() || state.is_none_or(|state| !machine::is_described(operation, state))
+}
+
+/// What the answers say of one operation's machines.
 fn observations(
     operation: &Operation,
     states: &Answers<InstanceState>,
     details: &Answers<InstanceDetail>,
 ) -> Vec<Observation> {
-    let of = |id| {
-        let state = states.get(id)?.clone();
-        let detail = details.get(id).cloned().flatten();
-        let described = state
-            .as_ref()
-            .is_none_or(|state| !machine::is_described(operation, state))
-            || detail.is_some();
-        described.then(|| Observation {
+    let of = |id: &InstanceId| {
+        Some(Observation {
             id: id.clone(),
-            state,
-            detail,
+            state: states.get(id)?.clone(),
+            detail: details.get(id).cloned().flatten(),
         })
     };
     machine::awaited(operation).filter_map(of).collect()

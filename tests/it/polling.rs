@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::limiter::{self, Limiter, Permit};
-use cvm_gateway::cloud::{Accepted, Cloud, CloudError, Effect, Retry, Signing, Tagged, Target};
+use cvm_gateway::cloud::{
+    Accepted, Cloud, CloudError, Effect, Fault, Retry, Signing, Tagged, Target,
+};
 use cvm_gateway::config::Config;
 use cvm_gateway::domain::audit::Call;
 use cvm_gateway::domain::ids::{OrganizationId, Principal, RequestId};
@@ -35,8 +37,17 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Fleet {
     clock: Clock,
     state: Mutex<State>,
-    /// The machine of that number is one that a call which names it is refused for.
-    refused: Option<usize>,
+    weakness: Weakness,
+}
+
+/// What the cloud does not do as it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weakness {
+    None,
+    /// A call that names the machine of that number is refused.
+    Refuses(usize),
+    /// It tells states only.
+    DescribesNothing,
 }
 
 #[derive(Debug, Default)]
@@ -93,7 +104,7 @@ impl Cloud for Fleet {
         let id = InstanceId::parse(&format!("ins-{number:08}")).unwrap();
         let takes = Duration::from_millis(20_000 + u64::try_from(number * 7919 % 20_000).unwrap());
         state.machines.insert(id.clone(), self.clock.now() + takes);
-        if self.refused == Some(number) {
+        if self.weakness == Weakness::Refuses(number) {
             state.refused.insert(id.clone());
         }
         Ok(Accepted {
@@ -132,6 +143,9 @@ impl Cloud for Fleet {
         ids: &[InstanceId],
     ) -> Result<Vec<InstanceDetail>, CloudError> {
         self.refuse(ids)?;
+        if self.weakness == Weakness::DescribesNothing {
+            return Err(Fault::Timeout.error("no answer"));
+        }
         self.state.lock().unwrap().descriptions += 1;
         let detail = |id: &InstanceId| InstanceDetail {
             id: id.clone(),
@@ -174,14 +188,14 @@ impl Cloud for Fleet {
 
 /// Launches `count` machines at once, each by an operation of its own, in simulated time; how the
 /// operations ended, and what the cloud saw.
-fn launch(count: usize, refused: Option<usize>) -> (Vec<Arc<Operation>>, State) {
-    launch_and_read(count, refused, None)
+fn launch(count: usize, weakness: Weakness) -> (Vec<Arc<Operation>>, State) {
+    launch_and_read(count, weakness, None)
 }
 
 /// The same with so many reads a second, or as many as are the default.
 fn launch_and_read(
     count: usize,
-    refused: Option<usize>,
+    weakness: Weakness,
     reads: Option<u32>,
 ) -> (Vec<Arc<Operation>>, State) {
     let clock = Clock::simulated(START);
@@ -195,7 +209,7 @@ fn launch_and_read(
     let fleet = Arc::new(Fleet {
         clock: clock.clone(),
         state: Mutex::default(),
-        refused,
+        weakness,
     });
     let ended = runtime.block_on(live(count, reads, Arc::clone(&fleet), clock));
     drop(runtime);
@@ -294,7 +308,7 @@ fn most_in_a_second(polls: &[(UtcDateTime, usize)]) -> usize {
 
 #[test]
 fn a_thousand_launches_at_once_cost_ten_calls_a_round_and_are_seen_soon() {
-    let (ended, state) = launch(1_000, None);
+    let (ended, state) = launch(1_000, Weakness::None);
     let mut lags = Vec::new();
     for operation in &ended {
         assert_eq!(operation.state.name(), StateName::Succeeded);
@@ -317,7 +331,7 @@ fn a_thousand_launches_at_once_cost_ten_calls_a_round_and_are_seen_soon() {
 /// With two reads a second the ten calls of a round take five.
 #[test]
 fn what_a_call_tells_waits_for_no_other_call() {
-    let (ended, state) = launch_and_read(1_000, None, Some(2));
+    let (ended, state) = launch_and_read(1_000, Weakness::None, Some(2));
     let lags = ended.iter().map(|operation| state.lag(operation));
     let mean = lags.sum::<Duration>() / 1_000;
     assert!(mean <= Duration::from_millis(2_500), "{mean:?}");
@@ -325,7 +339,7 @@ fn what_a_call_tells_waits_for_no_other_call() {
 
 #[test]
 fn a_machine_that_calls_are_refused_for_hides_no_other() {
-    let (ended, state) = launch(100, Some(41));
+    let (ended, state) = launch(100, Weakness::Refuses(41));
     let refused = state.refused.first().unwrap();
     for operation in &ended {
         let instance = &operation.instances[0];
@@ -345,4 +359,16 @@ fn a_machine_that_calls_are_refused_for_hides_no_other() {
     assert!(alone.count() > 5);
     let most = most_in_a_second(&state.polls);
     assert!(most <= 20, "{most} polls in a second");
+}
+
+/// Who may only ask for states, or whose descriptions fail, has its machines all the same: at the end of the
+/// time they would else be told as failed, or be given back.
+#[test]
+fn a_machine_that_is_never_described_runs_nevertheless() {
+    let (ended, state) = launch(2, Weakness::DescribesNothing);
+    for operation in &ended {
+        assert_eq!(operation.state.name(), StateName::Succeeded);
+        assert_eq!(operation.instances[0].state, Some(InstanceState::Running));
+    }
+    assert_eq!(state.descriptions, 0);
 }
