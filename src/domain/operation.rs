@@ -168,8 +168,8 @@ pub struct Termination {
     /// When the next call may begin; it is also the time that the call under way is signed with.
     #[serde(with = "millis")]
     pub call_at: UtcDateTime,
-    /// Whether all machines that are still awaited were looked at since then. What was seen earlier may be how they
-    /// were before the last call.
+    /// Whether all machines that a call would give back were looked at since then. What was seen earlier may be how
+    /// they were before the last call.
     #[serde(default)]
     pub looked: bool,
     /// Until when the machines must be gone.

@@ -189,15 +189,15 @@ impl Change<'_> {
         mut termination: Termination,
         observations: &[Observation],
     ) -> Operation {
-        let asked = super::awaited(&self.operation);
-        let all = asked
-            .into_iter()
-            .all(|id| observations.iter().any(|seen| seen.id == *id));
-        let first = all && !termination.looked && termination.call_at <= self.now;
         let changed = self.take_over(observations);
         if self.are_given_back(&termination, observations) {
             return self.finish(termination);
         }
+        // One that the cloud says nothing of keeps no other from being given back.
+        let seen = |id| observations.iter().any(|seen| seen.id == id);
+        let looked = callable(&self.operation, &termination).next().is_some()
+            && callable(&self.operation, &termination).all(seen);
+        let first = looked && !termination.looked && termination.call_at <= self.now;
         if first {
             termination.looked = true;
             self.operation.state = State::Terminating(termination);

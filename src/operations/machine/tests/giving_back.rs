@@ -52,6 +52,20 @@ fn called(walk: Walk) -> Walk {
     walk
 }
 
+/// Nor does it when its status cannot be read, look after look.
+#[test]
+fn a_machine_that_nothing_is_said_of_keeps_no_other() {
+    let walk = launched(OnFailure::Keep).after(1, cancelled());
+    let walk = walk.after(1, all(&[(1, InstanceState::Running)]));
+    let walk = called(walk).after(1, done(false));
+    assert_eq!(termination(&walk).calls, 1);
+    let again = walk.after(601, all(&[(2, InstanceState::Running)]));
+    assert!(
+        !termination(&again).looked,
+        "the first may be leaving by now"
+    );
+}
+
 #[test]
 fn what_was_not_sent_is_cancelled_at_once() {
     let walk = Walk::new(2).after(0, cancelled());
