@@ -6,7 +6,7 @@ use crate::domain::instance::{Instance, InstanceDetail, InstanceId, InstanceStat
 use crate::domain::millis::since;
 use crate::domain::operation::{
     Attempt, AttemptResult, Cancellation, Failure, Kind, OnFailure, Operation, Reconciliation,
-    State, TerminationEnd, Transition,
+    State, StateName, TerminationEnd, Transition,
 };
 use crate::domain::reason::Reason;
 use time::UtcDateTime;
@@ -276,10 +276,14 @@ impl Change<'_> {
         self.operation.instances.iter().filter(runs).count()
     }
 
-    pub(super) fn needs_operator(self, mut message: String) -> Operation {
+    /// What look-ups have shown of a launch in doubt is named, so that nobody takes it for nothing.
+    pub(super) fn needs_operator(mut self, message: String) -> Operation {
         if let State::Reconciling(doubt) = &self.operation.state {
+            let named = &mut self.operation.instances;
             for id in &doubt.seen {
-                message = format!("{message}; the cloud had shown {id}");
+                if named.iter().all(|instance| instance.id != *id) {
+                    named.push(Instance::named(id.clone()));
+                }
             }
         }
         let failure = launch_failure(Reason::NeedsOperator, message, &self.operation);
@@ -293,7 +297,8 @@ impl Change<'_> {
         if self.operation.kind == Kind::Termination {
             return self.give_back_all(TerminationEnd::Succeeded);
         }
-        if !self.operation.instances.is_empty() {
+        let seen = seen_in_doubt(&self.operation);
+        if !self.operation.instances.is_empty() && seen.is_none() {
             if self.operation.cancellation.is_some() {
                 return self.give_back_all(TerminationEnd::Cancelled);
             }
@@ -305,7 +310,7 @@ impl Change<'_> {
                 empty_look_ups: 0,
                 proofs: 0,
                 refusal: None,
-                seen: Vec::new(),
+                seen: seen.unwrap_or_default(),
             };
             return self.enter(State::Reconciling(doubt), note);
         }
@@ -383,6 +388,16 @@ fn describe(instance: &mut Instance, detail: &InstanceDetail) {
     instance
         .failure_message
         .clone_from(&detail.latest_operation_error);
+}
+
+/// What look-ups had shown of a launch that a person was asked about while it was in doubt, and of which more
+/// may be shown. Nothing, if the machines are known.
+fn seen_in_doubt(operation: &Operation) -> Option<Vec<InstanceId>> {
+    let before = operation.transitions.iter().rev().nth(1)?;
+    let few = count(operation.instances.len()) < operation.instance_count;
+    let seen = operation.instances.iter();
+    (before.state == StateName::Reconciling && few)
+        .then(|| seen.map(|instance| instance.id.clone()).collect())
 }
 
 fn is_running(instance: &Instance) -> bool {

@@ -63,10 +63,12 @@ impl Change<'_> {
         }
     }
 
-    /// It proves nothing, so what was empty before must be seen empty anew.
+    /// It proves nothing, and its pages may have held machines before they did not fit together. What was
+    /// empty before must be seen empty anew.
     pub(super) fn look_up_failed(self, doubt: Reconciliation) -> Operation {
         self.look_again(Reconciliation {
             empty_look_ups: 0,
+            proofs: 0,
             ..doubt
         })
     }

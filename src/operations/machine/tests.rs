@@ -404,6 +404,18 @@ fn a_failed_look_up_proves_nothing() {
     assert_eq!(walk.next(), Step::Wait(START + secs(13)));
 }
 
+/// Its pages may have held machines before they did not fit together.
+#[test]
+fn a_failed_look_up_undoes_what_was_proven() {
+    let empty = || Outcome::Found(Vec::new());
+    let walk = Walk::new(1).sent(0).after(601, ambiguous());
+    let walk = walk.after(2, empty()).after(10, Outcome::LookUpFailed);
+    let walk = walk.after(10, empty());
+    assert_eq!(walk.next(), Step::Wait(walk.now + TIMINGS.look_up_interval));
+    let walk = walk.after(10, empty());
+    assert_eq!(walk.next(), Step::Begin);
+}
+
 #[test]
 fn fewer_than_asked_are_adopted_only_after_the_quarantine() {
     let one = || Outcome::Found(vec![detail(1, InstanceState::Pending)]);
@@ -451,8 +463,17 @@ fn what_was_seen_once_is_never_taken_for_nothing() {
     let stuck = Outcome::Stuck {
         why: "in doubt for too long".to_owned(),
     };
-    let message = failed.after(0, stuck).operation.failure.unwrap().message;
-    assert_eq!(message, "in doubt for too long; the cloud had shown ins-1");
+    let stuck = failed.after(0, stuck);
+    assert_eq!(stuck.operation.instances[0].id, id(1), "a person is told");
+    let released = Outcome::Released {
+        by: "alice".to_owned(),
+        why: "looked at".to_owned(),
+    };
+    let released = stuck.after(86_400, released);
+    assert_eq!(released.next(), Step::LookUp, "there may be more of them");
+    let nothing = released.after(0, empty());
+    assert_eq!(nothing.state(), StateName::Launched, "nor after a release");
+    assert_eq!(nothing.operation.instances.len(), 1);
     let other = Outcome::Found(vec![detail(2, InstanceState::Pending)]);
     let both = walk.clone().after(0, other);
     assert_eq!(both.state(), StateName::Launched);
