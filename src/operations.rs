@@ -236,8 +236,6 @@ struct Inner {
     steps: Arc<Semaphore>,
     /// The accounts on which nothing new is launched; none before the journal was asked.
     brakes: Mutex<Option<Vec<Brake>>>,
-    /// Until when the leases last renewed are valid.
-    leased_until: Mutex<UtcDateTime>,
     /// Until when the journal may hold leases of this process that it never heard of.
     unheard_until: Mutex<UtcDateTime>,
     tasks: TaskTracker,
@@ -262,7 +260,6 @@ impl Operations {
         let inner = Arc::new(Inner {
             steps: Arc::new(Semaphore::new(settings.concurrent_steps_max)),
             brakes: Mutex::new(None),
-            leased_until: Mutex::new(wall.now()),
             unheard_until: Mutex::new(wall.now()),
             wall,
             settings,
@@ -454,6 +451,7 @@ impl Inner {
     /// Writes a new operation down and takes it in hand; or gives the one that the request_id has.
     async fn admit(self: Arc<Self>, new: NewOperation) -> Result<Operation, OperationError> {
         let operation = new.operation.clone();
+        let leased_until = new.now + new.lease;
         let admitted =
             chaos::around!("submit.admit", self.store.admit(new), else Err(StoreError::Busy));
         match self.heard(admitted)? {
@@ -463,7 +461,7 @@ impl Inner {
                     principal = operation.principal, account = %operation.account,
                     "operation {} accepted", operation.id
                 );
-                chaos::at!("submit.hold", self.table.hold(lease, Arc::new(operation.clone())), else ());
+                chaos::at!("submit.hold", self.table.hold(lease, leased_until, Arc::new(operation.clone())), else ());
                 self.due.push(self.clock.now(), operation.id);
                 Ok(operation)
             }

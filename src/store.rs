@@ -123,6 +123,15 @@ macro_rules! either {
 
 use either;
 
+/// What became of the leases that were to be prolonged. Those that are in neither list are still the owner's,
+/// for as long as before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Renewal {
+    pub prolonged: Vec<OperationId>,
+    /// Another owner has them, or nobody.
+    pub lost: Vec<OperationId>,
+}
+
 /// An operation to accept.
 #[derive(Clone, Debug)]
 pub struct NewOperation {
@@ -285,8 +294,8 @@ impl Store {
         either!(self, engine => engine.calm(leases).await)
     }
 
-    /// Prolongs the owner's leases of the operations it holds; gives those that it has lost. Only
-    /// what is `held` is prolonged, so that an operation whose owner never learned of it (its
+    /// Prolongs the owner's leases of the operations it holds; what another transaction has locked for too long
+    /// is left out. Only what is `held` is prolonged, so that an operation whose owner never learned of it (its
     /// caller went away, the answer was lost) can be claimed.
     ///
     /// # Errors
@@ -297,7 +306,7 @@ impl Store {
         held: &[OperationId],
         now: UtcDateTime,
         ttl: Duration,
-    ) -> Result<Vec<OperationId>, StoreError> {
+    ) -> Result<Renewal, StoreError> {
         either!(self, engine => engine.renew(owner, held, now, ttl).await)
     }
 

@@ -65,12 +65,14 @@ impl Inner {
         let Some(claimed) = self.heard(taken)? else {
             return Ok(());
         };
+        let leased_until = now + lease;
         let (lease, id) = (claimed.lease, release.operation);
         let outcome = Outcome::Released {
             by: release.principal.clone(),
             why: release.reason.clone(),
         };
-        self.table.hold(lease, Arc::new(claimed.operation.clone()));
+        self.table
+            .hold(lease, leased_until, Arc::new(claimed.operation.clone()));
         if self
             .record(lease, &claimed.operation, outcome)
             .await

@@ -101,7 +101,7 @@ impl Inner {
             return not_sent("Stale", "no attempt was written down");
         };
         let age = since(self.clock.now(), attempt.signed_at);
-        let stale = age > self.settings.timings.attempt_life || !self.lease_lasts();
+        let stale = age > self.settings.timings.attempt_life || !self.lease_lasts(operation.id);
         if chaos::wrong!("stale-attempt", stale, false) {
             return not_sent("Stale", "the attempt grew too old before it could be sent");
         }

@@ -8,6 +8,7 @@ use crate::domain::ids::OperationId;
 use crate::domain::millis::since;
 use crate::domain::operation::{Cancellation, Lease};
 use crate::store::{Claimed, Order, StoreError};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use time::UtcDateTime;
@@ -30,8 +31,6 @@ impl Inner {
     /// so that they outlast the drain. The two do not wait for each other: to take up a backlog may take longer
     /// than a lease lasts.
     pub(super) async fn keep_leases(self: Arc<Self>) {
-        // Before anything is taken up: no call begins before it is known how long the leases last.
-        self.renew_now().await;
         tokio::join!(self.keep_renewing(), self.keep_claiming());
         let renewed = chaos::around!("lease.last", self.renew(), else Err(StoreError::Busy));
         self.told_of(renewed);
@@ -121,12 +120,13 @@ impl Inner {
         }
     }
 
-    /// Whether the leases will last for a call.
-    pub(super) fn lease_lasts(&self) -> bool {
-        let until = *self
-            .leased_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    /// Whether the lease of an operation in hand will last for a call.
+    pub(super) fn lease_lasts(&self, id: OperationId) -> bool {
+        let until = self.table.leased_until(id);
+        until.is_some_and(|until| self.lasts(until))
+    }
+
+    fn lasts(&self, until: UtcDateTime) -> bool {
         let margin = MARGIN.min(self.settings.lease / 3);
         since(until, self.wall.now()) > margin
     }
@@ -135,18 +135,35 @@ impl Inner {
         // Read before the write, so that a slow write makes the lease shorter, never longer.
         let now = self.wall.now();
         let held = self.table.ids();
-        let lost = self
+        let renewal = self
             .store
             .renew(&self.owner, &held, now, self.settings.lease)
             .await?;
-        for id in lost {
-            if let Some((lease, _)) = self.table.get(id) {
+        self.table
+            .prolong(&renewal.prolonged, now + self.settings.lease);
+        for id in &renewal.lost {
+            if let Some((lease, _)) = self.table.get(*id) {
                 tracing::warn!(operation = %id, "another process owns operation {id} by now");
                 self.table.let_go(lease);
             }
         }
-        self.set_leased_until(now + self.settings.lease);
+        let locked = held.len() - renewal.prolonged.len() - renewal.lost.len();
+        if locked > 0 {
+            tracing::warn!(
+                operations = locked,
+                "leases were not prolonged, because another transaction holds them; it is tried again"
+            );
+        }
         Ok(())
+    }
+
+    /// Prolongs what is about to run out, as after an outage of the journal or a leap of the clock: else it
+    /// would be claimed from this very process, beside a step of it.
+    async fn keep_what_is_held(&self) -> Result<(), StoreError> {
+        match self.table.all_leased_until() {
+            Some(until) if !self.lasts(until) => self.renew().await,
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Passes on what the journal answered to a write that gives leases. An error may hide that it
@@ -188,19 +205,31 @@ impl Inner {
 
     /// Takes up operations that nobody holds; how many.
     async fn claim(&self) -> Result<u32, StoreError> {
-        let (now, lease) = (self.wall.now(), self.settings.lease);
-        let claimed = self
-            .store
-            .claim(&self.owner, now, lease, 0..=self.unsuspected(), CLAIM)
-            .await;
-        let claimed = self.heard(claimed)?;
+        let (leased_until, claimed) = self.claim_some(0..=self.unsuspected(), CLAIM).await?;
         let count = u32::try_from(claimed.len()).unwrap_or(CLAIM);
-        self.take_up(claimed).await?;
+        self.take_up(claimed, leased_until).await?;
         Ok(count)
     }
 
+    /// Claims up to `limit` operations that then have one of these numbers of crashes; until when they are
+    /// surely leased, and which they are.
+    async fn claim_some(
+        &self,
+        crashes: RangeInclusive<u32>,
+        limit: u32,
+    ) -> Result<(UtcDateTime, Vec<Claimed>), StoreError> {
+        self.keep_what_is_held().await?;
+        let (now, lease) = (self.wall.now(), self.settings.lease);
+        let claimed = self.store.claim(&self.owner, now, lease, crashes, limit);
+        Ok((now + lease, self.heard(claimed.await)?))
+    }
+
     /// Takes operations in hand.
-    async fn take_up(&self, claimed: Vec<Claimed>) -> Result<(), StoreError> {
+    async fn take_up(
+        &self,
+        claimed: Vec<Claimed>,
+        leased_until: UtcDateTime,
+    ) -> Result<(), StoreError> {
         if claimed.is_empty() {
             return Ok(());
         }
@@ -209,7 +238,7 @@ impl Inner {
             .map(|claimed| claimed.lease.operation)
             .collect();
         for claimed in claimed {
-            self.hold(claimed);
+            self.hold(claimed, leased_until);
         }
         self.begin_steps(&ids).await
     }
@@ -231,7 +260,7 @@ impl Inner {
         taken
     }
 
-    fn hold(&self, claimed: Claimed) {
+    fn hold(&self, claimed: Claimed, leased_until: UtcDateTime) {
         let Claimed {
             lease,
             operation,
@@ -242,7 +271,7 @@ impl Inner {
             state = operation.state.name().as_str(), crashes, "operation {} taken up", operation.id
         );
         self.polled.remove(operation.id);
-        chaos::at!("lease.hold", self.table.hold(lease, Arc::new(operation)), else ());
+        chaos::at!("lease.hold", self.table.hold(lease, leased_until, Arc::new(operation)), else ());
         self.table.suspect(lease, crashes);
     }
 
@@ -256,14 +285,9 @@ impl Inner {
     /// Takes up one operation that the last processes died with, or parks it when there were too
     /// many of them; whether there was one.
     async fn claim_suspect(&self) -> bool {
-        let (now, lease) = (self.wall.now(), self.settings.lease);
         let first = self.unsuspected() + 1;
         let last = self.settings.crashes_max.saturating_add(PARKINGS);
-        let claimed = self
-            .store
-            .claim(&self.owner, now, lease, first..=last, 1)
-            .await;
-        let claimed = match self.heard(claimed) {
+        let (leased_until, claimed) = match self.claim_some(first..=last, 1).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 self.told_of(Err(error));
@@ -274,16 +298,16 @@ impl Inner {
             return false;
         };
         if claimed.crashes >= self.settings.crashes_max {
-            self.park(claimed).await;
+            self.park(claimed, leased_until).await;
         } else {
-            let taken = self.take_up(vec![claimed]).await;
+            let taken = self.take_up(vec![claimed], leased_until).await;
             self.told_of(taken);
         }
         true
     }
 
     /// Leaves an operation to a person: each of the last processes died with it in hand.
-    async fn park(&self, claimed: Claimed) {
+    async fn park(&self, claimed: Claimed, leased_until: UtcDateTime) {
         let Claimed {
             lease,
             operation,
@@ -294,7 +318,8 @@ impl Inner {
              look at the logs, and release the operation once the cause is mended"
         );
         tracing::error!(operation = %operation.id, crashes, "operation {} is parked", operation.id);
-        self.table.hold(lease, Arc::new(operation.clone()));
+        self.table
+            .hold(lease, leased_until, Arc::new(operation.clone()));
         let parked = self.record(lease, &operation, Outcome::Stuck { why }).await;
         match parked {
             Some(parked) => self.came_to_rest(&parked),
@@ -314,11 +339,44 @@ impl Inner {
             Err(error) => self.told_of(Err(error)),
         }
     }
+}
 
-    fn set_leased_until(&self, until: UtcDateTime) {
-        *self
-            .leased_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = until;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::RequestId;
+    use crate::domain::operation::{Operation, State};
+    use crate::operations::sweep::tests::{World, admission};
+    use crate::store::{Admission, NewOperation};
+
+    /// As after an outage of the journal, or when a machine that slept wakes: whichever of the two loops is first,
+    /// a step that is under way gets no second one beside it.
+    #[tokio::test]
+    async fn what_is_in_hand_is_not_claimed_from_oneself() {
+        let world = World::new().await;
+        let inner = &world.operations.0;
+        let id = OperationId::generate(world.failed.create_time);
+        let operation = Operation {
+            id,
+            request_id: RequestId::parse("in-hand").unwrap(),
+            state: State::Accepted,
+            ..world.failed.clone()
+        };
+        let new = NewOperation {
+            owner: inner.owner.clone(),
+            ..admission(operation.clone())
+        };
+        let leased_until = new.now + new.lease;
+        let Ok(Admission::New(lease)) = world.store.admit(new).await else {
+            panic!("it is known already");
+        };
+        inner.table.hold(lease, leased_until, Arc::new(operation));
+        assert!(inner.lease_lasts(id));
+        world.clock.advance(Duration::from_secs(60));
+        assert!(!inner.lease_lasts(id));
+
+        assert_eq!(inner.claim().await.unwrap(), 0);
+        assert_eq!(inner.table.get(id).unwrap().0, lease);
+        assert!(inner.lease_lasts(id), "its lease is prolonged first");
     }
 }

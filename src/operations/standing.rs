@@ -13,8 +13,8 @@ pub struct Replica {
     /// How many operations it has in hand, and may have.
     pub held: usize,
     pub held_max: usize,
-    /// Until when its leases are good that were renewed last.
-    pub leased_until: UtcDateTime,
+    /// Until when all its leases are good; nothing when it has none.
+    pub leased_until: Option<UtcDateTime>,
 }
 
 impl Operations {
@@ -22,12 +22,11 @@ impl Operations {
     #[must_use]
     pub fn replica(&self) -> Replica {
         let inner = &self.0;
-        let leased_until = inner.leased_until.lock();
         Replica {
             owner: inner.owner.clone(),
             held: inner.table.len(),
             held_max: inner.settings.open_operations_max,
-            leased_until: *leased_until.unwrap_or_else(PoisonError::into_inner),
+            leased_until: inner.table.all_leased_until(),
         }
     }
 

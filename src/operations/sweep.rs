@@ -348,4 +348,4 @@ impl Inner {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::operations) mod tests;

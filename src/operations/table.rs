@@ -5,6 +5,7 @@ use crate::domain::ids::{OperationId, OrganizationId};
 use crate::domain::operation::{Cancellation, Lease, Operation, StateName};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use time::UtcDateTime;
 
 /// What is in hand. A snapshot is a latest-value cell: writing it never waits for its readers.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ struct Hands {
 #[derive(Debug)]
 struct Held {
     lease: Lease,
+    /// Until when the lease surely lasts.
+    leased_until: UtcDateTime,
     newest: Newest,
     /// A step is under way, and there must be no second one.
     stepping: bool,
@@ -30,8 +33,8 @@ struct Held {
 }
 
 impl Table {
-    /// Takes an operation in hand; it replaces what was there under an older lease.
-    pub(super) fn hold(&self, lease: Lease, operation: Arc<Operation>) {
+    /// Takes an operation in hand, for so long; it replaces what was there under an older lease.
+    pub(super) fn hold(&self, lease: Lease, leased_until: UtcDateTime, operation: Arc<Operation>) {
         let mut hands = self.lock();
         let newer = hands
             .held
@@ -40,6 +43,7 @@ impl Table {
         if !newer {
             let held_anew = Held {
                 lease,
+                leased_until,
                 newest: Newest::new(operation),
                 stepping: false,
                 crashes: 0,
@@ -148,6 +152,28 @@ impl Table {
         {
             hands.remove(lease.operation);
         }
+    }
+
+    /// Leases of what is still in hand were prolonged.
+    pub(super) fn prolong(&self, ids: &[OperationId], leased_until: UtcDateTime) {
+        let mut hands = self.lock();
+        for id in ids {
+            if let Some(held) = hands.held.get_mut(id) {
+                held.leased_until = leased_until;
+            }
+        }
+    }
+
+    /// Until when a lease surely lasts; nothing when it is in hand no more.
+    pub(super) fn leased_until(&self, id: OperationId) -> Option<UtcDateTime> {
+        let hands = self.lock();
+        hands.held.get(&id).map(|held| held.leased_until)
+    }
+
+    /// Until when all that is in hand is surely leased; nothing when nothing is.
+    pub(super) fn all_leased_until(&self) -> Option<UtcDateTime> {
+        let hands = self.lock();
+        hands.held.values().map(|held| held.leased_until).min()
     }
 
     /// What is in hand.

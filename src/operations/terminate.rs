@@ -151,7 +151,7 @@ impl Inner {
                 break; // the gateway stops
             };
             let age = since(self.clock.now(), termination.call_at);
-            if age > self.settings.timings.attempt_life || !self.lease_lasts() {
+            if age > self.settings.timings.attempt_life || !self.lease_lasts(operation.id) {
                 break;
             }
             let cancelled = operation.cancellation.as_ref();

@@ -17,8 +17,8 @@ use crate::store::row::{self, Admit, Admitted, Change, bigint};
 use crate::store::sealing::Sealing;
 use crate::store::writer::Writer;
 use crate::store::{
-    Admission, Budgets, Claimed, FIRST_EPOCH, NewOperation, Save, Saved, SealedBody, Settings,
-    opening, sql,
+    Admission, Budgets, Claimed, FIRST_EPOCH, NewOperation, Renewal, Save, Saved, SealedBody,
+    Settings, opening, sql,
 };
 use secrecy::SecretString;
 use std::collections::HashSet;
@@ -187,7 +187,7 @@ impl Database {
         held: &[OperationId],
         now: UtcDateTime,
         ttl: Duration,
-    ) -> Result<Vec<OperationId>, StoreError> {
+    ) -> Result<Renewal, StoreError> {
         let rows = self
             .lease(Leasing::Renew {
                 owner: owner.to_owned(),
@@ -197,15 +197,17 @@ impl Database {
                 around_locks: false,
             })
             .await?;
-        let renewed = rows
-            .iter()
-            .map(row::id)
-            .collect::<Result<HashSet<_>, _>>()?;
-        Ok(held
-            .iter()
-            .copied()
-            .filter(|id| !renewed.contains(id))
-            .collect())
+        let (mut renewal, mut own) = (Renewal::default(), HashSet::new());
+        for row in &rows {
+            let id = row::id(row)?;
+            own.insert(id);
+            if row.try_get::<&str>("lease")? == sql::PROLONGED {
+                renewal.prolonged.push(id);
+            }
+        }
+        let lost = held.iter().filter(|id| !own.contains(id));
+        renewal.lost = lost.copied().collect();
+        Ok(renewal)
     }
 
     pub(in crate::store) async fn release(

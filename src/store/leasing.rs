@@ -50,7 +50,8 @@ pub(in crate::store) enum Leasing {
     },
     /// Gives the `id`s of those that had crashed.
     Calm(Vec<Lease>),
-    /// Gives the `id`s that are still the owner's; going around locks, only those that nobody holds.
+    /// Gives `id` and `lease` of those that are still the owner's: whether it is prolonged. Going around locks,
+    /// some are not.
     Renew {
         owner: String,
         held: Vec<String>,
@@ -140,8 +141,16 @@ pub(in crate::store) async fn run(
             ttl,
             around_locks,
         } => {
-            let text = |rows| sql::renew(dialect, rows, *around_locks);
-            renew(connection, text, (owner, held), (*now, *ttl)).await
+            let mut rows = Vec::with_capacity(held.len());
+            for piece in sql::pieces(held) {
+                let text = sql::renew(dialect, piece.len(), *around_locks);
+                let mut renewed = renew(connection, text, (owner, piece), (*now, *ttl)).await?;
+                if *around_locks && renewed.len() < piece.len() {
+                    rows.extend(kept(connection, (owner, piece), &renewed).await?);
+                }
+                rows.append(&mut renewed);
+            }
+            Ok(rows)
         }
         Leasing::TakeReleased {
             release,
@@ -232,20 +241,35 @@ async fn claim(
 /// Prolongs what the owner holds and still has, from a time on, for so long; the rows of those.
 async fn renew(
     connection: &mut Connection,
-    text: impl Fn(usize) -> SqlStr,
+    text: SqlStr,
     (owner, held): (&str, &[String]),
     (now, ttl): (i64, i64),
 ) -> Result<Vec<Row>, StoreError> {
-    let mut renewed = Vec::with_capacity(held.len());
-    for piece in sql::pieces(held) {
-        let mut renew = query(text(piece.len())).bind(now).bind(ttl).bind(owner);
-        for id in piece {
-            renew = renew.bind(id.as_str());
-        }
-        let rows = renew.fetch_all(&mut *connection);
-        renewed.extend(chaos::around!("store.renew", rows, else Err(sqlx::Error::WorkerCrashed))?);
+    let mut renew = query(text).bind(now).bind(ttl).bind(owner);
+    for id in held {
+        renew = renew.bind(id.as_str());
     }
-    Ok(renewed)
+    let rows = renew.fetch_all(connection);
+    chaos::around!("store.renew", rows, else Err(sqlx::Error::WorkerCrashed))
+        .map_err(StoreError::from)
+}
+
+/// What the owner holds and still has although it could not be prolonged now: a write of its own that was given
+/// up may have it locked.
+async fn kept(
+    connection: &mut Connection,
+    (owner, held): (&str, &[String]),
+    renewed: &[Row],
+) -> Result<Vec<Row>, StoreError> {
+    let mut own = query(sql::kept(held.len())).bind(owner);
+    for id in held {
+        own = own.bind(id.as_str());
+    }
+    let renewed = renewed.iter().map(row::id);
+    let renewed = renewed.collect::<Result<HashSet<_>, _>>()?;
+    let mut kept = own.fetch_all(connection).await?;
+    kept.retain(|row| row::id(row).is_ok_and(|id| !renewed.contains(&id)));
+    Ok(kept)
 }
 
 /// Ends the leases that the owner has, that run out so soon after a time, and whose operations it

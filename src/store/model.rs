@@ -18,7 +18,7 @@ use crate::store::error::StoreError;
 use crate::store::launched::{Launched, LaunchedPage};
 use crate::store::orders::Order;
 use crate::store::owners::Owner;
-use crate::store::{Admission, Claimed, NewOperation, Save, Saved, SealedBody};
+use crate::store::{Admission, Claimed, NewOperation, Renewal, Save, Saved, SealedBody};
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -253,16 +253,19 @@ impl Model {
         held: &[OperationId],
         _now: UtcDateTime,
         ttl: Duration,
-    ) -> Result<Vec<OperationId>, StoreError> {
+    ) -> Result<Renewal, StoreError> {
         self.run(Call::Renew, |tables, now| {
-            let lost = |id: &OperationId| match tables.operations.get_mut(id) {
-                Some(row) if row.owner == owner => {
-                    row.lease_until = later(now, ttl);
-                    None
+            let mut renewal = Renewal::default();
+            for id in held {
+                match tables.operations.get_mut(id) {
+                    Some(row) if row.owner == owner => {
+                        row.lease_until = later(now, ttl);
+                        renewal.prolonged.push(*id);
+                    }
+                    Some(_) | None => renewal.lost.push(*id),
                 }
-                Some(_) | None => Some(*id),
-            };
-            Ok(held.iter().filter_map(lost).collect())
+            }
+            Ok(renewal)
         })
         .await
     }

@@ -428,8 +428,10 @@ pub(in crate::store) fn claim(dialect: &Dialect) -> SqlStr {
     ))
 }
 
-/// Prolongs leases; gives the ids of those that the owner still has and, going around locks, that
-/// nobody else holds.
+/// What [`renew`] says of a lease that it prolonged.
+pub(in crate::store) const PROLONGED: &str = "prolonged";
+
+/// Prolongs leases; gives those that the owner still has and, going around locks, that nobody else holds.
 pub(in crate::store) fn renew(dialect: &Dialect, rows: usize, around_locks: bool) -> SqlStr {
     let owner = chaos::wrong!("owner-unchecked", "=", ">=");
     let mut ids = repeated("?", rows);
@@ -439,9 +441,18 @@ pub(in crate::store) fn renew(dialect: &Dialect, rows: usize, around_locks: bool
     }
     numbered(&format!(
         "UPDATE operations SET lease_until = {} + ? WHERE lease_owner {owner} ? AND id IN ({ids}) \
-         RETURNING id",
+         RETURNING id, '{PROLONGED}' AS lease",
         dialect.now
     ))
+}
+
+/// The owner's leases among these, whoever has them locked.
+pub(in crate::store) fn kept(rows: usize) -> SqlStr {
+    kept!(
+        rows,
+        "SELECT id, 'kept' AS lease FROM operations WHERE lease_owner = ? AND id IN ({})",
+        repeated("?", rows)
+    )
 }
 
 /// For how long the statements of a transaction wait for a lock; 0 would be for ever.

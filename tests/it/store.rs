@@ -17,7 +17,7 @@ use cvm_gateway::domain::operation::{
 use cvm_gateway::metrics::Metrics;
 use cvm_gateway::store::{
     Admission, Adoption, Claimed, Launched, LaunchedPage, Model, NewOperation, Order, Owner,
-    Release, Save, Saved, SealedBody, Settings, Store, StoreError,
+    Release, Renewal, Save, Saved, SealedBody, Settings, Store, StoreError,
 };
 use quotas::{
     counts_the_launches_of_older_journals, counts_what_is_adopted_and_what_only_time_ended,
@@ -791,12 +791,17 @@ async fn renews_what_is_held(journal: Journal) {
         store.admit(new).await.unwrap();
     }
     let held = &ids[..2];
-    assert_eq!(store.renew("a", held, NOW, HOUR).await.unwrap(), []);
+    let renewed = async |held| store.renew("a", held, NOW, HOUR).await.unwrap();
+    assert_eq!(renewed(held).await.prolonged, held);
     let claimed = claim(&store, "b", NOW, HOUR, 10).await;
     assert_eq!(claimed.len(), 1, "only what was not renewed");
     assert_eq!(claimed[0].0.operation, ids[2]);
-    assert_eq!(store.renew("a", &ids, NOW, HOUR).await.unwrap(), [ids[2]]);
-    assert_eq!(store.renew("a", &[], NOW, HOUR).await.unwrap(), []);
+    let both = renewed(&ids).await;
+    assert_eq!(
+        (both.prolonged.as_slice(), both.lost.as_slice()),
+        (held, &ids[2..])
+    );
+    assert_eq!(renewed(&[]).await, Renewal::default());
 }
 
 async fn releases_at_once(journal: Journal) {
@@ -1246,7 +1251,8 @@ async fn a_lost_answer_to_a_commit_changes_nothing() {
     assert!(proxy.has_lost_it());
 
     proxy.lose_next_commit();
-    assert_eq!(store.renew("a", &[sent.id], NOW, HOUR).await.unwrap(), []);
+    let renewal = store.renew("a", &[sent.id], NOW, HOUR).await;
+    assert_eq!(renewal.unwrap().prolonged, [sent.id]);
     assert!(proxy.has_lost_it());
 
     journal.url = direct;

@@ -57,7 +57,7 @@ fn this(console: &Console, replica: &Replica, now: UtcDateTime) -> Markup {
         ),
         (
             "Leases are good until",
-            Some(ago(replica.leased_until, now)),
+            replica.leased_until.map(|until| ago(until, now)),
         ),
     ])
 }

@@ -64,7 +64,7 @@ impl Listing {
     }
 }
 
-fn admission(operation: Operation) -> NewOperation {
+pub(in crate::operations) fn admission(operation: Operation) -> NewOperation {
     NewOperation {
         now: operation.create_time,
         operation,
@@ -163,19 +163,19 @@ impl Cloud for Listing {
     }
 }
 
-struct World {
+pub(in crate::operations) struct World {
     cloud: Arc<Listing>,
-    clock: Clock,
+    pub(in crate::operations) clock: Clock,
     metrics: Metrics,
-    operations: Operations,
+    pub(in crate::operations) operations: Operations,
     model: Model,
-    store: Store,
+    pub(in crate::operations) store: Store,
     /// A launch of one machine that failed.
-    failed: Operation,
+    pub(in crate::operations) failed: Operation,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(in crate::operations) async fn new() -> Self {
         Self::ahead_by(time::Duration::ZERO).await
     }
 

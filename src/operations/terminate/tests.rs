@@ -7,6 +7,7 @@ use crate::cloud::limiter::{Limiter, Permit};
 use crate::cloud::{Accepted, Cloud, Fault, Tagged, codes};
 use crate::config::Config;
 use crate::domain::instance::{InstanceDetail, InstanceState};
+use crate::domain::operation::Lease;
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::store::{Model, Store};
@@ -157,10 +158,15 @@ async fn refused(code: &'static str, machine: Option<InstanceId>) -> (CallEnd, V
     };
     let operations = Operations::start(config.operations, rooms);
     let inner = &operations.0;
-    while !inner.lease_lasts() {
-        clock.sleep(Duration::from_millis(10)).await;
-    }
     let operation = leaving(clock.now());
+    let lease = Lease {
+        operation: operation.id,
+        epoch: 1,
+    };
+    let held = Arc::new(operation.clone());
+    inner
+        .table
+        .hold(lease, clock.now() + Duration::from_secs(60), held);
     let (target, action) = (target(&operation), Action::TerminateInstances);
     let host = inner.cloud.host(&target);
     let turn = inner.limiter.turn(&target, &host, action, Class::Terminate);

@@ -95,7 +95,7 @@ async fn renewals_keep_sqlite_s_log_short() {
     let held: Vec<_> = operations.iter().map(|operation| operation.id).collect();
     for number in 0..30 {
         let lost = store.renew("a", &held, NOW + SECOND * number, HOUR).await;
-        assert_eq!(lost.unwrap(), []);
+        assert_eq!(lost.unwrap().lost, []);
     }
     let log = journal.folder.as_ref().unwrap().join("journal.db-wal");
     let megabytes = std::fs::metadata(log).unwrap().len() >> 20;
@@ -126,7 +126,7 @@ async fn a_row_that_is_locked_holds_up_only_itself() {
 
     let clock = Clock::system();
     let began = clock.elapsed();
-    let (stuck, saved, lost) = tokio::join!(
+    let (stuck, saved, renewal) = tokio::join!(
         store.save(&saves[..1]),
         store.save(&saves[1..]),
         store.renew("a", &held, NOW, HOUR),
@@ -134,7 +134,9 @@ async fn a_row_that_is_locked_holds_up_only_itself() {
     let took = clock.elapsed() - began;
     assert!(matches!(stuck, Err(StoreError::Unavailable { .. })));
     assert_eq!(saved.unwrap(), [Saved::Done; 2]);
-    assert_eq!(lost.unwrap(), held[..1]);
+    let renewal = renewal.unwrap();
+    assert_eq!(renewal.prolonged, held[1..]);
+    assert_eq!(renewal.lost, [], "a lock is no other owner");
     assert!(took < SECOND * 10, "{took:?}");
     let unlock = sqlx::raw_sql("ROLLBACK").execute(&mut other).await;
     unlock.unwrap();
