@@ -37,6 +37,8 @@ const CA_BYTES_MAX: u64 = 4 << 20;
 const MESSAGE_BYTES_MAX: u32 = 16 << 20;
 /// The cloud takes signatures for 300 s; half of that is left for clocks that differ.
 const ATTEMPT_LIFE_MAX: Duration = Duration::from_secs(150);
+/// A lease that ends later than this is taken for one of a clock that was set back, by gateways of other settings.
+const LEASE_MAX: Duration = Duration::from_secs(5 * 60);
 /// A call waits for a key no longer than its signature could be old.
 const FIRST_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Signature life (300 s), clock skew (60 s), accept to create (120 s), look-up lag (60 s).
@@ -263,7 +265,7 @@ fn operations(table: &mut Section<'_>, quarantine_min: Duration) -> operations::
         timings,
         poll_interval,
         poll_interval_max: poll_interval_max.max(poll_interval),
-        lease: table.duration("lease"),
+        lease: table.duration_within("lease", Duration::from_millis(100)..=LEASE_MAX),
         concurrent_steps_max: size(table.count("concurrent_steps_max", 1..=100_000)),
         open_operations_max: size(table.count("open_operations_max", 1..=10_000_000)),
         open_operations_per_organization_max: size(

@@ -597,6 +597,10 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
         "gw.toml:8:14: operations.quarantine: `1s` is out of range; write 9m to 1day",
     ),
     (
+        "[operations]\nlease = \"301s\"",
+        "gw.toml:8:9: operations.lease: `301s` is out of range; write 100ms to 5m",
+    ),
+    (
         "[operations]\nreconcile_timeout = \"19m21s\"",
         "gw.toml:8:21: operations.reconcile_timeout: 19m 21s is too short to prove that a launch in doubt launched nothing: write at least 19m 22s, which is token_trust_window, quarantine, first_look_up and twice look_up_interval",
     ),

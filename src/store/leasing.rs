@@ -21,8 +21,8 @@ use sqlx::SqlStr;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
-/// The least that a lease may last without being taken for one of a clock that was set back: gateways
-/// of one journal may differ in `operations.lease`, for as long as a change of it takes to reach all.
+/// The least that a lease may last without being taken for one of a clock that was set back: the most that
+/// `operations.lease` may be. Gateways of one journal may differ in it, for as long as a change takes to reach all.
 const LONGEST_LEASE_MIN: i64 = 5 * 60 * 1000;
 
 /// For how long a lease may last that is no relic of a clock that was set back, for who gives leases of
