@@ -256,6 +256,7 @@ fn new_operation(clock: &Clock) -> NewOperation {
         cancellation: None,
         changes: Vec::new(),
         worths: Vec::new(),
+        stock: String::new(),
         trace: None,
     };
     NewOperation {

@@ -69,6 +69,9 @@ pub struct Operation {
     /// What each machine counts for in each place; empty where no limit needed to know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub worths: Vec<Worth>,
+    /// Which stock it is launched from, as [`stock`] names it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stock: String,
     /// Where the call that asked for it stands in a trace, if that is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceParent>,
@@ -84,6 +87,9 @@ pub enum Kind {
     /// Gives machines back.
     Termination,
 }
+
+/// How machines are paid for that come from what all share; the cloud's default.
+const SHARED_STOCK: &str = "POSTPAID_BY_HOUR";
 
 /// Where machines are launched: what the cloud's stock depends on. Empty: the cloud's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -105,6 +111,25 @@ impl Place {
             instance_type: spec.instance_type.clone().unwrap_or_default(),
         }
     }
+}
+
+/// From which stock `spec` is launched, where that is another one than what all share: that of a way to pay, of
+/// a launch template that names none that is known here, or hosts and placements of its own. What one lacks says
+/// nothing of another.
+#[must_use]
+pub fn stock(spec: &InstanceSpec) -> String {
+    let mut named: Vec<&str> = Vec::new();
+    match (&spec.instance_charge_type, &spec.launch_template) {
+        (Some(paid), _) => named.extend(Some(paid.as_str()).filter(|paid| *paid != SHARED_STOCK)),
+        (None, Some(template)) => named.extend(template.launch_template_id.as_deref()),
+        (None, None) => {}
+    }
+    named.extend(spec.dedicated_cluster_id.as_deref());
+    let placement = spec.placement.iter();
+    let own = placement.flat_map(|at| [&at.host_ids, &at.dedicated_resource_pack_ids]);
+    let own = own.chain([&spec.chc_ids, &spec.disaster_recover_group_ids]);
+    named.extend(own.flatten().map(String::as_str));
+    named.join(" ")
 }
 
 /// What becomes of the machines that came up when others did not.
@@ -396,6 +421,7 @@ impl StateName {
 mod tests {
     use super::*;
     use crate::domain::instance::InstanceState;
+    use crate::domain::spec::LaunchTemplate;
     use time::macros::utc_datetime;
 
     #[test]
@@ -421,9 +447,8 @@ mod tests {
     #[test]
     fn the_journalled_form_is_stable() {
         let at = utc_datetime!(2026-01-02 03:04:05.678);
-        let id = OperationId::parse("019b7d5e-0000-7000-8000-000000000001").unwrap();
         let operation = Operation {
-            id,
+            id: OperationId::parse("019b7d5e-0000-7000-8000-000000000001").unwrap(),
             organization: OrganizationId::parse("acme").unwrap(),
             request_id: RequestId::parse("r-1").unwrap(),
             principal: "dev".to_owned(),
@@ -481,13 +506,12 @@ mod tests {
             }),
             changes: vec![encrypted()],
             worths: Vec::new(),
+            stock: String::new(),
             trace: None,
         };
         let json = serde_json::to_string(&operation).unwrap();
-        assert_eq!(
-            json,
-            include_str!("../../testdata/journal/operation-v3.json").trim_end()
-        );
+        let kept = include_str!("../../testdata/journal/operation-v3.json");
+        assert_eq!(json, kept.trim_end());
         assert_eq!(serde_json::from_str::<Operation>(&json).unwrap(), operation);
     }
 
@@ -518,5 +542,30 @@ mod tests {
         expected.cancellation = None;
         let first = include_str!("../../testdata/journal/operation-v1.json");
         assert_eq!(read(first), expected);
+    }
+
+    #[test]
+    fn what_is_launched_from_a_stock_of_its_own_names_it() {
+        let spec = InstanceSpec::default();
+        assert_eq!(stock(&spec), "");
+        let paid = |charge_type: &str| InstanceSpec {
+            instance_charge_type: Some(charge_type.to_owned()),
+            ..spec.clone()
+        };
+        assert_eq!(stock(&paid("POSTPAID_BY_HOUR")), "");
+        assert_eq!(stock(&paid("SPOTPAID")), "SPOTPAID");
+        let grouped = InstanceSpec {
+            disaster_recover_group_ids: vec!["ps-1".to_owned()],
+            ..paid("SPOTPAID")
+        };
+        assert_eq!(stock(&grouped), "SPOTPAID ps-1");
+        let template = InstanceSpec {
+            launch_template: Some(LaunchTemplate {
+                launch_template_id: Some("lt-1".to_owned()),
+                launch_template_version: None,
+            }),
+            ..spec
+        };
+        assert_eq!(stock(&template), "lt-1", "it may name any way to pay");
     }
 }

@@ -45,6 +45,8 @@ pub struct SoldOut {
     pub region: Region,
     /// Without a model: everything in the zone.
     pub place: Place,
+    /// Which stock; empty for what all share.
+    pub stock: String,
     /// The smallest number of machines that was refused.
     pub count: u32,
     /// How often in a row.

@@ -1,7 +1,7 @@
 //! Which places are known to have no stock: evidence that all callers share, and that decays.
 
 use crate::domain::names::Region;
-use crate::domain::operation::{Failure, Place};
+use crate::domain::operation::{Failure, Operation, Place};
 use crate::domain::standing::SoldOut;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,17 +36,45 @@ pub(super) struct Evidence {
     pub(super) until: UtcDateTime,
 }
 
+/// Where machines may be in stock.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Shelf {
+    region: Region,
+    /// As an operation names it.
+    stock: String,
+    place: Place,
+}
+
 /// The evidence, shared by all callers of the process. It is a hint: it is lost with the process.
 #[derive(Debug, Default)]
-pub(super) struct Capacity(BTreeMap<(Region, Place), Evidence>);
+pub(super) struct Capacity(BTreeMap<Shelf, Evidence>);
+
+impl Shelf {
+    /// That of one of the places of an operation.
+    pub(super) fn of(operation: &Operation, place: &Place) -> Self {
+        Self {
+            region: operation.region.clone(),
+            stock: operation.stock.clone(),
+            place: place.clone(),
+        }
+    }
+
+    /// What evidence of that cause is about.
+    fn concerned(&self, cause: Cause) -> Self {
+        let mut concerned = self.clone();
+        if cause == Cause::Zone {
+            concerned.place.instance_type.clear();
+        }
+        concerned
+    }
+}
 
 impl Capacity {
-    /// The cloud refused `count` machines in `place`, between those two times. Nothing is learned from
+    /// The cloud refused `count` machines of `shelf`, between those two times. Nothing is learned from
     /// a lack of something that other launches there need not need: disks, addresses of a subnet, a least number.
     pub(super) fn refused(
         &mut self,
-        region: &Region,
-        place: &Place,
+        shelf: &Shelf,
         count: u32,
         failure: &Failure,
         (asked_at, now): (UtcDateTime, UtcDateTime),
@@ -54,7 +82,7 @@ impl Capacity {
         let Some(cause) = cause(failure) else {
             return;
         };
-        let key = (region.clone(), concerned(cause, place));
+        let key = shelf.concerned(cause);
         let before = self.0.get(&key).filter(|before| is_recent(before, now));
         // Those that were under way together all tell of one moment.
         let refusals = before.map_or(1, |before| {
@@ -75,35 +103,35 @@ impl Capacity {
         }
     }
 
-    /// The cloud delivered in `place`.
-    pub(super) fn delivered(&mut self, region: &Region, place: &Place) {
+    /// The cloud delivered from `shelf`.
+    pub(super) fn delivered(&mut self, shelf: &Shelf) {
         for cause in [Cause::Model, Cause::Zone] {
-            self.0.remove(&(region.clone(), concerned(cause, place)));
+            self.0.remove(&shelf.concerned(cause));
         }
     }
 
-    /// Why `count` machines cannot be had in `place`, as far as is known.
+    /// Why `count` machines cannot be had of `shelf`, as far as is known.
     #[must_use]
     pub(super) fn sold_out(
         &self,
-        region: &Region,
-        place: &Place,
+        shelf: &Shelf,
         count: u32,
         now: UtcDateTime,
     ) -> Option<&Evidence> {
         let known = [Cause::Model, Cause::Zone].into_iter().filter_map(|cause| {
-            let evidence = self.0.get(&(region.clone(), concerned(cause, place)))?;
+            let evidence = self.0.get(&shelf.concerned(cause))?;
             (now < evidence.until && count >= evidence.count).then_some(evidence)
         });
         known.max_by_key(|evidence| evidence.until)
     }
 
-    /// All that is known to be sold out, by region and place.
+    /// All that is known to be sold out, by region, stock and place.
     pub(super) fn known(&self, now: UtcDateTime) -> Vec<SoldOut> {
         let known = self.0.iter().filter(|(_, known)| now < known.until);
-        let told = known.map(|((region, place), known)| SoldOut {
-            region: region.clone(),
-            place: place.clone(),
+        let told = known.map(|(shelf, known)| SoldOut {
+            region: shelf.region.clone(),
+            place: shelf.place.clone(),
+            stock: shelf.stock.clone(),
             count: known.count,
             refusals: known.refusals,
             last: known.last,
@@ -130,17 +158,6 @@ fn cause(failure: &Failure) -> Option<Cause> {
     }
 }
 
-/// The place that evidence of that cause is about.
-fn concerned(cause: Cause, place: &Place) -> Place {
-    match cause {
-        Cause::Model => place.clone(),
-        Cause::Zone => Place {
-            zone: place.zone.clone(),
-            instance_type: String::new(),
-        },
-    }
-}
-
 fn block(refusals: u32) -> Duration {
     BLOCK.saturating_mul(1 << refusals.saturating_sub(1).min(DOUBLINGS_MAX))
 }
@@ -162,14 +179,14 @@ mod tests {
         START + Duration::from_secs(seconds)
     }
 
-    fn region() -> Region {
-        Region::parse("ap-shanghai").unwrap()
-    }
-
-    fn place(zone: u32, instance_type: &str) -> Place {
-        Place {
-            zone: format!("ap-shanghai-{zone}"),
-            instance_type: instance_type.to_owned(),
+    fn shelf(zone: u32, instance_type: &str) -> Shelf {
+        Shelf {
+            region: Region::parse("ap-shanghai").unwrap(),
+            stock: String::new(),
+            place: Place {
+                zone: format!("ap-shanghai-{zone}"),
+                instance_type: instance_type.to_owned(),
+            },
         }
     }
 
@@ -185,26 +202,25 @@ mod tests {
 
     const MODEL: &[&str] = &["InstanceType", "Placement.Zone"];
 
-    fn is_sold_out(capacity: &Capacity, place: &Place, count: u32, seconds: u64) -> bool {
-        capacity
-            .sold_out(&region(), place, count, at(seconds))
-            .is_some()
+    fn is_sold_out(capacity: &Capacity, shelf: &Shelf, count: u32, seconds: u64) -> bool {
+        capacity.sold_out(shelf, count, at(seconds)).is_some()
     }
 
     #[test]
     fn a_refusal_counts_for_its_model_and_zone_and_for_as_many() {
         let mut capacity = Capacity::default();
-        let here = place(2, "S5.SMALL1");
-        capacity.refused(&region(), &here, 5, &blaming(MODEL), (START, START));
+        let here = shelf(2, "S5.SMALL1");
+        capacity.refused(&here, 5, &blaming(MODEL), (START, START));
         assert!(is_sold_out(&capacity, &here, 5, 0));
         assert!(!is_sold_out(&capacity, &here, 4, 0), "fewer may be had");
-        assert!(!is_sold_out(&capacity, &place(3, "S5.SMALL1"), 5, 0));
-        assert!(!is_sold_out(&capacity, &place(2, "S6.SMALL2"), 5, 0));
+        assert!(!is_sold_out(&capacity, &shelf(3, "S5.SMALL1"), 5, 0));
+        assert!(!is_sold_out(&capacity, &shelf(2, "S6.SMALL2"), 5, 0));
         assert_eq!(
             capacity.known(at(29)),
             [SoldOut {
-                region: region(),
-                place: here.clone(),
+                region: here.region.clone(),
+                place: here.place.clone(),
+                stock: String::new(),
                 count: 5,
                 refusals: 1,
                 last: START,
@@ -219,52 +235,68 @@ mod tests {
     fn a_zone_without_stock_has_none_of_any_model() {
         let mut capacity = Capacity::default();
         let zone = blaming(&["Placement.Zone"]);
-        capacity.refused(&region(), &place(2, "S5.SMALL1"), 1, &zone, (START, START));
-        assert!(is_sold_out(&capacity, &place(2, "S6.SMALL2"), 1, 0));
-        capacity.delivered(&region(), &place(2, "SA2.SMALL1"));
-        assert!(!is_sold_out(&capacity, &place(2, "S6.SMALL2"), 1, 0));
+        capacity.refused(&shelf(2, "S5.SMALL1"), 1, &zone, (START, START));
+        assert!(is_sold_out(&capacity, &shelf(2, "S6.SMALL2"), 1, 0));
+        capacity.delivered(&shelf(2, "SA2.SMALL1"));
+        assert!(!is_sold_out(&capacity, &shelf(2, "S6.SMALL2"), 1, 0));
+    }
+
+    /// Else a lack of spot machines would fail launches that are paid by the hour, with places left.
+    #[test]
+    fn what_one_stock_lacks_says_nothing_of_another() {
+        let mut capacity = Capacity::default();
+        let shared = shelf(2, "S5.SMALL1");
+        let spot = Shelf {
+            stock: "SPOTPAID".to_owned(),
+            ..shared.clone()
+        };
+        capacity.refused(&spot, 1, &blaming(MODEL), (START, START));
+        assert!(is_sold_out(&capacity, &spot, 1, 0));
+        assert!(!is_sold_out(&capacity, &shared, 1, 0));
+        capacity.delivered(&shared);
+        assert!(is_sold_out(&capacity, &spot, 1, 0));
     }
 
     #[test]
     fn evidence_weighs_more_with_each_refusal_and_is_forgotten() {
         let mut capacity = Capacity::default();
-        let here = place(2, "S5.SMALL1");
+        let here = shelf(2, "S5.SMALL1");
         let mut now = 0;
         for expected in [30, 60, 120, 240, 480, 960, 960] {
-            capacity.refused(&region(), &here, 1, &blaming(MODEL), (at(now), at(now)));
+            capacity.refused(&here, 1, &blaming(MODEL), (at(now), at(now)));
             assert!(is_sold_out(&capacity, &here, 1, now + expected - 1));
             assert!(!is_sold_out(&capacity, &here, 1, now + expected));
             now += expected;
         }
         let late = now + 960;
-        capacity.refused(&region(), &here, 1, &blaming(MODEL), (at(late), at(late)));
+        capacity.refused(&here, 1, &blaming(MODEL), (at(late), at(late)));
         assert!(!is_sold_out(&capacity, &here, 1, late + 30), "a new row");
     }
 
     #[test]
     fn refusals_of_one_moment_count_once() {
         let mut capacity = Capacity::default();
-        let here = place(2, "S5.SMALL1");
+        let here = shelf(2, "S5.SMALL1");
         for answered in 1..=6 {
-            capacity.refused(&region(), &here, 1, &blaming(MODEL), (START, at(answered)));
+            capacity.refused(&here, 1, &blaming(MODEL), (START, at(answered)));
         }
         assert!(is_sold_out(&capacity, &here, 1, 35));
         assert!(!is_sold_out(&capacity, &here, 1, 36));
-        capacity.refused(&region(), &here, 1, &blaming(MODEL), (at(36), at(37)));
+        capacity.refused(&here, 1, &blaming(MODEL), (at(36), at(37)));
         assert!(is_sold_out(&capacity, &here, 1, 96), "another moment");
     }
 
     #[test]
     fn what_says_nothing_of_the_place_is_not_learned() {
         let mut capacity = Capacity::default();
-        let here = place(2, "S5.SMALL1");
+        let here = shelf(2, "S5.SMALL1");
         for blamed in [
             &["SystemDisk.DiskType", "DataDisks.DiskType"][..],
             &["VirtualPrivateCloud.SubnetId"],
             &["MinCount", "InstanceType"],
             &[],
         ] {
-            capacity.refused(&region(), &here, 1, &blaming(blamed), (START, START));
+            capacity.refused(&here, 1, &blaming(blamed), (START, START));
             assert!(!is_sold_out(&capacity, &here, 1, 0), "{blamed:?}");
         }
     }
@@ -273,9 +305,8 @@ mod tests {
     fn the_map_is_bounded() {
         let mut capacity = Capacity::default();
         for number in 0..12_000 {
-            let here = place(number, "S5.SMALL1");
+            let here = shelf(number, "S5.SMALL1");
             capacity.refused(
-                &region(),
                 &here,
                 1,
                 &blaming(MODEL),
@@ -285,7 +316,7 @@ mod tests {
         assert_eq!(capacity.0.len(), ENTRIES_MAX);
         assert!(is_sold_out(
             &capacity,
-            &place(11_999, "S5.SMALL1"),
+            &shelf(11_999, "S5.SMALL1"),
             1,
             11_999
         ));

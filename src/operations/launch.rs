@@ -1,7 +1,7 @@
 //! The calls of a launch: where to send it, sending it once, looking for what came of it.
 
 use super::Inner;
-use super::capacity::Capacity;
+use super::capacity::{Capacity, Shelf};
 use super::driver::target;
 use super::machine::Outcome;
 use crate::chaos;
@@ -10,7 +10,7 @@ use crate::cloud::{CloudError, Effect, Retry, Signing, body};
 use crate::domain::ids::OperationId;
 use crate::domain::millis::since;
 use crate::domain::operation::{
-    AttemptResult, Failure, Kind, Operation, Place, State, StateName, Transition,
+    self, AttemptResult, Failure, Kind, Operation, Place, State, StateName, Transition,
 };
 use crate::domain::reason::Reason;
 use crate::policy::Grant;
@@ -38,10 +38,10 @@ impl Inner {
     /// nevertheless, unless the cloud has refused another one just now.
     fn place(&self, operation: &Operation) -> Result<u32, Failure> {
         let (now, capacity) = (self.clock.now(), self.capacity());
-        let (region, count) = (&operation.region, operation.instance_count);
         let mut known = Vec::new();
         for (number, place) in operation.untried() {
-            match capacity.sold_out(region, place, count, now) {
+            let shelf = Shelf::of(operation, place);
+            match capacity.sold_out(&shelf, operation.instance_count, now) {
                 None => return Ok(number),
                 Some(evidence) => known.push((evidence.last, number)),
             }
@@ -59,17 +59,15 @@ impl Inner {
         let Some(place) = operation.places.get(here) else {
             return;
         };
-        let (region, count) = (&operation.region, operation.instance_count);
-        let now = self.clock.now();
+        let (shelf, now) = (Shelf::of(operation, place), self.clock.now());
         match outcome {
-            Outcome::Accepted { .. } if !operation.dry_run => {
-                self.capacity().delivered(region, place);
-            }
+            Outcome::Accepted { .. } if !operation.dry_run => self.capacity().delivered(&shelf),
             Outcome::NotRun { failure, .. } if failure.reason == Reason::Capacity => {
                 let last = operation.attempts.last();
                 let asked_at = last.map_or(now, |attempt| attempt.signed_at);
+                let count = operation.instance_count;
                 self.capacity()
-                    .refused(region, place, count, failure, (asked_at, now));
+                    .refused(&shelf, count, failure, (asked_at, now));
             }
             Outcome::Accepted { .. }
             | Outcome::NotRun { .. }
@@ -274,6 +272,7 @@ pub(super) fn accepted(
         cancellation: None,
         changes: grant.changes().to_vec(),
         worths: Vec::new(),
+        stock: operation::stock(&wish.spec),
         trace: None,
     }
 }

@@ -270,6 +270,7 @@ fn leaving(
         cancellation: None,
         changes: Vec::new(),
         worths: Vec::new(),
+        stock: String::new(),
         trace: None,
     }
 }

@@ -107,7 +107,7 @@ async fn the_pages_tell_what_happened() {
         "1 waits for an operator",
         "RunInstances",
         "Throttled",
-        "ap-shanghai-2 ap-shanghai SOLDOUT.SMALL1 1 at once 1",
+        "ap-shanghai-2 ap-shanghai SOLDOUT.SMALL1 shared 1 at once 1",
         "team instances",
     ] {
         assert!(

@@ -1485,6 +1485,7 @@ pub(crate) fn operation(organization: &str, request_id: &str) -> Operation {
         cancellation: None,
         changes: Vec::new(),
         worths: Vec::new(),
+        stock: String::new(),
         trace: None,
     }
 }

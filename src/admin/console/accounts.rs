@@ -276,6 +276,7 @@ fn sold_out(known: &[SoldOut], now: UtcDateTime) -> Markup {
         "Zone",
         "Region",
         "Model",
+        "Stock",
         "Refused from",
         "In a row",
         "Last refused",
@@ -286,6 +287,7 @@ fn sold_out(known: &[SoldOut], now: UtcDateTime) -> Markup {
             th scope="row" { code { (known.place.zone) } }
             td { (known.region) }
             td { (text(&known.place.instance_type).unwrap_or_else(|| tag("warn", "every model"))) }
+            td { (text(&known.stock).unwrap_or_else(|| html! { "shared" })) }
             td { (known.count) " at once" }
             td { (known.refusals) }
             td { (ago(known.last, now)) }

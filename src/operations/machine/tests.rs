@@ -65,6 +65,7 @@ fn accepted(instance_count: u32) -> Operation {
         cancellation: None,
         changes: Vec::new(),
         worths: Vec::new(),
+        stock: String::new(),
         trace: None,
     }
 }
