@@ -3,12 +3,14 @@
 
 use crate::chaos;
 use crate::clock::Clock;
+use crate::domain::ids::OperationId;
 use crate::store::connection::{Connection, query};
 use crate::store::engine::{self, Dialect, Target, Writers};
 use crate::store::error::StoreError;
 use crate::store::pool::Pool;
+use crate::store::renewal::PIECE;
 use crate::store::reserve::Reserve;
-use crate::store::sealing::Sealing;
+use crate::store::sealing::{self, Sealing};
 use crate::store::{Settings, owners, reservations, schema, sql};
 use sqlx::AnyConnection;
 use std::fs::File;
@@ -127,14 +129,9 @@ async fn take_up(
     connection.run(target.dialect().begin).await?;
     owners::fill(connection).await?;
     reservations::fill(connection, target.dialect()).await?;
-    let (sealing, sealed) = Sealing::open(connection, target, settings).await?;
+    let (sealing, others) = Sealing::open(connection, target, settings).await?;
     connection.run("COMMIT").await?;
-    if sealed > 0 {
-        tracing::info!(
-            operations = sealed,
-            "bodies were sealed with the key that writes"
-        );
-    }
+    let sealed = seal_anew(target, &sealing, connection, &others).await?;
     if sealed > 0 && target.is_sqlite() {
         // What they were before is in the log, too.
         engine::truncate_log(&mut *connection, settings.busy_timeout).await?;
@@ -146,4 +143,28 @@ async fn take_up(
         query(sql::END_LEASES).execute(connection).await?;
     }
     Ok(sealing)
+}
+
+/// Seals the bodies of operations with the key that writes; gives how many. In pieces: a gateway that has them in
+/// hand must not wait for all of them.
+async fn seal_anew(
+    target: &Target,
+    sealing: &Sealing,
+    connection: &mut Connection,
+    operations: &[OperationId],
+) -> Result<usize, StoreError> {
+    let mut sealed = 0;
+    for piece in operations.chunks(PIECE) {
+        connection.run(target.dialect().begin).await?;
+        let rows = sealing::seal_anew(connection, &sealing.keyring, piece).await?;
+        connection.run("COMMIT").await?;
+        sealed += rows.len();
+    }
+    if sealed > 0 {
+        tracing::info!(
+            operations = sealed,
+            "bodies were sealed with the key that writes"
+        );
+    }
+    Ok(sealed)
 }

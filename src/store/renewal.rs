@@ -10,7 +10,7 @@ use crate::store::leasing::Leasing;
 use crate::store::{Engine, Store, row, sealing, sql};
 
 /// Operations whose bodies are sealed anew in one transaction: others must not wait long for it.
-const PIECE: usize = 20;
+pub(in crate::store) const PIECE: usize = 20;
 /// Times that everything is looked through after a change: what another task or gateway sealed with the
 /// key of before may be written only after the first.
 const PASSES: u8 = 2;

@@ -26,8 +26,8 @@ pub(in crate::store) struct Sealing {
 }
 
 impl Sealing {
-    /// Finds the keys, makes what the journal does not have yet, and seals the bodies of open
-    /// operations that are not sealed with the key that writes. Gives how many those were.
+    /// Finds the keys, and makes what the journal does not have yet. Gives the open operations whose bodies are
+    /// not sealed with the key that writes.
     ///
     /// # Errors
     /// As [`Keyring::open`] and for every statement.
@@ -35,7 +35,7 @@ impl Sealing {
         connection: &mut Connection,
         target: &Target,
         settings: &Settings,
-    ) -> Result<(Self, usize), StoreError> {
+    ) -> Result<(Self, Vec<OperationId>), StoreError> {
         let used = secret(&mut *connection).await?;
         let keyring = Keyring::open(target, settings.key_file.as_deref(), used.as_deref())?;
         let sealed = match used {
@@ -49,14 +49,14 @@ impl Sealing {
         for (id, body) in bodies(connection, &others).await? {
             keyring.knows_key_of(id, &body)?;
         }
-        let sealed = seal_anew(connection, &keyring, &others).await?.len();
+        seal_secret_anew(connection, &keyring).await?;
         let fingerprints = Arc::new(fingerprints);
         Ok((
             Self {
                 keyring,
                 fingerprints,
             },
-            sealed,
+            others,
         ))
     }
 
