@@ -271,7 +271,7 @@ impl Store {
     /// that ran out first, each under a higher epoch; gives them oldest first. A lease that ends later
     /// than any that was given can has run out, too. A lease that was not
     /// released counts as a crash, and only operations are taken that then have one of `crashes`.
-    /// One that cannot be read is logged and left alone until its new lease runs out.
+    /// One that cannot be read is logged and left alone until its new lease runs out; that counts as no crash.
     ///
     /// # Errors
     /// What writing may tell. Then it may have taken some over: [`Store::release`] gives them back.

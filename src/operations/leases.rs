@@ -199,7 +199,8 @@ impl Inner {
     }
 
     async fn claim_all(&self) -> Result<(), StoreError> {
-        while self.claim().await? == CLAIM {}
+        // Not until there are fewer than asked for: those that cannot be read are left out.
+        while self.claim().await? > 0 {}
         Ok(())
     }
 

@@ -162,15 +162,22 @@ impl Database {
                 limit: limit.into(),
             })
             .await?;
-        let mut claimed = Vec::with_capacity(rows.len());
+        let (mut claimed, mut unread) = (Vec::with_capacity(rows.len()), Vec::new());
         for row in &rows {
             match row::claimed(row) {
                 Ok(operation) => claimed.push(operation),
-                Err(error) => tracing::error!(
-                    error = chain(&error, ": "),
-                    "an operation cannot be continued"
-                ),
+                Err(error) => {
+                    tracing::error!(
+                        error = chain(&error, ": "),
+                        "an operation cannot be continued by this version; it is tried again when the lease ends"
+                    );
+                    unread.push(row::lease(row)?);
+                }
             }
+        }
+        if !unread.is_empty() {
+            // Else it would be nobody's after some times, also for a newer version that could read it.
+            self.calm(&unread).await?;
         }
         claimed.sort_by_key(|claimed| claimed.lease.operation);
         Ok(claimed)

@@ -146,20 +146,22 @@ pub(in crate::store) fn operation(row: &Row) -> Result<Operation, StoreError> {
 
 /// What a claimed row is.
 pub(in crate::store) fn claimed(row: &Row) -> Result<Claimed, StoreError> {
-    let operation = operation(row)?;
-    let epoch: i64 = column(row, "lease_epoch", operation.id)?;
-    let epoch = u64::try_from(epoch)
-        .map_err(|error| corrupt("lease_epoch", operation.id, Arc::new(error)))?;
+    let (operation, lease) = (operation(row)?, lease(row)?);
     let crashes: i64 = column(row, "crashes", operation.id)?;
-    let lease = Lease {
-        operation: operation.id,
-        epoch,
-    };
     Ok(Claimed {
         lease,
         operation,
         crashes: u32::try_from(crashes).unwrap_or(u32::MAX),
     })
+}
+
+/// The lease of a row that was claimed.
+pub(in crate::store) fn lease(row: &Row) -> Result<Lease, StoreError> {
+    let operation = id(row)?;
+    let epoch: i64 = column(row, "lease_epoch", operation)?;
+    let epoch =
+        u64::try_from(epoch).map_err(|error| corrupt("lease_epoch", operation, Arc::new(error)))?;
+    Ok(Lease { operation, epoch })
 }
 
 /// The fingerprint of a row's request.
