@@ -226,17 +226,22 @@ fn network(spec: &InstanceSpec, facts: &mut Collect<'_>) {
     facts.number("internet_max_bandwidth_out", bandwidth.unwrap_or(0));
 }
 
+/// The ids of a network and a subnet.
+type Network<'s> = (&'s String, &'s String);
+
 /// Where the machines are attached: first, and by each of their interfaces.
 fn networks(spec: &InstanceSpec, facts: &mut Collect<'_>) {
     let cloud = spec.virtual_private_cloud.as_ref();
     let cloud = cloud.map(|cloud| (&cloud.vpc_id, &cloud.subnet_id));
     let interfaces = &spec.network_interfaces;
     let primary = interfaces.iter().find(|one| one.interface_type == PRIMARY);
-    // A launch template may hold a virtual_private_cloud, which would stand before this interface.
-    let primary = primary.filter(|_| spec.launch_template.is_none());
-    let first = cloud.or_else(|| primary.map(network_of));
-    facts.text("vpc_id", first.map(|(vpc, _)| vpc));
-    facts.text("subnet_id", first.map(|(_, subnet)| subnet));
+    let primary = primary.map(network_of);
+    let template = spec.launch_template.is_some();
+    facts.text("vpc_id", first(cloud, primary, template, |(vpc, _)| vpc));
+    facts.text(
+        "subnet_id",
+        first(cloud, primary, template, |(_, subnet)| subnet),
+    );
     let all = || cloud.into_iter().chain(interfaces.iter().map(network_of));
     facts.texts("vpc_ids", all().map(|(vpc, _)| vpc));
     facts.texts("subnet_ids", all().map(|(_, subnet)| subnet));
@@ -245,7 +250,22 @@ fn networks(spec: &InstanceSpec, facts: &mut Collect<'_>) {
     facts.texts("network_interface_ids", existing);
 }
 
-fn network_of(interface: &NetworkInterface) -> (&String, &String) {
+/// Where the first interface is, as far as that is known. The contract does not say which of the two stands
+/// before the other where they differ, and a launch template may hold a `virtual_private_cloud`.
+fn first<'s>(
+    cloud: Option<Network<'s>>,
+    primary: Option<Network<'s>>,
+    template: bool,
+    part: impl Fn(Network<'s>) -> &'s String,
+) -> Option<&'s String> {
+    match (cloud.map(&part), primary.map(&part)) {
+        (Some(cloud), Some(primary)) => Some(cloud).filter(|cloud| *cloud == primary),
+        (None, Some(primary)) => Some(primary).filter(|_| !template),
+        (cloud, None) => cloud,
+    }
+}
+
+fn network_of(interface: &NetworkInterface) -> Network<'_> {
     (&interface.vpc_id, &interface.subnet_id)
 }
 

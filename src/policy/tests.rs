@@ -320,8 +320,9 @@ fn rules_see_the_networks_of_every_interface() {
         (
             "context has vpc_id && context.vpc_id == \"vpc-dev\"",
             false,
-            true,
+            false,
         ),
+        ("context has vpc_id", true, false),
         (
             "context has subnet_id && [\"subnet-prod\"].contains(context.subnet_id)",
             true,
@@ -330,7 +331,7 @@ fn rules_see_the_networks_of_every_interface() {
         (
             "context has subnet_id && [\"subnet-dev\"].contains(context.subnet_id)",
             false,
-            true,
+            false,
         ),
         (
             "context.vpc_ids == [\"vpc-dev\", \"vpc-prod\"]",
@@ -386,7 +387,12 @@ fn a_launch_template_leaves_the_first_network_unknown() {
         ..template
     };
     let condition = "context has vpc_id && context.vpc_id == \"vpc-lab\"";
-    assert!(holds(condition, named));
+    assert!(!holds(condition, named.clone()), "the interface differs");
+    let alike = InstanceSpec {
+        network_interfaces: vec![interface("PRIMARY", "lab")],
+        ..named
+    };
+    assert!(holds(condition, alike));
 }
 
 #[test]
