@@ -7,7 +7,7 @@ use crate::domain::instance::InstanceId;
 use crate::domain::millis;
 use crate::domain::operation::Operation;
 use crate::domain::quota::{self, Amounts, Exceeded, MINUTE_MS, Reservation, Usage, Worth};
-use crate::store::connection::{Connection, query};
+use crate::store::connection::{Connection, Runner, query};
 use crate::store::database::Database;
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
@@ -62,8 +62,7 @@ impl Database {
         organization: &OrganizationId,
         now: i64,
     ) -> Result<Usage, StoreError> {
-        let mut reader = Connection::Sqlx(self.readers.acquire().await?);
-        usage(&mut reader, organization, now).await
+        usage(&self.readers, organization, now).await
     }
 }
 
@@ -98,7 +97,7 @@ pub(in crate::store) async fn judge(
         // As of when launches are dated, which is not always when leases are given.
         let dated = own.map(|row| millis::from_time(row.operation.create_time));
         let since = dated.min().unwrap_or_default();
-        *used = usage(connection, organization, since).await?;
+        *used = usage(&mut *connection, organization, since).await?;
     }
     for (row, verdict) in rows.iter().zip(&mut verdicts) {
         let Some(used) = usages.get_mut(&row.operation.organization) else {
@@ -146,13 +145,13 @@ async fn requested(
 
 /// What is used in an organisation at `now`, in milliseconds.
 async fn usage(
-    connection: &mut Connection,
+    on: impl Into<Runner<'_>>,
     organization: &OrganizationId,
     now: i64,
 ) -> Result<Usage, StoreError> {
-    let mut usage = Usage::default();
+    let (mut usage, mut runner) = (Usage::default(), on.into());
     let held = query(sql::HELD).bind(organization.as_str());
-    let held = held.fetch_all(&mut *connection);
+    let held = held.fetch_all(runner.again());
     for row in chaos::around!("store.usage", held, else Err(sqlx::Error::WorkerCrashed))? {
         let (account, principal): (&str, &str) =
             (row.try_get("account")?, row.try_get("principal")?);
@@ -171,7 +170,7 @@ async fn usage(
     // A second counts until its end is a minute past.
     let since = now.saturating_sub(MINUTE_MS + 1000);
     let launches = query(sql::LAUNCHES).bind(organization.as_str()).bind(since);
-    for row in launches.fetch_all(&mut *connection).await? {
+    for row in launches.fetch_all(runner).await? {
         let (account, principal): (&str, &str) =
             (row.try_get("account")?, row.try_get("principal")?);
         let (second, launches) = (row.try_get("second")?, row.try_get("launches")?);

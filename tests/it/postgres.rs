@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
@@ -137,13 +137,12 @@ pub(crate) struct Proxy {
     stop: CancellationToken,
 }
 
-/// What becomes of the next COMMIT, which is carried out, and of all connections.
+/// What becomes of the next COMMIT, which is carried out, and of the next statement that is prepared already.
 #[derive(Default)]
 struct Armed {
     lose: AtomicBool,
     fall_silent: AtomicBool,
-    /// Of the connections that are open.
-    silence: Mutex<CancellationToken>,
+    silence_a_read: AtomicBool,
 }
 
 impl Proxy {
@@ -183,17 +182,20 @@ impl Proxy {
         self.armed.fall_silent.store(true, Ordering::SeqCst);
     }
 
-    /// Nothing more is heard on any connection that is open, and each stays so. Later ones work.
-    pub(crate) fn fall_silent(&self) {
-        let mut silence = self.armed.silence.lock().unwrap();
-        std::mem::take(&mut *silence).cancel();
+    /// Nothing more is heard on the connection on which the next statement comes that is prepared already; it stays
+    /// open.
+    pub(crate) fn fall_silent_at_next_read(&self) {
+        self.armed.silence_a_read.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn has_lost_it(&self) -> bool {
         let Armed {
-            lose, fall_silent, ..
+            lose,
+            fall_silent,
+            silence_a_read,
         } = &*self.armed;
-        !lose.load(Ordering::SeqCst) && !fall_silent.load(Ordering::SeqCst)
+        let armed = [lose, fall_silent, silence_a_read];
+        armed.iter().all(|armed| !armed.load(Ordering::SeqCst))
     }
 }
 
@@ -205,19 +207,19 @@ impl Drop for Proxy {
 }
 
 async fn relay(mut client: UnixStream, armed: Arc<Armed>) {
-    let silence = armed.silence.lock().unwrap().clone();
     let socket = PathBuf::from(&server().folder).join(SOCKET);
     let mut server = UnixStream::connect(socket).await.unwrap();
     let (mut question, mut answer) = ([0; 65536], [0; 65536]);
     loop {
         tokio::select! {
-            () = silence.cancelled() => {
-                while client.read(&mut question).await.is_ok_and(|length| length > 0) {}
-                return;
-            }
             read = client.read(&mut question) => {
                 let Ok(length @ 1..) = read else { return };
                 let asked = &question[..length];
+                // Bind, without a Parse before it.
+                if asked[0] == b'B' && armed.silence_a_read.swap(false, Ordering::SeqCst) {
+                    while client.read(&mut question).await.is_ok_and(|length| length > 0) {}
+                    return;
+                }
                 server.write_all(asked).await.unwrap();
                 let is_commit = asked.windows(7).any(|bytes| bytes == b"COMMIT\0");
                 if is_commit && armed.lose.swap(false, Ordering::SeqCst) {

@@ -216,12 +216,23 @@ async fn who_reads_leaves_a_server_that_falls_silent() {
     };
 
     assert_eq!(read().await.unwrap().as_ref(), Some(&accepted));
-    proxy.fall_silent();
-    reads_again().await.expect("who reads hangs");
+    proxy.fall_silent_at_next_read();
+    let waited = clock.timeout(SECOND * 60, read()).await;
+    let waited = waited.expect("who reads hangs");
+    assert!(matches!(waited, Err(StoreError::Unavailable { .. })));
+    assert!(proxy.has_lost_it());
 
-    proxy.fall_silent();
-    let gone = clock.timeout(SECOND / 10, read()).await;
-    assert!(gone.is_none(), "it went away amid its statement");
+    assert_eq!(read().await.unwrap().as_ref(), Some(&accepted));
+    proxy.fall_silent_at_next_read();
+    let arrives = async {
+        while !proxy.has_lost_it() {
+            clock.sleep(SECOND / 100).await;
+        }
+    };
+    tokio::select! {
+        answer = read() => panic!("it was answered: {answer:?}"),
+        () = arrives => {} // and who asked goes away
+    }
     reads_again().await.expect("the connection is lost");
     journal.url = direct;
     store.close().await;
