@@ -266,8 +266,8 @@ impl Inner {
     ) -> Vec<Save> {
         let now = self.clock.now();
         let answered = seen.len() == machine::awaited(operation).count();
-        let (told, rest): (Vec<_>, Vec<_>) =
-            seen.into_iter().partition(|seen| is_told(operation, seen));
+        let told = seen.iter().filter(|seen| is_told(operation, seen));
+        let told: Vec<_> = told.cloned().collect();
         let mut saves = Vec::new();
         if !told.is_empty() {
             self.learn_from(operation, &told, now);
@@ -277,7 +277,7 @@ impl Inner {
         }
         if self.timed_out(newest(&saves, operation), lease, answered) {
             let before = newest(&saves, operation);
-            saves.extend(self.observed(lease, before, Outcome::Observed(rest), seen_at));
+            saves.extend(self.observed(lease, before, Outcome::Observed(seen), seen_at));
         }
         if self.timed_out(newest(&saves, operation), lease, answered) {
             let before = newest(&saves, operation);
