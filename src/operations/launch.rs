@@ -10,7 +10,7 @@ use crate::cloud::{CloudError, Effect, Retry, Signing, body};
 use crate::domain::ids::OperationId;
 use crate::domain::millis::since;
 use crate::domain::operation::{
-    self, AttemptResult, Failure, Kind, Operation, Place, State, StateName, Transition,
+    self, AttemptResult, Failure, Kind, Lease, Operation, Place, State, StateName, Transition,
 };
 use crate::domain::reason::Reason;
 use crate::policy::Grant;
@@ -99,7 +99,11 @@ impl Inner {
             return not_sent("Stale", "no attempt was written down");
         };
         let age = since(self.clock.now(), attempt.signed_at);
-        let stale = age > self.settings.timings.attempt_life || !self.lease_lasts(operation.id);
+        let lease = Lease {
+            operation: operation.id,
+            epoch: attempt.epoch,
+        };
+        let stale = age > self.settings.timings.attempt_life || !self.lease_lasts(lease);
         if chaos::wrong!("stale-attempt", stale, false) {
             return not_sent("Stale", "the attempt grew too old before it could be sent");
         }

@@ -120,9 +120,9 @@ impl Inner {
         }
     }
 
-    /// Whether the lease of an operation in hand will last for a call.
-    pub(super) fn lease_lasts(&self, id: OperationId) -> bool {
-        let until = self.table.leased_until(id);
+    /// Whether a lease on an operation in hand will last for a call.
+    pub(super) fn lease_lasts(&self, lease: Lease) -> bool {
+        let until = self.table.leased_until(lease);
         until.is_some_and(|until| self.lasts(until))
     }
 
@@ -372,12 +372,12 @@ mod tests {
             panic!("it is known already");
         };
         inner.table.hold(lease, leased_until, Arc::new(operation));
-        assert!(inner.lease_lasts(id));
+        assert!(inner.lease_lasts(lease));
         world.clock.advance(Duration::from_secs(60));
-        assert!(!inner.lease_lasts(id));
+        assert!(!inner.lease_lasts(lease));
 
         assert_eq!(inner.claim().await.unwrap(), 0);
         assert_eq!(inner.table.get(id).unwrap().0, lease);
-        assert!(inner.lease_lasts(id), "its lease is prolonged first");
+        assert!(inner.lease_lasts(lease), "its lease is prolonged first");
     }
 }

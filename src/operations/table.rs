@@ -165,9 +165,11 @@ impl Table {
     }
 
     /// Until when a lease surely lasts; nothing when it is in hand no more.
-    pub(super) fn leased_until(&self, id: OperationId) -> Option<UtcDateTime> {
+    pub(super) fn leased_until(&self, lease: Lease) -> Option<UtcDateTime> {
         let hands = self.lock();
-        hands.held.get(&id).map(|held| held.leased_until)
+        let held = hands.held.get(&lease.operation);
+        held.filter(|held| held.lease == lease)
+            .map(|held| held.leased_until)
     }
 
     /// Until when all that is in hand is surely leased; nothing when nothing is.

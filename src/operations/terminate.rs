@@ -12,7 +12,7 @@ use crate::domain::ids::{OperationId, OrganizationId, Principal, RequestId};
 use crate::domain::instance::{Instance, InstanceId, OwnedInstances};
 use crate::domain::millis::since;
 use crate::domain::operation::{
-    Cancellation, Failure, Kind, OnFailure, Operation, State, StateName, Termination,
+    Cancellation, Failure, Kind, Lease, OnFailure, Operation, State, StateName, Termination,
     TerminationEnd, Transition,
 };
 use crate::domain::reason::Reason;
@@ -135,6 +135,10 @@ impl Inner {
         let State::Terminating(termination) = &operation.state else {
             return CallEnd::default();
         };
+        let lease = Lease {
+            operation: operation.id,
+            epoch: termination.calling.unwrap_or_default(),
+        };
         let (target, action) = (target(operation), Action::TerminateInstances);
         let mut batches = vec![callable(operation, termination).collect::<Vec<_>>()];
         let mut end = CallEnd {
@@ -151,7 +155,7 @@ impl Inner {
                 break; // the gateway stops
             };
             let age = since(self.clock.now(), termination.call_at);
-            if age > self.settings.timings.attempt_life || !self.lease_lasts(operation.id) {
+            if age > self.settings.timings.attempt_life || !self.lease_lasts(lease) {
                 break;
             }
             let cancelled = operation.cancellation.as_ref();

@@ -171,13 +171,13 @@ impl Database {
                         error = chain(&error, ": "),
                         "an operation cannot be continued by this version; it is tried again when the lease ends"
                     );
-                    unread.push(row::lease(row)?);
+                    unread.extend(row::lease(row));
                 }
             }
         }
         if !unread.is_empty() {
             // Else it would be nobody's after some times, also for a newer version that could read it.
-            self.calm(&unread).await?;
+            self.lease(Leasing::Unread(unread)).await?;
         }
         claimed.sort_by_key(|claimed| claimed.lease.operation);
         Ok(claimed)
@@ -201,7 +201,6 @@ impl Database {
                 held: held.iter().map(OperationId::to_string).collect(),
                 now: millis::from_time(now),
                 ttl: bigint(ttl.as_millis()),
-                around_locks: false,
             })
             .await?;
         let (mut renewal, mut own) = (Renewal::default(), HashSet::new());

@@ -112,12 +112,9 @@ impl Group {
     pub(in crate::store) fn around_locks(self, wait: Duration) -> impl Iterator<Item = Self> {
         let members = u32::try_from(self.len()).unwrap_or(u32::MAX);
         let part = wait / members.max(1);
-        self.singles().map(move |mut single| {
-            single.lock_wait = Some(part);
-            for (leasing, _) in &mut single.leasings {
-                leasing.go_around_locks();
-            }
-            single
+        self.singles().map(move |single| Self {
+            lock_wait: Some(part),
+            ..single
         })
     }
 

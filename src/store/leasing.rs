@@ -50,14 +50,15 @@ pub(in crate::store) enum Leasing {
     },
     /// Gives the `id`s of those that had crashed.
     Calm(Vec<Lease>),
-    /// Gives `id` and `lease` of those that are still the owner's: whether it is prolonged. Going around locks,
-    /// some are not.
+    /// Gives the `id`s of those that count a crash less.
+    Unread(Vec<Lease>),
+    /// Gives `id` and `lease` of those that are still the owner's: whether it is prolonged. What another
+    /// transaction has locked is not, and nothing waits for it.
     Renew {
         owner: String,
         held: Vec<String>,
         now: i64,
         ttl: i64,
-        around_locks: bool,
     },
     /// Gives the `id`s.
     Release {
@@ -85,14 +86,6 @@ pub(in crate::store) enum Leasing {
 }
 
 impl Leasing {
-    /// Leaves alone what another holds for too long. Who renews takes that for lost, which costs it one
-    /// operation and not all of them.
-    pub(in crate::store) fn go_around_locks(&mut self) {
-        if let Self::Renew { around_locks, .. } = self {
-            *around_locks = true;
-        }
-    }
-
     /// Rows that it may write and that are none of those it gives.
     pub(in crate::store) fn untold(&self) -> usize {
         match self {
@@ -102,6 +95,7 @@ impl Leasing {
             Self::Claim { .. }
             | Self::TakeReleased { .. }
             | Self::Calm(_)
+            | Self::Unread(_)
             | Self::Renew { .. }
             | Self::Release { .. }
             | Self::Order(_)
@@ -139,13 +133,12 @@ pub(in crate::store) async fn run(
             held,
             now,
             ttl,
-            around_locks,
         } => {
             let mut rows = Vec::with_capacity(held.len());
             for piece in sql::pieces(held) {
-                let text = sql::renew(dialect, piece.len(), *around_locks);
+                let text = sql::renew(dialect, piece.len());
                 let mut renewed = renew(connection, text, (owner, piece), (*now, *ttl)).await?;
-                if *around_locks && renewed.len() < piece.len() {
+                if renewed.len() < piece.len() {
                     rows.extend(kept(connection, (owner, piece), &renewed).await?);
                 }
                 rows.append(&mut renewed);
@@ -158,7 +151,8 @@ pub(in crate::store) async fn run(
             now,
             ttl,
         } => care::take_released(connection, dialect, (release, owner), (*now, *ttl), told).await,
-        Leasing::Calm(leases) => calm(connection, leases).await,
+        Leasing::Calm(leases) => each(connection, sql::CALM, leases).await,
+        Leasing::Unread(leases) => each(connection, sql::UNREAD, leases).await,
         Leasing::Release {
             owner,
             held,
@@ -286,8 +280,8 @@ async fn release(
         .bind(within);
     let mut unheld = Vec::new();
     for row in owned.fetch_all(&mut *connection).await? {
-        let id = row::id(&row)?;
-        if !held.contains(&id) {
+        // What cannot be read runs out by itself, and must keep no other.
+        if let Some(id) = row::id(&row).ok().filter(|id| !held.contains(id)) {
             unheld.push(id.to_string());
         }
     }
@@ -302,13 +296,18 @@ async fn release(
     Ok(released)
 }
 
-async fn calm(connection: &mut Connection, leases: &[Lease]) -> Result<Vec<Row>, StoreError> {
-    let mut calmed = Vec::new();
+/// Runs a statement for each lease; the rows that it gives.
+async fn each(
+    connection: &mut Connection,
+    sql: &'static str,
+    leases: &[Lease],
+) -> Result<Vec<Row>, StoreError> {
+    let mut rows = Vec::new();
     for lease in leases {
-        let calm = query(sql::CALM)
+        let one = query(sql)
             .bind(lease.operation.to_string())
             .bind(row::bigint(lease.epoch));
-        calmed.extend(calm.fetch_all(&mut *connection).await?);
+        rows.extend(one.fetch_all(&mut *connection).await?);
     }
-    Ok(calmed)
+    Ok(rows)
 }

@@ -94,6 +94,10 @@ pub(in crate::store) const END_LEASES: &str = concat!(
 pub(in crate::store) const CALM: &str = "UPDATE operations SET crashes = 0 \
      WHERE id = $1 AND lease_epoch = $2 AND crashes > 0 RETURNING id";
 
+/// Takes back that a claim counted a crash: nobody stepped the operation.
+pub(in crate::store) const UNREAD: &str = "UPDATE operations SET crashes = crashes - 1 \
+     WHERE id = $1 AND lease_epoch = $2 AND crashes > 0 RETURNING id";
+
 pub(in crate::store) const TAKE_CHORE: &str = "DELETE FROM chores WHERE name = $1 RETURNING name";
 
 pub(in crate::store) const PAGE: &str =
@@ -431,12 +435,12 @@ pub(in crate::store) fn claim(dialect: &Dialect) -> SqlStr {
 /// What [`renew`] says of a lease that it prolonged.
 pub(in crate::store) const PROLONGED: &str = "prolonged";
 
-/// Prolongs leases; gives those that the owner still has and, going around locks, that nobody else holds.
-pub(in crate::store) fn renew(dialect: &Dialect, rows: usize, around_locks: bool) -> SqlStr {
+/// Prolongs leases; gives those that the owner still has and that nobody else has locked.
+pub(in crate::store) fn renew(dialect: &Dialect, rows: usize) -> SqlStr {
     let owner = chaos::wrong!("owner-unchecked", "=", ">=");
     let mut ids = repeated("?", rows);
-    if around_locks {
-        let skip_locked = dialect.skip_locked;
+    let skip_locked = dialect.skip_locked;
+    if !skip_locked.is_empty() {
         ids = format!("SELECT id FROM operations WHERE id IN ({ids}) {skip_locked}");
     }
     numbered(&format!(

@@ -193,7 +193,7 @@ impl Change<'_> {
         if self.are_given_back(&termination, observations) {
             return self.finish(termination);
         }
-        // One that the cloud says nothing of keeps no other from being given back.
+        // One that the cloud has never shown keeps no other from being given back.
         let seen = |id| observations.iter().any(|seen| seen.id == id);
         let looked = callable(&self.operation, &termination).next().is_some()
             && callable(&self.operation, &termination).all(seen);

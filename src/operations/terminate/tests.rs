@@ -7,7 +7,6 @@ use crate::cloud::limiter::{Limiter, Permit};
 use crate::cloud::{Accepted, Cloud, Fault, Tagged, codes};
 use crate::config::Config;
 use crate::domain::instance::{InstanceDetail, InstanceState};
-use crate::domain::operation::Lease;
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::store::{Model, Store};

@@ -52,9 +52,9 @@ fn called(walk: Walk) -> Walk {
     walk
 }
 
-/// Nor does it when its status cannot be read, look after look.
+/// One that was shown is looked at before each call, too.
 #[test]
-fn a_machine_that_nothing_is_said_of_keeps_no_other() {
+fn a_machine_that_was_never_shown_keeps_no_other() {
     let walk = launched(OnFailure::Keep).after(1, cancelled());
     let walk = walk.after(1, all(&[(1, InstanceState::Running)]));
     let walk = called(walk).after(1, done(false));
@@ -62,7 +62,7 @@ fn a_machine_that_nothing_is_said_of_keeps_no_other() {
     let again = walk.after(601, all(&[(2, InstanceState::Running)]));
     assert!(
         !termination(&again).looked,
-        "the first may be leaving by now"
+        "the first may be leaving by now, and what came of it must be seen"
     );
 }
 
