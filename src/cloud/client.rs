@@ -12,7 +12,7 @@ use super::body::wiped;
 use super::credentials::{self, Credential, Credentials, Errand, Means};
 use super::endpoint::Endpoint;
 use super::limiter::{Action, Permit};
-use super::skew::{SIGNATURE_EXPIRED, Sample, Skew};
+use super::skew::{SIGNATURE_EXPIRED, Sample, Signature, Skew};
 use super::wire::{self, Answer, FoundPages, TaggedPages};
 use super::{
     Accepted, Cloud, CloudError, Fault, IDS_PER_CALL_MAX, Retry, SettingsError, Signing, Tagged,
@@ -76,7 +76,7 @@ pub struct HttpCloud {
     forms: Forms,
     /// Of the cloud's time.
     clock: Clock,
-    skew: Skew,
+    skew: Arc<Skew>,
     observer: Observer,
 }
 
@@ -92,11 +92,13 @@ impl HttpCloud {
     ) -> Result<Self, SettingsError> {
         let http = http_client(&settings)?;
         let skew = Skew::new(tools.clock, settings.clock_skew_max, tools.metrics.clone());
+        let skew = Arc::new(skew);
         let means = Means {
             http: http.clone(),
             direct: direct_client()?,
             endpoint: settings.endpoint.clone(),
             clock: skew.clock(),
+            skew: Arc::clone(&skew),
             random: tools.random,
             metrics: tools.metrics,
             reload_interval: credentials.reload_interval,
@@ -160,7 +162,7 @@ impl HttpCloud {
             ),
             Err(error) => (Err(error), None),
         };
-        self.skew.heard(sample, &result);
+        self.skew.heard(sample, Signature::of(&result));
         if result.as_ref().is_err_and(blames_the_key) {
             let account = &call.target.account;
             let refused = self.credentials.refused(account, call.caller, credential);

@@ -45,7 +45,7 @@ pub(super) struct Sample {
 
 /// What the cloud made of the signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Signature {
+pub(super) enum Signature {
     Taken,
     Expired,
     Unknown,
@@ -77,13 +77,12 @@ impl Skew {
         &self.wall
     }
 
-    /// Takes in what an answer says, and what it was.
-    pub(super) fn heard<T>(&self, sample: Option<Sample>, answer: &Result<T, CloudError>) {
+    /// Takes in what an answer says, and what it made of the signature.
+    pub(super) fn heard(&self, sample: Option<Sample>, signature: Signature) {
         let Some(sample) = sample.filter(|sample| sample.doubt <= DOUBT_MAX) else {
             return;
         };
         self.metrics.measured(sample.offset.as_seconds_f64());
-        let signature = signature(answer);
         let off = sample.offset - self.correction.get();
         // One who took a signature of another time than its own tells no time.
         let lies = signature == Signature::Taken && off.abs() > SIGNATURE_LIFE + sample.doubt;
@@ -158,13 +157,23 @@ impl Sample {
     }
 }
 
-fn signature<T>(answer: &Result<T, CloudError>) -> Signature {
-    match answer {
-        Ok(_) => Signature::Taken,
-        Err(error) if error.code == SIGNATURE_EXPIRED => Signature::Expired,
-        Err(error) if error.request_id.is_none() => Signature::Unknown,
-        Err(error) if error.code.starts_with(REFUSED_KEY) => Signature::Unknown,
-        Err(_) => Signature::Taken,
+impl Signature {
+    pub(super) fn of<T>(answer: &Result<T, CloudError>) -> Self {
+        match answer {
+            Ok(_) => Self::Taken,
+            Err(error) => Self::refused(&error.code, error.request_id.as_deref()),
+        }
+    }
+
+    /// What a refusal says of it; only the cloud has ids for what it was asked.
+    pub(super) fn refused(code: &str, request_id: Option<&str>) -> Self {
+        if code == SIGNATURE_EXPIRED {
+            return Self::Expired;
+        }
+        match request_id {
+            Some(_) if !code.starts_with(REFUSED_KEY) => Self::Taken,
+            Some(_) | None => Self::Unknown,
+        }
     }
 }
 
@@ -206,7 +215,7 @@ mod tests {
     fn hears(skew: &Skew, seconds: i64, answer: &Result<(), CloudError>) -> i64 {
         let sample = Sample::of(&head(seconds), NOW, std::time::Duration::ZERO);
         assert!(sample.is_some());
-        skew.heard(sample, answer);
+        skew.heard(sample, Signature::of(answer));
         (skew.clock().now() - NOW).whole_seconds()
     }
 
@@ -294,10 +303,7 @@ mod tests {
         let (_, skew) = skew();
         let slow = std::time::Duration::from_secs(20);
         for _ in 0..3 {
-            skew.heard(
-                Sample::of(&head(900), NOW, slow),
-                &refused(SIGNATURE_EXPIRED),
-            );
+            skew.heard(Sample::of(&head(900), NOW, slow), Signature::Expired);
         }
         assert_eq!(skew.clock().now(), NOW);
     }

@@ -356,3 +356,21 @@ async fn a_clock_that_is_off_is_corrected_by_what_the_cloud_says() {
     assert_eq!(calls(&world, "RunInstances").await.len(), 2);
     gateway.stop().await;
 }
+
+/// Until a role is assumed, only STS is called: its answers must tell the time, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_off_is_corrected_where_roles_are_assumed() {
+    let ahead = Correction::default();
+    ahead.set(time::Duration::minutes(15));
+    let clock = Clock::system().corrected(&ahead);
+    let world = World::of(Catalog::embedded(), 100.0, clock).await;
+    let source = format!(
+        "secret_id = \"{ID}\"\nsecret_key = \"{KEY}\"\nassume_role = {{ role_arn = \"{ROLE}\" }}"
+    );
+    let gateway = world.gateway_of(with_source(&world, &source, "")).await;
+    launched_by(&world, &gateway, "skewed").await;
+    let asked = calls(&world, "AssumeRole").await;
+    let verdicts: Vec<&str> = asked.iter().map(|call| text(call, "verdict")).collect();
+    assert_eq!(verdicts, ["AuthFailure.SignatureExpire", "OK"]);
+    gateway.stop().await;
+}

@@ -339,6 +339,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::cloud::endpoint::Endpoint;
+    use crate::cloud::skew::Skew;
     use crate::metrics::Metrics;
     use crate::random::Random;
 
@@ -351,13 +352,17 @@ mod tests {
             region: Region::parse("ap-shanghai").unwrap(),
             role: None,
         };
+        let clock = Clock::manual(UtcDateTime::UNIX_EPOCH);
+        let metrics = Metrics::new("test").unwrap().credentials;
+        let skew = Skew::new(clock.clone(), LOOK, metrics.clone());
         let means = Means {
             http: reqwest::Client::new(),
             direct: reqwest::Client::new(),
             endpoint: Endpoint::parse("tencentcloudapi.com", false, None).unwrap(),
-            clock: Clock::manual(UtcDateTime::UNIX_EPOCH),
+            clock,
+            skew: Arc::new(skew),
             random: Random::seeded(7),
-            metrics: Metrics::new("test").unwrap().credentials,
+            metrics,
             reload_interval: LOOK,
             first_wait: LOOK,
         };

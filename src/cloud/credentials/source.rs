@@ -7,6 +7,7 @@ use super::{Credential, Local};
 use crate::clock::Clock;
 use crate::cloud::body::wiped;
 use crate::cloud::endpoint::{Address, Endpoint, is_written_so};
+use crate::cloud::skew::{Sample, Signature, Skew};
 use crate::cloud::tc3::Form;
 use crate::domain::names::{Region, is_loopback_host};
 use crate::metrics;
@@ -134,6 +135,8 @@ pub(in crate::cloud) struct Means {
     pub(in crate::cloud) direct: Client,
     pub(in crate::cloud) endpoint: Endpoint,
     pub(in crate::cloud) clock: Clock,
+    /// Hears the answers of STS, too: it may be all that is called.
+    pub(in crate::cloud) skew: Arc<Skew>,
     pub(in crate::cloud) random: Random,
     pub(in crate::cloud) metrics: metrics::Credentials,
     /// How often what is on this machine is looked at.
@@ -284,11 +287,7 @@ pub(super) async fn assume(
         body: &body,
     };
     let credential = request.ask(Some(by)).await?;
-    let unusable = |message| sts::Refused {
-        key: false,
-        message,
-    };
-    fetched(credential, None, means).map_err(unusable)
+    fetched(credential, None, means).map_err(sts::Refused::unusable)
 }
 
 /// One call of STS.
@@ -302,17 +301,28 @@ struct Sts<'a> {
 impl Sts<'_> {
     /// Asks once, signed by a key if there is one.
     async fn ask(&self, by: Option<&Credential>) -> Result<Credential, sts::Refused> {
+        let Means { clock, skew, .. } = self.means;
         let sent = async {
-            let request = self.request(by)?.send();
-            body(request.await.map_err(|error| cause(&error))?).await
+            let request = self.request(by)?;
+            let (at, before) = (skew.wall().now(), clock.elapsed());
+            let response = request.send().await.map_err(|error| cause(&error))?;
+            let took = clock.elapsed().saturating_sub(before);
+            let sample = Sample::of(response.headers(), at, took);
+            Ok((body(response).await?, sample))
         };
-        let answer = self.means.clock.timeout(STS_TIMEOUT, sent).await;
+        let answer = clock.timeout(STS_TIMEOUT, sent).await;
         let answer = answer.unwrap_or_else(|| Err("does not answer".to_owned()));
-        let lost = |error| sts::Refused {
-            key: false,
-            message: format!("STS {error}"),
+        let lost = |error| sts::Refused::unusable(format!("STS {error}"));
+        let (answer, sample) = answer.map_err(lost)?;
+        let keys = sts::read(&answer);
+        let signature = match &keys {
+            Ok(_) => Signature::Taken,
+            Err(refused) => refused.signature,
         };
-        sts::read(&answer.map_err(lost)?)
+        // Where nothing was signed, only a refusal for its age says how the time was taken.
+        let said = by.is_some() || signature == Signature::Expired;
+        skew.heard(sample, if said { signature } else { Signature::Unknown });
+        keys
     }
 
     fn request(&self, by: Option<&Credential>) -> Result<RequestBuilder, String> {

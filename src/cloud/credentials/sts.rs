@@ -2,6 +2,7 @@
 
 use super::{Credential, Part};
 use crate::cloud::codes;
+use crate::cloud::skew::{SIGNATURE_EXPIRED, Signature};
 use crate::cloud::{Retry, SettingsError};
 use crate::domain::secret::{self, Secret, SecretJson};
 use secrecy::{ExposeSecret, SecretString};
@@ -47,7 +48,39 @@ pub enum SessionOf {
 pub(super) struct Refused {
     /// The cloud refuses the key that asked, and not what it asked for.
     pub(super) key: bool,
+    /// What it made of the signature.
+    pub(super) signature: Signature,
     pub(super) message: String,
+}
+
+impl Refused {
+    /// There is no answer, or none that can be used.
+    pub(super) fn unusable(message: String) -> Self {
+        Self {
+            key: false,
+            signature: Signature::Unknown,
+            message,
+        }
+    }
+
+    /// The cloud says no with this code.
+    fn with(code: &str, request_id: Option<String>) -> Self {
+        // What is wrong with a signature that expired is the time: another key would not help.
+        let resign = codes::classify(code).retry == Retry::Resign;
+        let signature = Signature::refused(code, request_id.as_deref());
+        // Without the cloud's text, which may quote what was asked for.
+        let shown = |text: &str, most: usize| -> String {
+            let graphic = text.chars().filter(char::is_ascii_graphic);
+            graphic.take(most).collect()
+        };
+        let (shown_code, request) = (shown(code, 128), request_id.unwrap_or_default());
+        let request = shown(&request, 64);
+        Self {
+            key: resign && code != SIGNATURE_EXPIRED,
+            signature,
+            message: format!("STS refuses with {shown_code}, request {request}"),
+        }
+    }
 }
 
 impl Role {
@@ -101,30 +134,12 @@ pub(super) fn session_name(who: &str) -> String {
 
 /// The keys in an answer.
 pub(super) fn read(answer: &[u8]) -> Result<Credential, Refused> {
-    let malformed = |what: &str| Refused {
-        key: false,
-        message: format!("the answer of STS {what}"),
-    };
+    let malformed = |what: &str| Refused::unusable(format!("the answer of STS {what}"));
     let Ok(Envelope { response }) = serde_json::from_slice(answer) else {
         return Err(malformed("is none"));
     };
     if let Some(error) = response.error {
-        let key = codes::classify(&error.code).retry == Retry::Resign;
-        let request = response.request_id.unwrap_or_default();
-        // Without the cloud's text, which may quote what was asked for.
-        let code: String = error
-            .code
-            .chars()
-            .filter(char::is_ascii_graphic)
-            .take(128)
-            .collect();
-        let request: String = request
-            .chars()
-            .filter(char::is_ascii_graphic)
-            .take(64)
-            .collect();
-        let message = format!("STS refuses with {code}, request {request}");
-        return Err(Refused { key, message });
+        return Err(Refused::with(&error.code, response.request_id));
     }
     let (Some(keys), Some(end)) = (response.credentials, response.expired_time) else {
         return Err(malformed("has no keys or no end"));
@@ -270,6 +285,11 @@ mod tests {
                 r#"{"Response":{"Error":{"Code":"AuthFailure.SecretIdNotFound","Message":""}}}"#,
                 true,
                 "STS refuses with AuthFailure.SecretIdNotFound",
+            ),
+            (
+                r#"{"Response":{"Error":{"Code":"AuthFailure.SignatureExpire","Message":"canary"},"RequestId":"r-2"}}"#,
+                false,
+                "STS refuses with AuthFailure.SignatureExpire, request r-2",
             ),
             (
                 r#"{"Response":{"Error":{"Code":"ResourceNotFound.RoleNotFound","Message":"canary"},"RequestId":"r\n"}}"#,
