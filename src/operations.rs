@@ -175,8 +175,12 @@ pub enum OperationError {
     #[error("{0}")]
     SizeUnknown(String),
     /// A rule or a limit needs to know what the request does not say, or the cloud does not have; which.
-    #[error("{0}")]
-    NoSize(String),
+    #[error("{message}")]
+    NoSize {
+        /// What the caller is to change, as a path in the request.
+        field: &'static str,
+        message: String,
+    },
     /// The journal failed.
     #[error("the journal failed")]
     Store(#[from] StoreError),
@@ -188,7 +192,7 @@ impl OperationError {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::NotFound => Reason::OperationNotFound,
-            Self::CursorAhead(_) | Self::MixedInstances | Self::NoSize(_) => {
+            Self::CursorAhead(_) | Self::MixedInstances | Self::NoSize { .. } => {
                 Reason::InvalidParameter
             }
             Self::InstanceNotFound(_) => Reason::ResourceNotFound,

@@ -81,6 +81,14 @@ pub struct InstanceSpec {
     pub network_interfaces: Vec<NetworkInterface>,
 }
 
+impl InstanceSpec {
+    /// Whether only a launch template knows how the machines are billed.
+    #[must_use]
+    pub const fn leaves_billing_to_template(&self) -> bool {
+        self.launch_template.is_some() && self.instance_charge_type.is_none()
+    }
+}
+
 /// `InstanceChargePrepaid` of the contract.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]

@@ -286,8 +286,8 @@ impl From<OperationError> for Status {
         if matches!(error, OperationError::CursorAhead(_)) {
             details.add_bad_request_violation("after_sequence", error.to_string());
         }
-        if matches!(error, OperationError::NoSize(_)) {
-            details.add_bad_request_violation("spec.instance_type", error.to_string());
+        if let OperationError::NoSize { field, message } = &error {
+            details.add_bad_request_violation(*field, message);
         }
         if matches!(
             error,
@@ -371,7 +371,7 @@ fn told(error: &OperationError) -> String {
         | OperationError::Braked { .. }
         | OperationError::OverLimit(_)
         | OperationError::SizeUnknown(_)
-        | OperationError::NoSize(_)
+        | OperationError::NoSize { .. }
         | OperationError::TooMany
         | OperationError::TooManyOfOrganization
         | OperationError::Stopping

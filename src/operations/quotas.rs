@@ -7,7 +7,7 @@ use crate::domain::ids::{OrganizationId, Principal};
 use crate::domain::millis;
 use crate::domain::names::AccountName;
 use crate::domain::outlook::Size;
-use crate::domain::quota::{Exceeded, Headroom, Level, Quota, Reservation, Worth};
+use crate::domain::quota::{Exceeded, Headroom, Level, Measure, Quota, Reservation, Worth};
 use crate::policy::Grant;
 use crate::store::StoreError;
 use std::collections::BTreeMap;
@@ -89,9 +89,12 @@ pub(super) fn worths(grant: &Grant, quotas: &[Quota]) -> Result<Vec<Worth>, Oper
             "the limit of {} needs to know the model: name the zone and the instance type",
             measure.as_str()
         );
-        OperationError::NoSize(message)
+        OperationError::NoSize {
+            field: "spec.instance_type",
+            message,
+        }
     };
-    let money = measures().any(|measure| measure.is_money());
+    let money = measures().find(|measure| measure.is_money());
     let sizes = grant.sizes();
     let places = 1 + grant.wish().alternatives.len();
     if sizes.len() != places {
@@ -99,14 +102,29 @@ pub(super) fn worths(grant: &Grant, quotas: &[Quota]) -> Result<Vec<Worth>, Oper
     }
     let worth = |size: &Option<Size>| match size {
         None => Err(unnamed()),
-        Some(size) if money && size.cost.is_none() => {
-            let message =
-                "a limit counts money, and the cloud does not tell the price of the model";
-            Err(OperationError::SizeUnknown(message.to_owned()))
-        }
-        Some(size) => Ok(Worth::of(size)),
+        Some(size) => match money.filter(|_| size.cost.is_none()) {
+            Some(measure) => Err(unpriced(grant, *measure)),
+            None => Ok(Worth::of(size)),
+        },
     };
     sizes.iter().map(worth).collect()
+}
+
+/// Why there is no price for a limit that counts money.
+fn unpriced(grant: &Grant, measure: Measure) -> OperationError {
+    if grant.wish().spec.leaves_billing_to_template() {
+        let measure = measure.as_str();
+        let message = format!(
+            "the limit of {measure} needs to know the price: name the instance_charge_type, for the \
+             launch template may hold any"
+        );
+        return OperationError::NoSize {
+            field: "spec.instance_charge_type",
+            message,
+        };
+    }
+    let message = "a limit counts money, and the cloud does not tell the price of the model";
+    OperationError::SizeUnknown(message.to_owned())
 }
 
 /// Each limit, with the remedy.

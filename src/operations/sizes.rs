@@ -101,7 +101,8 @@ impl Operations {
     }
 
     /// The size of the model in each place of a wish; none where the wish leaves the zone or the
-    /// model to a launch template or to the cloud.
+    /// model to a launch template or to the cloud, and without a price where it leaves the billing to
+    /// a launch template.
     ///
     /// # Errors
     /// [`OperationError::SizeUnknown`] when the cloud does not tell one of them now, and
@@ -126,7 +127,13 @@ impl Operations {
             };
             self.0.size(key, class.clone())
         });
-        join_all(sizes).await.into_iter().collect()
+        let sizes = join_all(sizes).await.into_iter();
+        let unpriced = wish.spec.leaves_billing_to_template();
+        let priced = |size: Size| Size {
+            cost: size.cost.filter(|_| !unpriced),
+            ..size
+        };
+        sizes.map(|size| Ok(size?.map(priced))).collect()
     }
 }
 
@@ -153,7 +160,10 @@ impl Inner {
         };
         let unsold = || {
             let message = format!("the cloud does not sell {instance_type} in {zone}");
-            OperationError::NoSize(message)
+            OperationError::NoSize {
+                field: "spec.instance_type",
+                message,
+            }
         };
         told.size.clone().map(Some).ok_or_else(unsold)
     }

@@ -3,7 +3,7 @@
 use crate::lifecycle::terminate;
 use crate::refusals::told;
 use crate::world::{Client, Served, World, client, get, run, wish};
-use cvm_gateway::pb::v1::PlanRunInstancesRequest;
+use cvm_gateway::pb::v1::{self as pb, PlanRunInstancesRequest};
 use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -181,6 +181,53 @@ async fn what_only_the_cloud_knows_of_a_model_counts() {
     assert_eq!(said.code, Code::InvalidArgument);
     assert_eq!(said.fields, ["spec.instance_type"]);
     gateway.stop().await;
+}
+
+/// A template may hold any billing, also one that is paid for years ahead.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_template_bills_has_no_price() {
+    let world = World::new(100.0).await;
+    let templated = |request_id: &str, charge_type: Option<&str>| {
+        let mut wish = wish(request_id, 1);
+        let spec = wish.spec.as_mut().unwrap();
+        spec.launch_template = Some(pb::LaunchTemplate {
+            launch_template_id: Some("lt-1a2b3c4d".to_owned()),
+            ..pb::LaunchTemplate::default()
+        });
+        spec.instance_charge_type = charge_type.map(str::to_owned);
+        wish
+    };
+    let rules = world.folder.0.join("policy");
+    std::fs::create_dir_all(&rules).unwrap();
+    let rule = "@id(\"unpriced\") permit(principal, action == Action::\"RunInstances\", resource) \
+                when { context has vcpu && context.vcpu == 1 && !(context has price_per_month) };";
+    std::fs::write(rules.join("a.cedar"), rule).unwrap();
+    let policy = "[policy]\ndirectory = \"policy\"";
+    let rows = [
+        ("money_per_month = \"100000\"", None, Code::InvalidArgument),
+        (
+            "money_per_month = \"100000\"",
+            Some("POSTPAID_BY_HOUR"),
+            Code::Ok,
+        ),
+        ("vcpu = 1", None, Code::Ok),
+        (policy, None, Code::Ok),
+        (policy, Some("POSTPAID_BY_HOUR"), Code::PermissionDenied),
+    ];
+    for (number, (limits, charge_type, code)) in rows.into_iter().enumerate() {
+        let gateway = match limits == policy {
+            true => world.gateway(policy).await,
+            false => limited(&world, limits).await,
+        };
+        let request = templated(&number.to_string(), charge_type);
+        let answer = client(&gateway).await.run_instances(request).await;
+        let status = answer.err().unwrap_or_else(|| Status::ok(""));
+        assert_eq!(status.code(), code, "{limits} {charge_type:?}: {status:?}");
+        if code == Code::InvalidArgument {
+            assert_eq!(told(&status).fields, ["spec.instance_charge_type"]);
+        }
+        gateway.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

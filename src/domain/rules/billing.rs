@@ -51,7 +51,7 @@ pub(super) fn check(spec: &InstanceSpec, limits: &Limits, out: &mut Violations) 
 /// alternative to it.
 pub(super) fn check_type(spec: &InstanceSpec, name: &str, field: &str, out: &mut Violations) {
     let billing = spec.instance_charge_type.as_deref();
-    let unknown = billing.is_none() && spec.launch_template.is_some();
+    let unknown = spec.leaves_billing_to_template();
     match (billing == Some("CDHPAID"), is_share(name)) {
         (true, share) => out.unless(share, field, || {
             "must look like CDH_4C8G (cores and GiB) when instance_charge_type is CDHPAID"
