@@ -1,5 +1,6 @@
 //! What the cloud says of a launch before it is made: its price, the stock, the quota.
 
+use crate::domain::rules::share_of_host;
 use rust_decimal::Decimal;
 
 /// What a launch costs, in the account's currency. Amounts are what the account pays, with its
@@ -81,6 +82,21 @@ pub struct Size {
     pub cost: Option<Cost>,
 }
 
+impl Size {
+    /// Of a share of a dedicated host; none of another model. The cloud sells none, so it tells nothing
+    /// of them: the size is in the name, and what is paid is the host.
+    #[must_use]
+    pub fn of_share(instance_type: &str) -> Option<Self> {
+        let (vcpu, memory_gib) = share_of_host(instance_type)?;
+        Some(Self {
+            vcpu,
+            memory_gib,
+            gpu: 0,
+            cost: Some(Cost::Hourly(Decimal::ZERO)),
+        })
+    }
+}
+
 /// What a machine costs, with the account's discount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cost {
@@ -135,6 +151,18 @@ mod tests {
             per_hour: amount(per_hour),
             upfront: None,
             per_gb: amount(per_gb),
+        }
+    }
+
+    #[test]
+    fn the_size_of_a_share_is_in_its_name() {
+        let share = Size::of_share("CDH_4C8G").unwrap();
+        assert_eq!((share.vcpu, share.memory_gib, share.gpu), (4, 8, 0));
+        let cost = share.cost.unwrap();
+        assert_eq!(cost.per_hour(), Some(Decimal::ZERO));
+        assert_eq!(cost.per_month(), Decimal::ZERO);
+        for other in ["S5.SMALL1", "CDH_0C8G", "CDH_4C", "CDH_4C+8G", ""] {
+            assert_eq!(Size::of_share(other), None, "{other}");
         }
     }
 

@@ -13,6 +13,8 @@ mod network;
 mod place;
 mod tags;
 
+pub use billing::share_of_host;
+
 use crate::domain::names::Region;
 use crate::domain::request::Alternative;
 use crate::domain::spec::InstanceSpec;

@@ -2,12 +2,13 @@
 //! limit in force needs to know.
 
 use super::{Inner, OperationError, Operations};
-use crate::cloud::Target;
 use crate::cloud::limiter::{Action, Class};
+use crate::cloud::{CloudError, Effect, Retry, Target};
 use crate::domain::ids::Principal;
 use crate::domain::names::AccountName;
 use crate::domain::operation::Place;
 use crate::domain::outlook::{Offer, Size};
+use crate::domain::reason::Reason;
 use crate::domain::request::Wish;
 use arc_swap::ArcSwapOption;
 use futures_util::future::join_all;
@@ -21,7 +22,7 @@ use tokio::sync::Mutex as Asking;
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// How long an answer counts, ...
 const KNOWN_FOR: Duration = Duration::from_secs(60 * 60);
-/// ... that the cloud does not sell a model somewhere, for a new one is sold soon, ...
+/// ... that the cloud has no size of a model somewhere, for a new one is sold soon, ...
 const UNKNOWN_FOR: Duration = Duration::from_secs(60);
 /// ... how long it does while the cloud gives no newer one, ...
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -53,8 +54,8 @@ struct Slot {
 #[derive(Debug)]
 struct Answer {
     asked: UtcDateTime,
-    /// None: the cloud does not know the model there.
-    size: Option<Size>,
+    /// Or why the cloud has none there.
+    size: Result<Size, String>,
 }
 
 impl Sizes {
@@ -76,8 +77,8 @@ impl Slot {
     fn known(&self, age: Duration, now: UtcDateTime) -> Option<Arc<Answer>> {
         let answer = self.answer.load_full()?;
         let age = match answer.size {
-            Some(_) => age,
-            None => age.min(UNKNOWN_FOR),
+            Ok(_) => age,
+            Err(_) => age.min(UNKNOWN_FOR),
         };
         (now < answer.asked + age).then_some(answer)
     }
@@ -106,7 +107,7 @@ impl Operations {
     ///
     /// # Errors
     /// [`OperationError::SizeUnknown`] when the cloud does not tell one of them now, and
-    /// [`OperationError::NoSize`] when it does not sell one.
+    /// [`OperationError::NoSize`] when it does not sell one, or refuses to tell of it.
     pub async fn sizes(
         &self,
         principal: &Principal,
@@ -142,30 +143,30 @@ impl Inner {
         if key.place.zone.is_empty() || key.place.instance_type.is_empty() {
             return Ok(None);
         }
+        if let Some(share) = Size::of_share(&key.place.instance_type) {
+            return Ok(Some(share));
+        }
         let slot = self.sizes.slot(&key);
         let told = match slot.known(KNOWN_FOR, self.clock.now()) {
             Some(known) => Some(known),
             None => self.ask_size(&slot, &key, class).await,
         };
-        let Place {
-            zone,
-            instance_type,
-        } = &key.place;
         let Some(told) = told else {
+            let Place {
+                zone,
+                instance_type,
+            } = &key.place;
             let message = format!(
                 "a rule or a limit needs to know how big {instance_type} is and what it costs in \
                  {zone}, and the cloud does not tell now; try again"
             );
             return Err(OperationError::SizeUnknown(message));
         };
-        let unsold = || {
-            let message = format!("the cloud does not sell {instance_type} in {zone}");
-            OperationError::NoSize {
-                field: "spec.instance_type",
-                message,
-            }
+        let none = |message| OperationError::NoSize {
+            field: "spec.instance_type",
+            message,
         };
-        told.size.clone().map(Some).ok_or_else(unsold)
+        told.size.clone().map(Some).map_err(none)
     }
 
     async fn ask_size(&self, slot: &Slot, key: &Key, class: Class) -> Option<Arc<Answer>> {
@@ -186,21 +187,48 @@ impl Inner {
             let charge_type = key.charge_type.as_deref();
             self.cloud.offers(permit, target, &place, charge_type).await
         });
-        match clock.timeout(ANSWER_WITHIN, offers).await {
-            Some(Ok(offers)) => {
-                let here = |offer: &Offer| {
-                    offer.zone == key.place.zone && offer.instance_type == key.place.instance_type
-                };
-                let size = offers.into_iter().find(here).map(|offer| offer.size);
-                let answer = Arc::new(Answer { asked: now, size });
-                slot.answer.store(Some(Arc::clone(&answer)));
-                Some(answer)
-            }
-            // The client has logged it.
-            Some(Err(_)) | None => {
-                slot.silence(now);
-                slot.known(KEPT_FOR, now)
-            }
-        }
+        let answer = clock.timeout(ANSWER_WITHIN, offers).await;
+        let Some(size) = answer.and_then(|answer| size_in(answer, &key.place)) else {
+            slot.silence(now);
+            return slot.known(KEPT_FOR, now);
+        };
+        let answer = Arc::new(Answer { asked: now, size });
+        slot.answer.store(Some(Arc::clone(&answer)));
+        Some(answer)
     }
+}
+
+/// The size of the model of a place, or why the cloud has none; nothing where it may have one later.
+fn size_in(answer: Result<Vec<Offer>, CloudError>, place: &Place) -> Option<Result<Size, String>> {
+    let Place {
+        zone,
+        instance_type,
+    } = place;
+    match answer {
+        Ok(offers) => {
+            let here = |offer: &Offer| offer.zone == *zone && offer.instance_type == *instance_type;
+            let offer = offers.into_iter().find(here);
+            let unsold = || format!("the cloud does not sell {instance_type} in {zone}");
+            Some(offer.map(|offer| offer.size).ok_or_else(unsold))
+        }
+        // The client has logged it.
+        Err(error) => blames_the_request(&error).then(|| {
+            let code = &error.code;
+            Err(format!(
+                "a rule or a limit needs to know how big {instance_type} is and what it costs in \
+                 {zone}, and the cloud refuses to tell: {code}"
+            ))
+        }),
+    }
+}
+
+/// Whether the cloud will say the same again, and not for what the operator of the gateway can mend:
+/// keys and rights.
+fn blames_the_request(error: &CloudError) -> bool {
+    let for_good = (error.effect, error.retry) == (Effect::Definite, Retry::No);
+    let request = matches!(
+        error.reason,
+        Reason::InvalidParameter | Reason::ResourceNotFound | Reason::PreconditionFailed
+    );
+    for_good && request
 }

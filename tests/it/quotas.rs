@@ -183,6 +183,40 @@ async fn what_only_the_cloud_knows_of_a_model_counts() {
     gateway.stop().await;
 }
 
+/// The cloud sells no shares of hosts, and does not tell of what is in a cluster of one's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn shares_of_hosts_are_as_big_as_their_names_say() {
+    let world = World::new(100.0).await;
+    let gateway = limited(&world, "vcpu = 5\ngpu = 0\nmoney_per_hour = \"0\"").await;
+    let mut caller = client(&gateway).await;
+    let share = |request_id: &str| {
+        let mut wish = wish(request_id, 1);
+        let spec = wish.spec.as_mut().unwrap();
+        spec.instance_charge_type = Some("CDHPAID".to_owned());
+        spec.instance_type = Some("CDH_4C8G".to_owned());
+        let placement = spec.placement.as_mut().unwrap();
+        placement.host_ids = vec!["host-q88gab4i".to_owned()];
+        wish
+    };
+    run(&mut caller, share("first")).await.end.unwrap();
+    let status = caller.run_instances(share("second")).await.unwrap_err();
+    let said = told(&status);
+    assert_eq!(said.code, Code::ResourceExhausted);
+    assert_eq!(said.metadata["limit"], "team/vcpu");
+    assert_eq!(said.metadata["asked"], "4");
+
+    let mut clustered = wish("clustered", 1);
+    let spec = clustered.spec.as_mut().unwrap();
+    spec.instance_charge_type = Some("CDCPAID".to_owned());
+    spec.dedicated_cluster_id = Some("cluster-1a2b3c4d".to_owned());
+    let status = caller.run_instances(clustered).await.unwrap_err();
+    let said = told(&status);
+    assert_eq!(said.code, Code::InvalidArgument);
+    assert!(said.message.contains("InvalidFilter"), "{}", said.message);
+    assert!(status.get_details_retry_info().is_none(), "{status:?}");
+    gateway.stop().await;
+}
+
 /// A template may hold any billing, also one that is paid for years ahead.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_template_bills_has_no_price() {

@@ -52,7 +52,7 @@ pub(super) fn check(spec: &InstanceSpec, limits: &Limits, out: &mut Violations) 
 pub(super) fn check_type(spec: &InstanceSpec, name: &str, field: &str, out: &mut Violations) {
     let billing = spec.instance_charge_type.as_deref();
     let unknown = spec.leaves_billing_to_template();
-    match (billing == Some("CDHPAID"), is_share(name)) {
+    match (billing == Some("CDHPAID"), share_of_host(name).is_some()) {
         (true, share) => out.unless(share, field, || {
             "must look like CDH_4C8G (cores and GiB) when instance_charge_type is CDHPAID"
                 .to_owned()
@@ -140,13 +140,14 @@ fn is_model(name: &str) -> bool {
         .is_some_and(|(family, size)| word(family) && word(size))
 }
 
-/// `CDH_4C8G`: 4 cores and 8 GiB of a host.
-fn is_share(name: &str) -> bool {
-    let sizes = name
-        .strip_prefix("CDH_")
-        .and_then(|rest| rest.strip_suffix('G'));
-    let some = |text: &str| is_digits(text) && text.parse::<u32>().is_ok_and(|size| size > 0);
-    sizes
-        .and_then(|sizes| sizes.split_once('C'))
-        .is_some_and(|(cores, memory)| some(cores) && some(memory))
+/// The cores and the GiB of a share of a dedicated host, such as `CDH_4C8G`; none of another model.
+#[must_use]
+pub fn share_of_host(name: &str) -> Option<(u32, u32)> {
+    let sizes = name.strip_prefix("CDH_")?.strip_suffix('G')?;
+    let (cores, memory) = sizes.split_once('C')?;
+    let some = |text: &str| {
+        let size = is_digits(text).then(|| text.parse().ok()).flatten();
+        size.filter(|size| *size > 0)
+    };
+    Some((some(cores)?, some(memory)?))
 }
