@@ -155,12 +155,25 @@ fn elsewhere(zone: &str, subnet_id: Option<&str>) -> pb::Alternative {
     }
 }
 
+fn to_where_interfaces_are_not(wish: &mut pb::RunInstancesRequest) {
+    let spec = wish.spec.as_mut().unwrap();
+    spec.virtual_private_cloud = None;
+    spec.network_interfaces = vec![pb::NetworkInterface {
+        interface_type: "PRIMARY".to_owned(),
+        vpc_id: "vpc-1a2b3c4d".to_owned(),
+        subnet_id: "subnet-1a2b3c4d".to_owned(),
+        private_ipv4_address_count: Some(1),
+        ..pb::NetworkInterface::default()
+    }];
+    wish.alternatives = vec![elsewhere("ap-shanghai-3", None)];
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn alternatives_and_what_becomes_of_a_failure_are_checked() {
     let world = World::new(100.0).await;
     let gateway = world.gateway("").await;
     let mut client = client(&gateway).await;
-    let rows: [(&str, Spoil, Code, &str, &str); 6] = [
+    let rows: [(&str, Spoil, Code, &str, &str); 7] = [
         (
             "an alternative that changes nothing",
             |wish| wish.alternatives = vec![pb::Alternative::default()],
@@ -181,6 +194,13 @@ async fn alternatives_and_what_becomes_of_a_failure_are_checked() {
             Code::InvalidArgument,
             "INVALID_PARAMETER",
             "alternatives[0].subnet_id: needs spec.virtual_private_cloud",
+        ),
+        (
+            "an alternative that the interfaces cannot move to",
+            to_where_interfaces_are_not,
+            Code::InvalidArgument,
+            "INVALID_PARAMETER",
+            "alternatives[0].zone: must not be another zone",
         ),
         (
             "too many alternatives",

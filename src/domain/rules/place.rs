@@ -58,7 +58,9 @@ pub(super) fn check_alternative(
     out: &mut Violations,
 ) {
     if let Some(zone) = &alternative.zone {
-        check_zone(zone, region, &format!("{field}.zone"), out);
+        let field = format!("{field}.zone");
+        check_zone(zone, region, &field, out);
+        check_interfaces_move(spec, zone, &field, out);
     }
     let subnet = format!("{field}.subnet_id");
     let placed = spec.virtual_private_cloud.as_ref();
@@ -79,6 +81,19 @@ pub(super) fn check_alternative(
             false => "must be an id such as subnet-1a2b3c4d".to_owned(),
         });
     }
+}
+
+/// An alternative names one subnet only: those of interfaces stay.
+fn check_interfaces_move(spec: &InstanceSpec, zone: &str, field: &str, out: &mut Violations) {
+    let placed = spec.placement.as_ref();
+    let stays = placed.is_some_and(|placement| placement.zone == zone);
+    let mut interfaces = spec.network_interfaces.iter();
+    let anywhere = interfaces.all(|interface| interface.subnet_id == DEFAULT);
+    out.unless(stays || anywhere, field, || {
+        "must not be another zone, for the subnets of spec.network_interfaces are in one zone only: \
+         leave it out, or name DEFAULT subnets"
+            .to_owned()
+    });
 }
 
 fn check_zone(zone: &str, region: &Region, field: &str, out: &mut Violations) {

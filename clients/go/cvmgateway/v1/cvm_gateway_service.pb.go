@@ -194,7 +194,8 @@ func (x *RunInstancesRequest) GetPlan() []byte {
 // What replaces the fields of the same name in `spec`; what is not set stays.
 type Alternative struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Availability zone.
+	// Availability zone. MUST NOT be another one than that of `spec` when a subnet of
+	// `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
 	Zone *string `protobuf:"bytes,1,opt,name=zone,proto3,oneof" json:"zone,omitempty"`
 	// Model.
 	InstanceType *string `protobuf:"bytes,2,opt,name=instance_type,json=instanceType,proto3,oneof" json:"instance_type,omitempty"`

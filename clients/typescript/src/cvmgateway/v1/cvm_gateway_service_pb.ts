@@ -101,7 +101,8 @@ export const RunInstancesRequestSchema: GenMessage<RunInstancesRequest> = /*@__P
  */
 export type Alternative = Message<"cvmgateway.v1.Alternative"> & {
   /**
-   * Availability zone.
+   * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
+   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
    *
    * @generated from field: optional string zone = 1;
    */

@@ -61,7 +61,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object zone_ = "";
   /**
    * <pre>
-   * Availability zone.
+   * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
+   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
    * </pre>
    *
    * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -73,7 +74,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Availability zone.
+   * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
+   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
    * </pre>
    *
    * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -94,7 +96,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Availability zone.
+   * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
+   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
    * </pre>
    *
    * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -607,7 +610,8 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object zone_ = "";
     /**
      * <pre>
-     * Availability zone.
+     * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
+     * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
      * </pre>
      *
      * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -618,7 +622,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Availability zone.
+     * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
+     * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
      * </pre>
      *
      * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -638,7 +643,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Availability zone.
+     * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
+     * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
      * </pre>
      *
      * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -659,7 +665,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Availability zone.
+     * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
+     * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
      * </pre>
      *
      * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -676,7 +683,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Availability zone.
+     * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
+     * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
      * </pre>
      *
      * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -690,7 +698,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Availability zone.
+     * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
+     * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
      * </pre>
      *
      * <code>optional string zone = 1 [json_name = "zone"];</code>

@@ -12,7 +12,8 @@ public interface AlternativeOrBuilder extends
 
   /**
    * <pre>
-   * Availability zone.
+   * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
+   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
    * </pre>
    *
    * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -21,7 +22,8 @@ public interface AlternativeOrBuilder extends
   boolean hasZone();
   /**
    * <pre>
-   * Availability zone.
+   * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
+   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
    * </pre>
    *
    * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -30,7 +32,8 @@ public interface AlternativeOrBuilder extends
   java.lang.String getZone();
   /**
    * <pre>
-   * Availability zone.
+   * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
+   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
    * </pre>
    *
    * <code>optional string zone = 1 [json_name = "zone"];</code>
