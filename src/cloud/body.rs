@@ -42,6 +42,10 @@ pub fn run_instances(
             // A template may hold a count of its own, which nobody approved.
             members.entry("InstanceCount").or_insert_with(|| json!(1));
         }
+        // By one of the cloud's pages it must be lower; where it is not, it says nothing.
+        if spec.min_count == Some(spec.instance_count.unwrap_or(1)) {
+            members.remove("MinCount");
+        }
         members.insert(
             "ClientToken".to_owned(),
             json!(chaos::wrong!(
@@ -224,6 +228,22 @@ mod tests {
         };
         assert_eq!(body(&spec)["InstanceCount"], 1);
         assert_eq!(body(&InstanceSpec::default()).get("InstanceCount"), None);
+    }
+
+    #[test]
+    fn all_or_nothing_is_not_said() {
+        let sent = |instance_count, min_count| {
+            let spec = InstanceSpec {
+                instance_count,
+                min_count,
+                ..InstanceSpec::default()
+            };
+            body(&spec).get("MinCount").cloned()
+        };
+        assert_eq!(sent(Some(3), Some(2)), Some(json!(2)));
+        assert_eq!(sent(Some(3), Some(3)), None);
+        assert_eq!(sent(None, Some(1)), None);
+        assert_eq!(sent(Some(3), None), None);
     }
 
     #[test]

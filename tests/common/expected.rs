@@ -58,6 +58,10 @@ pub(crate) fn with_the_gateway_s_own(mut asked: Value, token: &Value, operation:
     if members.contains_key("LaunchTemplate") {
         members.entry("InstanceCount").or_insert(json!(1));
     }
+    let all = members.get("InstanceCount").cloned().unwrap_or(json!(1));
+    if members.get("MinCount") == Some(&all) {
+        members.remove("MinCount");
+    }
     members.insert("ClientToken".to_owned(), token.clone());
     let tags = members.entry("TagSpecification").or_insert(json!([]));
     let tags = tags.as_array_mut().unwrap();

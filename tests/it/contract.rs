@@ -104,7 +104,7 @@ const SAMPLES: [(&str, &str); 45] = [
 ];
 
 /// What must be set beside a parameter, besides what the contract requires.
-const COMPANIONS: [(&str, &str); 14] = [
+const COMPANIONS: [(&str, &str); 15] = [
     (
         "Placement.DedicatedResourcePackIds[]",
         "Placement.DedicatedResourcePackTenancy",
@@ -131,6 +131,8 @@ const COMPANIONS: [(&str, &str); 14] = [
         "LaunchTemplate.LaunchTemplateId",
     ),
     ("PartitionNumber", "DisasterRecoverGroupIds[]"),
+    // Where it is all of them it is not said.
+    ("MinCount", "InstanceCount"),
 ];
 
 /// Parameters that a rule forbids to be 0 or empty; every other one may be.
