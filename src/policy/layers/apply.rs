@@ -64,7 +64,14 @@ impl Run<'_> {
     /// Sets a field, or only one that is unset. What it is part of is made where it is missing.
     fn give(&mut self, layer: &Layer, entry: &Entry) {
         let prefix = entry.target.kind() == Kind::Prefix;
-        for found in entry.target.find(self.wish, true) {
+        let template = self.wish.spec.launch_template.is_some();
+        let found = entry.target.find(self.wish, true);
+        if found.is_empty() && template && matches!(entry.act, Act::Set(_)) {
+            let field = format!("spec.{}", entry.target.name());
+            let rule = "must be set, for the launch template may hold something else".to_owned();
+            refuse(self.applied, layer, entry, field, rule);
+        }
+        for found in found {
             let before = found.slot.get();
             let value = match (&entry.act, &before) {
                 (Act::Set(Value::Text(start)), before) if prefix => prefixed(start, before),

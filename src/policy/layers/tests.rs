@@ -273,6 +273,26 @@ fn append_adds_what_a_list_lacks() {
 }
 
 #[test]
+fn what_is_set_in_each_of_a_list_is_not_left_to_a_template() {
+    let template = InstanceSpec {
+        launch_template: Some(LaunchTemplate::default()),
+        ..InstanceSpec::default()
+    };
+    let set = "[set]\ndata_disks.encrypt = true";
+    let refusal = "spec.data_disks.encrypt must be set, for the launch template may hold something else: \
+                   organization layer acme, layers/acme.toml:4";
+    assert_eq!(unmet(set, template.clone()), [refusal]);
+    let named = InstanceSpec {
+        data_disks: vec![DataDisk::default()],
+        ..template.clone()
+    };
+    assert_eq!(changes(set, named), ["spec.data_disks[0].encrypt >true"]);
+    assert_eq!(unmet(set, InstanceSpec::default()), [""; 0]);
+    let default = "[default]\ndata_disks.encrypt = true";
+    assert_eq!(unmet(default, template), [""; 0]);
+}
+
+#[test]
 fn a_cap_lowers_ceilings_and_refuses_the_rest() {
     let bandwidth = |mbit| InstanceSpec {
         internet_accessible: Some(InternetAccessible {
