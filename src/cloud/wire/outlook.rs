@@ -87,12 +87,20 @@ pub fn price(
         return Err(malformed("has no Price", Some(request_id)));
     };
     let items = [parts.instance_price, parts.bandwidth_price];
+    let (mut by_hour, mut once) = (false, false);
     for item in items.into_iter().flatten() {
+        by_hour |= item.each().is_some() && !item.is_by_gb();
+        once |= item.whole().is_some();
         item.add_to(&mut price)
             .map_err(|problem| malformed(problem, Some(request_id.clone())))?;
     }
+    // What costs nothing has a price, too.
     if (price.per_hour, price.upfront) == (None, None) {
-        return Err(malformed("names no price", Some(request_id)));
+        match (by_hour, once) {
+            (true, true | false) => price.per_hour = Some(Decimal::ZERO),
+            (false, true) => price.upfront = Some(Decimal::ZERO),
+            (false, false) => return Err(malformed("names no price", Some(request_id))),
+        }
     }
     let value = match amounts {
         Amounts::OfAll => price,
@@ -114,12 +122,9 @@ struct Item {
 
 impl Item {
     /// What one machine costs; none when the cloud tells no price, or one that is none.
-    fn cost(self, charge_type: Option<&str>) -> Option<Cost> {
+    fn cost(&self, charge_type: Option<&str>) -> Option<Cost> {
         let prepaid = charge_type == Some("PREPAID");
-        let told = match prepaid {
-            true => self.discount_price.or(self.original_price),
-            false => self.unit_price_discount.or(self.unit_price),
-        };
+        let told = if prepaid { self.whole() } else { self.each() };
         let amount = amount(Some(told?)).ok()?.unwrap_or_default();
         Some(match prepaid {
             true => Cost::Monthly(amount),
@@ -127,14 +132,32 @@ impl Item {
         })
     }
 
-    fn add_to(self, price: &mut Price) -> Result<(), &'static str> {
-        if let Some(amount) = amount(self.unit_price_discount.or(self.unit_price))? {
-            match self.charge_unit.as_deref() {
-                Some("GB") => price.per_gb = sum(price.per_gb, amount),
-                Some(_) | None => price.per_hour = sum(price.per_hour, amount),
+    /// For each unit, with the account's discount.
+    fn each(&self) -> Option<&Number> {
+        self.unit_price_discount
+            .as_ref()
+            .or(self.unit_price.as_ref())
+    }
+
+    /// Once, with the account's discount.
+    fn whole(&self) -> Option<&Number> {
+        self.discount_price
+            .as_ref()
+            .or(self.original_price.as_ref())
+    }
+
+    fn is_by_gb(&self) -> bool {
+        self.charge_unit.as_deref() == Some("GB")
+    }
+
+    fn add_to(&self, price: &mut Price) -> Result<(), &'static str> {
+        if let Some(amount) = amount(self.each())? {
+            match self.is_by_gb() {
+                true => price.per_gb = sum(price.per_gb, amount),
+                false => price.per_hour = sum(price.per_hour, amount),
             }
         }
-        if let Some(amount) = amount(self.discount_price.or(self.original_price))? {
+        if let Some(amount) = amount(self.whole())? {
             price.upfront = sum(price.upfront, amount);
         }
         Ok(())
@@ -151,7 +174,7 @@ fn whole(count: Option<f64>) -> u32 {
 
 /// An amount above zero. A number's text is the shortest that means it, which is what the cloud
 /// wrote: money has few digits.
-fn amount(number: Option<Number>) -> Result<Option<Decimal>, &'static str> {
+fn amount(number: Option<&Number>) -> Result<Option<Decimal>, &'static str> {
     let Some(number) = number else {
         return Ok(None);
     };
@@ -411,8 +434,17 @@ mod tests {
         let prepaid = r#""Price":{"InstancePrice":{"OriginalPrice":2000.12,"DiscountPrice":1800.5},
             "BandwidthPrice":{"OriginalPrice":1e-7}}"#;
         assert_eq!(priced(prepaid), Ok([None, text("1800.5000001"), None]));
+        let free = r#""Price":{"InstancePrice":{"UnitPrice":0,"ChargeUnit":"HOUR","OriginalPrice":0},
+            "BandwidthPrice":{"UnitPrice":0.8,"ChargeUnit":"GB"}}"#;
+        assert_eq!(priced(free), Ok([text("0"), None, text("0.8")]));
+        let free = r#""Price":{"InstancePrice":{"OriginalPrice":5.5,"DiscountPrice":0}}"#;
+        assert_eq!(priced(free), Ok([None, text("0"), None]));
         for (fields, problem) in [
             (r#""Price":{}"#, "names no price"),
+            (
+                r#""Price":{"BandwidthPrice":{"UnitPrice":0.8,"ChargeUnit":"GB"}}"#,
+                "names no price",
+            ),
             (r#""Total":1"#, "has no Price"),
             (
                 r#""Price":{"InstancePrice":{"UnitPrice":-1}}"#,
