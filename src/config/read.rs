@@ -202,7 +202,7 @@ fn cloud(table: &mut Section<'_>, folder: &Path) -> Option<cloud::client::Settin
         let rule = || format!("{path} holds no certificate; name a PEM file");
         pem.then(|| text.into_bytes()).ok_or_else(rule)
     });
-    Some(cloud::client::Settings {
+    let settings = cloud::client::Settings {
         price_amounts: if table.flag("price_per_instance") {
             Amounts::OfEach
         } else {
@@ -216,7 +216,30 @@ fn cloud(table: &mut Section<'_>, folder: &Path) -> Option<cloud::client::Settin
         proxy,
         ca_pem,
         endpoint: endpoint?,
-    })
+    };
+    check_timeouts(table, &settings);
+    Some(settings)
+}
+
+/// A call that is given up before its connection fails may have been sent, for all that is known.
+fn check_timeouts(table: &Section<'_>, settings: &cloud::client::Settings) {
+    let connect = settings.connect_timeout;
+    for (key, given) in [
+        ("run_instances_timeout", settings.run_instances_timeout),
+        ("read_timeout", settings.read_timeout),
+    ] {
+        // Zero was refused before.
+        if !given.is_zero() && given <= connect {
+            let [given, connect] = [given, connect].map(humantime::format_duration);
+            table.refuse_key(
+                key,
+                format_args!(
+                    "{given} is too short to tell a connection that fails from an answer that is late: write more \
+                     than {connect}, which is connect_timeout"
+                ),
+            );
+        }
+    }
 }
 
 fn cloud_limits(table: &mut Section<'_>, accounts: &Accounts) -> cloud::limiter::Settings {

@@ -601,6 +601,14 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
         "gw.toml:8:9: operations.lease: `301s` is out of range; write 100ms to 5m",
     ),
     (
+        "[cloud]\nrun_instances_timeout = \"3s\"",
+        "gw.toml:8:25: cloud.run_instances_timeout: 3s is too short to tell a connection that fails from an answer that is late: write more than 3s, which is connect_timeout",
+    ),
+    (
+        "[cloud]\nconnect_timeout = \"10s\"",
+        "gw.toml:7:2: cloud.read_timeout: 10s is too short to tell a connection that fails from an answer that is late: write more than 10s, which is connect_timeout",
+    ),
+    (
         "[operations]\nreconcile_timeout = \"19m21s\"",
         "gw.toml:8:21: operations.reconcile_timeout: 19m 21s is too short to prove that a launch in doubt launched nothing: write at least 19m 22s, which is token_trust_window, quarantine, first_look_up and twice look_up_interval",
     ),

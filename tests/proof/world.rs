@@ -248,7 +248,7 @@ url = "{journal}"
 reserve = "64KiB"
 
 [cloud]
-connect_timeout = "500ms"
+connect_timeout = "400ms"
 run_instances_timeout = "{call}s"
 read_timeout = "500ms"
 
