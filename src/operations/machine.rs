@@ -40,7 +40,7 @@ pub struct Timings {
     pub retry_backoff: Duration,
     /// How often a launch is sent without an answer, at most.
     pub attempts_max: u32,
-    /// How long after acceptance a launch that certainly did not run is sent again.
+    /// How long after its first attempt a launch that certainly did not run is sent again.
     pub send_timeout: Duration,
     /// How long the cloud may not show a machine that it has shown before it counts as gone.
     pub missing_grace: Duration,

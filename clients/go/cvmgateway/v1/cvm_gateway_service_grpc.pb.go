@@ -88,7 +88,8 @@ type CvmGatewayServiceClient interface {
 	// end, which may still be another one when the launch came to it at the same moment. MAY be
 	// repeated: an operation that is cancelled already is returned as it is. One that
 	// has come to another end is FAILED_PRECONDITION: give its instances back with
-	// TerminateInstances.
+	// TerminateInstances. So is one in NEEDS_OPERATOR, which waits for a person, and a
+	// termination, which goes on to its end.
 	CancelOperation(ctx context.Context, in *CancelOperationRequest, opts ...grpc.CallOption) (*CancelOperationResponse, error)
 	// Gives machines back. Only instances that the caller's organisation launched through the
 	// gateway are accepted; all others are NOT_FOUND. Durable like a launch: the stream
@@ -270,7 +271,8 @@ type CvmGatewayServiceServer interface {
 	// end, which may still be another one when the launch came to it at the same moment. MAY be
 	// repeated: an operation that is cancelled already is returned as it is. One that
 	// has come to another end is FAILED_PRECONDITION: give its instances back with
-	// TerminateInstances.
+	// TerminateInstances. So is one in NEEDS_OPERATOR, which waits for a person, and a
+	// termination, which goes on to its end.
 	CancelOperation(context.Context, *CancelOperationRequest) (*CancelOperationResponse, error)
 	// Gives machines back. Only instances that the caller's organisation launched through the
 	// gateway are accepted; all others are NOT_FOUND. Durable like a launch: the stream

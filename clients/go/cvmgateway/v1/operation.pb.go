@@ -195,8 +195,8 @@ type Operation struct {
 	Failure *Failure `protobuf:"bytes,10,opt,name=failure,proto3" json:"failure,omitempty"`
 	// Every change of `state`, oldest first.
 	Transitions []*Transition `protobuf:"bytes,11,rep,name=transitions,proto3" json:"transitions,omitempty"`
-	// How often the launch was sent to the cloud. All attempts in one place carry the same
-	// ClientToken.
+	// How often the gateway began to send the launch to the cloud, also when it did not leave: no
+	// connection, no key. All attempts in one place carry the same ClientToken.
 	Attempts uint32 `protobuf:"varint,12,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	// RequestId of the cloud's answer that decided the launch; quote it to the cloud's support.
 	CloudRequestId string `protobuf:"bytes,13,opt,name=cloud_request_id,json=cloudRequestId,proto3" json:"cloud_request_id,omitempty"`

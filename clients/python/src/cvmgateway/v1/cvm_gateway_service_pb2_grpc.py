@@ -176,7 +176,8 @@ class CvmGatewayServiceServicer:
         end, which may still be another one when the launch came to it at the same moment. MAY be
         repeated: an operation that is cancelled already is returned as it is. One that
         has come to another end is FAILED_PRECONDITION: give its instances back with
-        TerminateInstances.
+        TerminateInstances. So is one in NEEDS_OPERATOR, which waits for a person, and a
+        termination, which goes on to its end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

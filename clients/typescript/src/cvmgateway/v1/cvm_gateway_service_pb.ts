@@ -1145,7 +1145,8 @@ export const CvmGatewayService: GenService<{
    * end, which may still be another one when the launch came to it at the same moment. MAY be
    * repeated: an operation that is cancelled already is returned as it is. One that
    * has come to another end is FAILED_PRECONDITION: give its instances back with
-   * TerminateInstances.
+   * TerminateInstances. So is one in NEEDS_OPERATOR, which waits for a person, and a
+   * termination, which goes on to its end.
    *
    * @generated from rpc cvmgateway.v1.CvmGatewayService.CancelOperation
    */

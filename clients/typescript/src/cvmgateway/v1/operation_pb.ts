@@ -106,8 +106,8 @@ export type Operation = Message<"cvmgateway.v1.Operation"> & {
   transitions: Transition[];
 
   /**
-   * How often the launch was sent to the cloud. All attempts in one place carry the same
-   * ClientToken.
+   * How often the gateway began to send the launch to the cloud, also when it did not leave: no
+   * connection, no key. All attempts in one place carry the same ClientToken.
    *
    * @generated from field: uint32 attempts = 12;
    */

@@ -431,7 +431,8 @@ public final class CvmGatewayServiceGrpc {
      * end, which may still be another one when the launch came to it at the same moment. MAY be
      * repeated: an operation that is cancelled already is returned as it is. One that
      * has come to another end is FAILED_PRECONDITION: give its instances back with
-     * TerminateInstances.
+     * TerminateInstances. So is one in NEEDS_OPERATOR, which waits for a person, and a
+     * termination, which goes on to its end.
      * </pre>
      */
     default void cancelOperation(cvmgateway.v1.CancelOperationRequest request,
@@ -602,7 +603,8 @@ public final class CvmGatewayServiceGrpc {
      * end, which may still be another one when the launch came to it at the same moment. MAY be
      * repeated: an operation that is cancelled already is returned as it is. One that
      * has come to another end is FAILED_PRECONDITION: give its instances back with
-     * TerminateInstances.
+     * TerminateInstances. So is one in NEEDS_OPERATOR, which waits for a person, and a
+     * termination, which goes on to its end.
      * </pre>
      */
     public void cancelOperation(cvmgateway.v1.CancelOperationRequest request,
@@ -746,7 +748,8 @@ public final class CvmGatewayServiceGrpc {
      * end, which may still be another one when the launch came to it at the same moment. MAY be
      * repeated: an operation that is cancelled already is returned as it is. One that
      * has come to another end is FAILED_PRECONDITION: give its instances back with
-     * TerminateInstances.
+     * TerminateInstances. So is one in NEEDS_OPERATOR, which waits for a person, and a
+     * termination, which goes on to its end.
      * </pre>
      */
     public cvmgateway.v1.CancelOperationResponse cancelOperation(cvmgateway.v1.CancelOperationRequest request) throws io.grpc.StatusException {
@@ -887,7 +890,8 @@ public final class CvmGatewayServiceGrpc {
      * end, which may still be another one when the launch came to it at the same moment. MAY be
      * repeated: an operation that is cancelled already is returned as it is. One that
      * has come to another end is FAILED_PRECONDITION: give its instances back with
-     * TerminateInstances.
+     * TerminateInstances. So is one in NEEDS_OPERATOR, which waits for a person, and a
+     * termination, which goes on to its end.
      * </pre>
      */
     public cvmgateway.v1.CancelOperationResponse cancelOperation(cvmgateway.v1.CancelOperationRequest request) {
@@ -995,7 +999,8 @@ public final class CvmGatewayServiceGrpc {
      * end, which may still be another one when the launch came to it at the same moment. MAY be
      * repeated: an operation that is cancelled already is returned as it is. One that
      * has come to another end is FAILED_PRECONDITION: give its instances back with
-     * TerminateInstances.
+     * TerminateInstances. So is one in NEEDS_OPERATOR, which waits for a person, and a
+     * termination, which goes on to its end.
      * </pre>
      */
     public com.google.common.util.concurrent.ListenableFuture<cvmgateway.v1.CancelOperationResponse> cancelOperation(

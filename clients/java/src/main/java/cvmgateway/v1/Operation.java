@@ -525,8 +525,8 @@ private static final long serialVersionUID = 0L;
   private int attempts_ = 0;
   /**
    * <pre>
-   * How often the launch was sent to the cloud. All attempts in one place carry the same
-   * ClientToken.
+   * How often the gateway began to send the launch to the cloud, also when it did not leave: no
+   * connection, no key. All attempts in one place carry the same ClientToken.
    * </pre>
    *
    * <code>uint32 attempts = 12 [json_name = "attempts"];</code>
@@ -3037,8 +3037,8 @@ private static final long serialVersionUID = 0L;
     private int attempts_ ;
     /**
      * <pre>
-     * How often the launch was sent to the cloud. All attempts in one place carry the same
-     * ClientToken.
+     * How often the gateway began to send the launch to the cloud, also when it did not leave: no
+     * connection, no key. All attempts in one place carry the same ClientToken.
      * </pre>
      *
      * <code>uint32 attempts = 12 [json_name = "attempts"];</code>
@@ -3050,8 +3050,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How often the launch was sent to the cloud. All attempts in one place carry the same
-     * ClientToken.
+     * How often the gateway began to send the launch to the cloud, also when it did not leave: no
+     * connection, no key. All attempts in one place carry the same ClientToken.
      * </pre>
      *
      * <code>uint32 attempts = 12 [json_name = "attempts"];</code>
@@ -3067,8 +3067,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * How often the launch was sent to the cloud. All attempts in one place carry the same
-     * ClientToken.
+     * How often the gateway began to send the launch to the cloud, also when it did not leave: no
+     * connection, no key. All attempts in one place carry the same ClientToken.
      * </pre>
      *
      * <code>uint32 attempts = 12 [json_name = "attempts"];</code>

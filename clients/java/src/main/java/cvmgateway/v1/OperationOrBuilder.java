@@ -270,8 +270,8 @@ public interface OperationOrBuilder extends
 
   /**
    * <pre>
-   * How often the launch was sent to the cloud. All attempts in one place carry the same
-   * ClientToken.
+   * How often the gateway began to send the launch to the cloud, also when it did not leave: no
+   * connection, no key. All attempts in one place carry the same ClientToken.
    * </pre>
    *
    * <code>uint32 attempts = 12 [json_name = "attempts"];</code>
