@@ -8,7 +8,8 @@ use super::{AccountSettings, Credential};
 use crate::domain::ids::OrganizationId;
 use crate::domain::names::{AccountName, Region};
 use crate::domain::standing::KeyStanding;
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +23,8 @@ use tokio::sync::Notify;
 const SESSIONS_MAX: usize = 500;
 /// A caller's session that nobody used for so long is not renewed.
 const SESSION_IDLE: Duration = Duration::from_secs(60 * 60);
+/// So many of an account are asked for at once: STS has limits for its callers, too.
+const RENEWED_AT_ONCE: usize = 10;
 /// How often it is looked whether something is due, when nothing is known to be.
 const LOOK: Duration = Duration::from_secs(60);
 
@@ -139,7 +142,7 @@ impl Account {
                 self.renew(sessions, &session, held.as_ref(), Why::Due)
                     .await;
             });
-            join_all(renewed).await;
+            a_few_at_once(renewed).await;
         }
         self.show();
     }
@@ -287,6 +290,13 @@ impl Account {
     }
 }
 
+async fn a_few_at_once(tasks: impl Iterator<Item = impl Future<Output = ()>>) {
+    let tasks = stream::iter(tasks);
+    tasks
+        .for_each_concurrent(RENEWED_AT_ONCE, |task| task)
+        .await;
+}
+
 impl Sessions {
     fn callers(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Session>>> {
         // A map cannot be left half changed by a panic elsewhere.
@@ -342,6 +352,21 @@ mod tests {
     use crate::cloud::skew::Skew;
     use crate::metrics::Metrics;
     use crate::random::Random;
+    use std::cell::Cell;
+
+    #[tokio::test]
+    async fn few_sessions_are_renewed_at_once() {
+        let (running, most, ended) = (Cell::new(0), Cell::new(0), Cell::new(0));
+        let tasks = (0..500).map(|_| async {
+            running.set(running.get() + 1);
+            most.set(running.get().max(most.get()));
+            tokio::task::yield_now().await;
+            running.set(running.get() - 1);
+            ended.set(ended.get() + 1);
+        });
+        a_few_at_once(tasks).await;
+        assert_eq!((most.get(), ended.get()), (RENEWED_AT_ONCE, 500));
+    }
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "nothing is sent")]
