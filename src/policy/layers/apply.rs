@@ -139,15 +139,22 @@ impl Run<'_> {
     /// Holds the final values against what is required.
     fn require(&mut self, layer: &Layer, entry: &Entry, demand: &Demand) {
         let template = self.wish.spec.launch_template.is_some();
+        let name = entry.target.name();
+        let hidden = template && !name.starts_with("launch_template.");
         let found = entry.target.find(self.wish, false);
+        // What alternatives name says nothing of the first place.
+        let names_it = found.iter().any(|found| found.path.starts_with("spec."));
         // A list of messages may be empty, unless a template fills it.
-        if found.is_empty() && (template || !entry.target.is_each()) && !demand.holds(None) {
-            let field = format!("spec.{}", entry.target.name());
-            refuse(self.applied, layer, entry, field, demand.rule());
+        let asks_nobody = entry.target.is_each() && !template;
+        if !names_it
+            && !asks_nobody
+            && let Some(rule) = demand.unmet(None, hidden)
+        {
+            refuse(self.applied, layer, entry, format!("spec.{name}"), rule);
         }
         for found in found {
-            if !demand.holds(found.slot.get().as_ref()) {
-                refuse(self.applied, layer, entry, found.path, demand.rule());
+            if let Some(rule) = demand.unmet(found.slot.get().as_ref(), hidden) {
+                refuse(self.applied, layer, entry, found.path, rule);
             }
         }
     }
@@ -241,6 +248,15 @@ fn unknown(cap: &Value) -> String {
 }
 
 impl Demand {
+    /// What does not hold, for the caller. What is unset may be `hidden` in a launch template.
+    fn unmet(&self, value: Option<&Value>, hidden: bool) -> Option<String> {
+        if !self.holds(value) {
+            return Some(self.rule());
+        }
+        let unknown = hidden && value.is_none() && matches!(self, Self::Absent);
+        unknown.then(|| format!("{}, and the launch template may set it", self.rule()))
+    }
+
     fn holds(&self, value: Option<&Value>) -> bool {
         match (self, value) {
             (Self::Present, value) => value.is_some(),

@@ -457,10 +457,35 @@ fn what_is_required_is_told_with_its_field() {
         launch_template: Some(LaunchTemplate::default()),
         ..InstanceSpec::default()
     };
-    assert_eq!(
-        unmet("[require]\ndata_disks.encrypt = true", template).len(),
-        1
-    );
+    for hidden in [
+        "data_disks.encrypt = true",
+        "cam_role_name = false",
+        "placement.zone = false",
+        "placement.zone = true",
+    ] {
+        let told = unmet(&format!("[require]\n{hidden}"), template.clone());
+        assert_eq!(told.len(), 1, "{hidden}");
+    }
+    let kept = "[require]\nlaunch_template.launch_template_id = false";
+    assert_eq!(unmet(kept, template.clone()), [""; 0]);
+}
+
+/// The first place is tried first, wherever a launch template puts it.
+#[test]
+fn an_alternative_does_not_stand_for_the_first_place() {
+    let text = "[require]\nplacement.zone = [\"ap-shanghai-2\"]";
+    let mut wish = wish(InstanceSpec {
+        launch_template: Some(LaunchTemplate::default()),
+        ..InstanceSpec::default()
+    });
+    wish.alternatives = vec![Alternative {
+        zone: Some("ap-shanghai-2".to_owned()),
+        ..Alternative::default()
+    }];
+    let layers = layers(&[("acme", &format!("{HEAD}{text}"))]);
+    let applied = apply(&layers, &mut wish);
+    let fields = applied.unmet.iter().map(|unmet| &unmet.violation.field);
+    assert_eq!(fields.collect::<Vec<_>>(), ["spec.placement.zone"]);
 }
 
 #[test]
