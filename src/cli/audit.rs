@@ -11,8 +11,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A row is a request and some words around it.
-const LINE_BYTES_MAX: u64 = 1 << 20;
+/// A row is a request in JSON, some times as long as the message that it came in, and some words around it.
+const LINE_BYTES_MAX: u64 = 16 << 20;
 
 /// Rows that are read at once.
 const PAGE: usize = 500;
@@ -154,19 +154,36 @@ async fn verify(args: VerifyArgs) -> Result<Exit, CliError> {
 /// The last row of each chain that the file names, so that a whole export is an anchor, too.
 fn anchors(path: &Path) -> Result<Vec<Anchor>, CliError> {
     let mut last: BTreeMap<String, Anchor> = BTreeMap::new();
+    // A sink that a crash has stopped amid a line writes it again after that.
+    let mut cut: Option<(usize, Vec<u8>)> = None;
+    let none = |line| CliError::Anchor {
+        path: path.to_owned(),
+        line,
+    };
     let lines = lines_of(path, LINE_BYTES_MAX).map_err(CliError::input(path))?;
     for (number, line) in (1..).zip(lines) {
         let line = line.map_err(CliError::input(path))?;
-        let anchor: Anchor = serde_json::from_slice(&line).map_err(|_none| CliError::Anchor {
-            path: path.to_owned(),
-            line: number,
-        })?;
+        let line = line.trim_ascii_end();
+        if line.is_empty() {
+            continue;
+        }
+        if let Some((number, _)) = cut.take_if(|(_, cut)| !line.starts_with(cut)) {
+            return Err(none(number));
+        }
+        let Ok(anchor) = serde_json::from_slice::<Anchor>(line) else {
+            cut = Some((number, line.to_vec()));
+            continue;
+        };
+        cut = None;
         let later = |known: &Anchor| known.sequence < anchor.sequence;
         if last.get(&anchor.chain).is_none_or(later) {
             last.insert(anchor.chain.clone(), anchor);
         }
     }
-    Ok(last.into_values().collect())
+    match cut {
+        Some((number, _)) => Err(none(number)),
+        None => Ok(last.into_values().collect()),
+    }
 }
 
 fn save(path: PathBuf, ends: &[Anchor]) -> Result<(), CliError> {

@@ -21,7 +21,7 @@ use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// The longest line of the audit.
-const LINE_BYTES_MAX: u64 = 1 << 20;
+const LINE_BYTES_MAX: u64 = 16 << 20;
 /// Rows of the audit that tell of a decision.
 const DECISIONS: [&str; 2] = ["intent", "denied"];
 /// The policy of what a limit refused: rules allowed it.

@@ -50,7 +50,10 @@ type Named = BTreeMap<(String, i64), Vec<(String, String)>>;
 /// A chain, as far as it was read.
 #[derive(Debug)]
 struct Reached {
+    /// The first row that is in the file, or that a line only names.
     first: i64,
+    /// Whether it is in the file.
+    is_there: bool,
     last: Anchor,
     /// None when the row is missing that comes before the next one.
     hash: Option<Hash>,
@@ -147,7 +150,14 @@ impl ExportCheck {
             let reached = self.chains.get(&chain);
             let before = reached.is_some_and(|reached| sequence < reached.first);
             let outside = reached.is_none_or(|reached| sequence > reached.last.sequence);
-            if before || outside && self.expected.partial {
+            // The first row was held against the one before it, which the anchor knows.
+            let next =
+                reached.is_some_and(|reached| reached.is_there && sequence + 1 == reached.first);
+            let anchors = &mut self.expected.anchors.iter();
+            let anchored =
+                anchors.any(|anchor| anchor.chain == chain && anchor.sequence == sequence);
+            let asked = anchored && !next && !self.expected.partial;
+            if before && !asked || outside && self.expected.partial {
                 continue;
             }
             for (_, by) in names {
@@ -241,9 +251,12 @@ impl ExportCheck {
             sequence: *sequence,
             hash: parsed.text.clone(),
         };
-        let first = self.chains.get(chain).map(|reached| reached.first);
+        let known = self.chains.get(chain);
+        let known = known.map(|reached| (reached.first, reached.is_there));
+        let (first, is_there) = known.unwrap_or((*sequence, parsed.head.event.is_some()));
         let reached = Reached {
-            first: first.unwrap_or(*sequence),
+            first,
+            is_there,
             last,
             hash: Some(parsed.hash),
             line: number,
@@ -416,6 +429,27 @@ mod tests {
         assert_eq!(check(part, partial.clone()).findings, [""; 0]);
         let found = "line 1: row 3 of chain a was changed, or the row before it";
         assert_eq!(check(&changed, partial).findings, [found]);
+    }
+
+    /// Whoever takes rows away from the front may write down which row came before the rest.
+    #[test]
+    fn an_anchor_is_missed_at_the_front_too() {
+        let all = export();
+        let of_row = |index: usize| Expected {
+            anchors: vec![anchor(&all[index])],
+            ..Expected::default()
+        };
+        let before = serde_json::to_string(&anchor(&all[1])).unwrap();
+        let mut cut = all[2..].to_vec();
+        cut.insert(0, before);
+        let found = "row 1 of chain a is missing, and the anchor names it";
+        assert_eq!(check(&cut, of_row(0)).findings, [found]);
+        assert_eq!(check(&cut, of_row(1)).findings, [""; 0]);
+        assert_eq!(
+            check(&all[2..], of_row(1)).findings,
+            [""; 0],
+            "it goes on from it"
+        );
     }
 
     #[test]

@@ -221,6 +221,12 @@ async fn the_audit_shows_that_somebody_touched_it() {
     first.stop().await;
 
     assert_eq!(verified(&config, &["--anchor", kept]).1, Some(0));
+    // As a sink writes it after a crash amid the line.
+    let line = std::fs::read_to_string(kept).unwrap();
+    let cut = world.folder.0.join("cut.jsonl");
+    std::fs::write(&cut, format!("{}\n\n{line}", &line[..20])).unwrap();
+    let cut = cut.to_str().unwrap();
+    assert_eq!(verified(&config, &["--anchor", cut]).1, Some(0));
     change(&world, "DELETE FROM audit_rows WHERE event = 'outcome'").await;
     let (said, code) = verified(&config, &["--anchor", kept]);
     assert_eq!(code, Some(1), "{said}");

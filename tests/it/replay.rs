@@ -307,7 +307,7 @@ fn lines_that_cannot_be_used_are_told_and_fail() {
     assert_eq!(code, Some(66));
     let (code, ..) = diff(&old, &folder.0, &audit);
     assert_eq!(code, Some(78));
-    std::fs::write(&audit, "x".repeat(2 << 20)).unwrap();
+    std::fs::write(&audit, "x".repeat(17 << 20)).unwrap();
     let (code, _, noted) = diff(&old, &old, &audit);
     assert_eq!(code, Some(66), "{noted}");
     assert!(noted.contains("a line is longer than"), "{noted}");
