@@ -220,9 +220,13 @@ pub(in crate::store) async fn settle(
     gone: &[&InstanceId],
     now: i64,
 ) -> Result<(), StoreError> {
-    write(connection, ended).await?;
+    // In one order, so that two gateways never wait for each other.
+    let (mut ended, mut gone) = (ended.to_vec(), gone.to_vec());
+    ended.sort_by_key(|held| held.operation);
+    gone.sort();
+    write(connection, &ended).await?;
     let mut changed: BTreeSet<OperationId> = ended.iter().map(|held| held.operation).collect();
-    for piece in sql::pieces(gone) {
+    for piece in sql::pieces(&gone) {
         let mut query = query(sql::gone(piece.len())).bind(now.max(1));
         for machine in piece {
             query = query.bind(machine.as_str());
