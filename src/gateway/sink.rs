@@ -116,13 +116,21 @@ fn is_at(file: &File, path: &Path) -> bool {
 /// Opens the file, and ends the line that a crash or a full disk has cut.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    let is_stream = fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+    let there = fs::metadata(path);
+    let is_stream = there.as_ref().is_ok_and(|metadata| !metadata.is_file());
     let options = options
         .append(true)
         .read(!is_stream)
         .create(true)
         .mode(0o600);
     let mut file = options.open(path)?;
+    if there.is_err() {
+        // Else a loss of power could take the file with the rows that are told to be in it.
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
     if !is_stream && file.metadata()?.len() > 0 {
         let mut last = [0];
         file.seek(SeekFrom::End(-1))?;
