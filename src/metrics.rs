@@ -8,6 +8,7 @@ mod exemplars;
 mod identity;
 mod journal;
 mod make;
+mod operations;
 mod policy;
 mod process;
 mod quotas;
@@ -22,21 +23,19 @@ pub use {
     identity::Identity,
     journal::{FAILURES, Journal},
     make::Family,
+    operations::Operations,
     policy::Policy,
     quotas::Quotas,
     traces::Traces,
     unlisted::UnlistedCodes,
 };
 
-use crate::domain::operation::StateName;
-use crate::domain::reason::Reason;
 use crate::domain::trace::TraceParent;
 use exemplars::Exemplars;
 use make::Make;
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder,
+    Encoder, GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder,
 };
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,10 +50,6 @@ pub type Gauge = prometheus::IntGauge;
 const LATENCY_BUCKETS: [f64; 16] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     60.0,
-];
-/// Launches take seconds to many minutes.
-const LAUNCH_BUCKETS: [f64; 12] = [
-    1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 900.0, 1800.0,
 ];
 /// Sizes of batches: instances a poll, writes a commit.
 const SIZE_BUCKETS: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 75.0, 100.0, 200.0];
@@ -117,34 +112,6 @@ pub struct Cloud {
     pub retries_waiting: IntGaugeVec,
     /// Calls that ended with a code that nobody listed.
     pub unlisted_codes: UnlistedCodes,
-}
-
-/// Launches and their polling.
-#[derive(Clone, Debug)]
-pub struct Operations {
-    /// Operations in the journal; `state`. Read at each scrape.
-    pub count: IntGaugeVec,
-    /// Operations that came to an end in this process; `state`.
-    pub finished: IntCounterVec,
-    /// Operations that failed in this process; `fault`, whose it is to mend, and `reason`.
-    failed: IntCounterVec,
-    /// Time from acceptance to the end of a launch in seconds; `state`.
-    pub launch_seconds: Latencies,
-    /// Operations for which new launches on their account are stopped; `account`.
-    pub launches_stopped: IntGaugeVec,
-    /// Instances asked for in one poll call.
-    pub poll_batch_size: Histogram,
-    /// Longest time that a change of an instance can have gone unseen, in seconds: from the poll
-    /// before to the poll that saw it.
-    pub detection_lag_seconds: Histogram,
-    /// Sweeps of one account and region; `result`.
-    pub sweeps: IntCounterVec,
-    /// Machines that carry the gateway's tag and that no operation names; `account`, `region`.
-    pub orphans: IntGaugeVec,
-    /// Orphans that were given to the operation of their tag; `account`.
-    pub orphans_adopted: IntCounterVec,
-    /// Orphans that the cloud took back; `account`.
-    pub orphans_deleted: IntCounterVec,
 }
 
 impl Metrics {
@@ -351,154 +318,11 @@ impl Cloud {
     }
 }
 
-impl Operations {
-    fn new(make: &Make<'_>) -> Result<Self, Inconsistent> {
-        let metrics = Self {
-            count: make.gauges(
-                "cvm_gateway_operations",
-                "Operations in the journal.",
-                &["state"],
-            )?,
-            finished: make.counters(
-                "cvm_gateway_operations_finished_total",
-                "Operations that came to an end in this process.",
-                &["state"],
-            )?,
-            failed: make.counters(
-                "cvm_gateway_operations_failed_total",
-                "Operations that failed in this process, by reason and by whose it is to mend.",
-                &["fault", "reason"],
-            )?,
-            launch_seconds: Latencies::new(
-                make,
-                (
-                    "cvm_gateway_launch_seconds",
-                    "Time from acceptance to the end of a launch.",
-                ),
-                &LAUNCH_BUCKETS,
-                &["state"],
-            )?,
-            launches_stopped: make.gauges(
-                "cvm_gateway_launches_stopped",
-                "Operations for which new launches on their account are stopped.",
-                &["account"],
-            )?,
-            poll_batch_size: make.histogram(
-                "cvm_gateway_poll_batch_size",
-                "Instances asked for in one poll call.",
-                &SIZE_BUCKETS,
-            )?,
-            detection_lag_seconds: make.histogram(
-                "cvm_gateway_detection_lag_seconds",
-                "Longest time that a change of an instance can have gone unseen.",
-                &LATENCY_BUCKETS,
-            )?,
-            sweeps: make.counters(
-                "cvm_gateway_sweeps_total",
-                "Searches for orphans, each of one account and region.",
-                &["result"],
-            )?,
-            orphans: make.gauges(
-                "cvm_gateway_orphans",
-                "Machines with the gateway's tag that no operation names.",
-                &["account", "region"],
-            )?,
-            orphans_adopted: make.counters(
-                "cvm_gateway_orphans_adopted_total",
-                "Orphans that were given to the operation that their tag names.",
-                &["account"],
-            )?,
-            orphans_deleted: make.counters(
-                "cvm_gateway_orphans_deleted_total",
-                "Orphans that the cloud took back.",
-                &["account"],
-            )?,
-        };
-        metrics.show_closed_labels();
-        Ok(metrics)
-    }
-
-    /// What has not happened yet is shown as such.
-    fn show_closed_labels(&self) {
-        for whole in [true, false] {
-            self.swept(whole, 0);
-        }
-        for state in StateName::ALL {
-            self.count.with_label_values(&[state.as_str()]).set(0);
-        }
-        for state in StateName::ALL
-            .into_iter()
-            .filter(|state| state.is_at_rest())
-        {
-            self.finished.with_label_values(&[state.as_str()]).inc_by(0);
-        }
-        for reason in Reason::ALL {
-            self.failed_for(*reason, 0);
-        }
-    }
-
-    fn failed_for(&self, reason: Reason, count: u64) {
-        let labels = [reason.fault().as_str(), reason.as_str()];
-        self.failed.with_label_values(&labels).inc_by(count);
-    }
-
-    /// Shows which accounts are stopped; one that no longer is falls to zero by leaving.
-    pub fn stopped(&self, accounts: &BTreeMap<&str, i64>) {
-        self.launches_stopped.reset();
-        for (account, operations) in accounts {
-            self.launches_stopped
-                .with_label_values(&[account])
-                .set(*operations);
-        }
-    }
-
-    /// Counts sweeps that saw everything, or not.
-    pub fn swept(&self, whole: bool, count: u64) {
-        let result = if whole { "ok" } else { "failed" };
-        self.sweeps.with_label_values(&[result]).inc_by(count);
-    }
-
-    /// Shows how many orphans an account has in a region.
-    pub fn orphans_of(&self, account: &str, region: &str, count: usize) {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        self.orphans
-            .with_label_values(&[account, region])
-            .set(count);
-    }
-
-    /// Counts orphans that were given to their operation.
-    pub fn orphans_adopted(&self, account: &str, count: usize) {
-        let count = u64::try_from(count).unwrap_or(u64::MAX);
-        self.orphans_adopted
-            .with_label_values(&[account])
-            .inc_by(count);
-    }
-
-    /// Counts one orphan that the cloud took back.
-    pub fn orphan_deleted(&self, account: &str) {
-        self.orphans_deleted.with_label_values(&[account]).inc();
-    }
-
-    /// Counts one operation that came to rest, `age` after it was accepted, and why it failed; as part of
-    /// a trace, if that is recorded.
-    pub fn came_to_rest(
-        &self,
-        state: StateName,
-        failure: Option<Reason>,
-        (age, trace): (Duration, Option<&TraceParent>),
-    ) {
-        if let Some(reason) = failure {
-            self.failed_for(reason, 1);
-        }
-        self.finished.with_label_values(&[state.as_str()]).inc();
-        self.launch_seconds
-            .observe(&[state.as_str()], age.as_secs_f64(), trace);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::operation::StateName;
+    use crate::domain::reason::Reason;
 
     #[test]
     fn renders_closed_labels_at_zero() {
