@@ -159,10 +159,12 @@ mod tests {
 
     #[test]
     fn openmetrics_is_as_its_standard_wants_it() {
-        let text = Metrics::new("1").unwrap().render_openmetrics().unwrap();
+        let metrics = Metrics::new("1").unwrap();
+        metrics.operations.swept_none("main");
+        let text = metrics.render_openmetrics().unwrap();
         assert!(text.ends_with("\n# EOF\n"));
         assert!(text.contains("# TYPE cvm_gateway_sweeps counter\n"));
-        assert!(text.contains("\ncvm_gateway_sweeps_total{result=\"ok\"} 0\n"));
+        assert!(text.contains("\ncvm_gateway_sweeps_total{account=\"main\",result=\"ok\"} 0\n"));
         let mut families = BTreeSet::new();
         for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
             let (name, kind) = line.split_once(' ').unwrap();

@@ -32,7 +32,7 @@ pub struct Operations {
     /// Longest time that a change of an instance can have gone unseen, in seconds: from the poll
     /// before to the poll that saw it.
     pub detection_lag_seconds: Histogram,
-    /// Sweeps of one account and region; `result`.
+    /// Sweeps of one account and region; `account`, `result`.
     pub sweeps: IntCounterVec,
     /// Machines that carry the gateway's tag and that no operation names; `account`, `region`.
     pub orphans: IntGaugeVec,
@@ -87,7 +87,7 @@ impl Operations {
             sweeps: make.counters(
                 "cvm_gateway_sweeps_total",
                 "Searches for orphans, each of one account and region.",
-                &["result"],
+                &["account", "result"],
             )?,
             orphans: make.gauges(
                 "cvm_gateway_orphans",
@@ -111,9 +111,6 @@ impl Operations {
 
     /// What has not happened yet is shown as such.
     fn show_closed_labels(&self) {
-        for whole in [true, false] {
-            self.swept(whole, 0);
-        }
         for state in StateName::ALL {
             self.count.with_label_values(&[state.as_str()]).set(0);
         }
@@ -143,10 +140,17 @@ impl Operations {
         }
     }
 
-    /// Counts sweeps that saw everything, or not.
-    pub fn swept(&self, whole: bool, count: u64) {
+    /// Shows that an account was not swept yet: its first failure is an increase then.
+    pub fn swept_none(&self, account: &str) {
+        for result in ["ok", "failed"] {
+            self.sweeps.with_label_values(&[account, result]).inc_by(0);
+        }
+    }
+
+    /// Counts a sweep of an account that saw everything, or not.
+    pub fn swept(&self, account: &str, whole: bool) {
         let result = if whole { "ok" } else { "failed" };
-        self.sweeps.with_label_values(&[result]).inc_by(count);
+        self.sweeps.with_label_values(&[account, result]).inc();
     }
 
     /// Shows how many orphans an account has in a region.

@@ -95,6 +95,9 @@ impl Inner {
         if settings.interval.is_zero() {
             return;
         }
+        for place in &settings.places {
+            self.metrics.operations.swept_none(place.account.as_str());
+        }
         let soon = settings.grace.min(settings.interval);
         let mut memory = Memory::default();
         let mut pause = soon;
@@ -143,7 +146,7 @@ impl Inner {
         let orphans = match self.orphans(place, started, absences).await {
             Some(Ok(orphans)) => orphans,
             Some(Err(error)) => {
-                self.metrics.operations.swept(false, 1);
+                self.metrics.operations.swept(place.account.as_str(), false);
                 let causes = chain(&error, ": ");
                 tracing::warn!(account = %place.account, region = %place.region, error = causes,
                     "the search for orphans failed; the next one repeats it");
@@ -159,7 +162,7 @@ impl Inner {
             }
             None => return, // the gateway stops
         };
-        self.metrics.operations.swept(true, 1);
+        self.metrics.operations.swept(place.account.as_str(), true);
         let sightings = memory.sightings.entry(place.clone()).or_default();
         let confirmed = self.confirm(place, orphans, started, sightings);
         let delete = self.settings.sweep.delete;

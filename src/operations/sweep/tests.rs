@@ -246,6 +246,11 @@ impl World {
         orphans.with_label_values(&["main", "ap-shanghai"]).get()
     }
 
+    fn sweeps(&self, result: &str) -> u64 {
+        let sweeps = &self.metrics.operations.sweeps;
+        sweeps.with_label_values(&["main", result]).get()
+    }
+
     fn adopted(&self) -> u64 {
         let adopted = &self.metrics.operations.orphans_adopted;
         adopted.with_label_values(&["main"]).get()
@@ -324,10 +329,17 @@ async fn what_the_cloud_lost_is_held_no_longer() {
 async fn an_orphan_is_seen_twice_and_a_failed_list_is_no_sighting() {
     let world = World::new().await;
     world.show(&[("ins-1", "by-hand")]);
-    world.pass(125).await;
+    world.pass(1).await;
+    let text = world.metrics.render().unwrap();
+    for result in ["ok", "failed"] {
+        let none = format!(r#"cvm_gateway_sweeps_total{{account="main",result="{result}"}} 0"#);
+        assert!(text.contains(&none), "{none} is not in\n{text}");
+    }
+    world.pass(124).await;
     assert_eq!((world.lists(), world.orphans()), (1, 0));
     *world.cloud.failing.lock().unwrap() = true;
     world.pass(121).await;
+    assert_eq!((world.sweeps("ok"), world.sweeps("failed")), (1, 1));
     assert_eq!((world.lists(), world.orphans()), (2, 0));
     *world.cloud.failing.lock().unwrap() = false;
     world.pass(121).await;
