@@ -321,28 +321,30 @@ impl Cloud {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::operation::StateName;
+    use crate::domain::operation::{Kind, StateName};
     use crate::domain::reason::Reason;
 
     #[test]
     fn renders_closed_labels_at_zero() {
         let metrics = Metrics::new("1.2.3").unwrap();
-        metrics
-            .operations
-            .came_to_rest(StateName::Succeeded, None, (Duration::from_secs(3), None));
-        let (capacity, age) = (Some(Reason::Capacity), (Duration::from_secs(9), None));
-        metrics
-            .operations
-            .came_to_rest(StateName::Failed, capacity, age);
+        let age = |seconds| (Duration::from_secs(seconds), None);
+        let (launch, back) = (Kind::Launch, Kind::Termination);
+        let operations = &metrics.operations;
+        operations.came_to_rest(launch, StateName::Succeeded, None, age(3));
+        operations.came_to_rest(launch, StateName::Failed, Some(Reason::Capacity), age(9));
+        operations.came_to_rest(back, StateName::Succeeded, None, age(20));
         let text = metrics.render().unwrap();
         for line in [
             "cvm_gateway_build_info{version=\"1.2.3\"} 1",
             "cvm_gateway_operations{state=\"NEEDS_OPERATOR\"} 0",
-            "cvm_gateway_operations_finished_total{state=\"SUCCEEDED\"} 1",
-            "cvm_gateway_operations_finished_total{state=\"FAILED\"} 1",
-            "cvm_gateway_operations_finished_total{state=\"PARTIAL\"} 0",
-            "cvm_gateway_operations_failed_total{fault=\"caller\",reason=\"CAPACITY\"} 1",
-            "cvm_gateway_operations_failed_total{fault=\"cloud\",reason=\"LAUNCH_FAILED\"} 0",
+            "cvm_gateway_operations_finished_total{kind=\"launch\",state=\"SUCCEEDED\"} 1",
+            "cvm_gateway_operations_finished_total{kind=\"launch\",state=\"FAILED\"} 1",
+            "cvm_gateway_operations_finished_total{kind=\"launch\",state=\"PARTIAL\"} 0",
+            "cvm_gateway_operations_finished_total{kind=\"terminate\",state=\"SUCCEEDED\"} 1",
+            "cvm_gateway_operations_finished_total{kind=\"terminate\",state=\"FAILED\"} 0",
+            "cvm_gateway_operations_failed_total{fault=\"caller\",kind=\"launch\",reason=\"CAPACITY\"} 1",
+            "cvm_gateway_operations_failed_total{fault=\"caller\",kind=\"terminate\",reason=\"CAPACITY\"} 0",
+            "cvm_gateway_operations_failed_total{fault=\"cloud\",kind=\"launch\",reason=\"LAUNCH_FAILED\"} 0",
             "cvm_gateway_launch_seconds_sum{state=\"SUCCEEDED\"} 3",
             "process_resident_memory_bytes",
         ] {

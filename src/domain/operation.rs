@@ -88,6 +88,20 @@ pub enum Kind {
     Termination,
 }
 
+impl Kind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Launch, Self::Termination];
+
+    /// As metrics name it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Launch => "launch",
+            Self::Termination => "terminate",
+        }
+    }
+}
+
 /// How machines are paid for that come from what all share; the cloud's default.
 const SHARED_STOCK: &str = "POSTPAID_BY_HOUR";
 

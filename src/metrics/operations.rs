@@ -2,7 +2,7 @@
 
 use super::exemplars::Latencies;
 use super::{Inconsistent, LATENCY_BUCKETS, Make, SIZE_BUCKETS};
-use crate::domain::operation::StateName;
+use crate::domain::operation::{Kind, StateName};
 use crate::domain::reason::Reason;
 use crate::domain::trace::TraceParent;
 use prometheus::{Histogram, IntCounterVec, IntGaugeVec};
@@ -19,9 +19,9 @@ const LAUNCH_BUCKETS: [f64; 12] = [
 pub struct Operations {
     /// Operations in the journal; `state`. Read at each scrape.
     pub count: IntGaugeVec,
-    /// Operations that came to an end in this process; `state`.
+    /// Operations that came to rest in this process; `kind`, `state`.
     pub finished: IntCounterVec,
-    /// Operations that failed in this process; `fault`, whose it is to mend, and `reason`.
+    /// Operations that failed in this process; `kind`, `fault`, whose it is to mend, and `reason`.
     failed: IntCounterVec,
     /// Time from acceptance to the end of a launch in seconds; `state`.
     pub launch_seconds: Latencies,
@@ -52,13 +52,15 @@ impl Operations {
             )?,
             finished: make.counters(
                 "cvm_gateway_operations_finished_total",
-                "Operations that came to an end in this process.",
-                &["state"],
+                "Operations that came to rest in this process. One that waits for a person counts as \
+                 NEEDS_OPERATOR, and once more when it ends after its release.",
+                &["kind", "state"],
             )?,
             failed: make.counters(
                 "cvm_gateway_operations_failed_total",
-                "Operations that failed in this process, by reason and by whose it is to mend.",
-                &["fault", "reason"],
+                "Operations that failed in this process, by reason and by whose it is to mend. One that waits \
+                 for a person counts, and once more when it fails after its release.",
+                &["kind", "fault", "reason"],
             )?,
             launch_seconds: Latencies::new(
                 make,
@@ -114,19 +116,25 @@ impl Operations {
         for state in StateName::ALL {
             self.count.with_label_values(&[state.as_str()]).set(0);
         }
-        for state in StateName::ALL
-            .into_iter()
-            .filter(|state| state.is_at_rest())
-        {
-            self.finished.with_label_values(&[state.as_str()]).inc_by(0);
-        }
-        for reason in Reason::ALL {
-            self.failed_for(*reason, 0);
+        for kind in Kind::ALL {
+            self.show_ends(kind);
         }
     }
 
-    fn failed_for(&self, reason: Reason, count: u64) {
-        let labels = [reason.fault().as_str(), reason.as_str()];
+    fn show_ends(&self, kind: Kind) {
+        let mut ends = StateName::ALL.to_vec();
+        ends.retain(|state| state.is_at_rest());
+        for state in ends {
+            let labels = [kind.as_str(), state.as_str()];
+            self.finished.with_label_values(&labels).inc_by(0);
+        }
+        for reason in Reason::ALL {
+            self.failed_for(kind, *reason, 0);
+        }
+    }
+
+    fn failed_for(&self, kind: Kind, reason: Reason, count: u64) {
+        let labels = [kind.as_str(), reason.fault().as_str(), reason.as_str()];
         self.failed.with_label_values(&labels).inc_by(count);
     }
 
@@ -178,15 +186,23 @@ impl Operations {
     /// a trace, if that is recorded.
     pub fn came_to_rest(
         &self,
+        kind: Kind,
         state: StateName,
         failure: Option<Reason>,
         (age, trace): (Duration, Option<&TraceParent>),
     ) {
         if let Some(reason) = failure {
-            self.failed_for(reason, 1);
+            self.failed_for(kind, reason, 1);
         }
-        self.finished.with_label_values(&[state.as_str()]).inc();
-        self.launch_seconds
-            .observe(&[state.as_str()], age.as_secs_f64(), trace);
+        let labels = [kind.as_str(), state.as_str()];
+        self.finished.with_label_values(&labels).inc();
+        match kind {
+            Kind::Launch => {
+                let seconds = age.as_secs_f64();
+                self.launch_seconds
+                    .observe(&[state.as_str()], seconds, trace);
+            }
+            Kind::Termination => {}
+        }
     }
 }

@@ -389,7 +389,8 @@ impl Inner {
             "operation {} is {}", operation.id, state.as_str()
         );
         let took = (age, operation.trace.as_ref());
-        self.metrics.operations.came_to_rest(state, reason, took);
+        let metrics = &self.metrics.operations;
+        metrics.came_to_rest(operation.kind, state, reason, took);
     }
 
     /// That the caller no longer wants the operation, if it was told so and can still act on it.

@@ -5,7 +5,7 @@ use crate::refusals::raw;
 use crate::world::{Client, World, client, get, read, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::limiter::Action;
-use cvm_gateway::domain::operation::StateName;
+use cvm_gateway::domain::operation::{Kind, StateName};
 use cvm_gateway::domain::reason::{Fault, Reason};
 use cvm_gateway::gateway::Gateway;
 use cvm_gateway::identity::Rejection;
@@ -174,7 +174,10 @@ async fn the_metrics_tell_what_happened() {
         (r#"operations{state="SUCCEEDED"}"#, 1.0),
         (r#"operations{state="FAILED"}"#, 2.0),
         (r#"operations{state="LAUNCHED"}"#, 0.0),
-        (r#"operations_finished_total{state="FAILED"}"#, 2.0),
+        (
+            r#"operations_finished_total{kind="launch",state="FAILED"}"#,
+            2.0,
+        ),
         (r#"launch_seconds_count{state="SUCCEEDED"}"#, 1.0),
         (r#"launch_seconds_count{state="FAILED"}"#, 2.0),
         (r#"streams_open{grpc_method="RunInstances"}"#, 0.0),
@@ -245,7 +248,7 @@ async fn failures_are_told_by_whose_they_are_to_mend() {
         ("operator", "GATEWAY_CREDENTIAL", 0.0),
     ] {
         let series = "cvm_gateway_operations_failed_total";
-        let series = format!(r#"{series}{{fault="{fault}",reason="{reason}"}}"#);
+        let series = format!(r#"{series}{{fault="{fault}",kind="launch",reason="{reason}"}}"#);
         assert_eq!(scrape.value(&series), count, "{reason}");
     }
     gateway.stop().await;
@@ -283,6 +286,8 @@ async fn labels_are_from_closed_sets() {
         1.0
     );
 
+    let mut kinds = names(&FAILURES);
+    kinds.extend(names(&Kind::ALL.map(Kind::as_str)));
     let (mut services, mut methods) = (names(&["unknown"]), names(&["unknown"]));
     for set in [
         pb::DESCRIPTOR,
@@ -315,7 +320,7 @@ async fn labels_are_from_closed_sets() {
         ("resource", names(&Resource::ALL.map(Resource::as_str))),
         ("priority", names(&Priority::ALL.map(Priority::as_str))),
         ("fault", names(&Fault::ALL.map(Fault::as_str))),
-        ("kind", names(&FAILURES)),
+        ("kind", kinds),
         ("code", names(&["other"])),
         ("paid_by", names(&["budget", "probe"])),
         ("version", names(&[env!("CARGO_PKG_VERSION")])),
