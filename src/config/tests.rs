@@ -1054,10 +1054,9 @@ fn the_set_ups_of_the_documentation_are_sound() {
     let mut set_ups = 0;
     for after in page.split("```toml\n").skip(1) {
         let (text, _) = after.split_once("```").unwrap();
-        let secrets = "/var/run/secrets/kubernetes.io/serviceaccount/";
         let text = text
-            .replace(&format!("{secrets}ca.crt"), "server.pem")
-            .replace(&format!("{secrets}token"), "rubbish")
+            .replace("cluster/ca.crt", "server.pem")
+            .replace("cluster/token", "rubbish")
             .replace("tls/callers-ca.pem", "server.pem")
             .replace("tls/", "");
         let config = Config::parse("gw.toml", &format!("{organizations}{text}"), &folder);
