@@ -1,6 +1,6 @@
 //! The chart for helm makes what the manifests for kustomize are, and refuses values that are none.
 
-use super::kubernetes::{judge, kinds, reads_in_tke};
+use super::kubernetes::{judge, kinds, of, reads_in_tke};
 use super::{at, said, tool, yaml};
 use crate::world::Folder;
 use serde_json::Value;
@@ -22,6 +22,7 @@ fn the_chart_is_sound_however_it_is_set() {
         "serviceMonitor.enabled=true",
         "autoscaling.enabled=true",
         "image.tag=1.2.3",
+        "terminationGracePeriodSeconds=75",
     ];
     let none = [
         "disruptionBudget.enabled=false",
@@ -32,6 +33,10 @@ fn the_chart_is_sound_however_it_is_set() {
         let documents = rendered(sets);
         judge(&documents);
         assert_eq!(documents.len(), count, "{sets:?}: {:?}", kinds(&documents));
+        let longer = sets.contains(&"terminationGracePeriodSeconds=75");
+        let pod = &of(&documents, "Deployment")["spec"]["template"]["spec"];
+        let grace = &pod["terminationGracePeriodSeconds"];
+        assert_eq!(grace.as_u64(), Some(if longer { 75 } else { 35 }));
         let said = reads_in_tke(&documents);
         assert!(said.contains("postgres://"), "{said}");
     }
@@ -42,6 +47,10 @@ fn values_that_are_none_are_refused() {
     for (set, told) in [
         ("replcias=3", "replcias"),
         ("replicas=0", "replicas"),
+        (
+            "terminationGracePeriodSeconds=5",
+            "terminationGracePeriodSeconds",
+        ),
         ("image.repository=", "repository"),
     ] {
         let said = refused(&mut template(&[set]));

@@ -80,7 +80,7 @@ pub(super) fn kinds(documents: &[Value]) -> Vec<&str> {
     kinds.collect()
 }
 
-fn of<'a>(documents: &'a [Value], kind: &str) -> &'a Value {
+pub(super) fn of<'a>(documents: &'a [Value], kind: &str) -> &'a Value {
     let found = documents.iter().find(|document| document["kind"] == kind);
     found.unwrap_or_else(|| panic!("there is no {kind}"))
 }
