@@ -3,7 +3,7 @@
 use super::kubernetes::{judge, kinds, of, reads_in_tke};
 use super::{at, said, tool, yaml};
 use crate::world::Folder;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::process::Command;
 
 const CHART: &str = "deploy/helm/cvm-gateway";
@@ -42,6 +42,42 @@ fn the_chart_is_sound_however_it_is_set() {
     }
 }
 
+/// Where maps would be merged with the defaults, so that namespaces needed both labels.
+#[test]
+fn namespaces_of_one_s_own_take_the_place_of_the_usual_ones() {
+    let from = |sets: &[&str]| of(&rendered(sets), "NetworkPolicy")["spec"]["ingress"].clone();
+    let usual = from(&[]);
+    let label = "cvm-gateway/callers";
+    assert_eq!(
+        usual[0]["from"],
+        json!([{"namespaceSelector": {"matchLabels": {label: "true"}}}])
+    );
+    let own = from(&[
+        "networkPolicy.callers[0].matchLabels.team=web",
+        "networkPolicy.callers[1].matchLabels.team=ci",
+    ]);
+    let team = |team: &str| json!({"namespaceSelector": {"matchLabels": {"team": team}}});
+    assert_eq!(own[0]["from"], json!([team("web"), team("ci")]));
+    assert_eq!(own[1], usual[1]);
+    let nobody = from(&["networkPolicy.callers=null"]);
+    assert_eq!(nobody, json!([usual[1]]), "an empty `from` is everybody");
+}
+
+#[test]
+fn the_chart_takes_a_service_account_that_is_there() {
+    let sets = ["serviceAccount.create=false", "serviceAccount.name=theirs"];
+    let documents = rendered(&sets);
+    judge(&documents);
+    assert!(!kinds(&documents).contains(&"ServiceAccount"));
+    let pod = &of(&documents, "Deployment")["spec"]["template"]["spec"];
+    assert_eq!(pod["serviceAccountName"], "theirs");
+    let subjects = &of(&documents, "ClusterRoleBinding")["subjects"];
+    assert_eq!(subjects[0]["name"], "theirs");
+    let none = rendered(&sets[..1]);
+    let pod = &of(&none, "Deployment")["spec"]["template"]["spec"];
+    assert_eq!(pod["serviceAccountName"], "default");
+}
+
 #[test]
 fn values_that_are_none_are_refused() {
     for (set, told) in [
@@ -52,6 +88,7 @@ fn values_that_are_none_are_refused() {
             "terminationGracePeriodSeconds",
         ),
         ("image.repository=", "repository"),
+        ("networkPolicy.callers.team=web", "callers"),
     ] {
         let said = refused(&mut template(&[set]));
         assert!(said.contains(told), "{set}: {said}");
