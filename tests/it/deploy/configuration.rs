@@ -47,7 +47,11 @@ fn what_the_unit_of_systemd_reads_is_sound() {
         "{said}"
     );
     let unit = read("deploy/systemd/cvm-gateway.service");
-    for shown in ["LoadCredential=cloud-key:", "StateDirectory=cvm-gateway\n"] {
+    for shown in [
+        "LoadCredential=cloud-key:",
+        "StateDirectory=cvm-gateway\n",
+        "RuntimeDirectory=cvm-gateway\n",
+    ] {
         assert!(unit.contains(shown), "the unit has no {shown}");
     }
 }
