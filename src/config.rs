@@ -185,19 +185,35 @@ struct Summary {
     organizations: BTreeMap<OrganizationId, Organization>,
 }
 
+/// What the commands on the journal go by.
+#[derive(Debug)]
+pub struct JournalConfig {
+    /// The journal.
+    pub journal: store::Settings,
+    /// How long a gateway owns an operation unseen.
+    pub lease: Duration,
+    /// After how many deaths of a process its operation is parked.
+    pub crashes_max: u32,
+}
+
+impl JournalConfig {
+    /// Reads the file at `path`, and no secret of an account: a service manager may show those to the
+    /// gateway alone and while it runs, and a person comes when it does not.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: when the file cannot be read, or with what is wrong in the tables that count here.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        load(path, journal::for_a_person)
+    }
+}
+
 impl Config {
     /// Reads the file at `path` and the secret files that it names.
     ///
     /// # Errors
     /// [`ConfigError`]: when the file cannot be read, or with everything that is wrong in it.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = read_text(path, FILE_BYTES_MAX).map_err(|source| ConfigError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
-        let text = Zeroizing::new(text);
-        let folder = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&path.display().to_string(), &text, folder)
+        load(path, read::config)
     }
 
     /// Reads `text`, called `name` in messages, and the secret files that it names below `folder`.
@@ -205,22 +221,46 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Invalid`]: everything that is wrong.
     pub fn parse(name: &str, text: &str, folder: &Path) -> Result<Self, ConfigError> {
-        let problems = Problems::default();
-        let layers = [
-            Source::parse(name, text, &problems),
-            Source::parse("default.toml", DEFAULTS, &problems),
-        ];
-        // What is not TOML would be reported again as keys that are missing or unknown.
-        let read = problems.borrow().is_empty();
-        let config = read
-            .then(|| Section::root(&layers, &problems, |root| read::config(root, folder)))
-            .flatten();
-        let mut problems = problems.take();
-        problems.sort();
-        match config {
-            Some(config) if problems.is_empty() => Ok(config),
-            Some(_) | None => Err(ConfigError::Invalid(problems)),
-        }
+        parse(name, text, |root| read::config(root, folder))
+    }
+}
+
+/// What `read` makes of the file at `path` and of the folder where its relative paths begin.
+fn load<T>(
+    path: &Path,
+    read: impl FnOnce(&mut Section<'_>, &Path) -> Option<T>,
+) -> Result<T, ConfigError> {
+    let text = read_text(path, FILE_BYTES_MAX).map_err(|source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    let text = Zeroizing::new(text);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    parse(&path.display().to_string(), &text, |root| {
+        read(root, folder)
+    })
+}
+
+fn parse<T>(
+    name: &str,
+    text: &str,
+    read: impl FnOnce(&mut Section<'_>) -> Option<T>,
+) -> Result<T, ConfigError> {
+    let problems = Problems::default();
+    let layers = [
+        Source::parse(name, text, &problems),
+        Source::parse("default.toml", DEFAULTS, &problems),
+    ];
+    // What is not TOML would be reported again as keys that are missing or unknown.
+    let is_toml = problems.borrow().is_empty();
+    let config = is_toml
+        .then(|| Section::root(&layers, &problems, read))
+        .flatten();
+    let mut problems = problems.take();
+    problems.sort();
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        Some(_) | None => Err(ConfigError::Invalid(problems)),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::args::{AuditCommand, ExportArgs, VerifyArgs};
 use super::error::CliError;
 use crate::clock::Clock;
-use crate::config::{Config, create_file, lines_of};
+use crate::config::{JournalConfig, create_file, lines_of};
 use crate::store::{Anchor, Cursor, Desk, Expected, Line, Links, Verified};
 use crate::terminal::{self, Exit};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +28,7 @@ pub(super) async fn run(command: AuditCommand, clock: Clock) -> Result<Exit, Cli
 }
 
 async fn open(path: &Path) -> Result<Desk, CliError> {
-    let config = Config::load(path)?;
+    let config = JournalConfig::load(path)?;
     Ok(Desk::open(&config.journal).await?)
 }
 

@@ -3,7 +3,7 @@
 use super::args::{KeysCommand, RotateArgs};
 use super::error::CliError;
 use crate::clock::Clock;
-use crate::config::{Config, create_file};
+use crate::config::{JournalConfig, create_file};
 use crate::store::{self, Desk};
 use crate::terminal::{self, Exit};
 use std::collections::BTreeSet;
@@ -45,7 +45,7 @@ async fn rotate(args: &RotateArgs, clock: &Clock) -> Result<(), CliError> {
 
 /// The keys that something in the journal of a configuration is sealed with.
 async fn used(config: &Path) -> Result<BTreeSet<String>, CliError> {
-    let config = Config::load(config)?;
+    let config = JournalConfig::load(config)?;
     let desk = Desk::open(&config.journal).await?;
     let used = desk.used_keys().await;
     desk.close().await;

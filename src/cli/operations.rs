@@ -4,7 +4,7 @@ use super::args::{ListArgs, OperationsCommand, ReleaseArgs};
 use super::error::CliError;
 use crate::client::align;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::JournalConfig;
 use crate::domain::causes::chain;
 use crate::domain::ids::OperationId;
 use crate::store::{Asked, Desk, Filter, Record, Release};
@@ -25,8 +25,8 @@ pub(super) async fn run(command: OperationsCommand, clock: Clock) -> Result<Exit
     }
 }
 
-async fn open(path: &Path) -> Result<(Desk, Config), CliError> {
-    let config = Config::load(path)?;
+async fn open(path: &Path) -> Result<(Desk, JournalConfig), CliError> {
+    let config = JournalConfig::load(path)?;
     let desk = Desk::open(&config.journal).await?;
     Ok((desk, config))
 }
@@ -37,11 +37,7 @@ async fn list(args: ListArgs) -> Result<Exit, CliError> {
         states: args.states,
         organization: args.organization,
         account: args.account,
-        crashes_min: if args.parked {
-            config.operations.crashes_max
-        } else {
-            0
-        },
+        crashes_min: if args.parked { config.crashes_max } else { 0 },
     };
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let records = desk.list(&filter, None, limit).await?;
@@ -91,7 +87,7 @@ async fn release(args: ReleaseArgs, clock: &Clock) -> Result<Exit, CliError> {
     desk.close().await;
     match asked {
         Asked::Written => {
-            let within = config.operations.lease / 3;
+            let within = config.lease / 3;
             terminal::print(format!(
                 "{} goes on: a running gateway takes it up within {within:?}, else the next one that starts",
                 args.name.resource_name()

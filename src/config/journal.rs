@@ -1,15 +1,19 @@
 //! The table of the journal.
 
+use super::JournalConfig;
 use super::read::secret_file;
 use super::section::Section;
 use crate::domain::causes::chain;
 use crate::store;
 use secrecy::{ExposeSecret, SecretString};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
 /// More is no use: it is a few kilobytes for each launch under way.
 const RESERVE_BYTES_MAX: u32 = 1 << 30;
+/// How many deaths of a process park its operation.
+pub(super) const CRASHES: RangeInclusive<u32> = 1..=1000;
 const JOURNAL_URLS: &str = "is no journal; write sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE, \
      the latter into a file that `url_file` names";
 const NO_KEY_FILE: &str = "`key_file` is missing, and all gateways of a journal in PostgreSQL need the same one: \
@@ -43,6 +47,30 @@ pub(super) fn journal(table: &mut Section<'_>, folder: &Path) -> Option<store::S
         queue: usize::try_from(queue).ok()?,
         batch: usize::try_from(batch).ok()?,
     })
+}
+
+/// What a person at the journal needs; everything else is a gateway's to judge.
+pub(super) fn for_a_person(root: &mut Section<'_>, folder: &Path) -> Option<JournalConfig> {
+    know_all(root);
+    let journal = root.table("journal", |table| {
+        let _unused = key_looks(table);
+        journal(table, folder)
+    });
+    let (lease, crashes_max) = root.table("operations", |table| {
+        know_all(table);
+        (table.duration("lease"), table.count("crashes_max", CRASHES))
+    });
+    Some(JournalConfig {
+        journal: journal?,
+        lease,
+        crashes_max,
+    })
+}
+
+fn know_all(table: &mut Section<'_>) {
+    for name in table.names() {
+        table.may_have(&name);
+    }
 }
 
 /// How often the file of the keys is looked at.

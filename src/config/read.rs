@@ -5,7 +5,7 @@ use super::connections;
 use super::credentials::Found;
 use super::file::read_text;
 use super::identity::{self, Exposure};
-use super::journal::{journal, key_looks, without_password};
+use super::journal::{CRASHES, journal, key_looks, without_password};
 use super::section::Section;
 use super::{Config, Grpc, Log, LogFormat, Summary, quotas, rules};
 use crate::admin::ConsoleSettings;
@@ -294,7 +294,7 @@ fn operations(table: &mut Section<'_>, quarantine_min: Duration) -> operations::
         open_operations_per_organization_max: size(
             table.count("open_operations_per_organization_max", 1..=10_000_000),
         ),
-        crashes_max: table.count("crashes_max", 1..=1000),
+        crashes_max: table.count("crashes_max", CRASHES),
         journal_retry_interval: table.duration("journal_retry_interval"),
         check_zones: table.flag("check_zones"),
         sweep: table.table("sweep", sweep),

@@ -1239,3 +1239,27 @@ fn a_file_that_cannot_be_read_is_no_bad_configuration() {
         "cannot read no/such/gw.toml; name the configuration with --config FILE"
     );
 }
+
+/// Under a service manager the secrets of accounts are there only while the gateway runs.
+#[test]
+fn a_person_at_the_journal_needs_no_secret_of_an_account() {
+    let folder = fresh_folder("cvm-gateway-person").unwrap();
+    let file = folder.join("gw.toml");
+    let text =
+        LEAST.replace("secret_key =", "secret_key_file =") + "[operations]\nlease = \"9s\"\n";
+    std::fs::write(&file, &text).unwrap();
+    assert!(Config::load(&file).is_err(), "the key is not there");
+    let config = JournalConfig::load(&file).unwrap();
+    assert_eq!(config.lease, Duration::from_secs(9));
+    assert_eq!(
+        config.crashes_max,
+        parse(LEAST).unwrap().operations.crashes_max
+    );
+    std::fs::write(&file, text + "[journal]\nqueues = 1\n").unwrap();
+    let error = JournalConfig::load(&file).unwrap_err().to_string();
+    assert!(
+        error.contains("unknown key `queues` in [journal]"),
+        "{error}"
+    );
+    std::fs::remove_dir_all(&folder).unwrap();
+}
