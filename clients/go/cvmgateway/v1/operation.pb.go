@@ -188,7 +188,8 @@ type Operation struct {
 	Sequence uint64 `protobuf:"varint,7,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// How many instances were asked for.
 	InstanceCount uint32 `protobuf:"varint,8,opt,name=instance_count,json=instanceCount,proto3" json:"instance_count,omitempty"`
-	// The instances, once the cloud has named them, in the order in which it did.
+	// The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+	// that came to a person: those that look-ups have shown, of which there may be more.
 	Instances []*Instance `protobuf:"bytes,9,rep,name=instances,proto3" json:"instances,omitempty"`
 	// Why the operation did not fully succeed. Set in FAILED, PARTIAL, CANCELLED and
 	// NEEDS_OPERATOR only.

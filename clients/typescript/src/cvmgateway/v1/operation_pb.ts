@@ -84,7 +84,8 @@ export type Operation = Message<"cvmgateway.v1.Operation"> & {
   instanceCount: number;
 
   /**
-   * The instances, once the cloud has named them, in the order in which it did.
+   * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+   * that came to a person: those that look-ups have shown, of which there may be more.
    *
    * @generated from field: repeated cvmgateway.v1.Instance instances = 9;
    */

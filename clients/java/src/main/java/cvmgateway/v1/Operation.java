@@ -363,7 +363,8 @@ private static final long serialVersionUID = 0L;
   private java.util.List<cvmgateway.v1.Instance> instances_;
   /**
    * <pre>
-   * The instances, once the cloud has named them, in the order in which it did.
+   * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+   * that came to a person: those that look-ups have shown, of which there may be more.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -374,7 +375,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The instances, once the cloud has named them, in the order in which it did.
+   * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+   * that came to a person: those that look-ups have shown, of which there may be more.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -386,7 +388,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The instances, once the cloud has named them, in the order in which it did.
+   * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+   * that came to a person: those that look-ups have shown, of which there may be more.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -397,7 +400,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The instances, once the cloud has named them, in the order in which it did.
+   * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+   * that came to a person: those that look-ups have shown, of which there may be more.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -408,7 +412,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The instances, once the cloud has named them, in the order in which it did.
+   * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+   * that came to a person: those that look-ups have shown, of which there may be more.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -2272,7 +2277,8 @@ private static final long serialVersionUID = 0L;
 
     /**
      * <pre>
-     * The instances, once the cloud has named them, in the order in which it did.
+     * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+     * that came to a person: those that look-ups have shown, of which there may be more.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -2286,7 +2292,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, once the cloud has named them, in the order in which it did.
+     * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+     * that came to a person: those that look-ups have shown, of which there may be more.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -2300,7 +2307,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, once the cloud has named them, in the order in which it did.
+     * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+     * that came to a person: those that look-ups have shown, of which there may be more.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -2314,7 +2322,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, once the cloud has named them, in the order in which it did.
+     * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+     * that came to a person: those that look-ups have shown, of which there may be more.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -2333,7 +2342,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, once the cloud has named them, in the order in which it did.
+     * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+     * that came to a person: those that look-ups have shown, of which there may be more.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -2351,7 +2361,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, once the cloud has named them, in the order in which it did.
+     * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+     * that came to a person: those that look-ups have shown, of which there may be more.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -2369,7 +2380,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, once the cloud has named them, in the order in which it did.
+     * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+     * that came to a person: those that look-ups have shown, of which there may be more.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -2388,7 +2400,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, once the cloud has named them, in the order in which it did.
+     * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+     * that came to a person: those that look-ups have shown, of which there may be more.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -2406,7 +2419,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, once the cloud has named them, in the order in which it did.
+     * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+     * that came to a person: those that look-ups have shown, of which there may be more.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -2424,7 +2438,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, once the cloud has named them, in the order in which it did.
+     * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+     * that came to a person: those that look-ups have shown, of which there may be more.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -2443,7 +2458,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, once the cloud has named them, in the order in which it did.
+     * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+     * that came to a person: those that look-ups have shown, of which there may be more.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -2460,7 +2476,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, once the cloud has named them, in the order in which it did.
+     * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+     * that came to a person: those that look-ups have shown, of which there may be more.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -2477,7 +2494,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, once the cloud has named them, in the order in which it did.
+     * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+     * that came to a person: those that look-ups have shown, of which there may be more.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -2488,7 +2506,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, once the cloud has named them, in the order in which it did.
+     * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+     * that came to a person: those that look-ups have shown, of which there may be more.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -2502,7 +2521,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, once the cloud has named them, in the order in which it did.
+     * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+     * that came to a person: those that look-ups have shown, of which there may be more.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -2517,7 +2537,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, once the cloud has named them, in the order in which it did.
+     * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+     * that came to a person: those that look-ups have shown, of which there may be more.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -2528,7 +2549,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, once the cloud has named them, in the order in which it did.
+     * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+     * that came to a person: those that look-ups have shown, of which there may be more.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -2540,7 +2562,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, once the cloud has named them, in the order in which it did.
+     * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+     * that came to a person: those that look-ups have shown, of which there may be more.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>

@@ -152,7 +152,8 @@ public interface OperationOrBuilder extends
 
   /**
    * <pre>
-   * The instances, once the cloud has named them, in the order in which it did.
+   * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+   * that came to a person: those that look-ups have shown, of which there may be more.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -161,7 +162,8 @@ public interface OperationOrBuilder extends
       getInstancesList();
   /**
    * <pre>
-   * The instances, once the cloud has named them, in the order in which it did.
+   * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+   * that came to a person: those that look-ups have shown, of which there may be more.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -169,7 +171,8 @@ public interface OperationOrBuilder extends
   cvmgateway.v1.Instance getInstances(int index);
   /**
    * <pre>
-   * The instances, once the cloud has named them, in the order in which it did.
+   * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+   * that came to a person: those that look-ups have shown, of which there may be more.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -177,7 +180,8 @@ public interface OperationOrBuilder extends
   int getInstancesCount();
   /**
    * <pre>
-   * The instances, once the cloud has named them, in the order in which it did.
+   * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+   * that came to a person: those that look-ups have shown, of which there may be more.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
@@ -186,7 +190,8 @@ public interface OperationOrBuilder extends
       getInstancesOrBuilderList();
   /**
    * <pre>
-   * The instances, once the cloud has named them, in the order in which it did.
+   * The instances, once the cloud has named them, in the order in which it did. Of a launch in doubt
+   * that came to a person: those that look-ups have shown, of which there may be more.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.Instance instances = 9 [json_name = "instances"];</code>
