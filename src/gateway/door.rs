@@ -21,6 +21,11 @@ use tower::Layer;
 /// Descriptors that are left for the journal, the cloud, the side door and files.
 const OTHER_DESCRIPTORS: usize = 256;
 
+/// The largest question about health, which everybody may ask: it names a service.
+const HEALTH_BYTES_MAX: usize = 1 << 10;
+/// The largest question of reflection: it names a file, a symbol or a type. Neither has admission before it.
+const REFLECTION_BYTES_MAX: usize = 4 << 10;
+
 /// What answers calls, and what says how healthy it is. With `access_log` each call has a line in the log.
 pub(super) fn calls(
     service: Service,
@@ -47,6 +52,7 @@ pub(super) fn calls(
     let service =
         CvmGatewayServiceServer::new(service).max_decoding_message_size(message_bytes_max);
     let (reporter, health) = tonic_health::server::health_reporter();
+    let health = health.max_decoding_message_size(HEALTH_BYTES_MAX);
     let routes = Routes::new(service).add_service(health);
     let routes = match settings.reflection {
         true => reflected(routes)?,
@@ -77,6 +83,8 @@ fn reflected(routes: Routes) -> Result<Routes, GatewayError> {
     let v1 = described().build_v1().map_err(failed)?;
     // Clients older than 2024 know only this name of the same service.
     let v1alpha = described().build_v1alpha().map_err(failed)?;
+    let v1 = v1.max_decoding_message_size(REFLECTION_BYTES_MAX);
+    let v1alpha = v1alpha.max_decoding_message_size(REFLECTION_BYTES_MAX);
     Ok(routes.add_service(v1).add_service(v1alpha))
 }
 

@@ -35,6 +35,33 @@ async fn health_is_told_for_the_server_and_the_service() {
     gateway.stop().await;
 }
 
+/// Everybody may ask these, and none of them waits for a place: they take no message that is larger than theirs are.
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_reflection_take_no_large_message() {
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    let channel = channel(&gateway).await;
+    let mut health = HealthClient::new(channel.clone());
+    let asked = health.check(of(&"x".repeat(2 << 10))).await;
+    assert_eq!(asked.unwrap_err().code(), Code::OutOfRange);
+    let watched = health.watch(of(&"x".repeat(2 << 10))).await;
+    assert_eq!(watched.unwrap_err().code(), Code::OutOfRange);
+    let symbol = MessageRequest::FileContainingSymbol("x".repeat(8 << 10));
+    let asked = stream::iter([ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(symbol),
+    }]);
+    let mut reflection = ServerReflectionClient::new(channel);
+    let answers = reflection.server_reflection_info(asked).await.unwrap();
+    // Its stream ends, without an answer.
+    assert_eq!(answers.into_inner().message().await.unwrap(), None);
+    gateway.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_watches_health_learns_of_the_stop_and_does_not_delay_it() {
     let world = World::new(100.0).await;
