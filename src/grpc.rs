@@ -32,7 +32,7 @@ use crate::metrics;
 use crate::operations::{OperationError, Operations, Watch};
 use crate::pb::v1 as pb;
 use crate::pb::v1::cvm_gateway_service_server::CvmGatewayService;
-use crate::policy::{Action, Current, Grant, Refusal};
+use crate::policy::{Action, Current, Denial, Grant, Refusal};
 use crate::trace;
 use follow::{Event, Follow, Messages, follow};
 pub use offline::wish_of_json;
@@ -229,6 +229,26 @@ impl CvmGatewayService for Service {
     }
 }
 
+/// Why a launch was not begun.
+enum NotBegun {
+    /// The audit has yet to be told.
+    Denied(Box<Denied>),
+    Other(Status),
+}
+
+/// What policy denies: a call, in an account and a region, and why.
+struct Denied {
+    asked: Call,
+    place: (String, String),
+    denial: Denial,
+}
+
+impl From<Status> for NotBegun {
+    fn from(status: Status) -> Self {
+        Self::Other(status)
+    }
+}
+
 impl Service {
     /// Launches what is asked for, or follows what was launched for the same request.
     async fn launch(
@@ -242,19 +262,41 @@ impl Service {
         observe::request(&wish.request_id);
         let request_id = wish.request_id.clone();
         let fingerprint = wish.fingerprint().map_err(OperationError::from)?;
-        match chaos::around!("grpc.submit", self.submit((principal, asked), wish, fingerprint, plan.as_deref()), else Err(OperationError::Stopping.into()))
+        let refusal = match chaos::around!("grpc.submit", self.submit((principal, asked), wish, fingerprint, plan.as_deref()), else Err(Status::from(OperationError::Stopping).into()))
         {
-            Ok(watch) => Ok(watch),
-            // What was accepted once is answered, whatever the rules have become since.
-            Err(refusal) => {
-                let organization = &principal.organization;
-                let attached = self
-                    .operations
-                    .attach(organization, &request_id, &fingerprint);
-                chaos::around!("grpc.attach", attached, else Ok(None))
-                    .unwrap_or(None)
-                    .ok_or(refusal)
+            Ok(watch) => return Ok(watch),
+            Err(refusal) => refusal,
+        };
+        // What was accepted once is answered, whatever the rules have become since: it is not denied.
+        let organization = &principal.organization;
+        let attached = self
+            .operations
+            .attach(organization, &request_id, &fingerprint);
+        let attached = chaos::around!("grpc.attach", attached, else Ok(None)).unwrap_or(None);
+        match attached {
+            Some(watch) => Ok(watch),
+            None => Err(self.told_refusal(principal, refusal).await?),
+        }
+    }
+
+    /// The status of a launch that is refused, once the audit has been told if policy denies it.
+    async fn told_refusal(
+        &self,
+        principal: &Principal,
+        refusal: NotBegun,
+    ) -> Result<Status, Status> {
+        match refusal {
+            NotBegun::Denied(denied) => {
+                let Denied {
+                    asked,
+                    place,
+                    denial,
+                } = *denied;
+                let call = (principal, Action::RunInstances, asked);
+                self.tell_denied(call, place, &denial).await?;
+                Ok(denial.into())
             }
+            NotBegun::Other(status) => Ok(status),
         }
     }
 
@@ -264,8 +306,9 @@ impl Service {
         wish: Wish,
         fingerprint: [u8; 32],
         plan: Option<&[u8]>,
-    ) -> Result<Watch, Status> {
-        self.operations.has_room(&principal.organization)?;
+    ) -> Result<Watch, NotBegun> {
+        let has_room = self.operations.has_room(&principal.organization);
+        has_room.map_err(Status::from)?;
         let now = self.clock.now();
         // The seal is looked at below: with a time that it does not bear nothing is launched.
         let expires = plan.and_then(claimed_expiry);
@@ -273,24 +316,31 @@ impl Service {
         let place = audit::place(&wish);
         let policy = tracing::trace_span!(target: trace::TARGET, "policy", allowed = Empty);
         let granted = self.grant((principal, &mut asked), wish, from);
-        let granted = granted.instrument(policy.clone()).await?;
+        let granted = granted
+            .instrument(policy.clone())
+            .await
+            .map_err(Status::from)?;
         policy.record("allowed", granted.is_ok());
         drop(policy);
         let grant = match granted {
             Ok(grant) => grant,
-            Err(refusal) => {
-                if let Refusal::Denied(denial) = &refusal {
-                    let call = (principal, Action::RunInstances, asked);
-                    self.tell_denied(call, place, denial).await?;
-                }
-                return Err(refusal.into());
+            Err(Refusal::Denied(denial)) => {
+                let denied = Denied {
+                    asked,
+                    place,
+                    denial,
+                };
+                return Err(NotBegun::Denied(Box::new(denied)));
             }
+            Err(invalid @ Refusal::Invalid(_)) => return Err(Status::from(invalid).into()),
         };
-        self.check_places(&grant).await?;
+        self.check_places(&grant).await.map_err(Status::from)?;
         if let Some(plan) = plan {
-            self.plans.check(plan, &grant, self.clock.now())?;
+            let checked = self.plans.check(plan, &grant, self.clock.now());
+            checked.map_err(Status::from)?;
         }
-        Ok(self.operations.submit(&grant, fingerprint, asked).await?)
+        let submitted = self.operations.submit(&grant, fingerprint, asked).await;
+        Ok(submitted.map_err(Status::from)?)
     }
 
     /// Whether the cloud has the places of the launch.

@@ -1,6 +1,7 @@
 //! What the audit tells of calls, and to whom.
 
 use crate::canary;
+use crate::policy;
 use crate::world::{Served, World, client, config_text, get, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::config::Config;
@@ -186,6 +187,28 @@ async fn a_launch_over_a_limit_is_a_denied_call() {
         ),
         (&"limits".into(), &rules)
     );
+}
+
+/// A request that was accepted once is answered, whatever the rules have become since: the audit does not say otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_answered_is_not_told_as_denied() {
+    let world = World::new(100.0).await;
+    let launches = "(principal, action == Action::\"RunInstances\", resource);";
+    policy::write(&world, &format!("@id(\"all\") permit{launches}"));
+    let (gateway, config) = gateway(&world, policy::SETTINGS).await;
+    let mut caller = client(&gateway).await;
+    run(&mut caller, wish("first", 1)).await.end.unwrap();
+    policy::write(&world, &format!("@id(\"none\") forbid{launches}"));
+    let reloads = "cvm_gateway_policy_reloads_total";
+    policy::until(async || policy::metric(&gateway, reloads).await == 1).await;
+    run(&mut caller, wish("first", 1)).await.end.unwrap();
+    let denied = caller.run_instances(wish("second", 1)).await.unwrap_err();
+    assert_eq!(denied.code(), Code::PermissionDenied);
+    gateway.stop().await;
+    let rows = events(&exported(&config, &[]));
+    let told = rows.iter().filter(|row| row["event"] == "denied");
+    let told: Vec<_> = told.map(|row| &row["request"]["requestId"]).collect();
+    assert_eq!(told, ["second"]);
 }
 
 /// No audit, no launch: neither the cloud nor the caller hears of what cannot be told.
