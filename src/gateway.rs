@@ -6,6 +6,7 @@ mod listen;
 mod overload;
 mod rules;
 mod sink;
+mod vital;
 
 use crate::admin::{self, Admin, ConsoleSettings};
 use crate::chaos;
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use vital::Vital;
 
 /// How long the journal may take to close, after the drain.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
@@ -66,6 +68,8 @@ pub struct Gateway {
     /// Second stage: drop what is left.
     hard: CancellationToken,
     tasks: TaskTracker,
+    /// Those of the tasks that it cannot go on without.
+    vital: Vital,
     /// What goes on until the very end.
     exporting: TaskTracker,
     traces: metrics::Traces,
@@ -143,6 +147,7 @@ impl Gateway {
         let settings = (&config.grpc, config.log.access);
         let (health, calls) =
             door::calls(service, monitor.guard(&gate), settings, &clock, &metrics)?;
+        let (tasks, soft) = (TaskTracker::new(), CancellationToken::new());
         let gateway = Self {
             grpc: grpc.addresses,
             sockets: grpc.files,
@@ -154,9 +159,10 @@ impl Gateway {
             drain_timeout: config.grpc.drain_timeout,
             reload: Arc::clone(&rules.reload),
             reload_keys: Arc::default(),
-            soft: CancellationToken::new(),
+            vital: Vital::new(tasks.clone(), soft.clone()),
+            soft,
             hard: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            tasks,
             exporting: TaskTracker::new(),
             traces: metrics.traces.clone(),
         };
@@ -164,9 +170,10 @@ impl Gateway {
         let pages = gateway.pages(&metrics, config.console);
         gateway.keep_rules(rules);
         gateway.keep_journal((config.audit_sink, config.key_reload_interval), metrics);
-        door.open(grpc.listeners);
+        gateway.keep(door.open(grpc.listeners).into_iter());
         gateway.serve(admin.listener, pages);
         gateway.keep(errands.into_iter().flatten().chain([monitor.errand()]));
+        gateway.tasks.close();
         chaos::around!("gateway.ready", gateway.set_health(ServingStatus::Serving));
         gateway.log_serving();
         Ok(gateway)
@@ -218,7 +225,7 @@ impl Gateway {
         tokio::select! {
             reason = self.operations.failed() => reason,
             error = self.store.failed() => chain(&error, ": "),
-            () = self.tasks.wait() => "a listener ended by itself".to_owned(),
+            () = self.vital.ended() => "a task ended that must go on; please report it".to_owned(),
         }
     }
 
@@ -274,19 +281,14 @@ impl Gateway {
         }
     }
 
-    /// Keeps to what the files of identities and the issuers of tokens say, keeps keys fresh, and watches what
-    /// may run out.
+    /// Takes connections, keeps to what the files of identities and the issuers of tokens say, keeps keys fresh, and
+    /// watches what may run out.
     fn keep(&self, errands: impl Iterator<Item = Errand>) {
         for errand in errands {
             let soft = self.soft.clone();
-            self.tasks.spawn(async move {
-                tokio::select! {
-                    () = soft.cancelled() => {}
-                    () = errand => {}
-                }
-            });
+            let kept = async move { soft.run_until_cancelled(errand).await };
+            self.vital.spawn(kept);
         }
-        self.tasks.close();
     }
 
     /// What the side door shows.
@@ -304,7 +306,7 @@ impl Gateway {
         let hard = self.hard.clone();
         let served = admin::serve(admin, pages, self.clock.clone(), self.soft.clone());
         let served = async move { hard.run_until_cancelled_owned(served).await };
-        self.tasks.spawn(served);
+        self.vital.spawn(served);
     }
 
     fn keep_rules(&self, rules: RulesInForce) {
@@ -312,7 +314,9 @@ impl Gateway {
         let kept = rules
             .reloader
             .map(|reloader| async move { soft.run_until_cancelled(reloader.keep()).await });
-        kept.map(|kept| self.tasks.spawn(kept));
+        if let Some(kept) = kept {
+            self.vital.spawn(kept);
+        }
     }
 
     /// Brings the audit to `sink`, and looks at the keys so often.
@@ -325,14 +329,18 @@ impl Gateway {
         let soft = self.soft.clone();
         let sink = path.map(|path| Sink::new(path, &self.store, &self.clock, metrics));
         let kept = sink.map(|sink| async move { soft.run_until_cancelled(sink.keep()).await });
-        kept.map(|kept| self.tasks.spawn(kept));
+        if let Some(kept) = kept {
+            self.vital.spawn(kept);
+        }
     }
 
     fn keep_keys(&self, interval: Duration, metrics: metrics::Journal) {
         let (soft, now) = (self.soft.clone(), Arc::clone(&self.reload_keys));
         let keys = JournalKeys::new(&self.store, interval, &self.clock, metrics, now);
         let kept = keys.map(|keys| async move { soft.run_until_cancelled(keys.keep()).await });
-        kept.map(|kept| self.tasks.spawn(kept));
+        if let Some(kept) = kept {
+            self.vital.spawn(kept);
+        }
     }
 
     /// Clients watch health for as long as they live; a stop must not wait for them.

@@ -14,7 +14,7 @@ use super::observe::Observe;
 use super::only_grpc::OnlyGrpc;
 use super::web::Web;
 use crate::clock::Clock;
-use crate::identity::Gate;
+use crate::identity::{Errand, Gate};
 use crate::metrics::{self, Pressure, Refused};
 use crate::random::Random;
 use places::{Origin, Place, Places};
@@ -92,8 +92,9 @@ struct Open {
 }
 
 impl Door {
-    /// Opens it for who comes to `listeners`, until it is stopped.
-    pub fn open(self, listeners: Vec<Listener>) {
+    /// Opens it: what takes who comes to each of `listeners`, and goes on until it is dropped.
+    #[must_use]
+    pub fn open(self, listeners: Vec<Listener>) -> Vec<Errand> {
         let settings = &self.settings;
         let open = Arc::new(Open {
             places: Places::new(
@@ -104,13 +105,8 @@ impl Door {
             handshakes: Semaphore::new(settings.handshakes_max),
             door: self,
         });
-        for listener in listeners {
-            let receiving = Arc::clone(&open).receive(listener);
-            let stopping = open.door.stopping.clone();
-            open.door
-                .tasks
-                .spawn(async move { stopping.run_until_cancelled(receiving).await });
-        }
+        let receive = |listener| -> Errand { Box::pin(Arc::clone(&open).receive(listener)) };
+        listeners.into_iter().map(receive).collect()
     }
 }
 
