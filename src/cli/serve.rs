@@ -74,7 +74,14 @@ async fn run(
     clock: Clock,
     (signals, hang_up): (&mut Signals, &mut Signal),
 ) -> Result<Exit, CliError> {
-    let gateway = Gateway::start(config, clock).await?;
+    // It may wait for a journal that others bring up to date. Nothing is lost by ending at any moment of it.
+    let gateway = tokio::select! {
+        started = Gateway::start(config, clock) => started?,
+        () = signals.next() => {
+            tracing::info!("stopped before it served");
+            return Ok(Exit::Ok);
+        }
+    };
     if let Some(spans) = spans {
         gateway.export(spans);
     }

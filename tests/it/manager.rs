@@ -1,6 +1,7 @@
 //! The program under a service manager: what it tells, the sockets that it is handed, and those that it
 //! makes itself.
 
+use crate::postgres::with_key_file;
 use crate::tap::Tap;
 use crate::world::{Client, Folder, config_text};
 use cvm_gateway::clock::Clock;
@@ -134,6 +135,28 @@ async fn sockets_that_are_handed_over_are_served() {
         .await
         .unwrap();
     assert!(!output.status.success(), "there is no socket");
+}
+
+/// A start may wait for its journal as long as others bring it up to date.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_a_start() {
+    let folder = Folder::new();
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let path = config(&folder.0, "\"127.0.0.1:0\"");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let sqlite = format!("sqlite://{}/journal.db", folder.0.display());
+    let address = silent.local_addr().unwrap();
+    let postgres = format!("postgres://gateway@{address}/journal?sslmode=disable");
+    assert!(text.contains(&sqlite));
+    std::fs::write(&path, with_key_file(&text.replace(&sqlite, &postgres))).unwrap();
+    let mut child = start(&path, None, &folder.0.join("manager"));
+    let (_waits, _) = Clock::system()
+        .timeout(LONG, silent.accept())
+        .await
+        .expect("the journal is not asked for")
+        .unwrap();
+    signal(&child, "-TERM").await;
+    assert_eq!(child.wait().await.unwrap().code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
