@@ -173,9 +173,10 @@ impl Shared {
         deadline: Option<Deadline>,
     ) -> Result<Place, Shed> {
         let joined = self.clock.elapsed();
-        let left = deadline.map(|deadline| deadline.left(joined));
-        let (patience, over) = match left {
-            Some(left) if left < self.wait_max => (left, Shed::Deadline),
+        let (patience, over) = match deadline {
+            Some(deadline) if deadline.left(joined) < self.wait_max => {
+                (deadline.left(joined), late(deadline))
+            }
             Some(_) | None => (self.wait_max, Shed::Wait),
         };
         let (mut place, bell) = self.join(call, patience)?;
@@ -184,8 +185,8 @@ impl Shared {
             let _rung = rung.ok_or(over)?;
         }
         let now = self.clock.elapsed();
-        if deadline.is_some_and(|deadline| deadline.left(now).is_zero()) {
-            return Err(Shed::Deadline);
+        if let Some(deadline) = deadline.filter(|deadline| deadline.left(now).is_zero()) {
+            return Err(late(deadline));
         }
         place.begun = true;
         self.metrics
@@ -259,6 +260,15 @@ fn priority(path: &str) -> Option<Priority> {
         "/ListOperations" | "/ListInstances" => Priority::List,
         _ => Priority::Follow,
     })
+}
+
+/// Why a call is not begun that is over its time.
+fn late(deadline: Deadline) -> Shed {
+    if deadline.is_of_caller() {
+        Shed::Deadline
+    } else {
+        Shed::Wait
+    }
 }
 
 /// The request with all that it holds, as far as the one message may be large.

@@ -8,19 +8,31 @@ const HEADER: &str = "grpc-timeout";
 /// gRPC allows no more digits.
 const DIGITS_MAX: usize = 8;
 
-/// When a caller stops to wait for its answer, by the time that has passed on the gateway's clock.
+/// Until when a call may be answered, by the time that has passed on the gateway's clock.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deadline(Duration);
+pub(super) struct Deadline {
+    at: Duration,
+    of_caller: bool,
+}
 
 impl Deadline {
-    /// It waits for `limit` from `now` on.
-    pub(super) fn after(limit: Duration, now: Duration) -> Self {
-        Self(now.saturating_add(limit))
+    /// The earlier, from `now` on, of what the caller `asked` for, if it did, and of the gateway's `own` limit.
+    pub(super) fn after(asked: Option<Duration>, own: Duration, now: Duration) -> Self {
+        let earlier = asked.filter(|asked| *asked < own);
+        Self {
+            at: now.saturating_add(earlier.unwrap_or(own)),
+            of_caller: earlier.is_some(),
+        }
     }
 
-    /// How much longer it waits.
+    /// How long it is until then.
     pub(super) fn left(self, now: Duration) -> Duration {
-        self.0.saturating_sub(now)
+        self.at.saturating_sub(now)
+    }
+
+    /// Whether its caller waits no longer than that; else it is the gateway that does.
+    pub(super) fn is_of_caller(self) -> bool {
+        self.of_caller
     }
 }
 
@@ -49,6 +61,17 @@ pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
 mod tests {
     use super::*;
     use http::HeaderValue;
+
+    #[test]
+    fn a_deadline_is_the_caller_s_where_it_asked_for_less() {
+        let [now, own] = [7, 10].map(Duration::from_secs);
+        let rows = [(None, 10, false), (Some(3), 3, true), (Some(11), 10, false)];
+        for (asked, left, of_caller) in rows {
+            let deadline = Deadline::after(asked.map(Duration::from_secs), own, now);
+            assert_eq!(deadline.left(now), Duration::from_secs(left));
+            assert_eq!(deadline.is_of_caller(), of_caller, "{asked:?}");
+        }
+    }
 
     #[test]
     fn deadlines_are_read_as_grpc_writes_them() {

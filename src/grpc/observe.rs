@@ -159,11 +159,11 @@ where
         let sent = self.shared.metrics.msg_sent.with_label_values(&labels);
         let asked = deadline::asked(request.headers());
         let own = self.shared.answer_within;
-        let limit = asked.map_or(own, |asked| asked.min(own));
+        let deadline = Deadline::after(asked, own, call.started);
+        let limit = deadline.left(call.started);
         let access = Arc::clone(&call.access);
         let incoming = Way::In(Arc::clone(&access));
         let mut request = request.map(|body| Body::new(Counted::new(body, received, incoming)));
-        let deadline = Deadline::after(limit, call.started);
         request.extensions_mut().insert(deadline);
         let answer = access::within(&access, || self.inner.call(request));
         let answer = access::whole(&access, answer);
@@ -174,7 +174,7 @@ where
                 // The statuses of health and reflection are their protocols' own.
                 Some(answer) if call.rpc.service.starts_with("grpc.") => answer?,
                 Some(answer) => with_details(answer?),
-                None if limit < own => {
+                None if deadline.is_of_caller() => {
                     call.access.ended(Ended::Deadline);
                     status::deadline_passed().into_http()
                 }
