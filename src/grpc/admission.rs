@@ -1,22 +1,25 @@
 //! Admits calls: so many are worked on at once, and the others wait, by organisation, or are turned
 //! away at once.
 
+mod held;
 mod queue;
 
 use super::deadline::Deadline;
 use super::observe::{self, Ended};
-use super::status;
+use super::{status, wire};
 use crate::clock::Clock;
 use crate::domain::ids::{OrganizationId, Principal};
 use crate::metrics::{self, Pressure, Priority, Shed};
 use crate::pb::v1::cvm_gateway_service_server::SERVICE_NAME;
 use crate::random::Random;
 use bytes::BytesMut;
+use held::{Held, Kept, kept};
 use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::Full;
 use queue::{Queue, QueueFull, Ticket};
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -28,6 +31,8 @@ use tower::{Layer, Service};
 
 /// What gRPC puts before a message.
 const FRAME_HEAD_BYTES: usize = 5;
+/// The largest message of a call that is not to launch: a hundred machines to give back make 7 KiB.
+const SMALL_BYTES_MAX: usize = 16 << 10;
 /// The shortest time after which who is turned away may come back; the longest is twice as much.
 const BACK_AFTER: Duration = Duration::from_secs(1);
 
@@ -51,8 +56,8 @@ pub struct AdmissionLayer(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     wait_max: Duration,
-    /// Larger requests are refused by who decodes them.
     message_bytes_max: usize,
+    held: Held,
     clock: Clock,
     random: Random,
     metrics: metrics::Admission,
@@ -72,6 +77,15 @@ struct Hall {
 pub struct Admission<S> {
     inner: S,
     shared: Arc<Shared>,
+}
+
+/// What a method of ours is.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    /// What is served first.
+    priority: Priority,
+    /// Whether it is answered by a stream.
+    streams: bool,
 }
 
 /// A place of one call, at first perhaps in the queue. It is free again when this is dropped.
@@ -96,6 +110,7 @@ impl AdmissionLayer {
         Self(Arc::new(Shared {
             wait_max: settings.wait_max,
             message_bytes_max,
+            held: Held::default(),
             clock,
             random: Random::system(),
             metrics,
@@ -134,7 +149,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let principal = request.extensions().get::<Principal>();
-        let (Some(priority), Some(principal)) = (priority(request.uri().path()), principal) else {
+        let (Some(kind), Some(principal)) = (Kind::of(request.uri().path()), principal) else {
             return Box::pin(self.inner.call(request));
         };
         let organization = principal.organization.clone();
@@ -143,29 +158,72 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            if shared.gives_up(priority) {
-                return Ok(shared.shed(priority, Shed::Overload).into_http());
-            }
-            // Read first: who sends slowly would keep a place from others.
-            let request = match whole(request, shared.message_bytes_max).await {
-                Ok(request) => request,
-                Err(broken) => return Ok(broken.into_http()),
+            let call = (&organization, kind.priority);
+            let (request, place) = match shared.admitted(call, request).await {
+                Ok(admitted) => admitted,
+                Err(refused) => return Ok(refused.into_http()),
             };
-            let deadline = request.extensions().get::<Deadline>().copied();
-            let place = shared.admit((&organization, priority), deadline).await;
-            let place = match place {
-                Ok(place) => place,
-                Err(why) => return Ok(shared.shed(priority, why).into_http()),
-            };
+            let answer = inner.call(request).await?;
             // A stream that has begun takes no place: it costs one cell, however long it lasts.
-            let answer = inner.call(request).await;
             drop(place);
-            answer
+            if kind.streams {
+                return Ok(answer);
+            }
+            let kept = kept(answer, shared.held.share(call)).await;
+            Ok(kept.unwrap_or_else(|why| shared.shed(kind.priority, why).into_http()))
         })
     }
 }
 
 impl Shared {
+    /// The request with all that it holds, and its place at work.
+    async fn admitted(
+        self: &Arc<Self>,
+        call: (&OrganizationId, Priority),
+        request: Request<Body>,
+    ) -> Result<(Request<Body>, Place), Status> {
+        let (_, priority) = call;
+        self.has_calm(priority)?;
+        let deadline = request.extensions().get::<Deadline>().copied();
+        // Read first: who sends slowly would keep a place from others.
+        let request = self.whole(call, request).await?;
+        // It may have been long in coming.
+        self.has_calm(priority)?;
+        let place = self.admit(call, deadline).await;
+        let place = place.map_err(|why| self.shed(priority, why))?;
+        Ok((request, place))
+    }
+
+    /// The request with all that it holds, as far as the one message may be large.
+    async fn whole(
+        &self,
+        call: (&OrganizationId, Priority),
+        request: Request<Body>,
+    ) -> Result<Request<Body>, Status> {
+        let (_, priority) = call;
+        let message_bytes_max = match priority {
+            Priority::Follow | Priority::List => self.message_bytes_max.min(SMALL_BYTES_MAX),
+            Priority::Launch | Priority::Plan => self.message_bytes_max,
+        };
+        let most = message_bytes_max.saturating_add(FRAME_HEAD_BYTES);
+        let mut share = self.held.share(call);
+        let (head, body) = request.into_parts();
+        let mut body = pin!(body);
+        let mut bytes = BytesMut::new();
+        while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
+            if let Ok(data) = frame?.into_data() {
+                let held = share.grow(data.len());
+                held.map_err(|why| self.shed(priority, why))?;
+                bytes.extend_from_slice(&data);
+            }
+            if bytes.len() > most {
+                return Err(too_large(message_bytes_max));
+            }
+        }
+        let body = Kept::new(Full::new(bytes.freeze()), share);
+        Ok(Request::from_parts(head, Body::new(body)))
+    }
+
     /// Takes a place and waits until it is one at work.
     async fn admit(
         self: &Arc<Self>,
@@ -219,8 +277,13 @@ impl Shared {
         Ok((place, bell))
     }
 
-    fn gives_up(&self, priority: Priority) -> bool {
-        self.pressure.borrow().gives_up(priority)
+    /// Whether calls of that priority are not given up.
+    fn has_calm(&self, priority: Priority) -> Result<(), Status> {
+        let gives_up = self.pressure.borrow().gives_up(priority);
+        if gives_up {
+            return Err(self.shed(priority, Shed::Overload));
+        }
+        Ok(())
     }
 
     fn shed(&self, priority: Priority, why: Shed) -> Status {
@@ -251,15 +314,19 @@ impl Drop for Place {
     }
 }
 
-/// What is served first; none: it is not ours to hold up, as health, which has no caller.
-fn priority(path: &str) -> Option<Priority> {
-    let method = path.strip_prefix('/')?.strip_prefix(SERVICE_NAME)?;
-    Some(match method {
-        "/RunInstances" => Priority::Launch,
-        "/PlanRunInstances" => Priority::Plan,
-        "/ListOperations" | "/ListInstances" => Priority::List,
-        _ => Priority::Follow,
-    })
+impl Kind {
+    /// Of the method of that path; none: it is not ours to hold up, as health, which has no caller.
+    fn of(path: &str) -> Option<Self> {
+        let method = path.strip_prefix('/')?.strip_prefix(SERVICE_NAME)?;
+        let (priority, streams) = match method {
+            "/RunInstances" => (Priority::Launch, true),
+            "/PlanRunInstances" => (Priority::Plan, false),
+            "/ListOperations" | "/ListInstances" => (Priority::List, false),
+            "/WatchOperation" | "/TerminateInstances" => (Priority::Follow, true),
+            _ => (Priority::Follow, false),
+        };
+        Some(Self { priority, streams })
+    }
 }
 
 /// Why a call is not begun that is over its time.
@@ -271,19 +338,7 @@ fn late(deadline: Deadline) -> Shed {
     }
 }
 
-/// The request with all that it holds, as far as the one message may be large.
-async fn whole(request: Request<Body>, message_bytes_max: usize) -> Result<Request<Body>, Status> {
-    let most = message_bytes_max.saturating_add(FRAME_HEAD_BYTES);
-    let (head, body) = request.into_parts();
-    let mut body = pin!(body);
-    let mut bytes = BytesMut::new();
-    while bytes.len() <= most
-        && let Some(frame) = std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await
-    {
-        if let Ok(data) = frame?.into_data() {
-            bytes.extend_from_slice(&data);
-        }
-    }
-    let body = Body::new(Full::new(bytes.freeze()));
-    Ok(Request::from_parts(head, body))
+fn too_large(message_bytes_max: usize) -> Status {
+    let rule = format!("the message has over {message_bytes_max} bytes; make the request smaller");
+    wire::invalid("", &rule).into()
 }

@@ -131,6 +131,16 @@ pub(super) fn shed(why: Shed, delay: Duration) -> Status {
             "the gateway is about to run out of memory or of room for its journal, and gives up what \
              can wait; repeat with the same request_id",
         ),
+        Shed::OrganizationBytes => (
+            Reason::TooManyCalls,
+            "the calls of the organisation hold as much memory as they may, in requests that wait and in \
+             answers that are not read; read the answers, and call more slowly",
+        ),
+        Shed::Bytes => (
+            Reason::Overloaded,
+            "the calls of all organisations hold as much memory as they may; repeat with the same \
+             request_id",
+        ),
     };
     let mut details = details(reason);
     details.set_retry_info(Some(delay));

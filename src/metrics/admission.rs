@@ -30,6 +30,10 @@ pub enum Shed {
     Deadline,
     /// It is given up under pressure.
     Overload,
+    /// The calls of its organisation hold as many bytes as they may.
+    OrganizationBytes,
+    /// All calls together do.
+    Bytes,
 }
 
 /// How near the gateway is to running out of something, the least first.
@@ -87,11 +91,13 @@ impl Priority {
 
 impl Shed {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::OrganizationQueue,
         Self::Wait,
         Self::Deadline,
         Self::Overload,
+        Self::OrganizationBytes,
+        Self::Bytes,
     ];
 
     /// The label.
@@ -102,6 +108,8 @@ impl Shed {
             Self::Wait => "wait",
             Self::Deadline => "deadline",
             Self::Overload => "overload",
+            Self::OrganizationBytes => "organization_bytes",
+            Self::Bytes => "bytes",
         }
     }
 }

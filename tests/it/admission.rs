@@ -5,6 +5,7 @@ use crate::cloud::server::{Act, Server};
 use crate::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, call, connect, frame, greet, header};
 use crate::identity::pki::{Authority, uri};
 use crate::identity::{CALLERS, WEB, channel, counts, list, write};
+use crate::refusals::raw::{framed, post};
 use crate::refusals::told;
 use crate::tap::Tap;
 use crate::world::{Client, Served, World, client, config_text, wish};
@@ -17,11 +18,13 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
+use tokio_util::task::TaskTracker;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 /// Longer than anything here takes on a machine that is busy.
 const LONG: Duration = Duration::from_secs(30);
+const HERE: [u8; 4] = [127, 0, 0, 1];
 const OTHER: &str = "spiffe://example.org/ns/other/sa/api";
 const LIST: &str = "/cvmgateway.v1.CvmGatewayService/ListOperations";
 const LAUNCH: &str = "/cvmgateway.v1.CvmGatewayService/RunInstances";
@@ -322,7 +325,7 @@ async fn the_program_comes_back_when_it_was_turned_away() {
         world.gateway_at(addr, "").await
     };
     let both = async { tokio::join!(command.output(), replaced) };
-    let both = Clock::system().timeout(2 * LONG, both).await;
+    let both = Clock::system().timeout(2 * LONG, Box::pin(both)).await;
     let (output, gateway) = both.expect("the program does not come back");
     let output = output.unwrap();
     examine_output(&output);
@@ -345,5 +348,83 @@ async fn under_the_highest_pressure_no_connection_is_taken() {
     assert_eq!(closed.expect("it is not closed").unwrap_or(0), 0);
     let refused = r#"cvm_gateway_connections_refused_total{reason="overload"}"#;
     shows(&gateway, refused, 1.0).await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_launches_nothing_takes_no_large_message() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    let methods = ["GetOperation", "ListOperations", "TerminateInstances"];
+    for method in methods {
+        let path = format!("/cvmgateway.v1.CvmGatewayService/{method}");
+        let bytes = framed(0, &vec![0; 17 << 10]);
+        let told = told(&post(&gateway, &path, &[], bytes).await);
+        assert_eq!(told.code, Code::InvalidArgument, "{method}");
+        let rule = "over 16384 bytes; make the request smaller";
+        assert!(told.message.contains(rule), "{method}: {}", told.message);
+    }
+    gateway.stop().await;
+}
+
+/// Requests that come slowly, or wait, hold so much memory of their organisation, and no more; what is more urgent is
+/// answered all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_requests_hold_is_bounded() {
+    let world = World::new(100.0).await;
+    let text = config_text(&world.folder.0, "http://127.0.0.1:9", "");
+    // A machine that is busy takes long to send so much.
+    let lines = "[grpc]\nmessage_bytes_max = \"16MiB\"\nrequest_timeout = \"5m\"\n";
+    let text = text.replace("[grpc]\n", lines);
+    let config = Config::parse("test.toml", &text, &world.folder.0).unwrap();
+    let gateway = world.gateway_of(config).await;
+    let stream = connect(HERE, gateway.grpc_addr()).await.unwrap();
+    let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
+    let connection = TaskTracker::new().spawn(connection);
+    let mut begin = || {
+        let request = http::Request::post(format!("http://gateway{LAUNCH}"))
+            .header("content-type", "application/grpc")
+            .body(())
+            .unwrap();
+        let (answer, mut body) = sender.send_request(request, false).unwrap();
+        // All but its end.
+        body.send_data(vec![0; 10 << 20].into(), false).unwrap();
+        (answer, body)
+    };
+    let mut held = [begin(), begin()];
+    for (_, body) in &mut held {
+        // There is room for more, once nearly all of it was read.
+        body.reserve_capacity(1);
+        let read = std::future::poll_fn(|context| body.poll_capacity(context));
+        let read = Clock::system().timeout(4 * LONG, read).await;
+        read.expect("it is not read").unwrap().unwrap();
+    }
+    let (refused, _rest) = begin();
+    let refused = Clock::system().timeout(4 * LONG, refused).await;
+    let refused = refused.expect("nothing is refused").unwrap();
+    let status = Status::from_header_map(refused.headers()).unwrap();
+    let refused = told(&status);
+    assert_eq!(
+        (refused.code, refused.reason.as_str()),
+        (Code::ResourceExhausted, "TOO_MANY_CALLS"),
+        "{status:?}"
+    );
+    assert_comes_back(&status);
+    shows(&gateway, &shed("launch", "organization_bytes"), 1.0).await;
+    let mut client = client(&gateway).await;
+    client.list_operations(list()).await.unwrap_err();
+    let name = "operations/019b7d5e-0000-7000-8000-000000000000".to_owned();
+    let urgent = client.get_operation(pb::GetOperationRequest { name }).await;
+    assert_eq!(urgent.unwrap_err().code(), Code::NotFound);
+    // What went away holds nothing.
+    drop((held, sender));
+    connection.abort();
+    let again = async {
+        while client.list_operations(list()).await.is_err() {
+            Clock::system().sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let again = Clock::system().timeout(LONG, again).await;
+    again.expect("it is held for ever");
     gateway.stop().await;
 }
