@@ -104,7 +104,7 @@ const fn told(pressure: Pressure) -> &'static str {
         Pressure::Calm => "everything is served again",
         Pressure::High => "new launches and plans are refused",
         Pressure::Critical => {
-            "only operations are followed, cancelled and given back; no connection is taken"
+            "only operations are followed, cancelled and given back; few connections are taken"
         }
     }
 }

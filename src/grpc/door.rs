@@ -135,12 +135,9 @@ impl Open {
         }
     }
 
-    /// A place for a connection, unless the gateway is about to run out of something.
     fn place(&self, origin: Origin) -> Result<Place, Refused> {
-        match *self.door.pressure.borrow() {
-            Pressure::Calm | Pressure::High => self.places.take(origin),
-            Pressure::Critical => Err(Refused::Overload),
-        }
+        let pressure = *self.door.pressure.borrow();
+        self.places.take(origin, pressure)
     }
 
     /// Gives a connection a task of its own, so that a slow one is in nobody's way.

@@ -2,7 +2,9 @@
 
 use crate::canary::examine_output;
 use crate::cloud::server::{Act, Server};
-use crate::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, call, connect, frame, greet, header};
+use crate::frames::{
+    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, call, connect, frame, greet, header, next,
+};
 use crate::identity::pki::{Authority, uri};
 use crate::identity::{CALLERS, WEB, channel, counts, list, write};
 use crate::refusals::raw::{framed, post};
@@ -336,18 +338,62 @@ async fn the_program_comes_back_when_it_was_turned_away() {
     gateway.stop().await;
 }
 
+/// What is answered then is answered to newcomers, too; but not to any number of them.
 #[tokio::test(flavor = "multi_thread")]
-async fn under_the_highest_pressure_no_connection_is_taken() {
+async fn under_the_highest_pressure_few_connections_are_taken() {
     let world = World::new(100.0).await;
     let gateway = world.gateway("[overload]\nmemory_max_mib = 1").await;
     shows(&gateway, "cvm_gateway_pressure", 2.0).await;
-    let mut stream = connect([127, 0, 0, 1], gateway.grpc_addr()).await.unwrap();
+    let mut client = client(&gateway).await;
+    let nobody_s = pb::CancelOperationRequest {
+        name: "operations/019b7d5e-0000-7000-8000-000000000000".to_owned(),
+    };
+    let status = client.cancel_operation(nobody_s).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound, "{status:?}");
+    let status = client.list_operations(list()).await.unwrap_err();
+    assert_eq!(told(&status).reason, "GATEWAY_BUSY", "{status:?}");
+    let mut streams = Vec::new();
+    for _ in 0..8 {
+        streams.push(connect(HERE, gateway.grpc_addr()).await.unwrap());
+    }
+    let mut last = streams.pop().unwrap();
     let mut byte = [0];
-    let read = stream.read(&mut byte);
-    let closed = Clock::system().timeout(LONG, read).await;
+    let closed = Clock::system().timeout(LONG, last.read(&mut byte)).await;
     assert_eq!(closed.expect("it is not closed").unwrap_or(0), 0);
     let refused = r#"cvm_gateway_connections_refused_total{reason="overload"}"#;
     shows(&gateway, refused, 1.0).await;
+    // Another peer has places of its own.
+    let mut other = connect([127, 0, 0, 2], gateway.grpc_addr()).await.unwrap();
+    greet(&mut other).await.unwrap();
+    let read = Clock::system().timeout(LONG, other.read(&mut byte)).await;
+    assert_eq!(read.expect("it is not greeted").unwrap(), 1);
+    gateway.stop().await;
+}
+
+/// Who leaves a connection then could hardly come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn under_the_highest_pressure_no_connection_is_old() {
+    let world = World::new(100.0).await;
+    let text = config_text(
+        &world.folder.0,
+        "http://127.0.0.1:9",
+        "[overload]\nmemory_max_mib = 1",
+    );
+    let lines = "[grpc]\nconnection_age_max = \"300ms\"\n";
+    let text = text.replace("[grpc]\n", lines);
+    let config = Config::parse("test.toml", &text, &world.folder.0).unwrap();
+    let gateway = world.gateway_of(config).await;
+    shows(&gateway, "cvm_gateway_pressure", 2.0).await;
+    let mut stream = connect(HERE, gateway.grpc_addr()).await.unwrap();
+    greet(&mut stream).await.unwrap();
+    let told = async {
+        loop {
+            let frame = next(&mut stream).await.unwrap();
+            assert_ne!(frame.kind, GOAWAY);
+        }
+    };
+    let told = Clock::system().timeout(Duration::from_secs(1), told).await;
+    assert!(told.is_none());
     gateway.stop().await;
 }
 

@@ -42,8 +42,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 /// What is kept of one stream for a peer that reads slowly, beside the message that is being sent.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 
-/// How much sooner a connection is old while the gateway is about to run out of something.
-const AGES_FASTER: u32 = 10;
+/// The part of their age within which those leave that could not while hardly a connection was taken.
+const LATE_PART: u32 = 10;
 
 /// A connection that HTTP/2 can begin on.
 type Io = Either<Socket, Box<TlsStream<Socket>>>;
@@ -204,25 +204,24 @@ impl Open {
     }
 
     /// Returns when a connection that begins now is as old as one may become, give or take a tenth: what
-    /// was opened together does not come back together.
+    /// was opened together does not come back together. Nor does anybody leave who could not come back.
     async fn grown_old(&self) {
         let age = self.door.settings.connection_age_max;
         if age.is_zero() {
             std::future::pending::<()>().await;
         }
-        let age = age.mul_f64(0.9 + 0.2 * self.door.random.share());
-        let begun = self.door.clock.elapsed();
         let mut pressure = self.door.pressure.clone();
+        let mut rest = age.mul_f64(0.9 + 0.2 * self.door.random.share());
         loop {
-            let age = match *pressure.borrow_and_update() {
-                Pressure::Calm | Pressure::High => age,
-                Pressure::Critical => age / AGES_FASTER,
-            };
-            let lived = self.door.clock.elapsed().saturating_sub(begun);
-            tokio::select! {
-                biased;
-                () = self.door.clock.sleep(age.saturating_sub(lived)) => return,
-                Ok(()) = pressure.changed() => {}
+            self.door.clock.sleep(rest).await;
+            let now = *pressure.borrow_and_update();
+            match now {
+                Pressure::Calm | Pressure::High => return,
+                Pressure::Critical => {
+                    // Who told of it is gone when the gateway is.
+                    let _changed = pressure.changed().await;
+                    rest = (age / LATE_PART).mul_f64(self.door.random.share());
+                }
             }
         }
     }

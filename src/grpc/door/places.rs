@@ -1,9 +1,15 @@
 //! How many connections there are, in all and of each peer.
 
-use crate::metrics::{Connections, Refused};
+use crate::metrics::{Connections, Pressure, Refused};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Connections that are taken while the gateway is about to run out of something: so that who has none can follow,
+/// cancel and give back, too, and ask for health.
+const RESERVE: usize = 64;
+/// And of one peer.
+const RESERVE_PER_ORIGIN: usize = 8;
 
 /// The other side, as far as connections are counted by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,14 +35,22 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Taken {
-    all: usize,
-    of: HashMap<Origin, usize>,
+    all: Count,
+    of: HashMap<Origin, Count>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Count {
+    connections: usize,
+    /// Those of them that are of the reserve.
+    reserve: usize,
 }
 
 /// The place of one connection. It is free again when this is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     origin: Origin,
+    of_reserve: bool,
     places: Places,
 }
 
@@ -53,6 +67,18 @@ impl Origin {
     }
 }
 
+impl Count {
+    fn enter(&mut self, of_reserve: bool) {
+        self.connections += 1;
+        self.reserve += usize::from(of_reserve);
+    }
+
+    fn leave(&mut self, of_reserve: bool) {
+        self.connections = self.connections.saturating_sub(1);
+        self.reserve = self.reserve.saturating_sub(usize::from(of_reserve));
+    }
+}
+
 impl Places {
     /// So many, and so many for each origin.
     pub(super) fn new(max: usize, per_origin_max: usize, metrics: Connections) -> Self {
@@ -64,22 +90,20 @@ impl Places {
         }))
     }
 
-    /// A place, if one is left.
-    pub(super) fn take(&self, origin: Origin) -> Result<Place, Refused> {
+    /// A place, if one is left; under the highest `pressure` one of the reserve.
+    pub(super) fn take(&self, origin: Origin, pressure: Pressure) -> Result<Place, Refused> {
+        let of_reserve = pressure == Pressure::Critical;
         self.with(|taken| {
-            let of = taken.of.get(&origin).copied().unwrap_or_default();
-            if of >= self.0.per_origin_max {
-                return Err(Refused::ConnectionsOfPeer);
-            }
-            if taken.all >= self.0.max {
-                return Err(Refused::Connections);
-            }
-            taken.of.insert(origin, of + 1);
-            taken.all += 1;
+            let mut of = taken.of.get(&origin).copied().unwrap_or_default();
+            self.0.has_room(of, taken.all, of_reserve)?;
+            of.enter(of_reserve);
+            taken.all.enter(of_reserve);
+            taken.of.insert(origin, of);
             Ok(())
         })?;
         Ok(Place {
             origin,
+            of_reserve,
             places: self.clone(),
         })
     }
@@ -87,19 +111,36 @@ impl Places {
     fn with<T>(&self, change: impl FnOnce(&mut Taken) -> T) -> T {
         let mut taken = self.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&mut taken);
-        self.0.metrics.shows(taken.all);
+        self.0.metrics.shows(taken.all.connections);
         changed
+    }
+}
+
+impl Shared {
+    /// Whether one more fits beside those of its origin and those of all.
+    fn has_room(&self, of: Count, all: Count, of_reserve: bool) -> Result<(), Refused> {
+        if of_reserve && (of.reserve >= RESERVE_PER_ORIGIN || all.reserve >= RESERVE) {
+            return Err(Refused::Overload);
+        }
+        if of.connections >= self.per_origin_max {
+            return Err(Refused::ConnectionsOfPeer);
+        }
+        if all.connections >= self.max {
+            return Err(Refused::Connections);
+        }
+        Ok(())
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.places.with(|taken| {
-            taken.all = taken.all.saturating_sub(1);
-            let of = taken.of.get(&self.origin).copied().unwrap_or_default();
-            if of > 1 {
-                taken.of.insert(self.origin, of - 1);
-            } else {
+            taken.all.leave(self.of_reserve);
+            let Some(of) = taken.of.get_mut(&self.origin) else {
+                return;
+            };
+            of.leave(self.of_reserve);
+            if of.connections == 0 {
                 taken.of.remove(&self.origin);
             }
         });
@@ -116,17 +157,26 @@ mod tests {
         let metrics = Metrics::new("1").unwrap();
         let places = Places::new(3, 2, metrics.connections.clone());
         let [a, b, c] = [[10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 0, 3]].map(Origin::of_octets);
-        let first = places.take(a).unwrap();
-        let _second = places.take(a).unwrap();
-        assert_eq!(places.take(a).unwrap_err(), Refused::ConnectionsOfPeer);
-        let _third = places.take(b).unwrap();
-        assert_eq!(places.take(c).unwrap_err(), Refused::Connections);
+        let first = places.take(a, Pressure::Calm).unwrap();
+        let _second = places.take(a, Pressure::Calm).unwrap();
+        assert_eq!(
+            places.take(a, Pressure::Calm).unwrap_err(),
+            Refused::ConnectionsOfPeer
+        );
+        let _third = places.take(b, Pressure::Calm).unwrap();
+        assert_eq!(
+            places.take(c, Pressure::Calm).unwrap_err(),
+            Refused::Connections
+        );
         let open = |count| format!("cvm_gateway_connections_open {count}\n");
         assert!(metrics.render().unwrap().contains(&open(3)));
         drop(first);
         assert!(metrics.render().unwrap().contains(&open(2)));
-        let _fourth = places.take(a).unwrap();
-        assert_eq!(places.take(a).unwrap_err(), Refused::ConnectionsOfPeer);
+        let _fourth = places.take(a, Pressure::Calm).unwrap();
+        assert_eq!(
+            places.take(a, Pressure::Calm).unwrap_err(),
+            Refused::ConnectionsOfPeer
+        );
     }
 
     #[test]
@@ -134,9 +184,37 @@ mod tests {
         let metrics = Metrics::new("1").unwrap();
         let places = Places::new(3, 2, metrics.connections);
         for last in 0..=255 {
-            drop(places.take(Origin::of_octets([10, 0, 0, last])).unwrap());
+            drop(
+                places
+                    .take(Origin::of_octets([10, 0, 0, last]), Pressure::Critical)
+                    .unwrap(),
+            );
         }
-        places.with(|taken| assert_eq!((taken.all, taken.of.len()), (0, 0)));
+        places.with(|taken| assert_eq!((taken.all, taken.of.len()), (Count::default(), 0)));
+    }
+
+    #[test]
+    fn under_the_highest_pressure_there_is_a_reserve() {
+        let metrics = Metrics::new("1").unwrap();
+        let places = Places::new(1000, 500, metrics.connections);
+        let critical = Pressure::Critical;
+        let mut held = Vec::new();
+        for number in 0..RESERVE {
+            let last = u8::try_from(number / RESERVE_PER_ORIGIN).unwrap();
+            let origin = Origin::of_octets([10, 0, 0, last]);
+            // Those that were there before are none of it.
+            held.push(places.take(origin, Pressure::Calm).unwrap());
+            held.push(places.take(origin, critical).unwrap());
+            let of_origin = number % RESERVE_PER_ORIGIN + 1;
+            assert_eq!(
+                places.take(origin, critical).is_ok(),
+                of_origin < RESERVE_PER_ORIGIN && number + 1 < RESERVE
+            );
+        }
+        let last = Origin::of_octets([10, 0, 1, 1]);
+        assert_eq!(places.take(last, critical).unwrap_err(), Refused::Overload);
+        drop(held.pop());
+        places.take(last, critical).unwrap();
     }
 
     #[test]
