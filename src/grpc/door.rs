@@ -100,6 +100,7 @@ impl Door {
             places: Places::new(
                 settings.connections_max,
                 settings.connections_per_peer_max,
+                settings.handshakes_max,
                 self.metrics.clone(),
             ),
             handshakes: Semaphore::new(settings.handshakes_max),
@@ -144,7 +145,7 @@ impl Open {
     fn own(self: &Arc<Self>, socket: listener::Socket, place: Place) {
         let open = Arc::clone(self);
         self.door.tasks.spawn(async move {
-            let ended = open.live(socket).await;
+            let ended = open.live(socket, &place).await;
             open.door.metrics.ended(ended);
             drop(place);
         });

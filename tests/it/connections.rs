@@ -3,7 +3,7 @@
 
 use crate::frames::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, Frame, GREETING, HEADERS,
-    PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, call, connect, frame, greet, next, rest,
+    PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, call, connect, frame, greet, hello, next, rest,
 };
 use crate::identity::pki::{Authority, uri};
 use crate::identity::{CALLERS, Counts, WEB, channel, counts, list, put, write};
@@ -439,5 +439,35 @@ async fn silence_takes_no_handshake() {
             .contains("cvm_gateway_connections_open 4\n")
     );
     drop(silent);
+    gateway.stop().await;
+}
+
+/// Handshakes that one peer leaves half done keep no other one from shaking hands.
+#[tokio::test(flavor = "multi_thread")]
+async fn handshakes_of_one_peer_leave_room_for_others() {
+    let world = World::new(100.0).await;
+    let [servers, callers] = ["servers", "callers"].map(Authority::new);
+    write(&world.folder, &servers.server(), &callers.pem());
+    put(&world.folder, "denied.txt", "");
+    let text = config_text(&world.folder.0, "http://127.0.0.1:9", "");
+    let lines = "[grpc]\nhandshakes_max = 16\nhandshake_timeout = \"2m\"\n";
+    let text = format!("{}{CALLERS}", text.replace("[grpc]\n", lines));
+    let config = Config::parse("test.toml", &text, &world.folder.0).unwrap();
+    let gateway = world.gateway_of(config).await;
+    let mut stalled = Vec::new();
+    for number in 0..16 {
+        let mut stream = connect(ELSEWHERE, gateway.grpc_addr()).await.unwrap();
+        stream.write_all(&hello()).await.unwrap();
+        let begun = Duration::from_millis(if number < 2 { 30_000 } else { 50 });
+        let mut byte = [0];
+        let begun = Clock::system().timeout(begun, stream.read(&mut byte)).await;
+        assert_eq!(begun.is_some(), number < 2, "{number}");
+        stalled.push(stream);
+    }
+    let issued = callers.client(vec![uri(WEB)]);
+    let connected = channel(&gateway, &servers, Some(&issued));
+    let mut client = Client::new(Tap(soon("the handshake", connected).await));
+    client.list_operations(list()).await.unwrap();
+    drop(stalled);
     gateway.stop().await;
 }

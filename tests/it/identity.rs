@@ -406,7 +406,7 @@ async fn who_is_slow_to_shake_hands_is_in_nobody_s_way_for_long() {
     let text = crate::world::config_text(&world.folder.0, "http://127.0.0.1:9", "");
     let text = text.replace(
         "[grpc]\n",
-        "[grpc]\nhandshake_timeout = \"300ms\"\nhandshakes_max = 2\n",
+        "[grpc]\nhandshake_timeout = \"300ms\"\nhandshakes_max = 16\n",
     );
     let text = format!("{text}{CALLERS}");
     let config = cvm_gateway::config::Config::parse("test.toml", &text, &world.folder.0).unwrap();

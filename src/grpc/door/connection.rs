@@ -2,6 +2,7 @@
 
 use super::greeted::Greeted;
 use super::listener::{Socket, ends, readable};
+use super::places::Place;
 use super::{Calls, Open, Settings};
 use crate::clock::Clock;
 use crate::grpc::auth::{Caller, Ends};
@@ -63,21 +64,21 @@ struct Talk {
 
 impl Open {
     /// Takes a connection to its end.
-    pub(super) async fn live(&self, socket: Socket) -> Ended {
+    pub(super) async fn live(&self, socket: Socket, place: &Place) -> Ended {
         tokio::select! {
             biased;
             () = self.door.stopped.cancelled() => Ended::Stop,
-            lived = self.steps(socket) => lived.unwrap_or_else(|ended| ended),
+            lived = self.steps(socket, place) => lived.unwrap_or_else(|ended| ended),
         }
     }
 
     /// What is done one after the other, the large of it in boxes of its own, so that thousands that are silent or
     /// idle take little.
-    async fn steps(&self, socket: Socket) -> Result<Ended, Ended> {
+    async fn steps(&self, socket: Socket, place: &Place) -> Result<Ended, Ended> {
         Box::pin(self.first_byte(&socket)).await?;
         let ends = Arc::new(ends(&socket));
         let (io, peer) = match self.door.gate.tls() {
-            Some(tls) => Box::pin(self.secure(socket, tls)).await?,
+            Some(tls) => Box::pin(self.secure(socket, tls, place)).await?,
             None => (Either::Left(socket), None),
         };
         let talk = self.begin(io, peer, ends);
@@ -95,26 +96,32 @@ impl Open {
         &self,
         socket: Socket,
         tls: Arc<ServerConfig>,
+        place: &Place,
     ) -> Result<(Io, Option<Arc<Peer>>), Ended> {
         let silent = self.door.settings.first_byte_timeout;
         let hello = LazyConfigAcceptor::new(Acceptor::default(), socket);
         let hello = self.within(silent, Ended::Silent, hello).await?;
-        let shaken = self.shake_hands(hello, tls).await;
+        let shaken = self.shake_hands(hello, tls, place).await;
         self.count(&shaken);
         let stream = shaken?.or(Err(Ended::Handshake))?;
         let peer = peer(&stream);
         Ok((Either::Right(Box::new(stream)), peer))
     }
 
-    /// Who was silent so far has kept nobody from a handshake; from here on there are so many at once.
+    /// Who was silent so far has kept nobody from a handshake; from here on there are so many at once, and fewer of
+    /// one origin: who leaves many half done is in the way of nobody else.
     async fn shake_hands(
         &self,
         hello: io::Result<StartHandshake<Socket>>,
         tls: Arc<ServerConfig>,
+        place: &Place,
     ) -> Result<io::Result<TlsStream<Socket>>, Ended> {
         let limit = self.door.settings.handshake_timeout;
-        let turn = self.handshakes.acquire();
-        let _turn = self.within(limit, Ended::Handshake, turn).await?;
+        let turns = async {
+            let of_origin = place.handshakes().acquire().await;
+            (of_origin, self.handshakes.acquire().await)
+        };
+        let _turns = self.within(limit, Ended::Handshake, turns).await?;
         let shaken = async { hello?.into_stream(tls).await };
         self.within(limit, Ended::Handshake, shaken).await
     }

@@ -4,12 +4,15 @@ use crate::metrics::{Connections, Pressure, Refused};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Semaphore;
 
 /// Connections that are taken while the gateway is about to run out of something: so that who has none can follow,
 /// cancel and give back, too, and ask for health.
 const RESERVE: usize = 64;
 /// And of one peer.
 const RESERVE_PER_ORIGIN: usize = 8;
+/// The part of all handshakes that those of one peer may be.
+const HANDSHAKES_PART: usize = 8;
 
 /// The other side, as far as connections are counted by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +31,7 @@ pub(super) struct Places(Arc<Shared>);
 struct Shared {
     max: usize,
     per_origin_max: usize,
+    handshakes_per_origin_max: usize,
     metrics: Connections,
     /// Never more entries than there are connections.
     taken: Mutex<Taken>,
@@ -36,7 +40,14 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Taken {
     all: Count,
-    of: HashMap<Origin, Count>,
+    of: HashMap<Origin, OfOrigin>,
+}
+
+/// The connections of one peer.
+#[derive(Clone, Debug)]
+struct OfOrigin {
+    count: Count,
+    handshakes: Arc<Semaphore>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +62,7 @@ struct Count {
 pub(super) struct Place {
     origin: Origin,
     of_reserve: bool,
+    handshakes: Arc<Semaphore>,
     places: Places,
 }
 
@@ -80,11 +92,17 @@ impl Count {
 }
 
 impl Places {
-    /// So many, and so many for each origin.
-    pub(super) fn new(max: usize, per_origin_max: usize, metrics: Connections) -> Self {
+    /// So many, and so many for each origin, which may have a part of `handshakes_max` at once.
+    pub(super) fn new(
+        max: usize,
+        per_origin_max: usize,
+        handshakes_max: usize,
+        metrics: Connections,
+    ) -> Self {
         Self(Arc::new(Shared {
             max,
             per_origin_max,
+            handshakes_per_origin_max: (handshakes_max / HANDSHAKES_PART).max(1),
             metrics,
             taken: Mutex::default(),
         }))
@@ -93,17 +111,23 @@ impl Places {
     /// A place, if one is left; under the highest `pressure` one of the reserve.
     pub(super) fn take(&self, origin: Origin, pressure: Pressure) -> Result<Place, Refused> {
         let of_reserve = pressure == Pressure::Critical;
-        self.with(|taken| {
-            let mut of = taken.of.get(&origin).copied().unwrap_or_default();
-            self.0.has_room(of, taken.all, of_reserve)?;
-            of.enter(of_reserve);
+        let handshakes = self.with(|taken| {
+            let fresh = || OfOrigin {
+                count: Count::default(),
+                handshakes: Arc::new(Semaphore::new(self.0.handshakes_per_origin_max)),
+            };
+            let mut of = taken.of.get(&origin).cloned().unwrap_or_else(fresh);
+            self.0.has_room(of.count, taken.all, of_reserve)?;
+            of.count.enter(of_reserve);
             taken.all.enter(of_reserve);
+            let handshakes = Arc::clone(&of.handshakes);
             taken.of.insert(origin, of);
-            Ok(())
+            Ok(handshakes)
         })?;
         Ok(Place {
             origin,
             of_reserve,
+            handshakes,
             places: self.clone(),
         })
     }
@@ -132,6 +156,13 @@ impl Shared {
     }
 }
 
+impl Place {
+    /// The handshakes that the connections of its origin may be in at once.
+    pub(super) fn handshakes(&self) -> &Semaphore {
+        &self.handshakes
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.places.with(|taken| {
@@ -139,8 +170,8 @@ impl Drop for Place {
             let Some(of) = taken.of.get_mut(&self.origin) else {
                 return;
             };
-            of.leave(self.of_reserve);
-            if of.connections == 0 {
+            of.count.leave(self.of_reserve);
+            if of.count.connections == 0 {
                 taken.of.remove(&self.origin);
             }
         });
@@ -155,7 +186,7 @@ mod tests {
     #[test]
     fn places_are_counted_in_all_and_by_origin() {
         let metrics = Metrics::new("1").unwrap();
-        let places = Places::new(3, 2, metrics.connections.clone());
+        let places = Places::new(3, 2, 8, metrics.connections.clone());
         let [a, b, c] = [[10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 0, 3]].map(Origin::of_octets);
         let first = places.take(a, Pressure::Calm).unwrap();
         let _second = places.take(a, Pressure::Calm).unwrap();
@@ -182,7 +213,7 @@ mod tests {
     #[test]
     fn whoever_left_is_forgotten() {
         let metrics = Metrics::new("1").unwrap();
-        let places = Places::new(3, 2, metrics.connections);
+        let places = Places::new(3, 2, 8, metrics.connections);
         for last in 0..=255 {
             drop(
                 places
@@ -196,7 +227,7 @@ mod tests {
     #[test]
     fn under_the_highest_pressure_there_is_a_reserve() {
         let metrics = Metrics::new("1").unwrap();
-        let places = Places::new(1000, 500, metrics.connections);
+        let places = Places::new(1000, 500, 8, metrics.connections);
         let critical = Pressure::Critical;
         let mut held = Vec::new();
         for number in 0..RESERVE {
@@ -215,6 +246,22 @@ mod tests {
         assert_eq!(places.take(last, critical).unwrap_err(), Refused::Overload);
         drop(held.pop());
         places.take(last, critical).unwrap();
+    }
+
+    #[test]
+    fn handshakes_are_counted_by_origin() {
+        let metrics = Metrics::new("1").unwrap();
+        for (max, of_one) in [(256, 32), (1, 1)] {
+            let places = Places::new(9, 9, max, metrics.connections.clone());
+            let [a, b] = [[10, 0, 0, 1], [10, 0, 0, 2]].map(Origin::of_octets);
+            let [first, second] = [a, a].map(|a| places.take(a, Pressure::Calm).unwrap());
+            let all = first.handshakes().try_acquire_many(of_one).unwrap();
+            assert!(second.handshakes().try_acquire().is_err());
+            let other = places.take(b, Pressure::Calm).unwrap();
+            drop(other.handshakes().try_acquire().unwrap());
+            drop(all);
+            drop(second.handshakes().try_acquire().unwrap());
+        }
     }
 
     #[test]
