@@ -471,3 +471,42 @@ async fn handshakes_of_one_peer_leave_room_for_others() {
     drop(stalled);
     gateway.stop().await;
 }
+
+/// Who does not read its answer, or holds a stream of its own open, delays no stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn stalled_streams_do_not_delay_a_stop() {
+    const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let world = World::new(100.0).await;
+    let text = config_text(&world.folder.0, "http://127.0.0.1:9", "");
+    let text = text.replace("drain_timeout = \"5s\"", "drain_timeout = \"2m\"");
+    let config = Config::parse("test.toml", &text, &world.folder.0).unwrap();
+    let gateway = world.gateway_of(config).await;
+    // Answers may not be sent: each window is zero.
+    let no_window = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let asks = [
+        frame(HEADERS, END_HEADERS, 1, &call(HEALTH)),
+        frame(DATA, END_STREAM, 1, &[0; 5]),
+    ]
+    .concat();
+    let reflects = frame(HEADERS, END_HEADERS, 1, &call(REFLECTION));
+    let mut streams = Vec::new();
+    for begin in [[no_window, asks].concat(), reflects] {
+        let (mut stream, _) = greeted(HERE, &gateway).await;
+        stream.write_all(&begin).await.unwrap();
+        // Its head comes all the same.
+        let answered = async {
+            while let Some(frame) = next(&mut stream).await {
+                if frame.kind == HEADERS {
+                    return;
+                }
+            }
+            panic!("no answer begins");
+        };
+        soon("the answer", answered).await;
+        streams.push(stream);
+    }
+    soon("the stop", gateway.stop()).await;
+    for mut stream in streams {
+        soon("the close", rest(&mut stream)).await;
+    }
+}

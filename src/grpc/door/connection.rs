@@ -29,6 +29,7 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TrackedFuture;
 use tonic::body::Body;
 use tower::ServiceExt;
 use tower::util::Oneshot;
@@ -60,6 +61,8 @@ struct Talk {
     /// Asks the streams to end.
     leaving: CancellationToken,
     calls: TaskTracker,
+    /// Those of the calls whose answer has not begun.
+    unanswered: TaskTracker,
 }
 
 impl Open {
@@ -150,7 +153,9 @@ impl Open {
                 ends,
                 leaving: leaving.clone(),
             },
+            unanswered: TaskTracker::new(),
         };
+        let unanswered = introduced.unanswered.clone();
         let spawner = Spawner {
             here: TaskTracker::new(),
             all: self.door.tasks.clone(),
@@ -162,6 +167,7 @@ impl Open {
             greeting,
             leaving,
             calls,
+            unanswered,
         }
     }
 
@@ -172,6 +178,7 @@ impl Open {
             greeting,
             leaving,
             calls,
+            unanswered,
         } = talk;
         let silent = self.door.settings.first_byte_timeout;
         tokio::select! {
@@ -188,10 +195,20 @@ impl Open {
             () = self.grown_old() => Ended::Age,
         };
         connection.as_mut().graceful_shutdown();
+        let patience = Box::pin(async {
+            if asked == Ended::Age {
+                self.age_out(&leaving, &calls).await;
+            } else {
+                // The gateway's own limit ends these. Who does not read its answer is not waited for.
+                unanswered.close();
+                unanswered.wait().await;
+            }
+            self.door.clock.sleep(LEAVE_WITHIN).await;
+        });
         tokio::select! {
             biased;
             _left = connection => {}
-            () = Box::pin(self.patience(asked, &leaving, &calls)) => {}
+            () = patience => {}
         }
         asked
     }
@@ -233,20 +250,14 @@ impl Open {
         }
     }
 
-    /// Waits as long as a connection may take that was asked to leave.
-    async fn patience(&self, asked: Ended, leaving: &CancellationToken, calls: &TaskTracker) {
+    /// Waits until the calls of an old connection have ended, as long as they may take.
+    async fn age_out(&self, leaving: &CancellationToken, calls: &TaskTracker) {
         let clock: &Clock = &self.door.clock;
         calls.close();
-        if asked == Ended::Age {
-            let grace = clock.timeout(self.door.settings.connection_age_grace, calls.wait());
-            self.door.stopping.run_until_cancelled(grace).await;
-            leaving.cancel();
-            clock.timeout(LEAVE_WITHIN, calls.wait()).await;
-        } else {
-            // The gateway's own limit ends these.
-            calls.wait().await;
-        }
-        clock.sleep(LEAVE_WITHIN).await;
+        let grace = clock.timeout(self.door.settings.connection_age_grace, calls.wait());
+        self.door.stopping.run_until_cancelled(grace).await;
+        leaving.cancel();
+        clock.timeout(LEAVE_WITHIN, calls.wait()).await;
     }
 }
 
@@ -299,17 +310,20 @@ fn why(ended: hyper::Result<()>) -> Ended {
 struct Introduced {
     calls: Arc<Calls>,
     caller: Caller,
+    /// Has each call until its answer begins.
+    unanswered: TaskTracker,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Introduced {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Oneshot<Calls, Request<Body>>;
+    type Future = TrackedFuture<Oneshot<Calls, Request<Body>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.caller.clone());
-        Calls::clone(&self.calls).oneshot(request)
+        let answer = Calls::clone(&self.calls).oneshot(request);
+        self.unanswered.track_future(answer)
     }
 }
 
