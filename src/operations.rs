@@ -481,3 +481,6 @@ impl Inner {
         self.stop.cancel();
     }
 }
+
+#[cfg(test)]
+mod tests;

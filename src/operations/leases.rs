@@ -205,7 +205,7 @@ impl Inner {
     }
 
     /// Takes up operations that nobody holds; how many.
-    async fn claim(&self) -> Result<u32, StoreError> {
+    pub(super) async fn claim(&self) -> Result<u32, StoreError> {
         let (leased_until, claimed) = self.claim_some(0..=self.unsuspected(), CLAIM).await?;
         let count = u32::try_from(claimed.len()).unwrap_or(CLAIM);
         self.take_up(claimed, leased_until).await?;
@@ -339,45 +339,5 @@ impl Inner {
             Ok(()) => self.table.clear(lease),
             Err(error) => self.told_of(Err(error)),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::ids::RequestId;
-    use crate::domain::operation::{Operation, State};
-    use crate::operations::sweep::tests::{World, admission};
-    use crate::store::{Admission, NewOperation};
-
-    /// As after an outage of the journal, or when a machine that slept wakes: whichever of the two loops is first,
-    /// a step that is under way gets no second one beside it.
-    #[tokio::test]
-    async fn what_is_in_hand_is_not_claimed_from_oneself() {
-        let world = World::new().await;
-        let inner = &world.operations.0;
-        let id = OperationId::generate(world.failed.create_time);
-        let operation = Operation {
-            id,
-            request_id: RequestId::parse("in-hand").unwrap(),
-            state: State::Accepted,
-            ..world.failed.clone()
-        };
-        let new = NewOperation {
-            owner: inner.owner.clone(),
-            ..admission(operation.clone())
-        };
-        let leased_until = new.now + new.lease;
-        let Ok(Admission::New(lease)) = world.store.admit(new).await else {
-            panic!("it is known already");
-        };
-        inner.table.hold(lease, leased_until, Arc::new(operation));
-        assert!(inner.lease_lasts(lease));
-        world.clock.advance(Duration::from_secs(60));
-        assert!(!inner.lease_lasts(lease));
-
-        assert_eq!(inner.claim().await.unwrap(), 0);
-        assert_eq!(inner.table.get(id).unwrap().0, lease);
-        assert!(inner.lease_lasts(lease), "its lease is prolonged first");
     }
 }

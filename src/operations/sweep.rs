@@ -351,4 +351,4 @@ impl Inner {
 }
 
 #[cfg(test)]
-pub(in crate::operations) mod tests;
+mod tests;
