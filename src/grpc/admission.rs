@@ -13,7 +13,7 @@ use crate::metrics::{self, Pressure, Priority, Shed};
 use crate::pb::v1::cvm_gateway_service_server::SERVICE_NAME;
 use crate::random::Random;
 use bytes::BytesMut;
-use held::{Held, Kept, kept};
+use held::{Held, kept};
 use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::Full;
@@ -220,7 +220,7 @@ impl Shared {
                 return Err(too_large(message_bytes_max));
             }
         }
-        let body = Kept::new(Full::new(bytes.freeze()), share);
+        let body = Full::new(share.hold(bytes.freeze()));
         Ok(Request::from_parts(head, Body::new(body)))
     }
 

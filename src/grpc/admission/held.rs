@@ -3,6 +3,7 @@
 
 use crate::domain::ids::OrganizationId;
 use crate::metrics::{Priority, Shed};
+use bytes::Bytes;
 use http::Response;
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::{BodyExt, Full};
@@ -38,12 +39,18 @@ pub(super) struct Share {
     held: Held,
 }
 
-/// A body that is here as a whole.
+/// Bytes that hold their share for as long as somebody has them: HTTP/2 takes an answer out of its body long before its
+/// reader takes it.
 #[derive(Debug)]
-pub(super) struct Kept<B> {
-    body: B,
+struct Owned {
+    bytes: Bytes,
     _share: Share,
 }
+
+/// A body that tells no size: that would become a content-length, which is wrong once gRPC-Web has put trailers behind
+/// it.
+#[derive(Debug)]
+struct OfAnySize<B>(B);
 
 impl Held {
     /// Of a body that holds nothing yet.
@@ -80,6 +87,14 @@ impl Share {
         self.bytes += bytes;
         Ok(())
     }
+
+    /// These bytes, which are what it holds.
+    pub(super) fn hold(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Owned {
+            bytes,
+            _share: self,
+        })
+    }
 }
 
 impl Drop for Share {
@@ -109,17 +124,13 @@ fn most(bytes: usize, priority: Priority) -> usize {
     }
 }
 
-impl<B> Kept<B> {
-    pub(super) fn new(body: B, share: Share) -> Self {
-        Self {
-            body,
-            _share: share,
-        }
+impl AsRef<[u8]> for Owned {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
-/// It tells no size: that would become a content-length, which is wrong once gRPC-Web has put trailers behind it.
-impl<B: HttpBody + Unpin> HttpBody for Kept<B> {
+impl<B: HttpBody + Unpin> HttpBody for OfAnySize<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -127,11 +138,11 @@ impl<B: HttpBody + Unpin> HttpBody for Kept<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        Pin::new(&mut self.0).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.0.is_end_stream()
     }
 }
 
@@ -149,17 +160,13 @@ pub(super) async fn kept(answer: Response<Body>, mut share: Share) -> Result<Res
     let trailers = body.trailers().cloned().map(Ok);
     let bytes = body.to_bytes();
     share.grow(bytes.len())?;
-    let body = Full::new(bytes).with_trailers(ready(trailers));
-    Ok(Response::from_parts(
-        head,
-        Body::new(Kept::new(body, share)),
-    ))
+    let body = Full::new(share.hold(bytes)).with_trailers(ready(trailers));
+    Ok(Response::from_parts(head, Body::new(OfAnySize(body))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
 
     fn organizations<const N: usize>() -> [OrganizationId; N] {
         std::array::from_fn(|number| OrganizationId::parse(&format!("o-{number}")).unwrap())
@@ -219,9 +226,12 @@ mod tests {
         held.with(|taken| assert_eq!(taken.all, 6));
         assert_eq!(answer.body().size_hint().exact(), None);
         let read = answer.into_body().collect().await.unwrap();
-        held.with(|taken| assert_eq!(taken.all, 0));
         assert_eq!(read.trailers(), Some(&trailers));
-        assert_eq!(read.to_bytes(), "answer");
+        let read = read.to_bytes();
+        assert_eq!(read, "answer");
+        held.with(|taken| assert_eq!(taken.all, 6, "its body is gone, and it is not"));
+        drop(read);
+        held.with(|taken| assert_eq!(taken.all, 0));
 
         let mut share = held.share((&a, Priority::Follow));
         share.grow(PER_ORGANIZATION_MAX).unwrap();
