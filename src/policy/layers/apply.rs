@@ -32,6 +32,10 @@ pub(super) fn all(layers: &[&Layer], from: UtcDateTime, wish: &mut Wish, applied
     for (layer, entry) in strong.concat() {
         run.give(layer, entry);
     }
+    let [sets, ..] = &strong;
+    for (layer, entry) in sets {
+        run.find_hidden(layer, entry);
+    }
     let entries = layers.iter().flat_map(|layer| {
         let entries = layer.entries.iter();
         entries.map(|entry| (*layer, entry))
@@ -64,14 +68,7 @@ impl Run<'_> {
     /// Sets a field, or only one that is unset. What it is part of is made where it is missing.
     fn give(&mut self, layer: &Layer, entry: &Entry) {
         let prefix = entry.target.kind() == Kind::Prefix;
-        let template = self.wish.spec.launch_template.is_some();
-        let found = entry.target.find(self.wish, true);
-        if found.is_empty() && template && matches!(entry.act, Act::Set(_)) {
-            let field = format!("spec.{}", entry.target.name());
-            let rule = "must be set, for the launch template may hold something else".to_owned();
-            refuse(self.applied, layer, entry, field, rule);
-        }
-        for found in found {
+        for found in entry.target.find(self.wish, true) {
             let before = found.slot.get();
             let value = match (&entry.act, &before) {
                 (Act::Set(Value::Text(start)), before) if prefix => prefixed(start, before),
@@ -83,6 +80,16 @@ impl Run<'_> {
             if value.is_some() && value != before {
                 put(self.applied, layer, entry, found, value);
             }
+        }
+    }
+
+    /// Refuses what was to be set of each in a list that only a launch template has, perhaps one that a layer gave.
+    fn find_hidden(&mut self, layer: &Layer, entry: &Entry) {
+        let template = self.wish.spec.launch_template.is_some();
+        if template && entry.target.find(self.wish, false).is_empty() {
+            let field = format!("spec.{}", entry.target.name());
+            let rule = "must be set, for the launch template may hold something else".to_owned();
+            refuse(self.applied, layer, entry, field, rule);
         }
     }
 

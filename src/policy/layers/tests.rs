@@ -290,6 +290,10 @@ fn what_is_set_in_each_of_a_list_is_not_left_to_a_template() {
     assert_eq!(unmet(set, InstanceSpec::default()), [""; 0]);
     let default = "[default]\ndata_disks.encrypt = true";
     assert_eq!(unmet(default, template), [""; 0]);
+    // Nor to one that a layer gives, which it does last.
+    let given = "[default]\nlaunch_template.launch_template_id = \"lt-1a2b3c4d\"";
+    let (_, _, told) = run(&format!("{set}\n{given}"), InstanceSpec::default());
+    assert_eq!(told, [refusal]);
 }
 
 #[test]
