@@ -188,6 +188,12 @@ impl Inner {
             self.cloud.offers(permit, target, &place, charge_type).await
         });
         let answer = clock.timeout(ANSWER_WITHIN, offers).await;
+        let known = slot.known(KEPT_FOR, now).filter(|known| known.size.is_ok());
+        // What the cloud has told before counts for more than that it does not tell now.
+        if known.is_some() && answer.as_ref().is_some_and(Result::is_err) {
+            slot.silence(now);
+            return known;
+        }
         let Some(size) = answer.and_then(|answer| size_in(answer, &key.place)) else {
             slot.silence(now);
             return slot.known(KEPT_FOR, now);
@@ -223,12 +229,12 @@ fn size_in(answer: Result<Vec<Offer>, CloudError>, place: &Place) -> Option<Resu
 }
 
 /// Whether the cloud will say the same again, and not for what the operator of the gateway can mend:
-/// keys and rights.
+/// keys, rights, and what the account lacks.
 fn blames_the_request(error: &CloudError) -> bool {
     let for_good = (error.effect, error.retry) == (Effect::Definite, Retry::No);
     let request = matches!(
         error.reason,
-        Reason::InvalidParameter | Reason::ResourceNotFound | Reason::PreconditionFailed
+        Reason::InvalidParameter | Reason::ResourceNotFound
     );
     for_good && request
 }
