@@ -3,7 +3,7 @@
 use super::*;
 use crate::clock::{Clock, Correction};
 use crate::cloud::limiter::{Limiter, Permit};
-use crate::cloud::{Accepted, Cloud, CloudError, Fault, Signing, Tagged, Target};
+use crate::cloud::{Accepted, Cloud, CloudError, Fault, Signing, Tagged, Target, codes};
 use crate::config::Config;
 use crate::domain::audit::Call;
 use crate::domain::decision::Decision;
@@ -35,6 +35,10 @@ pub(super) struct Listing {
     pub(super) lists: AtomicUsize,
     pub(super) failing: Mutex<bool>,
     pub(super) given_back: Mutex<Vec<InstanceId>>,
+    /// How many machines each call named that was to give some back.
+    pub(super) calls: Mutex<Vec<usize>>,
+    /// The code by which it refuses to: every call, or those that name a machine.
+    pub(super) refusing: Option<(&'static str, Option<InstanceId>)>,
     /// What it only shows to who asks for it by its id.
     pub(super) untagged: Mutex<Vec<InstanceId>>,
     /// Where a launch is written down each time before the list is answered, and like which.
@@ -83,6 +87,19 @@ fn unasked<T>() -> Result<T, CloudError> {
     Err(Fault::ConnectFailed.error("not asked in this test"))
 }
 
+fn refusal(code: &str) -> CloudError {
+    let verdict = codes::classify(code);
+    CloudError {
+        effect: verdict.effect,
+        reason: verdict.reason,
+        retry: verdict.retry,
+        code: code.to_owned(),
+        message: "refused".to_owned(),
+        fields: verdict.fields.into_iter().map(str::to_owned).collect(),
+        request_id: None,
+    }
+}
+
 #[async_trait]
 impl Cloud for Listing {
     fn host(&self, _: &Target) -> String {
@@ -128,6 +145,12 @@ impl Cloud for Listing {
         ids: &[InstanceId],
         _: Signing<'_>,
     ) -> Result<(), CloudError> {
+        self.calls.lock().unwrap().push(ids.len());
+        if let Some((code, machine)) = &self.refusing
+            && machine.as_ref().is_none_or(|id| ids.contains(id))
+        {
+            return Err(refusal(code));
+        }
         self.given_back.lock().unwrap().extend(ids.to_vec());
         Ok(())
     }

@@ -3,16 +3,15 @@
 use super::super::Rooms;
 use super::*;
 use crate::clock::Clock;
-use crate::cloud::limiter::{Limiter, Permit};
-use crate::cloud::{Accepted, Cloud, Fault, Tagged, codes};
+use crate::cloud::limiter::Limiter;
 use crate::config::Config;
-use crate::domain::instance::{InstanceDetail, InstanceState};
+use crate::domain::instance::InstanceState;
 use crate::metrics::Metrics;
+use crate::operations::tests::Listing;
 use crate::random::Random;
 use crate::store::{Model, Store};
-use async_trait::async_trait;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 const CONFIG: &str = r#"
 cloud.regions = ["ap-shanghai"]
@@ -22,91 +21,6 @@ default_account = "main"
 secret_id = "AKIDx"
 secret_key = "k"
 "#;
-
-/// A cloud that refuses to give back with a code: every call, or those that name a machine.
-#[derive(Debug)]
-struct Refusing {
-    code: &'static str,
-    machine: Option<InstanceId>,
-    /// How many machines each call named.
-    calls: Mutex<Vec<usize>>,
-}
-
-fn unasked<T>() -> Result<T, CloudError> {
-    Err(Fault::ConnectFailed.error("not asked in this test"))
-}
-
-#[async_trait]
-impl Cloud for Refusing {
-    fn host(&self, _: &Target) -> String {
-        "cvm.tencentcloudapi.com".to_owned()
-    }
-
-    async fn run_instances(
-        &self,
-        _: Permit,
-        _: &Target,
-        _: &[u8],
-        _: Signing<'_>,
-    ) -> Result<Accepted, CloudError> {
-        unasked()
-    }
-
-    async fn describe_instances_status(
-        &self,
-        _: Permit,
-        _: &Target,
-        _: &[InstanceId],
-    ) -> Result<Vec<(InstanceId, InstanceState)>, CloudError> {
-        unasked()
-    }
-
-    async fn describe_instances(
-        &self,
-        _: Permit,
-        _: &Target,
-        _: &[InstanceId],
-    ) -> Result<Vec<InstanceDetail>, CloudError> {
-        unasked()
-    }
-
-    async fn terminate_instances(
-        &self,
-        _: Permit,
-        _: &Target,
-        ids: &[InstanceId],
-        _: Signing<'_>,
-    ) -> Result<(), CloudError> {
-        self.calls.lock().unwrap().push(ids.len());
-        if self.machine.as_ref().is_some_and(|id| !ids.contains(id)) {
-            return Ok(());
-        }
-        let verdict = codes::classify(self.code);
-        Err(CloudError {
-            effect: verdict.effect,
-            reason: verdict.reason,
-            retry: verdict.retry,
-            code: self.code.to_owned(),
-            message: "refused".to_owned(),
-            fields: verdict.fields.into_iter().map(str::to_owned).collect(),
-            request_id: None,
-        })
-    }
-
-    async fn find_by_tag(
-        &self,
-        _: Permit,
-        _: &Target,
-        _: &str,
-        _: &str,
-    ) -> Result<Vec<InstanceDetail>, CloudError> {
-        unasked()
-    }
-
-    async fn list_tagged(&self, _: Permit, _: &Target, _: &str) -> Result<Vec<Tagged>, CloudError> {
-        unasked()
-    }
-}
 
 fn id(number: u32) -> InstanceId {
     InstanceId::parse(&format!("ins-{number}")).unwrap()
@@ -142,14 +56,13 @@ async fn refused(code: &'static str, machine: Option<InstanceId>) -> (CallEnd, V
     let clock = Clock::system();
     let (wall, metrics) = (clock.clone(), Metrics::new("test").unwrap());
     let limits = config.cloud_limits;
-    let cloud = Arc::new(Refusing {
-        code,
-        machine,
-        calls: Mutex::default(),
+    let cloud = Arc::new(Listing {
+        refusing: Some((code, machine)),
+        ..Listing::default()
     });
     let rooms = Rooms {
         store: Store::of_model(Model::new(Arc::new(move || wall.now()))),
-        cloud: Arc::<Refusing>::clone(&cloud),
+        cloud: Arc::<Listing>::clone(&cloud),
         limiter: Limiter::new(limits, None, clock.clone(), metrics.cloud.clone()),
         clock: clock.clone(),
         random: Random::seeded(7),
