@@ -300,20 +300,25 @@ pub(super) fn internet(request: &RunInstances) -> Result<answer::InternetAccessi
         return Err(Refusal::new("InvalidParameterCombination", message));
     }
     Ok(answer::InternetAccessible {
-        internet_charge_type: charge_type(asked.internet_charge_type)?,
+        internet_charge_type: charge_type(asked.internet_charge_type, request)?,
         internet_max_bandwidth_out: bandwidth,
         public_ip_assigned,
     })
 }
 
-fn charge_type(asked: Option<String>) -> Result<String, Refusal> {
+/// How the line is paid: by default as the machine is, ahead or by the hour.
+fn charge_type(asked: Option<String>, request: &RunInstances) -> Result<String, Refusal> {
     const TYPES: [&str; 4] = [
         "BANDWIDTH_POSTPAID_BY_HOUR",
         "BANDWIDTH_PREPAID",
         "TRAFFIC_POSTPAID_BY_HOUR",
         "BANDWIDTH_PACKAGE",
     ];
-    let charge_type = asked.unwrap_or_else(|| TYPES[0].to_owned());
+    let like_machine = match request.instance_charge_type.as_deref() {
+        Some("PREPAID") => "BANDWIDTH_PREPAID",
+        Some(_) | None => "BANDWIDTH_POSTPAID_BY_HOUR",
+    };
+    let charge_type = asked.unwrap_or_else(|| like_machine.to_owned());
     if TYPES.contains(&charge_type.as_str()) {
         return Ok(charge_type);
     }

@@ -102,6 +102,8 @@ fn prices_follow_from_the_catalogue() {
     let months = json!({"InstanceChargeType": "PREPAID", "InstanceChargePrepaid": {"Period": 2}});
     let prepaid_line = json!({"InstanceChargeType": "PREPAID", "InstanceChargePrepaid": {"Period": 1},
         "InternetAccessible": mbps("BANDWIDTH_PREPAID")});
+    let prepaid_by_default = json!({"InstanceChargeType": "PREPAID", "InstanceChargePrepaid": {"Period": 1},
+        "InternetAccessible": {"InternetMaxBandwidthOut": 10}});
     let rows = [
         (
             json!({}),
@@ -137,6 +139,10 @@ fn prices_follow_from_the_catalogue() {
         ),
         (
             prepaid_line,
+            json!([[0.0, 0.0, 73.8, 36.9], [0.0, 0.0, 216.0, 108.0]]),
+        ),
+        (
+            prepaid_by_default,
             json!([[0.0, 0.0, 73.8, 36.9], [0.0, 0.0, 216.0, 108.0]]),
         ),
     ];
