@@ -41,6 +41,8 @@ struct Shared {
 struct Taken {
     all: Count,
     of: HashMap<Origin, OfOrigin>,
+    /// Counts the times that the highest pressure has ended.
+    reliefs: u64,
 }
 
 /// The connections of one peer.
@@ -61,7 +63,8 @@ struct Count {
 #[derive(Debug)]
 pub(super) struct Place {
     origin: Origin,
-    of_reserve: bool,
+    /// If it is of the reserve, of that after so many reliefs.
+    of_reserve: Option<u64>,
     handshakes: Arc<Semaphore>,
     places: Places,
 }
@@ -111,7 +114,10 @@ impl Places {
     /// A place, if one is left; under the highest `pressure` one of the reserve.
     pub(super) fn take(&self, origin: Origin, pressure: Pressure) -> Result<Place, Refused> {
         let of_reserve = pressure == Pressure::Critical;
-        let handshakes = self.with(|taken| {
+        let (handshakes, reliefs) = self.with(|taken| {
+            if !of_reserve {
+                taken.relieve();
+            }
             let fresh = || OfOrigin {
                 count: Count::default(),
                 handshakes: Arc::new(Semaphore::new(self.0.handshakes_per_origin_max)),
@@ -122,11 +128,11 @@ impl Places {
             taken.all.enter(of_reserve);
             let handshakes = Arc::clone(&of.handshakes);
             taken.of.insert(origin, of);
-            Ok(handshakes)
+            Ok((handshakes, taken.reliefs))
         })?;
         Ok(Place {
             origin,
-            of_reserve,
+            of_reserve: of_reserve.then_some(reliefs),
             handshakes,
             places: self.clone(),
         })
@@ -137,6 +143,20 @@ impl Places {
         let changed = change(&mut taken);
         self.0.metrics.shows(taken.all.connections);
         changed
+    }
+}
+
+impl Taken {
+    /// The pressure has ended: who came under it stays as everybody else, and the whole reserve is there for the next
+    /// time.
+    fn relieve(&mut self) {
+        if self.all.reserve > 0 {
+            self.reliefs += 1;
+            self.all.reserve = 0;
+            for of in self.of.values_mut() {
+                of.count.reserve = 0;
+            }
+        }
     }
 }
 
@@ -166,11 +186,12 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.places.with(|taken| {
-            taken.all.leave(self.of_reserve);
+            let of_reserve = self.of_reserve == Some(taken.reliefs);
+            taken.all.leave(of_reserve);
             let Some(of) = taken.of.get_mut(&self.origin) else {
                 return;
             };
-            of.count.leave(self.of_reserve);
+            of.count.leave(of_reserve);
             if of.count.connections == 0 {
                 taken.of.remove(&self.origin);
             }
@@ -229,12 +250,15 @@ mod tests {
         let metrics = Metrics::new("1").unwrap();
         let places = Places::new(1000, 500, 8, metrics.connections);
         let critical = Pressure::Critical;
-        let mut held = Vec::new();
-        for number in 0..RESERVE {
+        let origin = |number: usize| {
             let last = u8::try_from(number / RESERVE_PER_ORIGIN).unwrap();
-            let origin = Origin::of_octets([10, 0, 0, last]);
-            // Those that were there before are none of it.
-            held.push(places.take(origin, Pressure::Calm).unwrap());
+            Origin::of_octets([10, 0, 0, last])
+        };
+        // Those that were there before are none of it.
+        let before = (0..RESERVE).map(|number| places.take(origin(number), Pressure::Calm));
+        let mut held: Vec<Place> = before.map(Result::unwrap).collect();
+        for number in 0..RESERVE {
+            let origin = origin(number);
             held.push(places.take(origin, critical).unwrap());
             let of_origin = number % RESERVE_PER_ORIGIN + 1;
             assert_eq!(
@@ -246,6 +270,24 @@ mod tests {
         assert_eq!(places.take(last, critical).unwrap_err(), Refused::Overload);
         drop(held.pop());
         places.take(last, critical).unwrap();
+    }
+
+    #[test]
+    fn the_reserve_is_whole_again_after_the_pressure() {
+        let metrics = Metrics::new("1").unwrap();
+        let places = Places::new(1000, 500, 8, metrics.connections);
+        let [a, b] = [[10, 0, 0, 1], [10, 0, 0, 2]].map(Origin::of_octets);
+        let reserve = || std::array::from_fn(|_| places.take(a, Pressure::Critical).unwrap());
+        let early: [Place; RESERVE_PER_ORIGIN] = reserve();
+        places.take(a, Pressure::Critical).unwrap_err();
+        drop(places.take(b, Pressure::High).unwrap());
+        let late: [Place; RESERVE_PER_ORIGIN] = reserve();
+        drop(early);
+        // Those that left were of the reserve no more.
+        let refused = places.take(a, Pressure::Critical).unwrap_err();
+        assert_eq!(refused, Refused::Overload);
+        drop(late);
+        places.take(a, Pressure::Critical).unwrap();
     }
 
     #[test]
