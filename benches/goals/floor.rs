@@ -8,6 +8,12 @@ use futures_util::stream::{self, Stream};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -26,6 +32,8 @@ pub(crate) const ANSWERER: &str = "answerer";
 pub(crate) const FORWARDER: &str = "forwarder";
 /// A cloud that says the same to every call.
 pub(crate) const CANNED: &str = "canned";
+/// Takes spans, and forgets them.
+pub(crate) const COLLECTOR: &str = "collector";
 
 const CANNED_BODY: &str = r#"{"Response":{"InstanceIdSet":["ins-abcdefgh"],"RequestId":"6c2ff5b3-9d7b-4b8c-a3a2-3b1d0f7c5a11"}}"#;
 
@@ -47,6 +55,7 @@ async fn play(arguments: &[String], listener: TcpListener) {
     match arguments[0].as_str() {
         STREAMS => hold(listener).await,
         CANNED => answer(listener).await,
+        COLLECTOR => collect(listener).await,
         ANSWERER => launch_nothing(listener, None).await,
         FORWARDER => launch_nothing(listener, Some(arguments[1].parse().unwrap())).await,
         other => panic!("no role: {other}"),
@@ -96,6 +105,26 @@ async fn answer(listener: TcpListener) {
                 }
             }
         });
+    }
+}
+
+async fn collect(listener: TcpListener) {
+    tonic::transport::Server::builder()
+        .add_service(TraceServiceServer::new(Collector))
+        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
+        .await
+        .unwrap();
+}
+
+struct Collector;
+
+#[tonic::async_trait]
+impl TraceService for Collector {
+    async fn export(
+        &self,
+        _spans: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
 

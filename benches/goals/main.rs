@@ -26,6 +26,7 @@ mod journal;
 mod latency;
 mod load;
 mod memory;
+mod observing;
 mod polling;
 mod program;
 mod quota;
@@ -41,8 +42,9 @@ use report::{Chapter, Report};
 /// Goals, and what measures them.
 type Measured = (&'static [&'static str], fn() -> Chapter);
 
-const CHAPTERS: [Measured; 10] = [
+const CHAPTERS: [Measured; 11] = [
     (&["P1"], work::measure),
+    (&["observing"], observing::measure),
     (&["P3", "P4"], latency::measure),
     (&["P5"], memory::measure),
     (&["P6", "P7", "P8"], polling::measure),

@@ -128,6 +128,11 @@ impl Drop for Program {
 impl Bed {
     /// A gateway of the cloud at `cloud`, with `extra` at the end of its configuration, and rules.
     pub(crate) fn new(cloud: SocketAddr, extra: &str) -> Self {
+        Self::telling(cloud, "filter = \"error\"\n", extra)
+    }
+
+    /// The same with `log` as its table of the log.
+    pub(crate) fn telling(cloud: SocketAddr, log: &str, extra: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("goals-{}", uuid::Uuid::new_v4().simple()));
         fs::create_dir_all(folder.join("policy")).unwrap();
@@ -138,7 +143,7 @@ impl Bed {
             grpc,
             admin,
         };
-        fs::write(bed.config(), bed.config_text(cloud, extra)).unwrap();
+        fs::write(bed.config(), bed.config_text(cloud, log, extra)).unwrap();
         bed
     }
 
@@ -155,7 +160,7 @@ impl Bed {
         format!("sqlite://{}/journal.db", self.folder.display())
     }
 
-    fn config_text(&self, cloud: SocketAddr, extra: &str) -> String {
+    fn config_text(&self, cloud: SocketAddr, log: &str, extra: &str) -> String {
         format!(
             r#"
 [grpc]
@@ -176,8 +181,7 @@ default_account = "main"
 secret_id = "AKIDfakeForLoopbackTestsOnly0000001"
 secret_key = "fakeSecretKeyLoopbackTestsOnly001"
 [log]
-filter = "error"
-{extra}"#,
+{log}{extra}"#,
             grpc = self.grpc,
             admin = self.admin,
             journal = self.journal()

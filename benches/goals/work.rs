@@ -10,14 +10,15 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 const ROUNDS: usize = 5;
-const CONNECTIONS: usize = 8;
+pub(crate) const CONNECTIONS: usize = 8;
 /// Launches of a round, by how many are under way at once.
 const LOADS: [(usize, u32); 2] = [(64, 800), (512, 1_600)];
 /// A forwarder is so quick that as many would be lost in a hundredth of a second.
 const FORWARDED: u32 = 8;
 
 /// Machines are there at once, so a round must not wait for them to be likely.
-const OFTEN: &str = "[operations]\npoll_interval = \"100ms\"\npoll_interval_max = \"100ms\"\n";
+pub(crate) const OFTEN: &str =
+    "[operations]\npoll_interval = \"100ms\"\npoll_interval_max = \"100ms\"\n";
 
 /// States in which nothing is left to do.
 pub(crate) const AT_REST: [&str; 5] = [
@@ -95,7 +96,7 @@ async fn forward(forwarder: &Program, clients: &[Client], callers: usize, launch
 }
 
 /// Until the last of the machines runs, and the gateway is done with it.
-async fn live(
+pub(crate) async fn live(
     (gateway, bed): (&Program, &Bed),
     clients: &[Client],
     callers: usize,
