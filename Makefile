@@ -172,7 +172,7 @@ deny: $(CARGO_DENY) ## Licences, banned and duplicate crates, sources of crates
 	$(CARGO_DENY) --log-level error check bans licenses sources
 
 # The tests come last, so that their result is what a log ends with.
-ci: FUZZ_SECONDS = 30
+ci: FUZZ_SECONDS = 15
 ci: PROFILE = dev
 ci: check deny demo image fuzz test gate ## All of the above that can fail
 
