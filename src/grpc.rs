@@ -179,9 +179,9 @@ impl CvmGatewayService for Service {
         request: Request<pb::CancelOperationRequest>,
     ) -> Result<Response<pb::CancelOperationResponse>, Status> {
         let principal = auth::principal(&request)?;
-        let asked = audit::cancellation(&request);
+        let mut asked = audit::cancellation(&request);
         let name = request.into_inner().name;
-        match self.cancel(&principal, &name, &asked).await {
+        match self.cancel(&principal, &name, &mut asked).await {
             Ok(operation) => Ok(Response::new(pb::CancelOperationResponse {
                 operation: Some(wire::operation(&operation)),
             })),
@@ -357,21 +357,22 @@ impl Service {
         &self,
         principal: &Principal,
         name: &str,
-        asked: &Call,
+        asked: &mut Call,
     ) -> Result<Operation, Status> {
         let id = wire::operation_id(name)?;
         observe::operation(id);
-        let action = Action::CancelOperation;
-        let decision = match self.may(principal, action) {
+        let launch = self.operations.get(&principal.organization, id).await?;
+        asked.launched_by = Some(launch.principal.clone());
+        let decision = match self.may_cancel(principal, &launch) {
             Ok(decision) => decision,
             Err(denial) => {
-                let nowhere = (String::new(), String::new());
-                self.tell_denied((principal, action, asked.clone()), nowhere, &denial)
-                    .await?;
+                let place = (launch.account.to_string(), launch.region.to_string());
+                let call = (principal, Action::CancelOperation, asked.clone());
+                self.tell_denied(call, place, &denial).await?;
                 return Err(denial.into());
             }
         };
-        let told = (asked, &decision);
+        let told = (&*asked, &decision);
         Ok(self.operations.cancel(principal, id, told).await?)
     }
 

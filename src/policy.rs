@@ -23,7 +23,7 @@ use crate::domain::change::Change;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{OrganizationId, Principal};
 use crate::domain::instance::OwnedInstances;
-use crate::domain::names::AccountName;
+use crate::domain::names::{AccountName, Region};
 use crate::domain::outlook::Size;
 use crate::domain::request::{LaunchRequest, Wish};
 use crate::domain::violation::Violations;
@@ -72,6 +72,15 @@ pub struct TerminationGrant {
     principal: Principal,
     instances: OwnedInstances,
     approval: Approval,
+}
+
+/// A launch that is under way, as rules see it when somebody is to end it.
+#[derive(Clone, Copy, Debug)]
+pub struct UnderWay<'a> {
+    pub account: &'a AccountName,
+    pub region: &'a Region,
+    /// The verified identity of who launched.
+    pub launched_by: &'a str,
 }
 
 /// Which policy allowed something, and which of its rules.
@@ -176,8 +185,24 @@ impl Policy {
         })
     }
 
-    /// Decides whether `principal` may do what needs no account: read or cancel operations of its own
-    /// organisation.
+    /// Decides whether `principal` may end this launch, and have its machines given back. That its organisation
+    /// launched it is known already.
+    ///
+    /// # Errors
+    /// The rule that forbids it.
+    pub fn authorize_cancellation(
+        &self,
+        principal: &Principal,
+        launch: UnderWay<'_>,
+        now: UtcDateTime,
+    ) -> Result<Decision, Denial> {
+        let action = Action::CancelOperation;
+        let facts = |rules: &Rules| vec![facts::cancellation(launch, rules.telling(now))];
+        self.judge(principal, action, Some(launch.account), facts)
+            .map(|approval| approval.decision())
+    }
+
+    /// Decides whether `principal` may do what needs no account: read operations of its own organisation.
     ///
     /// # Errors
     /// The rule that forbids it.

@@ -11,7 +11,7 @@ use crate::domain::request::Wish;
 use crate::domain::rules::Limits;
 use crate::domain::spec::InstanceSpec;
 use crate::grpc::wish_of_json;
-use crate::policy::{Action, Denial, Organization, Policy, Refusal, RuleFile, Rules};
+use crate::policy::{Action, Denial, Organization, Policy, Refusal, RuleFile, Rules, UnderWay};
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::Path;
@@ -46,8 +46,10 @@ struct Case {
     request: Option<toml::Table>,
     /// What the cloud would tell of the model, in each place.
     size: Option<ToldSize>,
-    /// Of a termination.
+    /// Of a termination or a cancellation.
     region: Option<Region>,
+    /// Whose launch is cancelled.
+    launched_by: Option<String>,
     #[serde(default)]
     instance_ids: Vec<InstanceId>,
 }
@@ -218,10 +220,18 @@ impl Case {
                 let verdict = policy.authorize_termination(&principal, instances, now);
                 verdict.map(|grant| grant.decision().rule)
             }
+            Action::CancelOperation => {
+                let launch = UnderWay {
+                    account: &self.account,
+                    region: self.region.as_ref().ok_or("has no `region`")?,
+                    launched_by: self.launched_by.as_deref().ok_or("has no `launched_by`")?,
+                };
+                let verdict = policy.authorize_cancellation(&principal, launch, now);
+                verdict.map(|decision| decision.rule)
+            }
             Action::WatchOperation
             | Action::GetOperation
             | Action::ListOperations
-            | Action::CancelOperation
             | Action::ListInstances => {
                 let verdict = policy.may(&principal, action);
                 verdict.map(|_decision| String::new())

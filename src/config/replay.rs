@@ -9,7 +9,7 @@ use crate::domain::operation::Place;
 use crate::domain::rules::Limits;
 use crate::domain::spec::InstanceSpec;
 use crate::grpc::wish_of_json;
-use crate::policy::{Action, Rules};
+use crate::policy::{Action, Rules, UnderWay};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -49,6 +49,7 @@ struct Row {
     request: Value,
     #[serde(default)]
     sizes: Vec<AuditedSize>,
+    launched_by: Option<String>,
     decision: Option<Recorded>,
 }
 
@@ -240,10 +241,18 @@ fn decided(
             let verdict = policy.authorize_termination(&principal, instances, now);
             Verdict::of(verdict)
         }
+        Action::CancelOperation => {
+            let launch = UnderWay {
+                account: &account,
+                region: &Region::parse(&row.region).map_err(|error| error.to_string())?,
+                launched_by: row.launched_by.as_deref().ok_or("has no launched_by")?,
+            };
+            let verdict = policy.authorize_cancellation(&principal, launch, now);
+            Verdict::of(verdict)
+        }
         Action::WatchOperation
         | Action::GetOperation
         | Action::ListOperations
-        | Action::CancelOperation
         | Action::ListInstances => Verdict::of(policy.may(&principal, action)),
     };
     Ok((verdict, BTreeMap::new()))

@@ -26,6 +26,8 @@ pub struct Call {
     pub changes: Vec<Change>,
     /// How big the models in its places are, where a rule or a limit asked.
     pub sizes: Vec<(Place, Size)>,
+    /// Whose launch it would end.
+    pub launched_by: Option<String>,
 }
 
 /// A call that would have changed something, and was denied by policy or refused before that.

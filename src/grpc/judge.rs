@@ -7,10 +7,13 @@ use crate::domain::change::Change;
 use crate::domain::decision::Decision;
 use crate::domain::ids::Principal;
 use crate::domain::instance::OwnedInstances;
+use crate::domain::operation::Operation;
 use crate::domain::request::Wish;
 use crate::domain::spec::InstanceSpec;
 use crate::operations::OperationError;
-use crate::policy::{Action, Denial, Grant, Policy, Proposal, Refusal, TerminationGrant, Trial};
+use crate::policy::{
+    Action, Denial, Grant, Policy, Proposal, Refusal, TerminationGrant, Trial, UnderWay,
+};
 use time::UtcDateTime;
 use tonic::Status;
 
@@ -23,10 +26,28 @@ pub(super) struct Judged {
 }
 
 impl Service {
-    /// Whether the caller may do what touches only its own organisation's operations.
+    /// Whether the caller may read its own organisation's operations.
     pub(super) fn may(&self, principal: &Principal, action: Action) -> Result<Decision, Denial> {
         let verdict = self.policy.get().may(principal, action);
         self.told(principal, action, verdict, |_decision| None)
+    }
+
+    /// Whether the caller may end this launch of its organisation.
+    pub(super) fn may_cancel(
+        &self,
+        principal: &Principal,
+        launch: &Operation,
+    ) -> Result<Decision, Denial> {
+        let under_way = UnderWay {
+            account: &launch.account,
+            region: &launch.region,
+            launched_by: &launch.principal,
+        };
+        let policy = self.policy.get();
+        let verdict = policy.authorize_cancellation(principal, under_way, self.clock.now());
+        self.told(principal, Action::CancelOperation, verdict, |_decision| {
+            None
+        })
     }
 
     /// The proposal with how big its models are and what they cost, where a rule or a limit needs to

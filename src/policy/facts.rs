@@ -6,6 +6,7 @@ use crate::domain::outlook::{Cost, Size};
 use crate::domain::spec::{
     CHARGE_TYPE, DataDisk, InstanceSpec, InternetAccessible, NetworkInterface, SystemDisk,
 };
+use crate::policy::UnderWay;
 use crate::policy::mentioned::Mentioned;
 use cedar_policy::RestrictedExpression as Value;
 use rust_decimal::{Decimal, RoundingStrategy};
@@ -80,6 +81,15 @@ pub(super) fn termination(instances: &OwnedInstances, telling: Telling<'_>) -> F
     facts.value("instance_count", || size(instances.ids.len()));
     let ids = instances.ids.iter().map(|id| text(id.as_str()));
     facts.value("instance_ids", || Value::new_set(ids));
+    time(&mut facts);
+    facts.facts
+}
+
+/// Of a launch that is to be ended.
+pub(super) fn cancellation(launch: UnderWay<'_>, telling: Telling<'_>) -> Facts {
+    let mut facts = Collect::new(telling);
+    facts.value("region", || text(launch.region.as_str()));
+    facts.value("launched_by", || text(launch.launched_by));
     time(&mut facts);
     facts.facts
 }

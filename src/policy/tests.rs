@@ -487,10 +487,17 @@ fn an_action_is_judged_by_its_own_rules() {
                 .authorize_termination(&caller, instances, NOW)
                 .is_ok()
         }
+        Action::CancelOperation => {
+            let launch = UnderWay {
+                account: &account("main"),
+                region: &Region::parse("ap-shanghai").unwrap(),
+                launched_by: "somebody",
+            };
+            policy.authorize_cancellation(&caller, launch, NOW).is_ok()
+        }
         Action::WatchOperation
         | Action::GetOperation
         | Action::ListOperations
-        | Action::CancelOperation
         | Action::ListInstances => policy.may(&caller, action).is_ok(),
     });
     let expected = Action::ALL.map(|action| {
@@ -575,4 +582,32 @@ fn launches_only(rules: &str) -> String {
         "action, resource",
         "action == Action::\"RunInstances\", resource",
     )
+}
+
+#[test]
+fn rules_decide_whose_launches_are_ended() {
+    let rules = r#"
+        @id("own") permit(principal, action == Action::"CancelOperation", resource == Account::"main")
+        when { context.launched_by == principal.name };
+        @id("abroad") forbid(principal, action == Action::"CancelOperation", resource)
+        when { context.region != "ap-shanghai" };
+    "#;
+    let policy = policy(Some(rules));
+    let caller = caller("acme");
+    let said = |of: &str, region: &str, launched_by: &str| {
+        let launch = UnderWay {
+            account: &account(of),
+            region: &Region::parse(region).unwrap(),
+            launched_by,
+        };
+        match policy.authorize_cancellation(&caller, launch, NOW) {
+            Ok(decision) => decision.rule,
+            Err(denial) => denial.rule(),
+        }
+    };
+    let own = caller.name.as_str();
+    assert_eq!(said("main", "ap-shanghai", own), "own");
+    assert_eq!(said("main", "ap-shanghai", "another"), "no-rule-permits");
+    assert_eq!(said("other", "ap-shanghai", own), "no-rule-permits");
+    assert_eq!(said("main", "ap-guangzhou", own), "abroad");
 }

@@ -181,7 +181,13 @@ impl Entry {
         let request = serde_json::from_str(&asked.request);
         let request: Value = request.unwrap_or_default();
         let sizes: Vec<_> = asked.sizes.iter().map(size).collect();
-        self.with("request", request)
+        let whose = asked.launched_by.as_deref();
+        let entry = match whose {
+            Some(name) => self.with("launched_by", name),
+            None => self,
+        };
+        entry
+            .with("request", request)
             .with_any("changes", json!(asked.changes))
             .with_any("sizes", sizes.into())
     }

@@ -2,7 +2,7 @@
 
 use crate::canary;
 use crate::policy;
-use crate::world::{Served, World, client, config_text, get, run, wish};
+use crate::world::{Client, Served, World, client, config_text, get, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::config::Config;
 use cvm_gateway::pb::v1 as pb;
@@ -209,6 +209,48 @@ async fn what_is_answered_is_not_told_as_denied() {
     let told = rows.iter().filter(|row| row["event"] == "denied");
     let told: Vec<_> = told.map(|row| &row["request"]["requestId"]).collect();
     assert_eq!(told, ["second"]);
+}
+
+/// Ending a launch gives machines back: rules see whose it is, and so does who reads the audit.
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_launch_is_ended_is_decided_and_told() {
+    let (world, _later) = World::still().await;
+    let rules = "@id(\"all\") permit(principal, action == Action::\"RunInstances\", resource);
+        @id(\"own\") permit(principal, action == Action::\"CancelOperation\", resource == Account::\"main\")
+        when { context.launched_by == principal.name && context.region == \"ap-shanghai\" };";
+    policy::write(&world, rules);
+    let (gateway, config) = gateway(&world, policy::SETTINGS).await;
+    let mut caller = client(&gateway).await;
+    let cancel = async |caller: &mut Client, name: &str| {
+        let request = pb::CancelOperationRequest {
+            name: name.to_owned(),
+        };
+        caller.cancel_operation(request).await
+    };
+    let launched = caller.run_instances(wish("mine", 1)).await.unwrap();
+    let first = launched.into_inner().message().await.unwrap().unwrap();
+    let Some(pb::run_instances_response::Event::Operation(first)) = first.event else {
+        panic!("{first:?}");
+    };
+    let name = first.name;
+    cancel(&mut caller, &name).await.unwrap();
+    policy::write(
+        &world,
+        &rules.replace("== principal.name", "!= principal.name"),
+    );
+    let reloads = "cvm_gateway_policy_reloads_total";
+    policy::until(async || policy::metric(&gateway, reloads).await == 1).await;
+    let denied = cancel(&mut caller, &name).await.unwrap_err();
+    assert_eq!(denied.code(), Code::PermissionDenied);
+    gateway.stop().await;
+
+    let rows = events(&exported(&config, &[]));
+    let told = rows.iter().filter(|row| row["action"] == "CancelOperation");
+    let told: Vec<_> = told
+        .map(|row| ["event", "account", "region", "launched_by"].map(|name| &row[name]))
+        .collect();
+    let by = |event| [event, "main", "ap-shanghai", "developer"];
+    assert_eq!(told, [by("intent"), by("denied")]);
 }
 
 /// No audit, no launch: neither the cloud nor the caller hears of what cannot be told.

@@ -105,7 +105,8 @@ fn other_rules_tell_which_past_decisions_they_change() {
     ended["event"] = json!("outcome");
     ended["request"] = Value::Null;
     let chain = json!({ "chain": "c", "sequence": 1, "time": "2026-01-05T22:30:00Z", "event": "chain", "links": [] });
-    let reading = json!({ "time": "2026-01-05T22:30:00Z", "action": "CancelOperation", "organization": "acme", "principal": { "name": "p" } });
+    let ending = json!({ "time": "2026-01-05T22:30:00Z", "action": "CancelOperation", "organization": "acme", "principal": { "name": "p" },
+        "account": "main", "region": "ap-shanghai", "launched_by": "q" });
     let audit = lines(
         &folder,
         &[
@@ -113,7 +114,7 @@ fn other_rules_tell_which_past_decisions_they_change() {
             launch(4),
             termination(),
             released,
-            reading,
+            ending,
             ended,
             chain,
         ],
