@@ -18,7 +18,7 @@ mod unlisted;
 pub use {
     admission::{Admission, Pressure, Priority, Resource, Shed},
     connections::{Connections, Ended, Refused},
-    credentials::Credentials,
+    credentials::{Credentials, Key},
     exemplars::Latencies,
     identity::Identity,
     journal::{FAILURES, Journal},

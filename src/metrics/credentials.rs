@@ -14,7 +14,7 @@ use time::UtcDateTime;
 pub struct Credentials {
     /// Seconds until the first key of an account ends; `account`.
     left: GaugeVec,
-    /// Questions for keys; `account`, `result`.
+    /// Questions for keys; `account`, `credential`, `result`.
     refreshes: IntCounterVec,
     /// How far the cloud is ahead of this machine, in seconds, as its last answer says.
     skew: Gauge,
@@ -26,6 +26,30 @@ pub struct Credentials {
     disbelieved: IntCounter,
     /// When that is, for a scrape to count from.
     ends: Arc<Mutex<BTreeMap<String, UtcDateTime>>>,
+}
+
+/// Which key of an account was asked for. A file that is read every few seconds must not hide that STS
+/// gives no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// That of its source.
+    Base,
+    /// A session of the role that is assumed with it.
+    Role,
+}
+
+impl Key {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Base, Self::Role];
+
+    /// The label `credential`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Role => "role",
+        }
+    }
 }
 
 impl Credentials {
@@ -42,8 +66,8 @@ impl Credentials {
             )?,
             refreshes: make.counters(
                 "cvm_gateway_credential_refreshes_total",
-                "Questions for the keys of an account, by what came of them.",
-                &["account", "result"],
+                "Questions for the keys of an account, by which key and by what came of them.",
+                &["account", "credential", "result"],
             )?,
             skew: plain(
                 "cvm_gateway_cloud_clock_skew_seconds",
@@ -66,9 +90,10 @@ impl Credentials {
     }
 
     /// Counts a question for keys.
-    pub fn refreshed(&self, account: &str, ok: bool) {
+    pub fn refreshed(&self, account: &str, key: Key, ok: bool) {
         let result = if ok { "ok" } else { "failed" };
-        self.refreshes.with_label_values(&[account, result]).inc();
+        let labels = [account, key.as_str(), result];
+        self.refreshes.with_label_values(&labels).inc();
     }
 
     /// Takes in when the first key of an account ends; none: never.
@@ -126,6 +151,7 @@ impl fmt::Debug for Credentials {
 
 #[cfg(test)]
 mod tests {
+    use super::Key;
     use crate::metrics::Metrics;
     use time::macros::utc_datetime;
 
@@ -136,7 +162,7 @@ mod tests {
         keys.good_until("a", Some(utc_datetime!(2026-01-01 00:01)));
         keys.good_until("b", Some(utc_datetime!(2026-01-01 00:01)));
         keys.good_until("b", None);
-        keys.refreshed("a", false);
+        keys.refreshed("a", Key::Base, false);
         for (now, left) in [
             (utc_datetime!(2026-01-01 00:00), "60"),
             (utc_datetime!(2026-01-01 00:00:59), "1"),

@@ -285,7 +285,8 @@ async fn a_source_that_breaks_stops_no_other_account_and_nothing_is_sent_unsigne
         "cvm_gateway_credential_expires_in_seconds{account=\"broken\"}",
     );
     assert_eq!(left.await, Some(0.0));
-    let series = "cvm_gateway_credential_refreshes_total{account=\"broken\",result=\"failed\"}";
+    let series = "cvm_gateway_credential_refreshes_total{account=\"broken\",credential=\"base\",\
+                  result=\"failed\"}";
     assert!(metric(&gateway, series).await.unwrap() >= 1.0);
     gateway.stop().await;
     let attempts = calls(&world, "RunInstances").await;

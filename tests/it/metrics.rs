@@ -313,6 +313,7 @@ async fn labels_are_from_closed_sets() {
         ("class", names(&["ok", "refused", "launch", "poll"])),
         ("quota", names(&["all"])),
         ("limit", names(&["instances"])),
+        ("credential", names(&["base", "role"])),
         ("decision", names(&["allow", "deny"])),
         ("result", names(&["ok", "failed", "timeout", "dropped"])),
         ("source", names(&["tls", "denied", "keys"])),

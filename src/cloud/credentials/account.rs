@@ -8,6 +8,7 @@ use super::{AccountSettings, Credential};
 use crate::domain::ids::OrganizationId;
 use crate::domain::names::{AccountName, Region};
 use crate::domain::standing::KeyStanding;
+use crate::metrics::Key;
 use futures_util::StreamExt;
 use futures_util::stream;
 use std::collections::BTreeMap;
@@ -208,7 +209,7 @@ impl Account {
             .base
             .renew(held, why, Box::pin(self.fetch_base()))
             .await;
-        self.tell(asked, "");
+        self.tell(asked, Key::Base, "");
     }
 
     async fn renew(
@@ -220,7 +221,7 @@ impl Account {
     ) {
         let fetch = Box::pin(self.fetch_session(sessions, session));
         let asked = session.keeper.renew(held, why, fetch).await;
-        self.tell(asked, &session.name);
+        self.tell(asked, Key::Role, &session.name);
     }
 
     /// Assumes the role. If STS refuses the key, it is asked for anew, and tried once more.
@@ -249,10 +250,10 @@ impl Account {
     }
 
     /// Counts what came of a question, and says why there is no key.
-    fn tell(&self, asked: Option<Result<(), String>>, session: &str) {
+    fn tell(&self, asked: Option<Result<(), String>>, key: Key, session: &str) {
         let Some(result) = asked else { return };
         let account = self.name.as_str();
-        self.means.metrics.refreshed(account, result.is_ok());
+        self.means.metrics.refreshed(account, key, result.is_ok());
         *self.failure() = result.clone().err();
         if let Err(error) = result {
             tracing::warn!(

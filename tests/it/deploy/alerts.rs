@@ -6,7 +6,7 @@ use cvm_gateway::cloud::client::CallClass;
 use cvm_gateway::cloud::limiter::{Action, Class};
 use cvm_gateway::domain::ids::OrganizationId;
 use cvm_gateway::domain::operation::StateName;
-use cvm_gateway::metrics::Metrics;
+use cvm_gateway::metrics::{Key, Metrics};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -292,6 +292,7 @@ fn closed() -> BTreeMap<String, BTreeSet<String>> {
         ),
         ("action".to_owned(), names(&Action::ALL.map(Action::as_str))),
         ("result".to_owned(), names(&["ok", "failed"])),
+        ("credential".to_owned(), names(&Key::ALL.map(Key::as_str))),
         ("grpc_code".to_owned(), codes.collect()),
         (
             "grpc_service".to_owned(),
