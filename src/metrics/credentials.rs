@@ -30,7 +30,7 @@ pub struct Credentials {
 
 /// Which key of an account was asked for. A file that is read every few seconds must not hide that STS
 /// gives no session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
     /// That of its source.
     Base,

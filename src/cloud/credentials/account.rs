@@ -39,8 +39,8 @@ pub(super) struct Account {
     role: Option<Sessions>,
     /// Told when there is a new session.
     added: Notify,
-    /// Why the last question brought no key.
-    failure: Mutex<Option<String>>,
+    /// Why the last question for each brought no key.
+    failures: Mutex<BTreeMap<Key, String>>,
     means: Means,
 }
 
@@ -76,7 +76,7 @@ impl Account {
             base: keeper(),
             role: settings.role.map(sessions),
             added: Notify::new(),
-            failure: Mutex::default(),
+            failures: Mutex::default(),
             means: means.clone(),
         }
     }
@@ -188,12 +188,13 @@ impl Account {
             role: self.role.as_ref().map(|sessions| sessions.role.arn.clone()),
             usable: usable.is_some(),
             ends: self.first_end(),
-            failure: self.failure().clone(),
+            // Without the base key there is no session, either.
+            failure: self.failures().values().next().cloned(),
         }
     }
 
-    fn failure(&self) -> MutexGuard<'_, Option<String>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    fn failures(&self) -> MutexGuard<'_, BTreeMap<Key, String>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn fetch_base(&self) -> Result<Fetched, String> {
@@ -254,15 +255,17 @@ impl Account {
         let Some(result) = asked else { return };
         let account = self.name.as_str();
         self.means.metrics.refreshed(account, key, result.is_ok());
-        *self.failure() = result.clone().err();
-        if let Err(error) = result {
-            tracing::warn!(
-                account,
-                session,
-                error,
-                "no new key; the one there is stays until it ends"
-            );
-        }
+        let Err(error) = result else {
+            self.failures().remove(&key);
+            return;
+        };
+        tracing::warn!(
+            account,
+            session,
+            error,
+            "no new key; the one there is stays until it ends"
+        );
+        self.failures().insert(key, error);
     }
 
     fn session(&self, sessions: &Sessions, caller: Option<&str>) -> Arc<Session> {
@@ -370,8 +373,29 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "nothing is sent")]
     fn what_is_overdue_is_not_looked_at_without_a_pause() {
+        let account = account();
+        assert_eq!(account.next_due(), Duration::ZERO, "it was never asked");
+        assert_eq!(account.rest(), PAUSE_MIN);
+    }
+
+    #[test]
+    fn a_file_that_is_read_hides_no_role_that_is_not_assumed() {
+        let account = account();
+        let failed = |error: &str| Some(Err(error.to_owned()));
+        let failure = || account.standing().failure;
+        account.tell(failed("no trust"), Key::Role, "cvm-gateway@development");
+        account.tell(Some(Ok(())), Key::Base, "");
+        assert_eq!(failure().as_deref(), Some("no trust"));
+        account.tell(failed("no file"), Key::Base, "");
+        assert_eq!(failure().as_deref(), Some("no file"), "the cause of both");
+        account.tell(Some(Ok(())), Key::Base, "");
+        account.tell(Some(Ok(())), Key::Role, "cvm-gateway@development");
+        assert_eq!(failure(), None);
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "nothing is sent")]
+    fn account() -> Account {
         let settings = AccountSettings {
             organization: OrganizationId::parse("development").unwrap(),
             source: Source::Local(Local::new(|| Err(String::new()))),
@@ -392,8 +416,6 @@ mod tests {
             reload_interval: LOOK,
             first_wait: LOOK,
         };
-        let account = Account::new(AccountName::parse("main").unwrap(), settings, &means);
-        assert_eq!(account.next_due(), Duration::ZERO, "it was never asked");
-        assert_eq!(account.rest(), PAUSE_MIN);
+        Account::new(AccountName::parse("main").unwrap(), settings, &means)
     }
 }
