@@ -233,12 +233,12 @@ fn the_examples_are_sound_and_decide_their_cases() {
     let checked = program(&["policy", "check", examples]);
     assert_eq!(checked.status.code(), Some(0), "{checked:?}");
     assert!(
-        out(&checked).starts_with("ok: 9 rules, 7 layers, sha256:"),
+        out(&checked).starts_with("ok: 10 rules, 7 layers, sha256:"),
         "{checked:?}"
     );
     let tested = program(&["policy", "test", examples]);
     assert_eq!(tested.status.code(), Some(0), "{tested:?}");
-    assert_eq!(out(&tested), "ok: 15 cases are decided as they must be\n");
+    assert_eq!(out(&tested), "ok: 17 cases are decided as they must be\n");
 }
 
 #[test]
