@@ -23,6 +23,7 @@ fn the_chart_is_sound_however_it_is_set() {
         "autoscaling.enabled=true",
         "image.tag=1.2.3",
         "terminationGracePeriodSeconds=75",
+        "startupSeconds=1800",
     ];
     let none = [
         "disruptionBudget.enabled=false",
@@ -37,6 +38,8 @@ fn the_chart_is_sound_however_it_is_set() {
         let pod = &of(&documents, "Deployment")["spec"]["template"]["spec"];
         let grace = &pod["terminationGracePeriodSeconds"];
         assert_eq!(grace.as_u64(), Some(if longer { 75 } else { 35 }));
+        let startup = &pod["containers"][0]["startupProbe"]["failureThreshold"];
+        assert_eq!(startup.as_u64(), Some(if longer { 900 } else { 450 }));
         let said = reads_in_tke(&documents);
         assert!(said.contains("postgres://"), "{said}");
     }
@@ -87,6 +90,7 @@ fn values_that_are_none_are_refused() {
             "terminationGracePeriodSeconds=5",
             "terminationGracePeriodSeconds",
         ),
+        ("startupSeconds=5", "startupSeconds"),
         ("image.repository=", "repository"),
         ("networkPolicy.callers.team=web", "callers"),
     ] {

@@ -1,7 +1,7 @@
 //! The manifests for Kubernetes fit its schemas, the strictest standard for pods, and the program.
 
 use super::configuration::{KEY, check};
-use super::{at, said, tool, yaml};
+use super::{at, read, said, tool, yaml};
 use crate::identity::pki::Authority;
 use crate::world::{Folder, put_secret};
 use serde_json::Value;
@@ -121,6 +121,12 @@ pub(super) fn judge(documents: &[Value]) {
         grace.as_u64().unwrap() > drain,
         "it is killed while it drains"
     );
+    let probe = ["periodSeconds", "failureThreshold"];
+    let probe = probe.map(|name| gateway["startupProbe"][name].as_u64().unwrap());
+    assert!(
+        probe[0] * probe[1] >= start_max(),
+        "it is killed while it brings its journal up to date"
+    );
     let selector = &deployment["spec"]["selector"]["matchLabels"];
     let labels = &deployment["spec"]["template"]["metadata"]["labels"];
     let service = &of(documents, "Service")["spec"]["selector"];
@@ -129,6 +135,14 @@ pub(super) fn judge(documents: &[Value]) {
             assert_eq!(&labels[label], value, "no pod has the label {label}");
         }
     }
+}
+
+/// The seconds that a start may take under systemd: the journal is no smaller here.
+fn start_max() -> u64 {
+    let unit = read("deploy/systemd/cvm-gateway.service");
+    let mut lines = unit.lines();
+    let max = lines.find_map(|line| line.strip_prefix("TimeoutStartSec="));
+    max.unwrap().parse().unwrap()
 }
 
 /// What the gateway says about its configuration with what is mounted beside it, and nothing else.
