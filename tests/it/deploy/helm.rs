@@ -1,6 +1,6 @@
 //! The chart for helm makes what the manifests for kustomize are, and refuses values that are none.
 
-use super::kubernetes::{judge, kinds, of, reads_in_tke};
+use super::kubernetes::{judge, judge_spread, kinds, of, reads_in_tke};
 use super::{at, said, tool, yaml};
 use crate::world::Folder;
 use serde_json::{Value, json};
@@ -33,6 +33,7 @@ fn the_chart_is_sound_however_it_is_set() {
     for (sets, count) in [(&all[..], 9), (&[][..], 7), (&none[..], 5)] {
         let documents = rendered(sets);
         judge(&documents);
+        judge_spread(&documents);
         assert_eq!(documents.len(), count, "{sets:?}: {:?}", kinds(&documents));
         let longer = sets.contains(&"terminationGracePeriodSeconds=75");
         let pod = &of(&documents, "Deployment")["spec"]["template"]["spec"];

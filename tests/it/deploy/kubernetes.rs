@@ -16,6 +16,7 @@ const MOUNTED: &str = "/etc/cvm-gateway";
 fn the_overlay_for_tke_is_sound() {
     let documents = built("tke");
     judge(&documents);
+    judge_spread(&documents);
     let kinds = kinds(&documents);
     for kind in [
         "ClusterRoleBinding",
@@ -143,6 +144,27 @@ fn start_max() -> u64 {
     let mut lines = unit.lines();
     let max = lines.find_map(|line| line.strip_prefix("TimeoutStartSec="));
     max.unwrap().parse().unwrap()
+}
+
+/// Two gateways on one machine, or in one zone, end together.
+pub(super) fn judge_spread(documents: &[Value]) {
+    let deployment = of(documents, "Deployment");
+    let pod = &deployment["spec"]["template"];
+    let constraints = pod["spec"]["topologySpreadConstraints"].as_array().unwrap();
+    let keys: Vec<_> = constraints
+        .iter()
+        .map(|constraint| constraint["topologyKey"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        keys,
+        ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+    );
+    for constraint in constraints {
+        let chosen = &constraint["labelSelector"]["matchLabels"];
+        for (label, value) in chosen.as_object().unwrap() {
+            assert_eq!(&pod["metadata"]["labels"][label], value, "{label}");
+        }
+    }
 }
 
 /// What the gateway says about its configuration with what is mounted beside it, and nothing else.
