@@ -1,6 +1,6 @@
 //! The chart for helm makes what the manifests for kustomize are, and refuses values that are none.
 
-use super::kubernetes::{judge, judge_spread, kinds, of, reads_in_tke};
+use super::kubernetes::{judge, judge_rule, judge_spread, kinds, of, reads_in_tke};
 use super::{at, said, tool, yaml};
 use crate::world::Folder;
 use serde_json::{Value, json};
@@ -8,6 +8,10 @@ use std::process::Command;
 
 const CHART: &str = "deploy/helm/cvm-gateway";
 const CONFIG: &str = "config=deploy/kubernetes/overlays/tke/cvm-gateway.toml";
+const ALERTS: &[&str] = &[
+    "--set-file",
+    "prometheusRule.rules=deploy/prometheus/alerts.yaml",
+];
 /// The oldest Kubernetes that the chart says it is for.
 const OLDEST: &str = "--kube-version=1.30.0";
 /// What the configuration of the overlay for TKE names.
@@ -44,6 +48,18 @@ fn the_chart_is_sound_however_it_is_set() {
         let said = reads_in_tke(&documents);
         assert!(said.contains("postgres://"), "{said}");
     }
+}
+
+#[test]
+fn the_chart_takes_the_alerts_for_the_operator() {
+    let usual = rendered(&[]);
+    assert!(!kinds(&usual).contains(&"PrometheusRule"));
+    let release = "prometheusRule.labels.release=kube-prometheus-stack";
+    let documents = rendered_with(ALERTS, &[release]);
+    judge(&documents);
+    judge_rule(&documents);
+    let labels = &of(&documents, "PrometheusRule")["metadata"]["labels"];
+    assert_eq!(labels["release"], "kube-prometheus-stack");
 }
 
 /// Where maps would be merged with the defaults, so that namespaces needed both labels.
@@ -113,11 +129,17 @@ fn refused(command: &mut Command) -> String {
 }
 
 fn rendered(sets: &[&str]) -> Vec<Value> {
+    rendered_with(&[], sets)
+}
+
+/// Beside `sets`, with more arguments.
+fn rendered_with(more: &[&str], sets: &[&str]) -> Vec<Value> {
     let folder = Folder::new();
     let file = folder.0.join("rendered.yaml");
     let mut lint = tool("CVM_GATEWAY_TEST_HELM");
-    said(with(lint.args(["lint", "--strict", CHART, OLDEST]), sets));
-    std::fs::write(&file, said(&mut template(sets))).unwrap();
+    let lint = lint.args(["lint", "--strict", CHART, OLDEST]);
+    said(with(lint, sets).args(more));
+    std::fs::write(&file, said(template(sets).args(more))).unwrap();
     let mut documents = yaml(file.to_str().unwrap());
     documents.retain(|document| !document.is_null());
     documents

@@ -6,6 +6,7 @@ use crate::identity::pki::Authority;
 use crate::world::{Folder, put_secret};
 use serde_json::Value;
 use std::path::Path;
+use std::process::Command;
 
 /// The oldest Kubernetes that has all that is used (`lifecycle.preStop.sleep`), and the newest whose
 /// schemas are there.
@@ -63,6 +64,31 @@ fn the_overlay_with_the_simulator_is_sound() {
     assert!(said.contains("http://127.0.0.1:8080"), "{said}");
 }
 
+/// The command of the page, with what it would give to kubectl.
+#[test]
+fn the_alerts_are_wrapped_for_the_operator_as_the_page_says() {
+    let page = read("docs/deployment.md");
+    let mut commands = page.split("```sh\n").skip(1);
+    let command = commands.find(|command| command.contains("kind: PrometheusRule"));
+    let (command, _) = command.unwrap().split_once("\n```").unwrap();
+    let shown = command.replace("| kubectl apply -f -", "| cat");
+    assert_ne!(shown, command);
+    let mut shell = Command::new("sh");
+    let wrapped = said(shell.args(["-ec", &shown]).current_dir(at("")));
+    let folder = Folder::new();
+    let file = folder.0.join("rule.yaml");
+    std::fs::write(&file, wrapped).unwrap();
+    let documents = yaml(file.to_str().unwrap());
+    fit(&documents);
+    judge_rule(&documents);
+}
+
+/// The alerts of the operator are those of the file.
+pub(super) fn judge_rule(documents: &[Value]) {
+    let file = yaml("deploy/prometheus/alerts.yaml").remove(0);
+    assert_eq!(of(documents, "PrometheusRule")["spec"], file);
+}
+
 /// What kustomize makes of an overlay.
 fn built(overlay: &str) -> Vec<Value> {
     let folder = Folder::new();
@@ -86,14 +112,19 @@ pub(super) fn of<'a>(documents: &'a [Value], kind: &str) -> &'a Value {
     found.unwrap_or_else(|| panic!("there is no {kind}"))
 }
 
-/// The schemas; then what they cannot say.
-pub(super) fn judge(documents: &[Value]) {
+/// What the schemas say.
+fn fit(documents: &[Value]) {
     let folder = Folder::new();
     let file = folder.0.join("documents.json");
     put_secret(&file, &serde_json::to_string(documents).unwrap());
     let mut check = tool("CVM_GATEWAY_TEST_PYTHON");
     let check = check.arg(at("tests/python/kubernetes_check.py"));
     assert_eq!(said(check.arg(file).args(VERSIONS)).trim(), "");
+}
+
+/// The schemas; then what they cannot say.
+pub(super) fn judge(documents: &[Value]) {
+    fit(documents);
     let deployment = of(documents, "Deployment");
     let pod = &deployment["spec"]["template"]["spec"];
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
