@@ -3,6 +3,7 @@
 mod capacity;
 mod charges;
 mod faults;
+mod guest;
 mod life;
 mod listings;
 mod machine;
@@ -23,6 +24,7 @@ use super::validate;
 use super::wire::{self, Refusal, answer};
 use capacity::Capacity;
 use faults::Drawn;
+use guest::Guest;
 use machine::Machine;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -175,8 +177,7 @@ impl World {
             });
         }
         let late = self.faults.lateness();
-        let user_data = request.user_data.clone();
-        let user_data = user_data.map(|data| Arc::new(data.into()));
+        let guest = Arc::new(Guest::of(request));
         let births = (0..granted).map(|index| machine::Birth {
             call,
             request,
@@ -185,7 +186,7 @@ impl World {
             count: granted,
             speed: self.speed,
             late,
-            user_data: &user_data,
+            guest: &guest,
         });
         let births: Vec<_> = births.collect();
         let ids: Vec<_> = births.iter().map(|birth| self.launch(birth)).collect();

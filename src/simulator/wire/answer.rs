@@ -13,7 +13,8 @@ pub(crate) use offers::{
     PriceAnswer, ZoneQuota,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use std::sync::Arc;
 
 /// RunInstances; a dry run answers no ids.
 #[derive(Clone, Debug, Serialize)]
@@ -111,7 +112,7 @@ impl State {
 }
 
 impl Serialize for State {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
 }
@@ -261,7 +262,12 @@ pub(crate) struct GpuInfo {
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Metadata {
-    pub(crate) items: Vec<MetadataItem>,
+    #[serde(serialize_with = "shared")]
+    pub(crate) items: Arc<[MetadataItem]>,
+}
+
+fn shared<T: Serialize, S: Serializer>(items: &Arc<[T]>, serializer: S) -> Result<S::Ok, S::Error> {
+    items.as_ref().serialize(serializer)
 }
 
 #[derive(Clone, Debug, Default, Serialize)]

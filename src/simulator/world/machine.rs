@@ -2,6 +2,7 @@
 
 use super::capacity::Seat;
 use super::faults::Lateness;
+use super::guest::Guest;
 use super::life::{Life, Switch, iso_seconds};
 use super::{Call, random_uuid};
 use crate::simulator::names;
@@ -10,7 +11,6 @@ use crate::simulator::wire::answer::{self, State};
 use crate::simulator::wire::{Refusal, RunInstances};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
-use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use time::UtcDateTime;
 
@@ -42,8 +42,7 @@ pub(super) struct Machine {
     switch_request_id: Option<String>,
     /// Stopped without being charged.
     stopped_for_nothing: bool,
-    /// Shared by the machines of a request.
-    user_data: Option<Arc<SecretString>>,
+    guest: Arc<Guest>,
 }
 
 /// All that a machine is made from.
@@ -57,7 +56,7 @@ pub(super) struct Birth<'a> {
     pub(super) count: u32,
     pub(super) speed: f64,
     pub(super) late: Lateness,
-    pub(super) user_data: &'a Option<Arc<SecretString>>,
+    pub(super) guest: &'a Arc<Guest>,
 }
 
 impl Machine {
@@ -101,7 +100,7 @@ impl Machine {
             terminate_request_id: None,
             switch_request_id: None,
             stopped_for_nothing: false,
-            user_data: birth.user_data.clone(),
+            guest: Arc::clone(birth.guest),
         }
     }
 
@@ -204,8 +203,7 @@ impl Machine {
 
     /// In Base64, as it was given.
     pub(super) fn user_data(&self) -> &str {
-        let given = self.user_data.as_ref();
-        given.map_or("", |data| data.expose_secret())
+        self.guest.user_data()
     }
 
     /// A prepaid machine goes to the recycle bin first; the second call destroys it.
@@ -224,6 +222,7 @@ impl Machine {
         let state = self.life.state(now).unwrap_or(State::Terminating);
         view.instance_state = state;
         view.tags = self.shown_tags(now).to_vec();
+        view.metadata.items = self.guest.metadata();
         if self.life.shows_addresses(now) {
             view.private_ip_addresses = self.private_addresses(now);
             view.public_ip_addresses =
@@ -351,7 +350,6 @@ fn shared(request: &RunInstances, order: &Order<'_>) -> answer::Instance {
     let group = order.group.map(|group| group.id.clone());
     let subnet = order.network.subnet;
     let gpu = order.model.kind.and_then(|kind| kind.gpu.as_ref());
-    let metadata = request.metadata.as_ref();
     answer::Instance {
         placement: answer::Placement {
             zone: order.zone.id.clone(),
@@ -397,11 +395,6 @@ fn shared(request: &RunInstances, order: &Order<'_>) -> answer::Instance {
         },
         default_login_port: if order.image.windows { 3389 } else { 22 },
         enable_jumbo_frame: request.enable_jumbo_frame.unwrap_or(false),
-        metadata: answer::Metadata {
-            items: metadata
-                .map(|metadata| metadata.items.clone())
-                .unwrap_or_default(),
-        },
         cpu_topology: order.cpu_topology.clone(),
         ..answer::Instance::default()
     }
