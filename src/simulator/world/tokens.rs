@@ -4,6 +4,8 @@ use super::Call;
 use crate::simulator::catalog::misbehaviour::{Dead, Faults, Mismatch, Scope};
 use crate::simulator::validate::invalid;
 use crate::simulator::wire::{Refusal, RunInstances};
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use time::UtcDateTime;
 
@@ -11,13 +13,16 @@ use time::UtcDateTime;
 #[derive(Debug, Default)]
 pub(super) struct Tokens(HashMap<(String, String), Launch>);
 
+/// Tells a request from any other by all that is in it, of which nothing is kept.
+#[derive(Debug, PartialEq, Eq)]
+struct Fingerprint([u8; 32]);
+
 /// A launch that its ClientToken is answered with again.
 #[derive(Debug)]
 struct Launch {
     ids: Vec<String>,
     at: UtcDateTime,
-    /// The request, without its secrets.
-    request: String,
+    request: Fingerprint,
 }
 
 impl Tokens {
@@ -39,7 +44,7 @@ impl Tokens {
         if launch.is_new(faults, call.now) || launch.is_forgotten(faults, call.now) {
             return Ok(None);
         }
-        if launch.request != format!("{request:?}") {
+        if launch.request != Fingerprint::of(request) {
             match faults.token_mismatch {
                 Mismatch::Answer => {}
                 Mismatch::Refuse => {
@@ -71,7 +76,7 @@ impl Tokens {
         let launch = Launch {
             ids: ids.to_vec(),
             at: call.now,
-            request: format!("{request:?}"),
+            request: Fingerprint::of(request),
         };
         self.0.insert(key, launch);
     }
@@ -88,6 +93,16 @@ impl Launch {
     }
 }
 
+impl Fingerprint {
+    fn of(request: &RunInstances) -> Self {
+        let login = request.login_settings.as_ref();
+        let password = login.and_then(|login| login.password.as_ref());
+        // It alone is not printed with the others.
+        let password = password.map(ExposeSecret::expose_secret);
+        Self(Sha256::digest(format!("{request:?}{password:?}")).into())
+    }
+}
+
 fn key(faults: &Faults, call: &Call<'_>, token: &str) -> (String, String) {
     let place = match faults.token_scope {
         Scope::Account => "",
@@ -95,4 +110,37 @@ fn key(faults: &Faults, call: &Call<'_>, token: &str) -> (String, String) {
         Scope::Endpoint => call.endpoint,
     };
     (place.to_owned(), token.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::simulator::world::tests::Fixture;
+    use serde_json::json;
+
+    #[test]
+    fn a_request_with_another_secret_is_another_request() {
+        let metadata = |value: &str| json!({"Metadata": {"Items": [{"Key": "k", "Value": value}]}});
+        let password = |password: &str| json!({"LoginSettings": {"Password": password}});
+        let rows = [
+            (password("canary-One-1"), password("canary-Two-2")),
+            (
+                json!({"UserData": "Y2FuYXJ5MQ=="}),
+                json!({"UserData": "Y2FuYXJ5Mg=="}),
+            ),
+            (metadata("canary-1"), metadata("canary-2")),
+        ];
+        for (mut first, mut other) in rows {
+            let mut cloud = Fixture::faulty("token_mismatch = \"refuse\"");
+            (first["ClientToken"], other["ClientToken"]) = (json!("t"), json!("t"));
+            let ids = cloud.run(first.clone()).unwrap();
+            let refused = cloud.run(other.clone());
+            assert_eq!(refused, Err("InvalidParameterValue"), "{other}");
+            assert_eq!(cloud.run(first.clone()), Ok(ids), "{first}");
+            let kept = format!("{:?}", cloud.world().tokens);
+            assert!(
+                !kept.contains("canary") && !kept.contains("Y2FuYXJ5"),
+                "{kept}"
+            );
+        }
+    }
 }
