@@ -13,8 +13,10 @@ const SYSTEM_DISK_MAX_GIB: i64 = 2048;
 /// Data disk sizes are multiples of this.
 const DATA_DISK_STEP_GIB: i64 = 10;
 const SSD_DATA_DISK_MIN_GIB: i64 = 100;
-/// What a request that names no class gets; the cloud takes one that has stock.
-const DEFAULT_CLASS: &str = "CLOUD_PREMIUM";
+/// What a system disk without a class gets; the cloud takes one that has stock.
+const SYSTEM_CLASS: &str = "CLOUD_PREMIUM";
+/// What a data disk without a class gets (contract, `DataDisk.DiskType`), whether the model has any or not.
+const DATA_CLASS: &str = "LOCAL_BASIC";
 const NAME_MAX: usize = 128;
 
 pub(super) fn system(
@@ -33,7 +35,10 @@ pub(super) fn system(
         kms_key_id,
     } = asked;
     refuse_dedicated_storage("SystemDisk.CdcId", cdc_id.as_deref())?;
-    let class = class(catalog, model, "SystemDisk.DiskType", disk_type.as_deref())?;
+    let class = match disk_type.as_deref() {
+        Some(name) => class(catalog, model, "SystemDisk.DiskType", name)?,
+        None => system_default(catalog, model)?,
+    };
     let size = disk_size.unwrap_or(SYSTEM_DISK_DEFAULT_GIB);
     let least = image.size_gib.max(class.min_gib);
     if !(least..=SYSTEM_DISK_MAX_GIB).contains(&size) {
@@ -87,7 +92,8 @@ fn data_disk(
     let path = |member: &str| format!("DataDisks.{index}.{member}");
     refuse_dedicated_storage(&path("CdcId"), disk.cdc_id.as_deref())?;
     snapshot(disk.snapshot_id.as_deref())?;
-    let class = class(catalog, model, &path("DiskType"), disk.disk_type.as_deref())?;
+    let asked = disk.disk_type.as_deref().unwrap_or(DATA_CLASS);
+    let class = class(catalog, model, &path("DiskType"), asked)?;
     let size = disk.disk_size;
     if class.class == "CLOUD_SSD" && size < SSD_DATA_DISK_MIN_GIB {
         let message = "The minimum capacity of a SSD data disk is 100 GB.";
@@ -131,13 +137,20 @@ fn data_disk(
     })
 }
 
+fn system_default<'c>(catalog: &'c Catalog, model: &Model<'_>) -> Result<&'c Disk, Refusal> {
+    if catalog.disk(SYSTEM_CLASS).is_some_and(|disk| disk.sold_out) {
+        let message = "No default CBS resources are available.";
+        return Err(Refusal::new("ResourceNotFound.NoDefaultCbs", message));
+    }
+    class(catalog, model, "SystemDisk.DiskType", SYSTEM_CLASS)
+}
+
 fn class<'c>(
     catalog: &'c Catalog,
     model: &Model<'_>,
     path: &str,
-    asked: Option<&str>,
+    name: &str,
 ) -> Result<&'c Disk, Refusal> {
-    let name = asked.unwrap_or(DEFAULT_CLASS);
     let Some(disk) = catalog.disk(name) else {
         if ["LOCAL_NVME", "LOCAL_PRO"].contains(&name) {
             let message = format!("{name} disks come with the model and cannot be chosen.");
@@ -145,10 +158,6 @@ fn class<'c>(
         }
         return Err(invalid(path, "is not a disk class"));
     };
-    if disk.sold_out && asked.is_none() {
-        let message = "No default CBS resources are available.";
-        return Err(Refusal::new("ResourceNotFound.NoDefaultCbs", message));
-    }
     if disk.sold_out {
         let message = format!("The cloud disk {name} has been sold out.");
         return Err(Refusal::new(

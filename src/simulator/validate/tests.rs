@@ -240,6 +240,31 @@ fn disks() {
 }
 
 #[test]
+fn a_data_disk_without_a_class_is_a_local_one() {
+    let disks = |count: usize| vec![json!({"DiskSize": 100}); count];
+    let catalog = Catalog::embedded();
+    let region = catalog.region("ap-shanghai").unwrap();
+    let wish = request(&json!({"InstanceType": "IT3.4XLARGE64", "DataDisks": disks(1)}));
+    let order = order(&catalog, region, NOW, &wish).unwrap();
+    assert_eq!(order.system_disk.disk_type, "CLOUD_PREMIUM");
+    assert_eq!(order.data_disks[0].disk_type, "LOCAL_BASIC");
+    check(&[
+        (
+            json!({"InstanceType": "IT3.4XLARGE64", "DataDisks": disks(2)}),
+            "InvalidParameterValue.LimitExceeded",
+        ),
+        (
+            json!({"InstanceType": "S5.SMALL1", "DataDisks": disks(1)}),
+            "UnsupportedOperation.InvalidDisk",
+        ),
+        (
+            json!({"InstanceType": "S5.SMALL1", "DataDisks": [{"DiskSize": 100, "DiskType": "CLOUD_PREMIUM"}]}),
+            "OK",
+        ),
+    ]);
+}
+
+#[test]
 fn network() {
     let vpc = |changes: Value| {
         let mut cloud = json!({"VpcId": "vpc-1urkhbj4", "SubnetId": "subnet-dcs9x3gz"});

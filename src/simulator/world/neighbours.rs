@@ -360,7 +360,7 @@ mod tests {
         let ids = cloud.run(json!({
             "InstanceCount": 2,
             "VirtualPrivateCloud": {"VpcId": "vpc-1urkhbj4", "SubnetId": "subnet-tinyaaaa"},
-            "DataDisks": [{"DiskSize": 100}],
+            "DataDisks": [{"DiskSize": 100, "DiskType": "CLOUD_PREMIUM"}],
             "TagSpecification": [{"ResourceType": "instance", "Tags": [{"Key": "env", "Value": "dev"}]}],
         }));
         cloud.after(180);

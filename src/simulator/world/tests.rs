@@ -973,7 +973,7 @@ fn an_instance_has_exactly_the_members_of_the_contract() {
     );
     let contract: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let mut cloud = Fixture::new();
-    let rich = json!({"InstanceType": "GN7.2XLARGE32", "DataDisks": [{"DiskSize": 10}], "Metadata": {"Items": [{"Key": "a", "Value": "b"}]},
+    let rich = json!({"InstanceType": "GN7.2XLARGE32", "DataDisks": [{"DiskSize": 10, "DiskType": "CLOUD_PREMIUM"}], "Metadata": {"Items": [{"Key": "a", "Value": "b"}]},
     "TagSpecification": [{"ResourceType": "instance", "Tags": [{"Key": "a", "Value": "b"}]}]});
     let id = &cloud.run(rich).unwrap()[0];
     let shown = cloud.after(180).show(id);
