@@ -337,6 +337,7 @@ impl Face {
             let message = format!("The service `{}` has no action `{name}`.", other.as_str());
             return Err(Refusal::new("InvalidAction", message));
         }
+        auth::check_scope(&letter.received, service)?;
         let version = letter.required("Version")?;
         if version != service.version() {
             let message = format!("The version `{version}` does not exist.");

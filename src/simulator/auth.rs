@@ -104,6 +104,19 @@ impl Known {
     }
 }
 
+/// Refuses a signature for another service than the one whose action is called; the host may give that a
+/// name of its own. Signatures of the first version name none.
+///
+/// # Errors
+/// `AuthFailure.SignatureFailure`.
+pub(super) fn check_scope(received: &Received<'_>, service: Service) -> Result<(), Refusal> {
+    let header = received.header("authorization");
+    let authorization = header.and_then(Authorization::parse);
+    let named = authorization.map(|authorization| authorization.service);
+    let fits = |named| named == service.as_str() || received.host_label() == Some(named);
+    named.is_none_or(fits).then_some(()).ok_or_else(unproven)
+}
+
 fn unproven() -> Refusal {
     let message =
         "The provided credentials could not be validated. Please check your signature is correct.";
@@ -171,15 +184,27 @@ fn payload_hash(received: &Received<'_>) -> String {
     }
 }
 
+/// A value as it came, and as the specification wants it: SDKs sign theirs as they are.
+fn spellings(value: &str) -> impl Iterator<Item = String> + Clone {
+    let raw = value.trim().to_owned();
+    let lower = Some(raw.to_lowercase()).filter(|lower| *lower != raw);
+    std::iter::once(raw).chain(lower)
+}
+
 /// Part one of the signature; `None` when a signed header is not there.
-fn canonical(received: &Received<'_>, host: &str, signed_headers: &str) -> Option<String> {
+fn canonical(
+    received: &Received<'_>,
+    host: &str,
+    content_type: &str,
+    signed_headers: &str,
+) -> Option<String> {
     let mut headers = String::new();
     for name in signed_headers.split(';') {
         let value = match name {
-            "host" => host,
-            name => received.header(name)?,
+            "host" => host.to_owned(),
+            "content-type" => content_type.to_owned(),
+            name => received.header(name)?.trim().to_lowercase(),
         };
-        let value = value.trim().to_lowercase();
         headers.push_str(&format!("{name}:{value}\n"));
     }
     let (method, payload) = (received.method, payload_hash(received));
@@ -226,8 +251,13 @@ impl<'a> Authorization<'a> {
         let key = hmac_sha256(&key, service);
         let key = hmac_sha256(&key, "tc3_request");
         let timestamp = at.unix_timestamp();
-        received.hosts().into_iter().any(|host| {
-            let Some(canonical) = canonical(received, host, self.signed_headers) else {
+        let content_types = received.header("content-type").into_iter();
+        let content_types = content_types.flat_map(spellings);
+        let hosts = received.hosts().into_iter().flat_map(spellings);
+        let mut pairs =
+            hosts.flat_map(|host| content_types.clone().map(move |kind| (host.clone(), kind)));
+        pairs.any(|(host, kind)| {
+            let Some(canonical) = canonical(received, &host, &kind, self.signed_headers) else {
                 return false;
             };
             let canonical = sha256_hex(canonical.as_bytes());
@@ -267,17 +297,21 @@ mod tests {
     }
 
     impl Sample {
+        fn received(&self) -> Received<'_> {
+            Received {
+                method: &self.method,
+                query: &self.query,
+                headers: &self.headers,
+                body: &self.body,
+            }
+        }
+
         fn verify(&self, catalog: &Catalog) -> Result<(), &'static str> {
             self.verify_at(catalog, self.at)
         }
 
         fn verify_at(&self, catalog: &Catalog, now: UtcDateTime) -> Result<(), &'static str> {
-            let letter = Letter::open(Received {
-                method: &self.method,
-                query: &self.query,
-                headers: &self.headers,
-                body: &self.body,
-            });
+            let letter = Letter::open(self.received());
             let issued = &Issued::default();
             let faults = &catalog.faults;
             let keys = Keys {
@@ -299,14 +333,16 @@ mod tests {
 
         /// Signed anew, with this service in its scope.
         fn signed(self, service: &str) -> Self {
-            let received = Received {
-                method: &self.method,
-                query: &self.query,
-                headers: &self.headers,
-                body: &self.body,
-            };
-            let host = received.header("host").unwrap();
-            let canonical = canonical(&received, host, "content-type;host").unwrap();
+            let sent = ["host", "content-type"].map(|name| self.headers[name].to_str().unwrap());
+            let [host, content_type] = sent.map(str::to_owned);
+            self.signed_as(service, &host, &content_type)
+        }
+
+        /// As if these were its headers.
+        fn signed_as(self, service: &str, host: &str, content_type: &str) -> Self {
+            let received = self.received();
+            let signed = "content-type;host";
+            let canonical = canonical(&received, host, content_type, signed).unwrap();
             let canonical = sha256_hex(canonical.as_bytes());
             let (date, timestamp) = (self.at.date().to_string(), self.at.unix_timestamp());
             let scope = format!("{date}/{service}/tc3_request");
@@ -545,6 +581,52 @@ mod tests {
             strange.verify(&Catalog::embedded()),
             Err("AuthFailure.SignatureFailure")
         );
+    }
+
+    #[test]
+    fn host_and_content_type_are_signed_as_they_are_or_in_lower_case() {
+        let catalog = Catalog::embedded();
+        let (host, kind) = ("CVM.LocalHost:8080", "application/json; charset=UTF-8");
+        let (lower_host, lower_kind) = (host.to_lowercase(), kind.to_lowercase());
+        let rows = [
+            (host, kind, true),
+            (&lower_host, &lower_kind, true),
+            (host, &lower_kind, true),
+            (&lower_host, kind, true),
+            ("CVM.LocalHost", kind, true),
+            ("CVM.LOCALHOST:8080", kind, false),
+            (host, "application/json; CHARSET=UTF-8", false),
+        ];
+        for (signed_host, signed_kind, genuine) in rows {
+            let sample = capture("python-sdk__tc3-post__ex2.json")
+                .set("host", host)
+                .set("content-type", kind)
+                .signed_as("cvm", signed_host, signed_kind);
+            let verdict = sample.verify(&catalog);
+            assert_eq!(verdict.is_ok(), genuine, "{signed_host} {signed_kind}");
+        }
+    }
+
+    #[test]
+    fn a_scope_is_of_the_service_whose_action_it_is() {
+        let rows = [
+            ("cvm", "127.0.0.1:8080", Service::Cvm, true),
+            ("sts", "127.0.0.1:8080", Service::Sts, true),
+            ("cvm", "127.0.0.1:8080", Service::Sts, false),
+            ("sts", "127.0.0.1:8080", Service::Cvm, false),
+            ("localhost", "localhost:8080", Service::Cvm, true),
+            ("vpc", "vpc.localhost", Service::Vpc, true),
+        ];
+        for (named, host, service, fits) in rows {
+            let sample = capture("python-sdk__tc3-post__ex2.json");
+            let sample = sample.set("host", host).signed(named);
+            assert_eq!(sample.verify(&Catalog::embedded()), Ok(()), "{named}");
+            let checked = check_scope(&sample.received(), service);
+            assert_eq!(checked.is_ok(), fits, "{named} at {host} for {service:?}");
+        }
+        let (row, _) = v1_vectors().remove(0);
+        let first_version = vector(&row, |_| ());
+        assert_eq!(check_scope(&first_version.received(), Service::Sts), Ok(()));
     }
 
     #[test]

@@ -36,6 +36,8 @@ struct Request<'a> {
     action: &'a str,
     body: String,
     version: &'a str,
+    /// Whose signature it is.
+    service: &'a str,
     region: &'a str,
     content_type: &'a str,
     key: (&'a str, &'a str),
@@ -51,6 +53,7 @@ impl<'a> Request<'a> {
             action,
             body: body.to_string(),
             version: "2017-03-12",
+            service: "cvm",
             region: "ap-shanghai",
             content_type: "application/json",
             key: KEY,
@@ -136,13 +139,14 @@ impl Cloud {
         let canonical = format!(
             "POST\n/\n\ncontent-type:{content_type}\nhost:{host}\n\ncontent-type;host\n{payload}"
         );
-        let scope = format!("{date}/cvm/tc3_request");
+        let service = request.service;
+        let scope = format!("{date}/{service}/tc3_request");
         let text = format!(
             "TC3-HMAC-SHA256\n{timestamp}\n{scope}\n{}",
             hash(&canonical)
         );
         let date = date.to_string();
-        let steps = [date.as_str(), "cvm", "tc3_request", &text];
+        let steps = [date.as_str(), service, "tc3_request", &text];
         let signature = steps
             .iter()
             .fold(format!("TC3{secret}").into_bytes(), |key, step| {
@@ -312,7 +316,7 @@ async fn every_answer_is_http_200_with_the_bare_content_type_and_a_request_id() 
 #[tokio::test]
 async fn common_parameters_are_checked() {
     let cloud = Cloud::start().await;
-    let rows: [(Change, &str); 10] = [
+    let rows: [(Change, &str); 12] = [
         (|_| (), "OK"),
         (
             |call| call.content_type = "application/json; charset=utf-8",
@@ -320,6 +324,8 @@ async fn common_parameters_are_checked() {
         ),
         (|call| call.action = "DescribeWeather", "InvalidAction"),
         (|call| call.action = "describezones", "InvalidAction"),
+        (|call| call.service = "sts", "AuthFailure.SignatureFailure"),
+        (|call| call.service = "127", "OK"),
         (|call| call.version = "2014-01-01", "NoSuchVersion"),
         (|call| call.region = "mars", "UnsupportedRegion"),
         (|call| call.without = "X-TC-Action", "MissingParameter"),

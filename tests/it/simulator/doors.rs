@@ -402,6 +402,7 @@ async fn temporary_keys_are_handed_out_and_expire() {
         action,
         body: body.to_string(),
         version: "2018-08-13",
+        service: "sts",
         ..Request::new(action, &json!({}))
     };
     let assumed = cloud.send(&sts("AssumeRole", &body)).await.response();
@@ -467,6 +468,9 @@ async fn a_service_has_its_own_version_and_host() {
         let answer = cloud.signed_v1("GET", host, &pairs).await;
         assert_eq!(answer.verdict(), verdict, "{host}");
     }
-    let old = Request::new("GetCallerIdentity", &json!({}));
+    let old = Request {
+        service: "sts",
+        ..Request::new("GetCallerIdentity", &json!({}))
+    };
     assert_eq!(cloud.send(&old).await.verdict(), "NoSuchVersion");
 }

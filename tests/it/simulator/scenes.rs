@@ -293,6 +293,7 @@ async fn temporary_keys_live_shorter_than_asked_for() {
     });
     let request = Request {
         version: "2018-08-13",
+        service: "sts",
         ..Request::new("AssumeRole", &body)
     };
     let issued = cloud.send(&request).await.response();
