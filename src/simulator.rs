@@ -56,8 +56,8 @@ use tokio_util::task::TaskTracker;
 use wire::Refusal;
 use world::{Call, World};
 
-/// The largest body (contract §1: 10 MB for TC3 POST).
-const BODY_MAX: usize = 10_000_000;
+/// The largest body, in bytes (contract §1: 10 MB for TC3 POST).
+const BODY_MAX: usize = 10 * 1024 * 1024;
 /// How long a stop waits for open calls.
 const STOP_MAX: Duration = Duration::from_secs(5);
 

@@ -24,7 +24,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// Queries that the cloud takes, in bytes (contract §1).
 const QUERY_MAX: usize = 32 * 1024;
 /// Bodies of V1; those of TC3 may be ten times as large.
-const FORM_MAX: usize = 1_000_000;
+const FORM_MAX: usize = 1024 * 1024;
 
 /// What came over the wire.
 #[derive(Debug)]
@@ -150,5 +150,47 @@ impl<'a> Letter<'a> {
         let common = |name: &str| self.scheme == Scheme::V1 && COMMON.contains(&name);
         let own = self.pairs.iter().filter(|(name, _)| !common(name));
         wire::flattened(own.cloned().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    /// Whether a signed form of so many bytes fits.
+    fn fits(method: &Method, form: &str) -> bool {
+        let kind = (header::CONTENT_TYPE, HeaderValue::from_static(FORM));
+        let headers = HeaderMap::from_iter([kind]);
+        let by_query = *method == Method::GET;
+        let letter = Letter::open(Received {
+            method,
+            query: if by_query { form } else { "" },
+            headers: &headers,
+            body: if by_query { &[] } else { form.as_bytes() },
+        });
+        assert_eq!(letter.scheme, Scheme::V1);
+        letter.fits()
+    }
+
+    #[test]
+    fn forms_and_queries_are_as_long_as_the_contract_says() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/testdata/contract/cvm-contract.json"
+        );
+        let contract = std::fs::read_to_string(path).unwrap();
+        let contract: Value = serde_json::from_str(&contract).unwrap();
+        let limits = &contract["service"]["protocol"]["size_limits_bytes"];
+        let rows = [
+            (Method::POST, "POST V1 HmacSHA1/HmacSHA256"),
+            (Method::GET, "GET"),
+        ];
+        for (method, name) in rows {
+            let most = usize::try_from(limits[name].as_u64().unwrap()).unwrap();
+            let form = |length: usize| "Signature=".to_owned() + &"n".repeat(length - 10);
+            assert!(fits(&method, &form(most)), "{name}");
+            assert!(!fits(&method, &form(most + 1)), "{name}");
+        }
     }
 }

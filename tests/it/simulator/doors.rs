@@ -204,7 +204,7 @@ async fn a_form_may_be_long_but_not_endless() {
         ("GET", 30_000, "InvalidInstanceName.TooLong"),
         ("GET", 33_000, "RequestSizeLimitExceeded"),
         ("POST", 900_000, "InvalidInstanceName.TooLong"),
-        ("POST", 1_000_000, "RequestSizeLimitExceeded"),
+        ("POST", 1_050_000, "RequestSizeLimitExceeded"),
     ] {
         let name = long(length);
         let pairs = [
