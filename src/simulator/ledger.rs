@@ -1,7 +1,7 @@
 //! The append-only record of every call that reached the simulator, for tests and people to check against.
 
 use super::door::Letter;
-use super::{Face, Record, auth, world};
+use super::{Face, auth, world};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
@@ -37,7 +37,8 @@ const SECRET_MEMBERS: [&str; 5] = [
 
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    attempts: Vec<Attempt>,
+    /// Shared with who reads them, so that they are copied at once.
+    attempts: Vec<Arc<Attempt>>,
     body_bytes: usize,
 }
 
@@ -184,11 +185,7 @@ impl Ledger {
         let headers = attempt.headers.iter().map(|(_, value)| value);
         let kept = bodies.chain(headers).chain([&attempt.target]);
         self.body_bytes += kept.map(String::len).sum::<usize>();
-        self.attempts.push(attempt);
-    }
-
-    pub(super) fn attempts(&self) -> &[Attempt] {
-        &self.attempts
+        self.attempts.push(Arc::new(attempt));
     }
 }
 
@@ -223,15 +220,17 @@ async fn since(State(face): State<Arc<Face>>, earlier: Bytes) -> Response {
 }
 
 fn lines(face: &Face) -> Result<Vec<String>, serde_json::Error> {
-    let now = face.clock.now();
-    let record = face.lock();
-    let Record { world, ledger } = &*record;
-    let attempts = ledger.attempts().iter().map(serde_json::to_string);
-    let rest = world.machines(now).chain(world.charges(now));
-    let rest = rest.chain(world.account(now));
-    attempts
-        .chain(rest.map(|line| Ok(line.to_string())))
-        .collect()
+    // Calls wait for the copies alone.
+    let (now, attempts, books) = {
+        let record = face.lock();
+        let attempts = record.ledger.attempts.clone();
+        (face.clock.now(), attempts, record.world.books())
+    };
+    let attempts = attempts
+        .iter()
+        .map(|attempt| serde_json::to_string(&**attempt));
+    let rest = books.lines(now).map(|line| Ok(line.to_string()));
+    attempts.chain(rest).collect()
 }
 
 fn shown<'a>(lines: impl Iterator<Item = &'a str>) -> Response {

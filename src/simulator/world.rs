@@ -1,5 +1,6 @@
 //! The fake cloud itself: pure and seeded, with the time handed in. No async, no I/O, no clock.
 
+mod books;
 mod capacity;
 mod charges;
 mod faults;
@@ -14,6 +15,7 @@ mod query;
 mod sts;
 mod tokens;
 
+pub(super) use books::Books;
 pub(super) use life::{timestamp, unit};
 pub(super) use sts::Issued;
 
@@ -28,8 +30,7 @@ use guest::Guest;
 use machine::Machine;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
-use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use time::UtcDateTime;
 use tokens::Tokens;
@@ -53,13 +54,16 @@ pub(super) struct World {
     catalog: Arc<Catalog>,
     seed: u64,
     speed: f64,
-    machines: Vec<Machine>,
+    /// Shared with the books, so that those are copied at once.
+    machines: Vec<Arc<Machine>>,
     by_id: HashMap<String, usize>,
     /// Machines that are not gone yet, in order of creation.
     alive: BTreeSet<usize>,
     /// When machines will be gone, so that what they hold can be given back.
     leaving: BTreeSet<(UtcDateTime, usize)>,
     capacity: Capacity,
+    /// What machines were charged that are gone.
+    settled: f64,
     tokens: Tokens,
     faults: Drawn,
     /// (key, action) → the second being counted and the calls in it.
@@ -93,6 +97,7 @@ impl World {
             by_id: HashMap::new(),
             alive: BTreeSet::new(),
             leaving: BTreeSet::new(),
+            settled: 0.0,
             tokens: Tokens::default(),
             windows: HashMap::new(),
             request_ids: random_stream(seed, REQUEST_ID_STREAM),
@@ -284,27 +289,6 @@ impl World {
         Ok(answer::Nothing {})
     }
 
-    /// Every machine ever made with its history up to `now`, for the ledger.
-    pub(super) fn machines(&self, now: UtcDateTime) -> impl Iterator<Item = Value> {
-        self.machines.iter().map(move |machine| {
-            let tags = machine.tags().iter().map(|tag| (&tag.key, &tag.value));
-            let tags: BTreeMap<_, _> = tags.collect();
-            json!({
-                "kind": "machine",
-                "instance_id": machine.id(),
-                "created_at": timestamp(machine.life.created_at()),
-                "request_id": machine.request_id,
-                "client_token": machine.client_token,
-                "key_id": machine.secret_id,
-                "region": machine.region,
-                "zone": machine.zone(),
-                "instance_type": machine.instance_type(),
-                "tags": tags,
-                "states": machine.life.history(now),
-            })
-        })
-    }
-
     fn known(
         &self,
         call: &Call<'_>,
@@ -350,12 +334,16 @@ impl World {
         if let Some(gone_at) = machine.life.gone_at() {
             self.leaving.insert((gone_at, number));
         }
-        self.machines.push(machine);
+        self.machines.push(Arc::new(machine));
         id
     }
 
+    fn machine(&self, index: usize) -> Option<&Machine> {
+        self.machines.get(index).map(Arc::as_ref)
+    }
+
     fn terminate(&mut self, call: &Call<'_>, index: usize) {
-        let Some(machine) = self.machines.get_mut(index) else {
+        let Some(machine) = self.machines.get_mut(index).map(Arc::make_mut) else {
             return;
         };
         if let Some(gone_at) = machine.life.gone_at() {
@@ -367,7 +355,7 @@ impl World {
         }
     }
 
-    /// Gives back what the machines held that are gone by now.
+    /// Gives back what the machines held that are gone by now, and closes their accounts.
     fn settle(&mut self, now: UtcDateTime) {
         while let Some((gone_at, index)) = self.leaving.first().copied() {
             if gone_at > now {
@@ -377,6 +365,7 @@ impl World {
             self.alive.remove(&index);
             if let Some(machine) = self.machines.get(index) {
                 self.capacity.release(&machine.seat);
+                self.settled += charges::charged(&self.catalog, machine, now);
             }
         }
     }
@@ -416,9 +405,7 @@ impl World {
                 .copied()
                 .collect()
         };
-        let machines = indexes
-            .into_iter()
-            .filter_map(|index| self.machines.get(index));
+        let machines = indexes.into_iter().filter_map(|index| self.machine(index));
         Ok(machines
             .filter(|machine| machine.region == call.region && machine.is_shown(call.now))
             .collect())

@@ -29,7 +29,7 @@ pub(super) struct Capacity {
 }
 
 /// What one machine holds until it is gone.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Seat {
     pub(super) private_address: Ipv4Addr,
     pub(super) public_address: Option<Ipv4Addr>,

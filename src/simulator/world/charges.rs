@@ -1,15 +1,16 @@
-//! What the account pays: prepaid machines at once, all others for the time that they run. Nothing is
-//! kept of it: like the states of a machine, it is a function of the time.
+//! What the account pays: prepaid machines at once, all others for the time that they run. Like the
+//! states of a machine, it is a function of the time; only the sum of those that are gone is kept.
 
-use super::World;
 use super::life::timestamp;
 use super::machine::Machine;
 use super::offers::prices::{Priced, bandwidth_price, instance_price};
+use super::{Books, World};
 use crate::simulator::catalog::Catalog;
 use crate::simulator::validate::{Billing, Order};
 use crate::simulator::wire::Refusal;
 use crate::simulator::wire::answer::State;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use time::UtcDateTime;
 
 /// What one machine costs.
@@ -87,19 +88,20 @@ impl Charge {
     }
 }
 
-impl World {
-    /// Every charge up to `now`, for the ledger; those that still grow as large as they are.
-    pub(in crate::simulator) fn charges(&self, now: UtcDateTime) -> impl Iterator<Item = Value> {
+impl Books {
+    /// Every charge up to `now`; those that still grow as large as they are.
+    pub(super) fn charges(&self, now: UtcDateTime) -> impl Iterator<Item = Value> {
         self.machines.iter().flat_map(move |machine| {
             let charges = charges(&self.catalog, machine, now);
             charges.into_iter().map(|charge| charge.line(machine))
         })
     }
 
-    /// What is left of the balance, when there is one: a look at every machine.
-    pub(in crate::simulator) fn account(&self, now: UtcDateTime) -> Option<Value> {
-        let balance = self.faults.settings().balance?.amount();
-        let (charged, frozen) = self.owed(now);
+    /// What is left of the balance, when there is one.
+    pub(super) fn account(&self, now: UtcDateTime) -> Option<Value> {
+        let balance = self.balance?;
+        let machines = self.machines.iter().map(Arc::as_ref);
+        let (charged, frozen) = owed(&self.catalog, machines, now);
         Some(json!({
             "kind": "account",
             "balance": balance,
@@ -108,7 +110,9 @@ impl World {
             "available": rounded(balance - charged - frozen),
         }))
     }
+}
 
+impl World {
     /// Refuses an order that the account cannot pay: what is paid at once, and one hour of the rest.
     pub(super) fn refuse_unpayable(
         &self,
@@ -129,31 +133,42 @@ impl World {
         };
         let cost = Cost::of(&self.catalog, &priced);
         let needed = rounded(f64::from(granted) * (cost.at_once + cost.hour));
-        let (charged, frozen) = self.owed(now);
-        let available = rounded(balance.amount() - charged - frozen);
+        // Those that are gone cost no more: however many there were, nobody waits for them.
+        let alive = self.alive.iter().filter_map(|index| self.machine(*index));
+        let (charged, frozen) = owed(&self.catalog, alive, now);
+        let available = rounded(balance.amount() - self.settled - charged - frozen);
         if needed <= available {
             return Ok(());
         }
         let message = format!("The order needs {needed}, and the account has {available} left.");
         Err(Refusal::new("InvalidAccount.InsufficientBalance", message))
     }
+}
 
-    /// What was charged by now, and what is held back: an hour of each machine that is not ended.
-    fn owed(&self, now: UtcDateTime) -> (f64, f64) {
-        let machines = self.machines.iter().map(|machine| {
-            let charged = charges(&self.catalog, machine, now);
-            let charged: f64 = charged.iter().map(|charge| charge.amount).sum();
-            let ended = matches!(
-                machine.life.state(now),
-                None | Some(State::LaunchFailed | State::Shutdown | State::Terminating)
-            );
-            let hour = Cost::of_machine(&self.catalog, machine).hour;
-            (charged, if ended { 0.0 } else { hour })
-        });
-        machines.fold((0.0, 0.0), |(charged, frozen), (more, held)| {
-            (charged + more, frozen + held)
-        })
-    }
+/// What was charged by now, and what is held back: an hour of each machine that is not ended.
+fn owed<'m>(
+    catalog: &Catalog,
+    machines: impl Iterator<Item = &'m Machine>,
+    now: UtcDateTime,
+) -> (f64, f64) {
+    let machines = machines.map(|machine| {
+        let ended = matches!(
+            machine.life.state(now),
+            None | Some(State::LaunchFailed | State::Shutdown | State::Terminating)
+        );
+        let hour = Cost::of_machine(catalog, machine).hour;
+        let held = if ended { 0.0 } else { hour };
+        (charged(catalog, machine, now), held)
+    });
+    machines.fold((0.0, 0.0), |(charged, frozen), (more, held)| {
+        (charged + more, frozen + held)
+    })
+}
+
+/// What a machine cost by now.
+pub(super) fn charged(catalog: &Catalog, machine: &Machine, now: UtcDateTime) -> f64 {
+    let charges = charges(catalog, machine, now);
+    charges.iter().map(|charge| charge.amount).sum()
 }
 
 fn charges(catalog: &Catalog, machine: &Machine, now: UtcDateTime) -> Vec<Charge> {
@@ -210,7 +225,7 @@ mod tests {
 
     impl Fixture {
         fn charged(&self) -> Vec<Value> {
-            self.world().charges(self.now()).collect()
+            self.world().books().charges(self.now()).collect()
         }
 
         /// What the price inquiry says of the smallest machine with these changes.
@@ -224,7 +239,7 @@ mod tests {
         }
 
         fn available(&self) -> f64 {
-            let account = self.world().account(self.now()).unwrap();
+            let account = self.world().books().account(self.now()).unwrap();
             account["available"].as_f64().unwrap()
         }
     }
@@ -322,6 +337,22 @@ mod tests {
     }
 
     #[test]
+    fn what_machines_cost_that_are_gone_is_paid_for_good() {
+        let mut cloud = Fixture::faulty("balance = 1.0");
+        let ids = cloud.run(json!({})).unwrap();
+        while cloud.available() > 0.0 {
+            cloud.after(HOUR);
+        }
+        cloud.terminate(&ids).unwrap();
+        let left = cloud.after(HOUR).available();
+        assert_eq!(cloud.state(&ids[0]), None, "it is gone");
+        let short = Err("InvalidAccount.InsufficientBalance");
+        assert_eq!(cloud.run(json!({})), short);
+        assert_eq!(cloud.after(100 * HOUR).run(json!({})), short);
+        assert!((cloud.available() - left).abs() < 1e-9);
+    }
+
+    #[test]
     fn what_the_balance_cannot_pay_is_refused() {
         let mut cloud = Fixture::faulty("balance = 1.0");
         let price = cloud.price("UnitPriceDiscount", &json!({}));
@@ -351,7 +382,7 @@ mod tests {
             "{left} {spent}"
         );
         assert_eq!(cloud.run(json!({})).map(|ids| ids.len()), Ok(1));
-        assert_eq!(Fixture::new().world().account(cloud.now()), None);
+        assert_eq!(Fixture::new().world().books().account(cloud.now()), None);
         assert!((rounded(0.123_449) - 0.1234).abs() < 1e-9);
     }
 }

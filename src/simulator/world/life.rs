@@ -12,7 +12,7 @@ const FAILED_KEPT: Duration = Duration::hours(2);
 /// Days in the recycle bin after the first termination of a prepaid machine (contract §8).
 const RECYCLE_BIN: Duration = Duration::days(7);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Life {
     created_at: UtcDateTime,
     /// When the addresses of a pending machine begin to show.

@@ -185,10 +185,7 @@ impl World {
     }
 
     fn shown_key(&self, call: &Call<'_>, id: &str) -> answer::KeyPair {
-        let here = self
-            .alive
-            .iter()
-            .filter_map(|index| self.machines.get(*index));
+        let here = self.alive.iter().filter_map(|index| self.machine(*index));
         let here = here.filter(|machine| machine.region == call.region);
         let with = here.filter(|machine| {
             let keys = machine.fixed().login_settings.key_ids.as_deref();

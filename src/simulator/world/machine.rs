@@ -20,7 +20,7 @@ const UNNAMED: &str = "未命名";
 /// Stops, starts and reboots of one machine that are remembered.
 const SWITCHES_MAX: usize = 10_000;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Machine {
     /// What does not change; the rest is filled in when it is shown.
     fixed: answer::Instance,

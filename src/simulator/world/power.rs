@@ -5,6 +5,7 @@ use super::machine::Machine;
 use super::{Call, World};
 use crate::simulator::validate::invalid;
 use crate::simulator::wire::{RebootInstances, Refusal, StartInstances, StopInstances, answer};
+use std::sync::Arc;
 
 const STOP_TYPES: [&str; 3] = ["SOFT", "SOFT_FIRST", "HARD"];
 
@@ -66,7 +67,7 @@ impl World {
         let ids: Vec<_> = found.into_iter().map(Machine::id).collect();
         let indexes = ids.iter().filter_map(|id| self.by_id.get(*id).copied());
         for index in indexes.collect::<Vec<_>>() {
-            if let Some(machine) = self.machines.get_mut(index) {
+            if let Some(machine) = self.machines.get_mut(index).map(Arc::make_mut) {
                 machine.switch(switch, for_nothing, call, self.speed, &mut self.power);
             }
         }

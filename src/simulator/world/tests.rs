@@ -2,6 +2,7 @@
 
 use super::*;
 use answer::State;
+use serde_json::{Value, json};
 use std::collections::HashSet;
 use time::Duration;
 use time::macros::utc_datetime;
@@ -65,7 +66,7 @@ impl Fixture {
 
     /// What the ledger tells of the machines by now.
     pub(super) fn machines(&self) -> Vec<Value> {
-        self.world.machines(self.now).collect()
+        self.world.books().machines(self.now).collect()
     }
 
     pub(super) fn now(&self) -> UtcDateTime {
@@ -185,7 +186,7 @@ fn a_machine_is_pending_then_runs_then_terminates_and_is_gone() {
         cloud.terminate(std::slice::from_ref(id)),
         Err("InvalidInstanceId.NotFound")
     );
-    let machine = cloud.world.machines(cloud.now).next().unwrap();
+    let machine = cloud.machines().remove(0);
     let states: Vec<_> = machine["states"]
         .as_array()
         .unwrap()
@@ -959,7 +960,7 @@ fn the_same_seed_gives_the_same_world() {
         let mut cloud = Fixture::seeded(seed);
         cloud.run(json!({"InstanceCount": 3})).unwrap();
         cloud.after(180).run(json!({})).unwrap();
-        cloud.world.machines(cloud.now).collect::<Vec<_>>()
+        cloud.machines()
     };
     assert_eq!(history(1), history(1));
     assert_ne!(history(1), history(2));
