@@ -18,8 +18,8 @@ use time::UtcDateTime;
 
 /// Calls kept; then the simulator refuses more instead of forgetting some.
 const ATTEMPTS_MAX: usize = 1_000_000;
-/// Bytes of bodies kept, for the same reason.
-const BODIES_MAX: usize = 512 << 20;
+/// Bytes of what the calls said, for the same reason.
+const BYTES_MAX: usize = 512 << 20;
 /// Longer bodies are not kept, only their hash is.
 const BODY_MAX: usize = 64 * 1024;
 /// The longest ledger to compare with, in bytes.
@@ -39,7 +39,7 @@ const SECRET_MEMBERS: [&str; 5] = [
 pub(super) struct Ledger {
     /// Shared with who reads them, so that they are copied at once.
     attempts: Vec<Arc<Attempt>>,
-    body_bytes: usize,
+    bytes: usize,
 }
 
 /// One call, whatever came of it.
@@ -158,6 +158,24 @@ impl Keeping {
 }
 
 impl Attempt {
+    /// Of all that its sender chose: a token may be as long as a body.
+    fn bytes(&self) -> usize {
+        let optional = [
+            &self.action,
+            &self.region,
+            &self.key_id,
+            &self.signed_at,
+            &self.host,
+            &self.client_token,
+            &self.body,
+            &self.body_base64,
+        ];
+        let headers = self.headers.iter().flat_map(|(name, value)| [name, value]);
+        let texts = optional.into_iter().flatten().chain(headers);
+        let texts = texts.chain([&self.method, &self.target]);
+        texts.map(String::len).sum()
+    }
+
     /// The call with what came of it.
     pub(super) fn ended(self, verdict: Verdict<'_>) -> Self {
         Self {
@@ -177,14 +195,11 @@ pub(super) enum Kind {
 
 impl Ledger {
     pub(super) fn is_full(&self) -> bool {
-        self.attempts.len() >= ATTEMPTS_MAX || self.body_bytes >= BODIES_MAX
+        self.attempts.len() >= ATTEMPTS_MAX || self.bytes >= BYTES_MAX
     }
 
     pub(super) fn push(&mut self, attempt: Attempt) {
-        let bodies = attempt.body.iter().chain(&attempt.body_base64);
-        let headers = attempt.headers.iter().map(|(_, value)| value);
-        let kept = bodies.chain(headers).chain([&attempt.target]);
-        self.body_bytes += kept.map(String::len).sum::<usize>();
+        self.bytes += attempt.bytes();
         self.attempts.push(Arc::new(attempt));
     }
 }
@@ -275,6 +290,7 @@ fn mask(value: &mut Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulator::door::Received;
 
     #[test]
     fn secrets_are_masked_and_everything_else_is_kept_as_received() {
@@ -298,6 +314,35 @@ mod tests {
             let parameters = serde_json::from_str(text).ok();
             assert_eq!(keepable(text, parameters.as_ref()).as_deref(), expected);
         }
+    }
+
+    #[test]
+    fn all_that_a_call_says_counts() {
+        let headers = [
+            ("host", "cvm"),
+            ("x-tc-action", "Run"),
+            ("cookie", "not kept"),
+        ];
+        let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        let headers = HeaderMap::from_iter(headers);
+        let token = "t".repeat(2 * BODY_MAX);
+        let body = format!("{{\"ClientToken\": \"{token}\"}}");
+        let letter = Letter::open(Received {
+            method: &Method::POST,
+            query: "",
+            headers: &headers,
+            body: body.as_bytes(),
+        });
+        let parameters = letter.parameters().unwrap();
+        let attempt = Keeping::default().attempt(&letter, Some(&parameters));
+        assert_eq!(
+            (attempt.body.as_ref(), attempt.client_token.as_ref()),
+            (None, Some(&token))
+        );
+        let mut ledger = Ledger::default();
+        ledger.push(attempt);
+        let others = ["cvm", "Run", "x-tc-action", "Run", "POST", "/"].concat();
+        assert_eq!(ledger.bytes, token.len() + others.len());
     }
 
     #[test]
