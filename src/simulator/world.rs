@@ -26,7 +26,7 @@ use super::validate;
 use super::wire::{self, Refusal, answer};
 use capacity::Capacity;
 use faults::Drawn;
-use guest::Guest;
+use guest::Guests;
 use machine::Machine;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -62,6 +62,7 @@ pub(super) struct World {
     /// When machines will be gone, so that what they hold can be given back.
     leaving: BTreeSet<(UtcDateTime, usize)>,
     capacity: Capacity,
+    guests: Guests,
     /// What machines were charged that are gone.
     settled: f64,
     tokens: Tokens,
@@ -97,6 +98,7 @@ impl World {
             by_id: HashMap::new(),
             alive: BTreeSet::new(),
             leaving: BTreeSet::new(),
+            guests: Guests::default(),
             settled: 0.0,
             tokens: Tokens::default(),
             windows: HashMap::new(),
@@ -182,7 +184,7 @@ impl World {
             });
         }
         let late = self.faults.lateness();
-        let guest = Arc::new(Guest::of(request));
+        let guest = self.guests.take_in(request)?;
         let births = (0..granted).map(|index| machine::Birth {
             call,
             request,
@@ -363,9 +365,10 @@ impl World {
             }
             self.leaving.pop_first();
             self.alive.remove(&index);
-            if let Some(machine) = self.machines.get(index) {
+            if let Some(machine) = self.machines.get_mut(index).map(Arc::make_mut) {
                 self.capacity.release(&machine.seat);
                 self.settled += charges::charged(&self.catalog, machine, now);
+                machine.forget();
             }
         }
     }

@@ -42,7 +42,8 @@ pub(super) struct Machine {
     switch_request_id: Option<String>,
     /// Stopped without being charged.
     stopped_for_nothing: bool,
-    guest: Arc<Guest>,
+    /// None: it is gone, and so is what it held.
+    guest: Option<Arc<Guest>>,
 }
 
 /// All that a machine is made from.
@@ -100,7 +101,7 @@ impl Machine {
             terminate_request_id: None,
             switch_request_id: None,
             stopped_for_nothing: false,
-            guest: Arc::clone(birth.guest),
+            guest: Some(Arc::clone(birth.guest)),
         }
     }
 
@@ -203,7 +204,13 @@ impl Machine {
 
     /// In Base64, as it was given.
     pub(super) fn user_data(&self) -> &str {
-        self.guest.user_data()
+        let guest = self.guest.as_ref();
+        guest.map_or("", |guest| guest.user_data())
+    }
+
+    /// Of a machine that is gone, what the ledger does not tell.
+    pub(super) fn forget(&mut self) {
+        self.guest = None;
     }
 
     /// A prepaid machine goes to the recycle bin first; the second call destroys it.
@@ -222,7 +229,8 @@ impl Machine {
         let state = self.life.state(now).unwrap_or(State::Terminating);
         view.instance_state = state;
         view.tags = self.shown_tags(now).to_vec();
-        view.metadata.items = self.guest.metadata();
+        let guest = self.guest.as_ref();
+        view.metadata.items = guest.map(|guest| guest.metadata()).unwrap_or_default();
         if self.life.shows_addresses(now) {
             view.private_ip_addresses = self.private_addresses(now);
             view.public_ip_addresses =
