@@ -5,6 +5,8 @@ use crate::simulator::catalog::{Catalog, Host, Image, InstanceType, Zone};
 use crate::simulator::wire::{Placement, Refusal, RunInstances, answer};
 use std::collections::BTreeSet;
 
+/// As many digits as the largest number has; more would only be zeros before it.
+const DIGITS_MAX: usize = 19;
 /// The type of a request that names none, as the 2020 page says.
 const DEFAULT_TYPE: &str = "S1.SMALL1";
 
@@ -103,7 +105,8 @@ fn host_model(name: &str) -> Result<Model<'static>, Refusal> {
             .strip_prefix("CDH_")?
             .strip_suffix('G')?
             .split_once('C')?;
-        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits =
+            |text: &str| text.len() <= DIGITS_MAX && text.bytes().all(|byte| byte.is_ascii_digit());
         if !digits(cpu) || !digits(memory) {
             return None; // a number may have a sign, a size may not
         }

@@ -170,6 +170,10 @@ fn counts_and_billing() {
             json!({"InstanceChargeType": "CDHPAID", "InstanceType": "CDH_0C1G", "Placement": host}),
             "InvalidParameter.HostIdStandardInstanceTypeNotSupport",
         ),
+        (
+            json!({"InstanceChargeType": "CDHPAID", "InstanceType": format!("CDH_{}1C1G", "0".repeat(19)), "Placement": host}),
+            "InvalidParameter.HostIdStandardInstanceTypeNotSupport",
+        ),
     ]);
     let partial =
         json!({"Placement": {"Zone": "ap-shanghai-fsi-1"}, "InstanceCount": 2, "MinCount": 1});
