@@ -37,6 +37,8 @@ use tokens::Tokens;
 
 /// Machines remembered, gone ones included; then only a restart helps.
 const MACHINES_MAX: usize = 1_000_000;
+/// Counts of calls that may be kept; then those of seconds that are over are dropped.
+const WINDOWS_MAX: usize = 10_000;
 /// Ids of one DescribeInstances, DescribeInstancesStatus or TerminateInstances.
 const IDS_MAX: usize = 100;
 /// The random stream of request ids; machines use the streams 0, 1, 2, …
@@ -124,6 +126,9 @@ impl World {
         let limit = changed.get(action).or_else(|| rates.get(action));
         let limit = limit.copied().unwrap_or(u32::MAX);
         let second = now.unix_timestamp();
+        if self.windows.len() >= WINDOWS_MAX {
+            self.windows.retain(|_, (counted, _)| *counted == second);
+        }
         let window = self
             .windows
             .entry((secret_id.to_owned(), action.to_owned()));

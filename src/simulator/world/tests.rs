@@ -578,6 +578,17 @@ fn calls_are_refused_by_chance_and_by_another_rate() {
 }
 
 #[test]
+fn what_temporary_keys_called_in_seconds_that_are_over_is_dropped() {
+    let mut cloud = Fixture::new();
+    for number in 0..WINDOWS_MAX + 100 {
+        let key = format!("AKID{number}");
+        let at = START + Duration::seconds(i64::try_from(number / 100).unwrap());
+        cloud.world.admit(at, &key, "DescribeZones").unwrap();
+    }
+    assert_eq!(cloud.world.windows.len(), 100);
+}
+
+#[test]
 fn refusals_and_dry_runs_use_no_token_and_launch_nothing() {
     let mut cloud = Fixture::new();
     assert_eq!(
