@@ -15,7 +15,7 @@ use crate::domain::ids::OperationId;
 use crate::domain::instance::InstanceId;
 use crate::domain::millis::since;
 use crate::store::{Adoption, StoreError};
-use judge::{Orphan, Why, named, orphans};
+use judge::{Books, Orphan, Why, named, orphans};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -243,18 +243,23 @@ impl Inner {
         mut machines: Vec<Tagged>,
     ) -> Result<Vec<Orphan>, StoreError> {
         let ids: Vec<_> = machines.iter().map(|machine| machine.id.clone()).collect();
-        let owners = self.store.owners(&ids).await?.into_iter();
-        let owned: BTreeSet<InstanceId> = owners.map(|owner| owner.instance).collect();
+        let owners = self.store.owners(&ids).await?;
+        let owned = owners.iter().map(|owner| owner.instance.clone());
+        let owned: BTreeSet<InstanceId> = owned.collect();
         machines.retain(|machine| !owned.contains(&machine.id));
         let operations: BTreeSet<_> = machines.iter().filter_map(named).collect();
         let operations: Vec<_> = operations.into_iter().collect();
-        let known = self.store.known(&operations).await?;
+        let books = Books {
+            known: self.store.known(&operations).await?,
+            owners,
+            quarantine: self.settings.timings.quarantine,
+        };
         let machines = chaos::wrong!(
             "sweep-order-swapped",
             machines,
             self.listed_again(place, &owned).await
         );
-        Ok(orphans(place, machines, &known))
+        Ok(orphans(place, machines, &books))
     }
 
     /// The mistake of that name: what is judged was listed after the journal was read.

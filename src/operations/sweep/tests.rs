@@ -124,6 +124,14 @@ async fn a_late_machine_is_given_back_and_copies_are_not() {
     world.show(&[("ins-2", &id), ("ins-3", &id)]);
     world.pass(3700).await;
     assert_eq!(world.given_back(), ["ins-1"]);
+    assert_eq!(world.owned(&["ins-2", "ins-3"]).await, 2);
+    world.show(&[("ins-2", &id), ("ins-3", &id), ("ins-4", &id)]);
+    world.pass(700).await;
+    assert_eq!(
+        world.given_back(),
+        ["ins-1"],
+        "its operation has more than it asked for"
+    );
     world.operations.stopped().await;
 }
 
