@@ -1,6 +1,7 @@
 //! How much an organisation may have at once: limits, what is used of them, and what is over them; pure.
 
 use crate::domain::ids::OrganizationId;
+use crate::domain::instance::{InstanceId, InstanceState};
 use crate::domain::names::AccountName;
 use crate::domain::operation::{Kind, Operation, StateName};
 use crate::domain::outlook::{Cost, Size};
@@ -446,10 +447,16 @@ const fn expires(second: i64) -> i64 {
     (second + 1) * SECOND_MS + MINUTE_MS
 }
 
+/// Whether a machine in that state counts no longer, although the cloud may still show it.
+#[must_use]
+pub const fn leaves(state: &InstanceState) -> bool {
+    use InstanceState::{LaunchFailed, Shutdown, Terminating};
+    matches!(state, LaunchFailed | Shutdown | Terminating)
+}
+
 /// The machines of an operation that this snapshot shows to be gone. What is only missing may be a
 /// lag of the cloud, unless the operation ended for it; the sweep finds the others.
-pub fn gone(operation: &Operation) -> impl Iterator<Item = &crate::domain::instance::InstanceId> {
-    use crate::domain::instance::InstanceState::{LaunchFailed, Shutdown, Terminating};
+pub fn gone(operation: &Operation) -> impl Iterator<Item = &InstanceId> {
     use crate::domain::reason::Reason;
     let state = operation.state.name();
     let given_back = operation.kind == Kind::Termination && state == StateName::Succeeded
@@ -457,8 +464,7 @@ pub fn gone(operation: &Operation) -> impl Iterator<Item = &crate::domain::insta
     let failure = operation.failure.as_ref().map(|failure| failure.reason);
     let waited = state.is_final() && failure != Some(Reason::LaunchTimeout);
     let gone = operation.instances.iter().filter(move |instance| {
-        let state = instance.state.as_ref();
-        let leaves = matches!(state, Some(LaunchFailed | Shutdown | Terminating));
+        let leaves = instance.state.as_ref().is_some_and(leaves);
         given_back || leaves || waited && instance.missing_since.is_some()
     });
     gone.map(|instance| &instance.id)

@@ -3,8 +3,9 @@
 
 use super::Inner;
 use crate::cloud::{Tagged, Target};
-use crate::domain::instance::{InstanceId, InstanceState};
+use crate::domain::instance::InstanceId;
 use crate::domain::millis::since;
+use crate::domain::quota::leaves;
 use crate::operations::poller::splits;
 use crate::store::{LivingPage, Presence, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,7 +84,7 @@ impl Inner {
         Ok(unlisted)
     }
 
-    /// Those that the cloud does not show either when it is asked for them, or shows leaving.
+    /// Those that the cloud does not show either when it is asked for them, or shows leaving or failed.
     async fn absent(
         self: &Arc<Self>,
         place: &Target,
@@ -94,8 +95,4 @@ impl Inner {
         let absent = answers.filter(|(_, state)| state.as_ref().is_none_or(leaves));
         absent.map(|(id, _)| id).collect()
     }
-}
-
-fn leaves(state: &InstanceState) -> bool {
-    matches!(state, InstanceState::Terminating | InstanceState::Shutdown)
 }

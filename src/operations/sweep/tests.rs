@@ -2,19 +2,18 @@
 
 use super::*;
 use crate::domain::ids::{OperationId, RequestId};
-use crate::domain::instance::{Instance, InstanceId};
+use crate::domain::instance::{Instance, InstanceId, InstanceState};
 use crate::domain::operation::{Operation, State};
 use crate::domain::quota::{Callers, Measure, Quota};
 use crate::operations::tests::{World, admission};
-use crate::store::{Admission, Release, Save};
+use crate::store::{Admission, Release, Save, Saved};
 
-#[tokio::test]
-async fn what_the_cloud_lost_is_held_no_longer() {
-    let world = World::new().await;
-    let ids = ["ins-1", "ins-2", "ins-3"].map(|id| InstanceId::parse(id).unwrap());
+/// A launch that has ended in `state` with these machines.
+async fn ended(world: &World, state: State, instances: Vec<Instance>) -> Operation {
+    let id = OperationId::generate(world.failed.create_time);
     let wish = Operation {
-        id: OperationId::generate(world.failed.create_time),
-        request_id: RequestId::parse("lives").unwrap(),
+        id,
+        request_id: RequestId::parse(&id.to_string()).unwrap(),
         state: State::Accepted,
         sequence: 1,
         ..world.failed.clone()
@@ -22,39 +21,77 @@ async fn what_the_cloud_lost_is_held_no_longer() {
     let Admission::New(lease) = world.store.admit(admission(wish.clone())).await.unwrap() else {
         panic!("the request is new");
     };
-    let launched = Operation {
-        state: State::Succeeded,
+    let operation = Operation {
+        state,
         sequence: 2,
-        instances: ids.iter().cloned().map(Instance::named).collect(),
-        ..wish.clone()
+        instances,
+        ..wish
     };
     let save = Save {
         lease,
-        operation: launched,
+        operation: operation.clone(),
         attempt: false,
     };
-    world.store.save(&[save]).await.unwrap();
-    let held = async || {
-        let usage = world.store.usage(&wish.organization, world.clock.now());
-        let quota = Quota {
-            name: String::new(),
-            organization: wish.organization.clone(),
-            account: None,
-            callers: Callers::Any,
-            limits: [(Measure::Instances, 0)].into(),
-        };
-        usage.await.unwrap().levels(&quota, 0)[0].used
+    assert_eq!(world.store.save(&[save]).await.unwrap(), [Saved::Done]);
+    operation
+}
+
+/// How many machines count against the limits of the world's organisation.
+async fn held(world: &World) -> i64 {
+    let organization = world.failed.organization.clone();
+    let usage = world.store.usage(&organization, world.clock.now());
+    let quota = Quota {
+        name: String::new(),
+        organization: organization.clone(),
+        account: None,
+        callers: Callers::Any,
+        limits: [(Measure::Instances, 0)].into(),
     };
-    let tag = wish.id.to_string();
+    usage.await.unwrap().levels(&quota, 0)[0].used
+}
+
+fn machine(id: &str) -> InstanceId {
+    InstanceId::parse(id).unwrap()
+}
+
+#[tokio::test]
+async fn what_the_cloud_lost_is_held_no_longer() {
+    let world = World::new().await;
+    let ids = ["ins-1", "ins-2", "ins-3"].map(machine);
+    let instances = ids.iter().cloned().map(Instance::named).collect();
+    let launched = ended(&world, State::Succeeded, instances).await;
+    let tag = launched.id.to_string();
     world.show(&[("ins-1", &tag)]);
     *world.cloud.untagged.lock().unwrap() = vec![ids[1].clone()];
     world.pass(130).await;
-    assert_eq!(held().await, 3, "left out once");
+    assert_eq!(held(&world).await, 3, "left out once");
     world.pass(300).await;
-    assert_eq!(held().await, 2, "one is gone, and one only lost its tag");
+    assert_eq!(
+        held(&world).await,
+        2,
+        "one is gone, and one only lost its tag"
+    );
     world.show(&[("ins-1", &tag), ("ins-3", &tag)]);
     world.pass(310).await;
-    assert_eq!(held().await, 3, "it is there after all");
+    assert_eq!(held(&world).await, 3, "it is there after all");
+    world.operations.stopped().await;
+}
+
+/// The cloud shows it for a while.
+#[tokio::test]
+async fn what_failed_to_launch_is_not_held_because_it_is_shown() {
+    let world = World::new().await;
+    let failed = InstanceState::LaunchFailed;
+    let instance = Instance {
+        state: Some(failed.clone()),
+        ..Instance::named(machine("ins-1"))
+    };
+    let operation = ended(&world, State::Failed, vec![instance]).await;
+    assert_eq!(held(&world).await, 0);
+    world.show(&[("ins-1", &operation.id.to_string())]);
+    world.cloud.machines.lock().unwrap()[0].state = failed;
+    world.pass(750).await;
+    assert_eq!((world.lists(), held(&world).await), (3, 0));
     world.operations.stopped().await;
 }
 
