@@ -41,6 +41,10 @@ pub(super) struct Listing {
     pub(super) refusing: Option<(&'static str, Option<InstanceId>)>,
     /// What it only shows to who asks for it by its id.
     pub(super) untagged: Mutex<Vec<InstanceId>>,
+    /// Whether it refuses to tell states when it has not all of the machines.
+    pub(super) strict: Mutex<bool>,
+    /// What it was asked the states of, call by call.
+    pub(super) polls: Mutex<Vec<Vec<InstanceId>>>,
     /// Where a launch is written down each time before the list is answered, and like which.
     pub(super) launching: Mutex<Option<(Store, Operation)>>,
 }
@@ -122,7 +126,11 @@ impl Cloud for Listing {
         _: &Target,
         ids: &[InstanceId],
     ) -> Result<Vec<(InstanceId, InstanceState)>, CloudError> {
+        self.polls.lock().unwrap().push(ids.to_vec());
         let untagged = self.untagged.lock().unwrap();
+        if *self.strict.lock().unwrap() && ids.iter().any(|id| !untagged.contains(id)) {
+            return Err(refusal("InvalidInstanceId.NotFound"));
+        }
         let shown = ids.iter().filter(|id| untagged.contains(id));
         Ok(shown
             .map(|id| (id.clone(), InstanceState::Running))

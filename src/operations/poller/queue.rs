@@ -4,7 +4,7 @@ use super::curve::Curves;
 use crate::cloud::{IDS_PER_CALL_MAX, Target};
 use crate::domain::ids::OperationId;
 use crate::domain::instance::InstanceId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use time::UtcDateTime;
@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 /// Calls that one round makes for what is due, about a second of the account's budget; the rest is
 /// the next round's, so that a restart with ten thousand launches comes as no burst.
 const CALLS_PER_ROUND_MAX: usize = 30;
-/// Machines that are asked for alone, because a call was refused for them; over it they are found
-/// anew in each round.
+/// Machines that are asked for alone, because a call was refused for them; over it those that this
+/// was longest ago for are found anew.
 const SUSPECTS_MAX: usize = 64;
 
 /// The shortest and the longest time between two looks at an operation.
@@ -40,8 +40,8 @@ pub(super) struct Visit {
 #[derive(Debug, Default)]
 pub(in crate::operations) struct Polled {
     queues: Mutex<Queues>,
-    /// Machines that calls were refused for.
-    suspects: Mutex<BTreeSet<InstanceId>>,
+    /// Machines that calls were refused for, the last one last.
+    suspects: Mutex<VecDeque<InstanceId>>,
     curves: Mutex<Curves>,
     pub(super) changed: Notify,
 }
@@ -98,25 +98,27 @@ impl Polled {
         self.changed.notify_one();
     }
 
-    pub(super) fn is_suspect(&self, id: &InstanceId) -> bool {
+    pub(in crate::operations) fn is_suspect(&self, id: &InstanceId) -> bool {
         self.suspects().contains(id)
     }
 
-    /// A call for this machine alone was refused for it.
+    /// A call for this machine alone was refused for it. Nobody tells of those that are not asked for
+    /// any more: the oldest makes room.
     pub(super) fn suspect(&self, id: InstanceId) {
         let mut suspects = self.suspects();
-        if suspects.len() < SUSPECTS_MAX {
-            suspects.insert(id);
+        suspects.retain(|known| *known != id);
+        if suspects.len() >= SUSPECTS_MAX {
+            suspects.pop_front();
         }
+        suspects.push_back(id);
     }
 
     /// Nothing is wrong with these machines, or nobody asks for them any more.
-    pub(super) fn acquit<'a>(&self, ids: impl Iterator<Item = &'a InstanceId>) {
+    pub(in crate::operations) fn acquit<'a>(&self, ids: impl Iterator<Item = &'a InstanceId>) {
         let mut suspects = self.suspects();
         if !suspects.is_empty() {
-            ids.for_each(|id| {
-                suspects.remove(id);
-            });
+            let ids: BTreeSet<_> = ids.collect();
+            suspects.retain(|id| !ids.contains(id));
         }
     }
 
@@ -125,7 +127,7 @@ impl Polled {
         self.curves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn suspects(&self) -> MutexGuard<'_, BTreeSet<InstanceId>> {
+    fn suspects(&self) -> MutexGuard<'_, VecDeque<InstanceId>> {
         self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -463,9 +465,13 @@ mod tests {
     fn suspects_are_bounded_and_acquitted() {
         let polled = Polled::default();
         let id = |number: usize| InstanceId::parse(&format!("ins-{number}")).unwrap();
-        (0..2 * SUSPECTS_MAX).for_each(|number| polled.suspect(id(number)));
-        assert!(polled.is_suspect(&id(0)) && !polled.is_suspect(&id(SUSPECTS_MAX)));
+        (0..SUSPECTS_MAX).for_each(|number| polled.suspect(id(number)));
+        polled.suspect(id(0)); // again
+        polled.suspect(id(SUSPECTS_MAX));
+        assert_eq!(polled.suspects().len(), SUSPECTS_MAX);
+        assert!(polled.is_suspect(&id(0)) && polled.is_suspect(&id(SUSPECTS_MAX)));
+        assert!(!polled.is_suspect(&id(1)), "it was refused longest ago");
         polled.acquit([id(0)].iter());
-        assert!(!polled.is_suspect(&id(0)));
+        assert!(!polled.is_suspect(&id(0)) && polled.is_suspect(&id(2)));
     }
 }

@@ -55,7 +55,10 @@ impl Inner {
             since: before,
             time: started,
         };
-        self.store.see(&presence).await
+        self.store.see(&presence).await?;
+        // Nobody asks for them any more.
+        self.polled.acquit(presence.gone.iter());
+        Ok(())
     }
 
     /// What lives as far as the journal knows, and was not listed.

@@ -5,6 +5,7 @@ use crate::domain::ids::{OperationId, RequestId};
 use crate::domain::instance::{Instance, InstanceId, InstanceState};
 use crate::domain::operation::{Operation, State};
 use crate::domain::quota::{Callers, Measure, Quota};
+use crate::operations::poller::splits;
 use crate::operations::tests::{World, admission};
 use crate::store::{Admission, Release, Save, Saved};
 
@@ -92,6 +93,41 @@ async fn what_failed_to_launch_is_not_held_because_it_is_shown() {
     world.cloud.machines.lock().unwrap()[0].state = failed;
     world.pass(750).await;
     assert_eq!((world.lists(), held(&world).await), (3, 0));
+    world.operations.stopped().await;
+}
+
+/// As where the cloud refuses a call for each machine that was deleted by hand.
+#[tokio::test]
+async fn what_is_gone_is_no_suspect_and_what_vanishes_later_is_one() {
+    let world = World::new().await;
+    let inner = &world.operations.0;
+    *world.cloud.strict.lock().unwrap() = true;
+    let ids: Vec<_> = (0..65)
+        .map(|number| machine(&format!("ins-{number}")))
+        .collect();
+    let instances = ids.iter().cloned().map(Instance::named).collect();
+    ended(&world, State::Succeeded, instances).await;
+    for _ in 0..10 {
+        world.pass(300).await;
+    }
+    assert_eq!(held(&world).await, 0);
+    assert!(ids.iter().all(|id| !inner.polled.is_suspect(id)));
+
+    let [vanished, others @ ..] = ["ins-a", "ins-b", "ins-c", "ins-d"].map(machine);
+    *world.cloud.untagged.lock().unwrap() = others.to_vec();
+    let place = Arc::new(target(&world.failed));
+    let (splits, mut asked) = (splits(), others.to_vec());
+    asked.push(vanished.clone());
+    for expected in [vec![4, 2, 1], vec![1]] {
+        world.cloud.polls.lock().unwrap().clear();
+        let states = inner.states(&place, asked.clone(), &splits);
+        let (states, ()) = tokio::join!(states, world.pass(10));
+        assert_eq!((states.len(), &states[&vanished]), (4, &None));
+        let polls = world.cloud.polls.lock().unwrap();
+        let with_it = polls.iter().filter(|ids| ids.contains(&vanished));
+        let sizes: Vec<_> = with_it.map(Vec::len).collect();
+        assert_eq!(sizes, expected);
+    }
     world.operations.stopped().await;
 }
 
