@@ -191,7 +191,11 @@ impl Group {
         let saves = self
             .saves
             .iter()
-            .map(|(rows, _)| saved.by_ref().take(rows.len()).collect())
+            .map(|(rows, _)| {
+                let mut saved: Vec<_> = saved.by_ref().take(rows.len()).collect();
+                done_with_later(rows.iter().map(|change| change.id), &mut saved);
+                saved
+            })
             .collect();
         let mut leasings = Vec::with_capacity(self.leasings.len());
         let mut also_told = Vec::new();
@@ -321,6 +325,23 @@ async fn find_request(connection: &mut Connection, admit: &Admit) -> Result<Admi
         Ok(Admitted::New)
     } else {
         Ok(Admitted::Known(known))
+    }
+}
+
+/// What a later change of the same operation in one call shows to be done, too: the journal has only
+/// the newest snapshot to tell it by, and a commit in doubt did all or nothing.
+pub(in crate::store) fn done_with_later(
+    ids: impl DoubleEndedIterator<Item = OperationId> + ExactSizeIterator,
+    outcomes: &mut [Saved],
+) {
+    let mut done = HashSet::new();
+    for (id, saved) in ids.zip(outcomes).rev() {
+        if done.contains(&id) {
+            *saved = Saved::Done;
+        }
+        if *saved == Saved::Done {
+            done.insert(id);
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::domain::operation::{Attempt, Lease, Operation, StateName};
 use crate::domain::quota::{Reservation, Usage};
 use crate::store::care::{Brake, Release};
 use crate::store::error::StoreError;
+use crate::store::group::done_with_later;
 use crate::store::launched::{Launched, LaunchedPage};
 use crate::store::orders::Order;
 use crate::store::owners::Owner;
@@ -215,7 +216,10 @@ impl Model {
 
     pub(in crate::store) async fn save(&self, saves: &[Save]) -> Result<Vec<Saved>, StoreError> {
         self.run(Call::Save, |tables, now| {
-            Ok(saves.iter().map(|save| tables.save(save, now)).collect())
+            let saved = saves.iter().map(|save| tables.save(save, now));
+            let mut saved: Vec<_> = saved.collect();
+            done_with_later(saves.iter().map(|save| save.operation.id), &mut saved);
+            Ok(saved)
         })
         .await
     }

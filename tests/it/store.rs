@@ -288,7 +288,13 @@ async fn saves_in_order_and_once(journal: Journal) {
         last.push(launched);
     }
     assert_eq!(store.save(&saves).await.unwrap(), [Saved::Done; 140]);
+    let again = store.save(&saves).await.unwrap();
+    assert_eq!(again, [Saved::Done; 140], "as after a commit in doubt");
     assert_eq!(store.save(&[]).await.unwrap(), []);
+    let mut other = saves[..2].to_vec();
+    other[1].operation.principal.push('2');
+    let lost = store.save(&other).await.unwrap();
+    assert_eq!(lost, [Saved::LeaseLost; 2], "the journal has another end");
     for launched in &last {
         assert_eq!(&journal.state(&store, launched).await, launched);
     }
@@ -1251,14 +1257,25 @@ async fn a_lost_answer_to_a_commit_changes_nothing() {
     assert!(proxy.has_lost_it());
 
     proxy.lose_next_commit();
+    let launched = next(&sent, State::Launched);
+    let seen = next(&launched, State::Launched);
+    let saves = [&launched, &seen].map(|operation| Save {
+        lease,
+        operation: operation.clone(),
+        attempt: false,
+    });
+    assert_eq!(store.save(&saves).await.unwrap(), [Saved::Done; 2]);
+    assert!(proxy.has_lost_it());
+
+    proxy.lose_next_commit();
     let renewal = store.renew("a", &[sent.id], NOW, HOUR).await;
     assert_eq!(renewal.unwrap().prolonged, [sent.id]);
     assert!(proxy.has_lost_it());
 
     journal.url = direct;
-    let counts = store.counts(&[StateName::Sent]).await.unwrap();
-    assert_eq!(counts, [(StateName::Sent, 1)]);
-    assert_eq!(journal.state(&store, &accepted).await, sent);
+    let counts = store.counts(&[StateName::Launched]).await.unwrap();
+    assert_eq!(counts, [(StateName::Launched, 1)]);
+    assert_eq!(journal.state(&store, &accepted).await, seen);
     assert_eq!(journal.attempts().await, ["1 PENDING - -"]);
     assert_eq!(journal.audit().await, ["intent RunInstances dev main"]);
     assert_eq!(audit::verify(&journal, &[]).await.findings, [""; 0]);
