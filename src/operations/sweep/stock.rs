@@ -12,11 +12,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use time::UtcDateTime;
 
-/// Machines that are asked for by their ids in one sweep of a place; the next one asks for more.
+/// Machines that are asked for by their ids in one sweep of a place; the next one goes on from there.
 const ABSENT_MAX: usize = 1000;
 
-/// The machines that the cloud did not show, since when.
-pub(super) type Absences = BTreeMap<InstanceId, UtcDateTime>;
+/// What is remembered of one place.
+#[derive(Default)]
+pub(super) struct Absences {
+    /// The machines that the cloud did not show, since when: no more than are asked for at once.
+    since: BTreeMap<InstanceId, UtcDateTime>,
+    /// The last machine that was come to, when there were more than are asked for at once.
+    last: Option<InstanceId>,
+}
 
 impl Inner {
     /// Holds the journal against a list that was begun at `started`. What is not in it is asked for
@@ -31,12 +37,13 @@ impl Inner {
     ) -> Result<(), StoreError> {
         let shown = listed.iter().filter(|machine| !leaves(&machine.state));
         let shown: BTreeSet<_> = shown.map(|machine| machine.id.clone()).collect();
-        let unlisted = self.unlisted(place, &shown, started).await?;
+        absences.since.retain(|id, _| !shown.contains(id));
+        let unlisted = self.unlisted(place, &shown, started, absences).await?;
         let absent = self.absent(place, unlisted).await;
-        absences.retain(|id, _| absent.contains(id));
+        absences.since.retain(|id, _| absent.contains(id));
         let grace = self.settings.sweep.grace;
         let gone = absent.into_iter().filter(|id| {
-            let first = absences.entry(id.clone()).or_insert(started);
+            let first = absences.since.entry(id.clone()).or_insert(started);
             since(started, *first) >= grace
         });
         let gone: Vec<_> = gone.collect();
@@ -57,33 +64,45 @@ impl Inner {
         };
         self.store.see(&presence).await?;
         // Nobody asks for them any more.
+        let gone: BTreeSet<_> = presence.gone.iter().collect();
+        absences.since.retain(|id, _| !gone.contains(id));
         self.polled.acquit(presence.gone.iter());
         Ok(())
     }
 
-    /// What lives as far as the journal knows, and was not listed.
+    /// What lives as far as the journal knows, and was not listed: what was absent before, and then
+    /// the next ones after those that were asked for last.
     async fn unlisted(
         &self,
         place: &Target,
         shown: &BTreeSet<InstanceId>,
         started: UtcDateTime,
+        absences: &mut Absences,
     ) -> Result<Vec<InstanceId>, StoreError> {
-        let mut unlisted = Vec::new();
+        let mut unlisted: Vec<_> = absences.since.keys().cloned().collect();
         let mut page = LivingPage {
             account: place.account.clone(),
             region: place.region.clone(),
             before: started,
-            after: None,
+            after: absences.last.clone(),
         };
         while unlisted.len() < ABSENT_MAX {
             let living = self.store.living(&page).await?;
-            let Some(last) = living.last() else {
+            if living.is_empty() {
+                page.after = None; // that was the end
                 break;
-            };
-            page.after = Some(last.clone());
-            unlisted.extend(living.into_iter().filter(|id| !shown.contains(id)));
+            }
+            for id in living {
+                if unlisted.len() == ABSENT_MAX {
+                    break;
+                }
+                page.after = Some(id.clone());
+                if !shown.contains(&id) && !absences.since.contains_key(&id) {
+                    unlisted.push(id);
+                }
+            }
         }
-        unlisted.truncate(ABSENT_MAX);
+        absences.last = page.after;
         Ok(unlisted)
     }
 

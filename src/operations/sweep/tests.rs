@@ -78,6 +78,28 @@ async fn what_the_cloud_lost_is_held_no_longer() {
     world.operations.stopped().await;
 }
 
+/// Whoever takes the tags off all machines of a place must not hide those that are gone.
+#[tokio::test]
+async fn stock_is_taken_of_more_than_one_sweep_asks_for() {
+    let world = World::new().await;
+    let untagged: Vec<_> = (0..1001)
+        .map(|number| machine(&format!("ins-{number:04}")))
+        .collect();
+    let all = untagged.iter().cloned().chain([machine("ins-9")]);
+    let instances = all.map(Instance::named).collect();
+    ended(&world, State::Succeeded, instances).await;
+    *world.cloud.untagged.lock().unwrap() = untagged;
+    world.pass(450).await;
+    assert_eq!((world.lists(), held(&world).await), (2, 1002));
+    world.pass(300).await;
+    assert_eq!((world.lists(), held(&world).await), (3, 1001));
+    // It goes on from the first one.
+    world.cloud.untagged.lock().unwrap().remove(0);
+    world.pass(1200).await;
+    assert_eq!((world.lists(), held(&world).await), (7, 1000));
+    world.operations.stopped().await;
+}
+
 /// The cloud shows it for a while.
 #[tokio::test]
 async fn what_failed_to_launch_is_not_held_because_it_is_shown() {
@@ -168,7 +190,7 @@ async fn the_cloud_is_listed_before_the_journal_is_read() {
     let place = target(&world.failed);
     for machines in 1..=2 {
         // Time passes, for a second list would have to wait for its turn.
-        let (started, mut absences) = (world.clock.now(), Absences::new());
+        let (started, mut absences) = (world.clock.now(), Absences::default());
         let orphans = inner.orphans(&place, started, &mut absences);
         let (orphans, ()) = tokio::join!(orphans, world.pass(5));
         assert_eq!(orphans.unwrap().unwrap(), []);
