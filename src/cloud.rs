@@ -246,10 +246,11 @@ pub struct CloudError {
 
 impl CloudError {
     /// Whether a read that names several instances may work without one of them: the cloud refuses
-    /// one, or its answer about one cannot be understood.
+    /// one, or its answer about one cannot be understood, or is too long with the others.
     #[must_use]
     pub fn blames_an_instance(&self) -> bool {
-        self.refuses_an_instance() || self.code == Fault::MalformedAnswer.as_str()
+        let unread = [Fault::MalformedAnswer, Fault::AnswerTooLarge];
+        self.refuses_an_instance() || unread.iter().any(|fault| self.code == fault.as_str())
     }
 
     /// Whether the cloud says, to a read that names one instance, that it has none of that id.
@@ -318,7 +319,7 @@ pub enum Fault {
     ConnectionLost,
     /// A status other than 200: the cloud answers 200 even to what it refuses.
     HttpStatus,
-    /// The answer is longer than [`client::ANSWER_BYTES_MAX`].
+    /// The answer is longer than [`client::ANSWER_BYTES_MAX`], or pages have no end.
     AnswerTooLarge,
     /// The answer is not what the contract says.
     MalformedAnswer,

@@ -35,8 +35,11 @@ use time::UtcDateTime;
 use tracing::Instrument;
 use transport::{direct_client, http_client, lost, read_body};
 
-/// The longest answer that is read: 100 instances take about 200 KiB.
+/// The longest answer that is read: 100 instances take about 200 KiB, and what they were given as metadata.
 pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The longest answer about a single instance, which cannot be asked for in parts. What it was given came in a
+/// request, and the cloud takes 10 MB at most; it may be longer here, for characters that JSON escapes.
+const LONE_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Lower case, as it is signed; the charset as the cloud's own example has it.
 const CONTENT_TYPE: &str = "application/json; charset=utf-8";
@@ -184,7 +187,7 @@ impl HttpCloud {
             let response = sent?;
             let took = self.clock.elapsed().saturating_sub(before);
             let sample = Sample::of(response.headers(), at, took);
-            let body = chaos::around!("cloud.body", read_body(response), else Err(Fault::ConnectionLost.error("planted")));
+            let body = chaos::around!("cloud.body", read_body(response, call.answer_bytes_max), else Err(Fault::ConnectionLost.error("planted")));
             Ok((body?, sample))
         };
         match self.clock.timeout(call.timeout, exchange).await {
@@ -251,6 +254,7 @@ impl HttpCloud {
             at: signing.at,
             caller: signing.caller,
             timeout,
+            answer_bytes_max: ANSWER_BYTES_MAX,
         }
     }
 }
@@ -314,6 +318,7 @@ impl Cloud for HttpCloud {
             return Ok(Vec::new());
         };
         let call = self.read_call(Action::DescribeInstances, target, &body);
+        let call = call.for_up_to(ids.len());
         let answer = self.call(&permit, call, |answer| {
             wire::describe_instances(answer, ids)
         });
@@ -342,10 +347,12 @@ impl Cloud for HttpCloud {
     ) -> Result<Vec<InstanceDetail>, CloudError> {
         let mut pages = FoundPages::default();
         loop {
-            let body = wire::by_tag(key, value, pages.offset());
+            let rows = pages.next();
+            let body = wire::by_tag(key, value, rows);
             let call = self.read_call(Action::DescribeInstances, target, &body);
+            let call = call.for_up_to(rows.limit);
             let page = self.call(&permit, call, wire::describe_page);
-            let page = chaos::around!("cloud.find_by_tag", page, else Err(Fault::Timeout.error("planted")))?;
+            let page = chaos::around!("cloud.find_by_tag", page, else Err(Fault::Timeout.error("planted")));
             if pages.take(page)? {
                 return Ok(pages.into_instances());
             }
@@ -361,10 +368,12 @@ impl Cloud for HttpCloud {
     ) -> Result<Vec<Tagged>, CloudError> {
         let mut pages = TaggedPages::default();
         loop {
-            let body = wire::by_tag_key(key, pages.offset());
+            let rows = pages.next();
+            let body = wire::by_tag_key(key, rows);
             let call = self.read_call(Action::DescribeInstances, target, &body);
+            let call = call.for_up_to(rows.limit);
             let read = |answer: &[u8]| wire::tagged_page(answer, key);
-            if pages.take(self.call(&permit, call, read).await?)? {
+            if pages.take(self.call(&permit, call, read).await)? {
                 return Ok(pages.into_instances());
             }
             permit = permit.another().await;
@@ -434,6 +443,20 @@ struct Call<'a> {
     at: UtcDateTime,
     caller: Option<&'a str>,
     timeout: Duration,
+    answer_bytes_max: usize,
+}
+
+impl Call<'_> {
+    /// The same, which asks for so many instances at most.
+    fn for_up_to(self, instances: usize) -> Self {
+        match instances {
+            1 => Self {
+                answer_bytes_max: LONE_ANSWER_BYTES_MAX,
+                ..self
+            },
+            _ => self,
+        }
+    }
 }
 
 /// Signed at a time, for nobody in particular.

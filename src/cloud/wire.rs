@@ -2,10 +2,13 @@
 
 mod found;
 mod outlook;
+mod rows;
 mod tagged;
 
 pub use found::FoundPages;
 pub use outlook::{Amounts, inquiry, offers, offers_in, price, quotas, quotas_in, regions, zones};
+use rows::PageSize;
+pub use rows::Rows;
 pub use tagged::{TaggedPages, by_tag_key, tagged_page};
 
 use super::{Accepted, CloudError, Fault, IDS_PER_CALL_MAX, codes};
@@ -54,9 +57,9 @@ pub fn terminate(ids: &[InstanceId]) -> Vec<u8> {
     body(&json!({ "InstanceIds": ids }))
 }
 
-/// The body that asks for the instances with a tag, from the `offset`th on.
+/// The body that asks for the instances with a tag, those `rows`.
 #[must_use]
-pub fn by_tag(key: &str, value: &str, offset: usize) -> Vec<u8> {
+pub fn by_tag(key: &str, value: &str, rows: Rows) -> Vec<u8> {
     let (name, value) = (format!("tag:{key}"), value);
     let (name, value) = chaos::wrong!(
         "look-up-by-zone",
@@ -71,8 +74,8 @@ pub fn by_tag(key: &str, value: &str, offset: usize) -> Vec<u8> {
     );
     body(&json!({
         "Filters": [{ "Name": name, "Values": [value] }],
-        "Offset": offset,
-        "Limit": IDS_PER_CALL_MAX,
+        "Offset": rows.offset,
+        "Limit": rows.limit,
     }))
 }
 
@@ -423,10 +426,14 @@ mod tests {
             ids,
             r#"{"InstanceIds":["ins-aaaaaaaa","ins-b"],"Limit":100}"#
         );
-        let tag = String::from_utf8(by_tag("gateway", "a\"b", 100)).unwrap();
+        let rows = Rows {
+            offset: 100,
+            limit: 50,
+        };
+        let tag = String::from_utf8(by_tag("gateway", "a\"b", rows)).unwrap();
         assert_eq!(
             tag,
-            r#"{"Filters":[{"Name":"tag:gateway","Values":["a\"b"]}],"Offset":100,"Limit":100}"#
+            r#"{"Filters":[{"Name":"tag:gateway","Values":["a\"b"]}],"Offset":100,"Limit":50}"#
         );
     }
 

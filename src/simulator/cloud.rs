@@ -364,10 +364,10 @@ impl Cloud for SimulatedCloud {
     ) -> Result<Vec<InstanceDetail>, CloudError> {
         let mut pages = client::FoundPages::default();
         loop {
-            let body = client::by_tag(key, value, pages.offset());
+            let body = client::by_tag(key, value, pages.next());
             let call = self.read(Action::DescribeInstances, target, &body);
-            let page = self.call(&permit, call, client::describe_page).await?;
-            if pages.take(page)? {
+            let page = self.call(&permit, call, client::describe_page);
+            if pages.take(page.await)? {
                 return Ok(pages.into_instances());
             }
             permit = permit.another().await;
@@ -382,10 +382,10 @@ impl Cloud for SimulatedCloud {
     ) -> Result<Vec<Tagged>, CloudError> {
         let mut pages = client::TaggedPages::default();
         loop {
-            let body = client::by_tag_key(key, pages.offset());
+            let body = client::by_tag_key(key, pages.next());
             let call = self.read(Action::DescribeInstances, target, &body);
             let read = |answer: &[u8]| client::tagged_page(answer, key);
-            if pages.take(self.call(&permit, call, read).await?)? {
+            if pages.take(self.call(&permit, call, read).await)? {
                 return Ok(pages.into_instances());
             }
             permit = permit.another().await;

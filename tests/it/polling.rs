@@ -48,6 +48,8 @@ enum Weakness {
     Refuses(usize),
     /// It tells states only.
     DescribesNothing,
+    /// What it tells of more machines than these is too long to be read.
+    DescribesUpTo(usize),
 }
 
 #[derive(Debug, Default)]
@@ -145,6 +147,9 @@ impl Cloud for Fleet {
         self.refuse(ids)?;
         if self.weakness == Weakness::DescribesNothing {
             return Err(Fault::Timeout.error("no answer"));
+        }
+        if matches!(self.weakness, Weakness::DescribesUpTo(most) if ids.len() > most) {
+            return Err(Fault::AnswerTooLarge.error("metadata"));
         }
         self.state.lock().unwrap().descriptions += 1;
         let detail = |id: &InstanceId| InstanceDetail {
@@ -371,4 +376,15 @@ fn a_machine_that_is_never_described_runs_nevertheless() {
         assert_eq!(operation.instances[0].state, Some(InstanceState::Running));
     }
     assert_eq!(state.descriptions, 0);
+}
+
+/// The metadata of some is in the answer about all, whoever launched them.
+#[test]
+fn machines_whose_descriptions_are_long_are_described_in_parts() {
+    let (ended, _) = launch(100, Weakness::DescribesUpTo(3));
+    for operation in &ended {
+        assert_eq!(operation.state.name(), StateName::Succeeded);
+        let age = since(operation.update_time, operation.create_time);
+        assert!(age <= Duration::from_secs(60), "{age:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! The HTTP client itself: how it is built, and what a broken exchange proves.
 
-use super::{ANSWER_BYTES_MAX, REQUEST_CLIENT, Settings};
+use super::{REQUEST_CLIENT, Settings};
 use crate::chaos;
 use crate::cloud::{CloudError, Fault, SettingsError};
 use crate::domain::reason::Reason;
@@ -8,15 +8,18 @@ use reqwest::{Certificate, Client, ClientBuilder, Proxy, Response, StatusCode};
 use secrecy::ExposeSecret;
 
 /// Reads a whole answer, chunk by chunk so that a giant one is cut and not held.
-pub(super) async fn read_body(mut response: Response) -> Result<Vec<u8>, CloudError> {
+pub(super) async fn read_body(
+    mut response: Response,
+    bytes_max: usize,
+) -> Result<Vec<u8>, CloudError> {
     let status = response.status();
     if status != StatusCode::OK {
         return Err(refused_by_http(status));
     }
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(Fault::AnswerTooLarge.error(format!("more than {ANSWER_BYTES_MAX} bytes")));
+        if body.len() + chunk.len() > bytes_max {
+            return Err(Fault::AnswerTooLarge.error(format!("more than {bytes_max} bytes")));
         }
         body.extend_from_slice(&chunk);
     }

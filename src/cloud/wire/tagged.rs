@@ -1,6 +1,6 @@
 //! Lists of tagged instances: what is asked, what is read, and when the pages are complete.
 
-use super::{Answer, IDS_PER_CALL_MAX, Page, body, instance_id, page, state, text};
+use super::{Answer, Page, PageSize, Rows, body, instance_id, page, state, text};
 use crate::cloud::{CloudError, Fault, Tagged};
 use crate::domain::instance::InstanceId;
 use serde::Deserialize;
@@ -25,22 +25,28 @@ pub struct TaggedPages {
     offset: usize,
     pages: usize,
     passes: usize,
+    size: PageSize,
 }
 
 impl TaggedPages {
-    /// Where the next page begins.
+    /// What the next page is asked for.
     #[must_use]
-    pub fn offset(&self) -> usize {
-        self.offset
+    pub fn next(&self) -> Rows {
+        self.size.from(self.offset)
     }
 
-    /// Takes the next page; whether nothing is left to ask for.
+    /// Takes the next page; whether nothing is left to ask for. One that is too large is asked for anew, shorter;
+    /// those after it may be longer again, for not all instances of a region are alike.
     ///
     /// # Errors
-    /// [`Fault::MalformedAnswer`] when the pages hold less than they announce, and
+    /// Why there is no page; [`Fault::MalformedAnswer`] when the pages hold less than they announce, and
     /// [`Fault::AnswerTooLarge`] when they have no end.
-    pub fn take(&mut self, page: Page<Tagged>) -> Result<bool, CloudError> {
+    pub fn take(&mut self, page: Result<Page<Tagged>, CloudError>) -> Result<bool, CloudError> {
         self.pages += 1;
+        let Some(page) = self.size.fit(page)? else {
+            return Ok(false);
+        };
+        self.size.grow();
         self.offset += page.instances.len();
         let last = page.instances.is_empty() || self.offset >= page.total;
         let by_id = page.instances.into_iter().map(|i| (i.id.clone(), i));
@@ -70,13 +76,13 @@ impl TaggedPages {
     }
 }
 
-/// The body that asks for the instances with a tag of that key, from the `offset`th on.
+/// The body that asks for the instances with a tag of that key, those `rows`.
 #[must_use]
-pub fn by_tag_key(key: &str, offset: usize) -> Vec<u8> {
+pub fn by_tag_key(key: &str, rows: Rows) -> Vec<u8> {
     body(&json!({
         "Filters": [{ "Name": "tag-key", "Values": [key] }],
-        "Offset": offset,
-        "Limit": IDS_PER_CALL_MAX,
+        "Offset": rows.offset,
+        "Limit": rows.limit,
     }))
 }
 
@@ -162,9 +168,9 @@ mod tests {
         let mut pages = TaggedPages::default();
         let mut asked = 0;
         loop {
-            let from = pages.offset();
+            let from = pages.next().offset;
             asked += 1;
-            if pages.take(page(from..from + 100, 100_000)).unwrap() {
+            if pages.take(Ok(page(from..from + 100, 100_000))).unwrap() {
                 break;
             }
         }
@@ -174,11 +180,11 @@ mod tests {
     #[test]
     fn pages_that_shifted_are_gone_over_again() {
         let mut pages = TaggedPages::default();
-        assert!(!pages.take(page(10..110, 150)).unwrap());
+        assert!(!pages.take(Ok(page(10..110, 150))).unwrap());
         // Ten were launched meanwhile, and come first.
-        assert!(!pages.take(page(100..160, 160)).unwrap());
-        assert_eq!(pages.offset(), 0);
-        assert!(pages.take(page(0..100, 160)).unwrap());
+        assert!(!pages.take(Ok(page(100..160, 160))).unwrap());
+        assert_eq!(pages.next().offset, 0);
+        assert!(pages.take(Ok(page(0..100, 160))).unwrap());
         assert_eq!(pages.into_instances().len(), 160);
     }
 
@@ -186,15 +192,38 @@ mod tests {
     fn incomplete_and_endless_pages_are_errors() {
         let mut pages = TaggedPages::default();
         for _ in 0..2 {
-            assert_eq!(pages.take(page(0..2, 3)), Ok(false));
-            assert_eq!(pages.take(page(2..2, 3)), Ok(false));
+            assert_eq!(pages.take(Ok(page(0..2, 3))), Ok(false));
+            assert_eq!(pages.take(Ok(page(2..2, 3))), Ok(false));
         }
-        assert_eq!(pages.take(page(0..2, 3)), Ok(false));
-        let error = pages.take(page(2..2, 3)).unwrap_err();
+        assert_eq!(pages.take(Ok(page(0..2, 3))), Ok(false));
+        let error = pages.take(Ok(page(2..2, 3))).unwrap_err();
         assert_eq!(error.code, Fault::MalformedAnswer.as_str());
 
         let mut pages = TaggedPages::default();
-        let error = (0..).find_map(|number| pages.take(page(number..number + 100, 999_999)).err());
+        let error = (0..).find_map(|number| pages.take(Ok(page(number..number + 100, 999_999))).err());
         assert_eq!(error.unwrap().code, Fault::AnswerTooLarge.as_str());
+    }
+
+    #[test]
+    fn a_few_long_instances_do_not_make_every_page_short() {
+        let mut pages = TaggedPages::default();
+        let mut limits = Vec::new();
+        loop {
+            let Rows { offset, limit } = pages.next();
+            limits.push(limit);
+            let rows = offset..(offset + limit).min(400);
+            // Ten of them fit into an answer.
+            let long = rows.clone().filter(|row| *row < 20).count();
+            let answer = match long {
+                0..=10 => Ok(page(rows, 400)),
+                _ => Err(Fault::AnswerTooLarge.error("long")),
+            };
+            if pages.take(answer).unwrap() {
+                break;
+            }
+        }
+        let expected = [100, 50, 25, 12, 6, 12, 6, 12, 24, 48, 96, 100, 100, 100];
+        assert_eq!(limits, expected);
+        assert_eq!(pages.into_instances().len(), 400);
     }
 }
