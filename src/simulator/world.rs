@@ -226,6 +226,7 @@ impl World {
             return Err(Refusal::new("InvalidParameter", message));
         }
         query::check(region(&self.catalog, call)?, filters)?;
+        self.check_tag_keys(filters)?;
         let page = query::Page::new(request.offset, request.limit)?;
         let page = self.faults.shift(page);
         let found = self.named(call, request.instance_ids.as_deref())?;
@@ -240,6 +241,27 @@ impl World {
                 .map(|machine| machine.view(call.now))
                 .collect(),
         })
+    }
+
+    /// Refuses filters by a tag key that no machine was given, if the faults say so.
+    fn check_tag_keys(&self, filters: &[wire::Filter]) -> Result<(), Refusal> {
+        if !self.faults.settings().tag_key_not_found {
+            return Ok(());
+        }
+        let known = |key: &&str| {
+            let mut tags = self.machines.iter().flat_map(|machine| machine.tags());
+            tags.any(|tag| tag.key == **key)
+        };
+        match query::tag_keys(filters).find(|key| !known(key)) {
+            None => Ok(()),
+            Some(key) => {
+                let message = format!("The tag key `{key}` does not exist.");
+                Err(Refusal::new(
+                    "InvalidParameterValue.TagKeyNotFound",
+                    message,
+                ))
+            }
+        }
     }
 
     pub(super) fn describe_instances_status(

@@ -1,5 +1,6 @@
 //! What is lost on the way to the cloud, and what survives the gateway's own end.
 
+use crate::credentials::misbehave;
 use crate::world::{World, client, config_text, read, run, wish};
 use cvm_gateway::pb::v1 as pb;
 use meddler::{Meddler, Mischief};
@@ -19,7 +20,10 @@ retry_backoff = "20ms"
 
 /// Launches two machines through a meddler that does `mischief` to the first RunInstances.
 async fn launch_through(mischief: Mischief) -> (World, Vec<&'static str>, u32) {
-    let world = World::new(100.0).await;
+    launch_in(World::new(100.0).await, mischief).await
+}
+
+async fn launch_in(world: World, mischief: Mischief) -> (World, Vec<&'static str>, u32) {
     let meddler = Meddler::start(world.simulator.addr(), "RunInstances", mischief).await;
     let config = world.config_of(&format!("http://{}", meddler.address()), SOON);
     let gateway = world.gateway_of(config).await;
@@ -66,6 +70,20 @@ async fn a_lost_request_is_sent_again_with_the_same_token_and_bytes() {
     assert_eq!(attempts, 2);
     assert_eq!(launches(&world).await.len(), 1);
     assert_eq!(world.machines().await.len(), 2);
+}
+
+/// The first launch of an account: the cloud knows no tag of the gateway yet, and says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_request_that_is_lost_is_sent_again() {
+    let world = World::new(100.0).await;
+    misbehave(&world, &serde_json::json!({"tag_key_not_found": true})).await;
+    let (world, states, attempts) = launch_in(world, Mischief::LoseRequest).await;
+    assert_eq!(states.last(), Some(&"SUCCEEDED"), "{states:?}");
+    assert_eq!(attempts, 2);
+    assert_eq!(launches(&world).await.len(), 1);
+    assert_eq!(world.machines().await.len(), 2);
+    let refused = |entry: &Value| entry["verdict"] == "InvalidParameterValue.TagKeyNotFound";
+    assert!(world.ledger().await.iter().any(refused));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,7 +35,7 @@ impl FoundPages {
         &mut self,
         page: Result<Page<InstanceDetail>, CloudError>,
     ) -> Result<bool, CloudError> {
-        let Some(page) = self.size.fit(page)? else {
+        let Some(page) = self.size.fit(page, self.total.is_none())? else {
             return Ok(false);
         };
         let total = *self.total.get_or_insert(page.total);

@@ -43,7 +43,8 @@ impl TaggedPages {
     /// [`Fault::AnswerTooLarge`] when they have no end.
     pub fn take(&mut self, page: Result<Page<Tagged>, CloudError>) -> Result<bool, CloudError> {
         self.pages += 1;
-        let Some(page) = self.size.fit(page)? else {
+        let first = self.offset == 0 && self.passes == 0;
+        let Some(page) = self.size.fit(page, first)? else {
             return Ok(false);
         };
         self.size.grow();
@@ -200,7 +201,8 @@ mod tests {
         assert_eq!(error.code, Fault::MalformedAnswer.as_str());
 
         let mut pages = TaggedPages::default();
-        let error = (0..).find_map(|number| pages.take(Ok(page(number..number + 100, 999_999))).err());
+        let error =
+            (0..).find_map(|number| pages.take(Ok(page(number..number + 100, 999_999))).err());
         assert_eq!(error.unwrap().code, Fault::AnswerTooLarge.as_str());
     }
 

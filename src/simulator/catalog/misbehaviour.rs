@@ -29,6 +29,8 @@ pub(in crate::simulator) struct Faults {
     pub(in crate::simulator) tag_lag_s: Span,
     /// How often a later page of DescribeInstances begins one machine too early or too late.
     pub(in crate::simulator) page_shift_p: Chance,
+    /// Whether filters by a tag key that no machine was given are refused, in place of an empty list.
+    pub(in crate::simulator) tag_key_not_found: bool,
     /// How often a launch with MinCount gets fewer machines than there are.
     pub(in crate::simulator) partial_p: Chance,
     /// How often a machine ends in LAUNCH_FAILED.

@@ -98,6 +98,15 @@ pub(super) fn refuse_unless(
     Err(Refusal::new(code, message))
 }
 
+/// The tag keys that filters go by.
+pub(super) fn tag_keys(filters: &[Filter]) -> impl Iterator<Item = &str> {
+    filters.iter().flat_map(|filter| {
+        let listed = filter.values.iter().filter(|_| filter.name == "tag-key");
+        let named = filter.name.strip_prefix("tag:");
+        named.into_iter().chain(listed.map(String::as_str))
+    })
+}
+
 fn check_value(region: &Region, name: &str, value: &str) -> Result<(), Refusal> {
     let (sound, code) = match name {
         "zone" => (region.zone(value).is_some(), "InvalidZone.MismatchRegion"),

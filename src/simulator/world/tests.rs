@@ -507,6 +507,22 @@ fn a_client_token_of_machines_that_are_gone_is_answered_or_refused() {
 }
 
 #[test]
+fn a_tag_key_that_no_machine_has_is_refused() {
+    let mut cloud = Fixture::faulty("tag_key_not_found = true");
+    let by_key = || json!({"Filters": [{"Name": "tag-key", "Values": ["k"]}]});
+    let by_tag = || json!({"Filters": [{"Name": "tag:k", "Values": ["w"]}]});
+    let refused = "InvalidParameterValue.TagKeyNotFound";
+    assert_eq!(cloud.describe(by_key()).unwrap_err(), refused);
+    assert_eq!(cloud.describe(by_tag()).unwrap_err(), refused);
+    let tags = json!([{"ResourceType": "instance", "Tags": [{"Key": "k", "Value": "v"}]}]);
+    cloud.run(json!({"TagSpecification": tags})).unwrap();
+    assert_eq!(cloud.describe(by_key()).unwrap()["TotalCount"], 1);
+    assert_eq!(cloud.describe(by_tag()).unwrap()["TotalCount"], 0);
+    let mut cloud = Fixture::new();
+    assert_eq!(cloud.describe(by_key()).unwrap()["TotalCount"], 0);
+}
+
+#[test]
 fn pages_shift_by_a_machine() {
     let offsets = |lines: &str| {
         let mut cloud = Fixture::faulty(lines);
