@@ -27,6 +27,9 @@ pub struct Operation {
     pub host: String,
     /// How many instances were asked for.
     pub instance_count: u32,
+    /// How many of them are enough. None: all, as in journals of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_count: Option<u32>,
     /// Whether the cloud was only asked to validate: no instance ever exists.
     pub dry_run: bool,
     pub state: State,
@@ -182,9 +185,9 @@ pub enum State {
     Launched,
     /// Machines are being given back.
     Terminating(Termination),
-    /// Every machine asked for runs, or is given back.
+    /// Every machine asked for runs, or as many as are enough and the cloud delivered; or all are given back.
     Succeeded,
-    /// Some run, some failed.
+    /// Some run, some failed, or fewer were delivered than are enough.
     Partial,
     /// None runs.
     Failed,
@@ -338,6 +341,12 @@ pub struct Lease {
 }
 
 impl Operation {
+    /// How many instances are enough, if none fails.
+    #[must_use]
+    pub fn least(&self) -> u32 {
+        self.min_count.unwrap_or(self.instance_count)
+    }
+
     /// The places that are left: not refused for lack of stock, in the caller's order.
     pub fn untried(&self) -> impl Iterator<Item = (u32, &Place)> {
         let numbered = (0_u32..).zip(&self.places);
@@ -470,6 +479,7 @@ mod tests {
             region: Region::parse("ap-shanghai").unwrap(),
             host: "cvm.tencentcloudapi.com".to_owned(),
             instance_count: 1,
+            min_count: None,
             dry_run: false,
             state: State::Reconciling(Reconciliation {
                 next_look_up: at,

@@ -73,6 +73,14 @@ impl Wish {
         count.unwrap_or(1)
     }
 
+    /// How many of them are enough, where not all must be delivered.
+    #[must_use]
+    pub fn min_count(&self) -> Option<u32> {
+        let least = self.spec.min_count;
+        let least = least.and_then(|least| u32::try_from(least).ok());
+        least.filter(|least| *least < self.instance_count())
+    }
+
     /// The zones that are named, each with the path of the field that names it.
     #[must_use]
     pub fn zones(&self) -> Vec<(String, String)> {
@@ -206,6 +214,19 @@ mod tests {
         assert_eq!(second.virtual_private_cloud.unwrap().subnet_id, "subnet-3");
         assert_eq!(third.instance_type.as_deref(), Some("S6.SMALL2"));
         assert_eq!(third.placement, None);
+    }
+
+    #[test]
+    fn enough_is_what_is_asked_for_unless_the_wish_says_less() {
+        let enough = |count, least| {
+            let mut wish = wish("a", None, "ap-shanghai", "web");
+            (wish.spec.instance_count, wish.spec.min_count) = (count, least);
+            wish.min_count()
+        };
+        assert_eq!(enough(Some(3), Some(2)), Some(2));
+        assert_eq!(enough(Some(3), Some(3)), None);
+        assert_eq!(enough(Some(3), None), None);
+        assert_eq!(enough(None, Some(1)), None);
     }
 
     #[test]

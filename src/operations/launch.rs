@@ -254,6 +254,7 @@ pub(super) fn accepted(
         region: wish.region.clone(),
         host,
         instance_count: wish.instance_count(),
+        min_count: wish.min_count(),
         dry_run: wish.spec.dry_run.unwrap_or(false),
         state: State::Accepted,
         sequence: 1,

@@ -245,6 +245,7 @@ fn leaving(
         region: instances.region.clone(),
         host,
         instance_count: u32::try_from(ids.len()).unwrap_or(u32::MAX),
+        min_count: None,
         dry_run: false,
         state: State::Terminating(Termination {
             targets: ids.clone(),

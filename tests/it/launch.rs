@@ -1,5 +1,6 @@
 //! The main job: from a gRPC call to machines that run.
 
+use crate::credentials::misbehave;
 use crate::postgres::{new_database, with_key_file};
 use crate::world::{World, client, config_text, read, run, wish};
 use cvm_gateway::config::Config;
@@ -36,6 +37,25 @@ async fn three_instances_run() {
         assert_eq!(instance.zone, "ap-shanghai-2");
         assert!(instance.running_time.is_some());
     }
+    gateway.stop().await;
+}
+
+/// The cloud may deliver fewer where the caller says how many are enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_as_are_enough_are_success() {
+    let world = World::new(100.0).await;
+    misbehave(&world, &json!({"partial_p": 1.0})).await;
+    let gateway = world.gateway("").await;
+    let mut client = client(&gateway).await;
+    let mut enough = wish("enough", 3);
+    enough.spec.as_mut().unwrap().min_count = Some(1);
+    enough.on_failure = pb::FailurePolicy::TerminateAll.into();
+    let seen = run(&mut client, enough).await;
+    seen.end.as_ref().unwrap();
+    assert_eq!(seen.states(), ["ACCEPTED", "SENT", "LAUNCHED", "SUCCEEDED"]);
+    let operation = seen.last();
+    assert!(operation.instances.len() < 3, "{operation:?}");
+    assert_eq!(operation.failure, None);
     gateway.stop().await;
 }
 

@@ -1484,6 +1484,7 @@ pub(crate) fn operation(organization: &str, request_id: &str) -> Operation {
         region: Region::parse("ap-shanghai").unwrap(),
         host: "cvm.tencentcloudapi.com".to_owned(),
         instance_count: 1,
+        min_count: None,
         dry_run: false,
         state: State::Accepted,
         sequence: 1,

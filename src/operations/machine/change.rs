@@ -219,7 +219,12 @@ impl Change<'_> {
             }
         }
         let asked = self.operation.instance_count;
-        if run == asked {
+        // Of fewer the cloud makes none, where the caller named the least that is enough.
+        let enough = match told {
+            None => self.operation.least(),
+            Some(_) => asked,
+        };
+        if run >= enough {
             return Some(None);
         }
         let cause = told.map_or_else(

@@ -43,6 +43,7 @@ fn accepted(instance_count: u32) -> Operation {
         region: Region::parse("ap-shanghai").unwrap(),
         host: "cvm.tencentcloudapi.com".to_owned(),
         instance_count,
+        min_count: None,
         dry_run: false,
         state: State::Accepted,
         sequence: 1,
@@ -427,6 +428,47 @@ fn fewer_than_asked_are_adopted_only_after_the_quarantine() {
     let walk = walk.after(1, Outcome::Observed(vec![seen(1, InstanceState::Running)]));
     assert_eq!(walk.state(), StateName::Partial);
     assert_eq!(walk.reason(), Some(Reason::LaunchFailed));
+}
+
+#[test]
+fn fewer_than_asked_are_enough_where_the_caller_said_so() {
+    use InstanceState::{LaunchFailed, Running};
+    let end = |least, delivered: u32, last: InstanceState| {
+        let mut walk = Walk::new(3);
+        walk.operation.min_count = least;
+        walk.operation.on_failure = OnFailure::TerminateAll;
+        let states = (1..=delivered).map(|number| match number == delivered {
+            true => seen(number, last.clone()),
+            false => seen(number, Running),
+        });
+        let walk = walk.sent(0).after(1, named(delivered));
+        let walk = walk.after(9, Outcome::Observed(states.collect()));
+        (walk.state(), walk.reason())
+    };
+    let (succeeded, leaving) = (StateName::Succeeded, StateName::Terminating);
+    assert_eq!(end(Some(2), 2, Running), (succeeded, None));
+    assert_eq!(end(Some(2), 3, Running), (succeeded, None));
+    assert_eq!(end(Some(2), 1, Running).0, leaving, "too few");
+    assert_eq!(end(Some(2), 3, LaunchFailed).0, leaving, "one failed");
+    assert_eq!(end(None, 2, Running).0, leaving, "all were wanted");
+}
+
+/// What shows may still be growing, until nothing can come any more.
+#[test]
+fn enough_that_were_found_in_doubt_are_adopted_only_after_the_quarantine() {
+    let two = || {
+        let pending = |number| detail(number, InstanceState::Pending);
+        Outcome::Found(vec![pending(1), pending(2)])
+    };
+    let mut walk = Walk::new(3);
+    walk.operation.min_count = Some(2);
+    let walk = walk.sent(0).after(1, ambiguous()).after(2, two());
+    assert_eq!(walk.state(), StateName::Reconciling);
+    let walk = walk.after(600, two());
+    assert_eq!(walk.state(), StateName::Launched);
+    let run = [1, 2].map(|number| seen(number, InstanceState::Running));
+    let walk = walk.after(1, Outcome::Observed(run.to_vec()));
+    assert_eq!(walk.state(), StateName::Succeeded);
 }
 
 #[test]
