@@ -69,7 +69,7 @@ pub trait Cloud: Send + Sync + std::fmt::Debug {
         &self,
         permit: Permit,
         target: &Target,
-        ids: &[InstanceId],
+        leaving: Leaving<'_>,
         signing: Signing<'_>,
     ) -> Result<(), CloudError>;
 
@@ -195,6 +195,15 @@ pub struct Accepted {
     pub instance_ids: Vec<InstanceId>,
     /// The cloud's id of the call.
     pub request_id: String,
+}
+
+/// What is given back.
+#[derive(Clone, Copy, Debug)]
+pub struct Leaving<'a> {
+    /// Up to [`IDS_PER_CALL_MAX`] instances.
+    pub ids: &'a [InstanceId],
+    /// Whether public addresses go with them that would stay, and cost money.
+    pub release_addresses: bool,
 }
 
 /// Whether a failed call may have changed anything.

@@ -234,6 +234,7 @@ fn new_operation(clock: &Clock) -> NewOperation {
         region: Region::parse("ap-shanghai").unwrap(),
         host: "cvm.tencentcloudapi.com".to_owned(),
         instance_count: 1,
+        min_count: None,
         dry_run: false,
         state: State::Accepted,
         sequence: 1,
@@ -257,6 +258,7 @@ fn new_operation(clock: &Clock) -> NewOperation {
         changes: Vec::new(),
         worths: Vec::new(),
         stock: String::new(),
+        release_addresses: false,
         trace: None,
     };
     NewOperation {

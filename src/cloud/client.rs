@@ -15,8 +15,8 @@ use super::limiter::{Action, Permit};
 use super::skew::{SIGNATURE_EXPIRED, Sample, Signature, Skew};
 use super::wire::{self, Answer, FoundPages, TaggedPages};
 use super::{
-    Accepted, Cloud, CloudError, Fault, IDS_PER_CALL_MAX, Retry, SettingsError, Signing, Tagged,
-    Target,
+    Accepted, Cloud, CloudError, Fault, IDS_PER_CALL_MAX, Leaving, Retry, SettingsError, Signing,
+    Tagged, Target,
 };
 use crate::chaos;
 use crate::clock::Clock;
@@ -329,11 +329,11 @@ impl Cloud for HttpCloud {
         &self,
         permit: Permit,
         target: &Target,
-        ids: &[InstanceId],
+        leaving: Leaving<'_>,
         signing: Signing<'_>,
     ) -> Result<(), CloudError> {
-        within_bound(ids)?;
-        let body = wire::terminate(ids);
+        within_bound(leaving.ids)?;
+        let body = wire::terminate(leaving);
         let call = self.write_call(Action::TerminateInstances, target, &body, signing);
         chaos::around!("cloud.terminate", self.call(&permit, call, wire::terminate_instances), else Err(Fault::ConnectionLost.error("planted")))
     }

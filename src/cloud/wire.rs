@@ -11,7 +11,7 @@ use rows::PageSize;
 pub use rows::Rows;
 pub use tagged::{TaggedPages, by_tag_key, tagged_page};
 
-use super::{Accepted, CloudError, Fault, IDS_PER_CALL_MAX, codes};
+use super::{Accepted, CloudError, Fault, IDS_PER_CALL_MAX, Leaving, codes};
 use crate::chaos;
 use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use serde::Deserialize;
@@ -52,9 +52,13 @@ pub fn by_ids(ids: &[InstanceId]) -> Vec<u8> {
 
 /// The body that gives these instances back.
 #[must_use]
-pub fn terminate(ids: &[InstanceId]) -> Vec<u8> {
-    let ids: Vec<&str> = ids.iter().map(InstanceId::as_str).collect();
-    body(&json!({ "InstanceIds": ids }))
+pub fn terminate(leaving: Leaving<'_>) -> Vec<u8> {
+    let ids = leaving.ids.iter().map(InstanceId::as_str);
+    let ids: Vec<&str> = ids.collect();
+    match leaving.release_addresses {
+        true => body(&json!({ "InstanceIds": ids, "ReleaseAddress": true })),
+        false => body(&json!({ "InstanceIds": ids })),
+    }
 }
 
 /// The body that asks for the instances with a tag, those `rows`.
@@ -425,6 +429,18 @@ mod tests {
         assert_eq!(
             ids,
             r#"{"InstanceIds":["ins-aaaaaaaa","ins-b"],"Limit":100}"#
+        );
+        let leaving = |release_addresses| {
+            let ids = &[id("ins-a")];
+            String::from_utf8(terminate(Leaving {
+                ids,
+                release_addresses,
+            }))
+        };
+        assert_eq!(leaving(false).unwrap(), r#"{"InstanceIds":["ins-a"]}"#);
+        assert_eq!(
+            leaving(true).unwrap(),
+            r#"{"InstanceIds":["ins-a"],"ReleaseAddress":true}"#
         );
         let rows = Rows {
             offset: 100,

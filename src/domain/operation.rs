@@ -75,6 +75,9 @@ pub struct Operation {
     /// Which stock it is launched from, as [`stock`] names it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stock: String,
+    /// Whether its machines bring public addresses that are given back with them only if the cloud is told to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub release_addresses: bool,
     /// Where the call that asked for it stands in a trace, if that is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceParent>,
@@ -147,6 +150,18 @@ pub fn stock(spec: &InstanceSpec) -> String {
     let own = own.chain([&spec.chc_ids, &spec.disaster_recover_group_ids]);
     named.extend(own.flatten().map(String::as_str));
     named.join(" ")
+}
+
+/// The kinds of public addresses that outlive their machine, and cost money, unless the cloud is told to release them.
+const LASTING_ADDRESSES: [&str; 4] = ["HighQualityEIP", "AntiDDoSEIP", "EIPv6", "HighQualityEIPv6"];
+
+/// Whether `spec` asks for such an address. What a launch template asks for is not known here.
+#[must_use]
+pub fn brings_lasting_addresses(spec: &InstanceSpec) -> bool {
+    let internet = spec.internet_accessible.iter();
+    let kinds = internet.flat_map(|it| [&it.ipv4_address_type, &it.ipv6_address_type]);
+    let mut kinds = kinds.filter_map(Option::as_deref);
+    kinds.any(|kind| LASTING_ADDRESSES.contains(&kind))
 }
 
 /// What becomes of the machines that came up when others did not.
@@ -444,7 +459,7 @@ impl StateName {
 mod tests {
     use super::*;
     use crate::domain::instance::InstanceState;
-    use crate::domain::spec::LaunchTemplate;
+    use crate::domain::spec::{InternetAccessible, LaunchTemplate};
     use time::macros::utc_datetime;
 
     #[test]
@@ -531,6 +546,7 @@ mod tests {
             changes: vec![encrypted()],
             worths: Vec::new(),
             stock: String::new(),
+            release_addresses: false,
             trace: None,
         };
         let json = serde_json::to_string(&operation).unwrap();
@@ -566,6 +582,27 @@ mod tests {
         expected.cancellation = None;
         let first = include_str!("../../testdata/journal/operation-v1.json");
         assert_eq!(read(first), expected);
+    }
+
+    #[test]
+    fn addresses_that_outlive_their_machine_are_known_by_their_kind() {
+        let brings = |ipv4: Option<&str>, ipv6: Option<&str>| {
+            brings_lasting_addresses(&InstanceSpec {
+                internet_accessible: Some(InternetAccessible {
+                    ipv4_address_type: ipv4.map(str::to_owned),
+                    ipv6_address_type: ipv6.map(str::to_owned),
+                    ..InternetAccessible::default()
+                }),
+                ..InstanceSpec::default()
+            })
+        };
+        assert!(!brings_lasting_addresses(&InstanceSpec::default()));
+        assert!(!brings(None, None));
+        assert!(!brings(Some("WanIP"), None));
+        assert!(brings(Some("HighQualityEIP"), None));
+        assert!(brings(Some("AntiDDoSEIP"), None));
+        assert!(brings(Some("WanIP"), Some("EIPv6")));
+        assert!(brings(None, Some("HighQualityEIPv6")));
     }
 
     #[test]

@@ -278,6 +278,7 @@ pub(super) fn accepted(
         changes: grant.changes().to_vec(),
         worths: Vec::new(),
         stock: operation::stock(&wish.spec),
+        release_addresses: operation::brings_lasting_addresses(&wish.spec),
         trace: None,
     }
 }

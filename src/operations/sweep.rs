@@ -9,7 +9,7 @@ use super::Inner;
 use super::driver::target;
 use crate::chaos;
 use crate::cloud::limiter::{Action, Class};
-use crate::cloud::{CloudError, Effect, Retry, Signing, Tagged, Target, body};
+use crate::cloud::{CloudError, Effect, Leaving, Retry, Signing, Tagged, Target, body};
 use crate::domain::causes::chain;
 use crate::domain::ids::OperationId;
 use crate::domain::instance::InstanceId;
@@ -334,12 +334,19 @@ impl Inner {
         };
         // Before the call: one that gets no answer may have been carried out.
         deletions.push_back(now);
-        let (id, ids) = (&machine.id, std::slice::from_ref(&machine.id));
+        let id = &machine.id;
+        // Its addresses stay: they may be somebody's.
+        let leaving = Leaving {
+            ids: std::slice::from_ref(id),
+            release_addresses: false,
+        };
         let signing = Signing {
             at: self.clock.now(),
             caller: None,
         };
-        let call = self.cloud.terminate_instances(permit, place, ids, signing);
+        let call = self
+            .cloud
+            .terminate_instances(permit, place, leaving, signing);
         match call.await {
             Ok(()) => {
                 self.metrics

@@ -5,7 +5,7 @@ use super::machine::{CallEnd, callable};
 use super::{Granted, Inner, OperationError, Operations, Watch};
 use crate::chaos;
 use crate::cloud::limiter::{Action, Class, Turn};
-use crate::cloud::{CloudError, Effect, Retry, Signing, Target};
+use crate::cloud::{CloudError, Effect, Leaving, Retry, Signing, Target};
 use crate::domain::audit::Call;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, OrganizationId, Principal, RequestId};
@@ -164,9 +164,13 @@ impl Inner {
                 at: termination.call_at,
                 caller: Some(caller),
             };
+            let leaving = Leaving {
+                ids: &batch,
+                release_addresses: operation.release_addresses,
+            };
             let answer = self
                 .cloud
-                .terminate_instances(permit, &target, &batch, signing);
+                .terminate_instances(permit, &target, leaving, signing);
             match chaos::around!("terminate.call", answer, else Err(crate::cloud::Fault::ConnectionLost.error("planted")))
             {
                 Ok(()) => end.undone = false,
@@ -276,6 +280,8 @@ fn leaving(
         changes: Vec::new(),
         worths: Vec::new(),
         stock: String::new(),
+        // Their kinds are not known here, and an address may be kept on purpose.
+        release_addresses: false,
         trace: None,
     }
 }

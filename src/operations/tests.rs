@@ -3,7 +3,7 @@
 use super::*;
 use crate::clock::{Clock, Correction};
 use crate::cloud::limiter::{Limiter, Permit};
-use crate::cloud::{Accepted, Cloud, CloudError, Fault, Signing, Tagged, Target, codes};
+use crate::cloud::{Accepted, Cloud, CloudError, Fault, Leaving, Signing, Tagged, Target, codes};
 use crate::config::Config;
 use crate::domain::audit::Call;
 use crate::domain::decision::Decision;
@@ -150,7 +150,7 @@ impl Cloud for Listing {
         &self,
         _: Permit,
         _: &Target,
-        ids: &[InstanceId],
+        Leaving { ids, .. }: Leaving<'_>,
         _: Signing<'_>,
     ) -> Result<(), CloudError> {
         self.calls.lock().unwrap().push(ids.len());

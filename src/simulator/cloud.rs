@@ -8,7 +8,7 @@ use super::{Settings, auth, verdict};
 use crate::clock::Clock;
 use crate::cloud::limiter::Permit;
 use crate::cloud::wire as client;
-use crate::cloud::{Accepted, Cloud, CloudError, Fault, Signing, Tagged, Target};
+use crate::cloud::{Accepted, Cloud, CloudError, Fault, Leaving, Signing, Tagged, Target};
 use crate::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use async_trait::async_trait;
 use std::borrow::Cow;
@@ -341,13 +341,13 @@ impl Cloud for SimulatedCloud {
         &self,
         permit: Permit,
         target: &Target,
-        ids: &[InstanceId],
+        leaving: Leaving<'_>,
         signing: Signing<'_>,
     ) -> Result<(), CloudError> {
-        if ids.is_empty() {
+        if leaving.ids.is_empty() {
             return Ok(());
         }
-        let body = client::terminate(ids);
+        let body = client::terminate(leaving);
         let call = Sent {
             signed_at: signing.at,
             ..self.read(Action::TerminateInstances, target, &body)

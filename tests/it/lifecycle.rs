@@ -157,7 +157,14 @@ async fn a_launch_that_is_cancelled_gives_its_machines_back() {
     let (world, later) = World::still().await;
     let gateway = world.gateway(SOON_GONE).await;
     let mut client = client(&gateway).await;
-    let stream = client.run_instances(wish("unwanted", 2)).await.unwrap();
+    // An address of this kind would outlive its machine.
+    let mut unwanted = wish("unwanted", 2);
+    unwanted.spec.as_mut().unwrap().internet_accessible = Some(pb::InternetAccessible {
+        internet_max_bandwidth_out: Some(1),
+        ipv4_address_type: Some("HighQualityEIP".to_owned()),
+        ..pb::InternetAccessible::default()
+    });
+    let stream = client.run_instances(unwanted).await.unwrap();
     let mut stream = stream.into_inner();
     let first = stream.message().await.unwrap().unwrap();
     let Some(pb::run_instances_response::Event::Operation(first)) = first.event else {
@@ -178,6 +185,13 @@ async fn a_launch_that_is_cancelled_gives_its_machines_back() {
     for life in lives {
         assert!(life.contains(&"TERMINATING".to_owned()), "{life:?}");
     }
+    let ledger = world.ledger().await.into_iter();
+    let mut calls = ledger.filter(|entry| entry["action"] == "TerminateInstances");
+    let released = |entry: Value| {
+        let body = entry["body"].as_str().unwrap();
+        body.contains(r#""ReleaseAddress":true"#)
+    };
+    assert!(calls.all(released));
 
     // Cancelling again changes nothing.
     let again = client.cancel_operation(request).await.unwrap();

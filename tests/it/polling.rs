@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::limiter::{self, Limiter, Permit};
 use cvm_gateway::cloud::{
-    Accepted, Cloud, CloudError, Effect, Fault, Retry, Signing, Tagged, Target,
+    Accepted, Cloud, CloudError, Effect, Fault, Leaving, Retry, Signing, Tagged, Target,
 };
 use cvm_gateway::config::Config;
 use cvm_gateway::domain::audit::Call;
@@ -169,7 +169,7 @@ impl Cloud for Fleet {
         &self,
         _: Permit,
         _: &Target,
-        _: &[InstanceId],
+        _: Leaving<'_>,
         _: Signing<'_>,
     ) -> Result<(), CloudError> {
         panic!("nothing is given back here")

@@ -1504,6 +1504,7 @@ pub(crate) fn operation(organization: &str, request_id: &str) -> Operation {
         changes: Vec::new(),
         worths: Vec::new(),
         stock: String::new(),
+        release_addresses: false,
         trace: None,
     }
 }

@@ -3,7 +3,7 @@
 use crate::sim::Sim;
 use async_trait::async_trait;
 use cvm_gateway::cloud::limiter::Permit;
-use cvm_gateway::cloud::{Accepted, Cloud, CloudError, Signing, Tagged, Target};
+use cvm_gateway::cloud::{Accepted, Cloud, CloudError, Leaving, Signing, Tagged, Target};
 use cvm_gateway::domain::instance::{InstanceDetail, InstanceId, InstanceState};
 use cvm_gateway::simulator::SimulatedCloud;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -161,10 +161,12 @@ impl Cloud for Reached {
         &self,
         permit: Permit,
         target: &Target,
-        ids: &[InstanceId],
+        leaving: Leaving<'_>,
         signing: Signing<'_>,
     ) -> Result<(), CloudError> {
-        let call = self.cloud.terminate_instances(permit, target, ids, signing);
+        let call = self
+            .cloud
+            .terminate_instances(permit, target, leaving, signing);
         self.call("TerminateInstances", call).await
     }
 

@@ -67,6 +67,7 @@ fn accepted(instance_count: u32) -> Operation {
         changes: Vec::new(),
         worths: Vec::new(),
         stock: String::new(),
+        release_addresses: false,
         trace: None,
     }
 }
