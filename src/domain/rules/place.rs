@@ -61,10 +61,12 @@ pub(super) fn check_alternative(
         let field = format!("{field}.zone");
         check_zone(zone, region, &field, out);
         check_interfaces_move(spec, zone, &field, out);
+        check_hosts_move(spec, zone, &field, out);
     }
     let subnet = format!("{field}.subnet_id");
     let placed = spec.virtual_private_cloud.as_ref();
     let moved = alternative.zone.is_some() && alternative.subnet_id.is_none();
+    check_addresses_move(spec, alternative, field, out);
     let anywhere = placed.is_none_or(|network| network.subnet_id == DEFAULT);
     out.unless(anywhere || !moved, &subnet, || {
         "is required with a zone, for a subnet is in one zone only".to_owned()
@@ -83,10 +85,52 @@ pub(super) fn check_alternative(
     }
 }
 
+/// Whether a launch that goes to `zone` stays where `spec` is. Where a template says that, nobody knows.
+fn stays(spec: &InstanceSpec, zone: &str) -> bool {
+    let placed = spec.placement.as_ref();
+    placed.is_some_and(|placement| placement.zone == zone)
+}
+
+/// Addresses that are chosen are of one subnet, and a subnet is in one zone only.
+fn check_addresses_move(
+    spec: &InstanceSpec,
+    alternative: &Alternative,
+    field: &str,
+    out: &mut Violations,
+) {
+    let network = spec.virtual_private_cloud.iter();
+    for network in network.filter(|network| !network.private_ip_addresses.is_empty()) {
+        let zone = alternative.zone.as_ref();
+        let why = "for spec.virtual_private_cloud.private_ip_addresses are of its subnet: leave \
+                   them out, or name no other place";
+        let here = zone.is_none_or(|zone| stays(spec, zone));
+        out.unless(here, &format!("{field}.zone"), || {
+            format!("must not be another zone, {why}")
+        });
+        let subnet = alternative.subnet_id.as_ref();
+        let here = subnet.is_none_or(|subnet| *subnet == network.subnet_id);
+        out.unless(here, &format!("{field}.subnet_id"), || {
+            format!("must not be another subnet, {why}")
+        });
+    }
+}
+
+/// Hosts and clusters of one's own stand in one zone.
+fn check_hosts_move(spec: &InstanceSpec, zone: &str, field: &str, out: &mut Violations) {
+    let mut placement = spec.placement.iter();
+    let hosted = placement.any(|placement| !placement.host_ids.is_empty());
+    let stays = stays(spec, zone);
+    out.unless(stays || !hosted, field, || {
+        "must not be another zone, for spec.placement.host_ids are in one zone only".to_owned()
+    });
+    out.unless(stays || spec.hpc_cluster_id.is_none(), field, || {
+        "must not be another zone, for spec.hpc_cluster_id is in one zone only".to_owned()
+    });
+}
+
 /// An alternative names one subnet only: those of interfaces stay.
 fn check_interfaces_move(spec: &InstanceSpec, zone: &str, field: &str, out: &mut Violations) {
-    let placed = spec.placement.as_ref();
-    let stays = placed.is_some_and(|placement| placement.zone == zone);
+    let stays = stays(spec, zone);
     let mut interfaces = spec.network_interfaces.iter();
     let anywhere = interfaces.all(|interface| interface.subnet_id == DEFAULT);
     out.unless(stays || anywhere, field, || {

@@ -31,6 +31,71 @@ fn broken(limits: &Limits, change: impl FnOnce(&mut InstanceSpec)) -> Vec<String
     violations.map(|violation| violation.field).collect()
 }
 
+/// The fields that an alternative breaks.
+fn misplaced(alternative: &Alternative, change: impl FnOnce(&mut InstanceSpec)) -> Vec<String> {
+    let mut spec = minimal();
+    change(&mut spec);
+    let region = Region::parse("ap-shanghai").unwrap();
+    let mut violations = Violations::default();
+    let alternatives = std::slice::from_ref(alternative);
+    check_alternatives(&spec, alternatives, &region, &mut violations);
+    let violations = violations.0.into_iter();
+    violations.map(|violation| violation.field).collect()
+}
+
+#[test]
+fn an_alternative_leaves_no_place_that_the_launch_is_bound_to() {
+    let place = |zone: Option<&str>, subnet_id: Option<&str>| Alternative {
+        zone: zone.map(|zone| format!("ap-shanghai-{zone}")),
+        subnet_id: subnet_id.map(str::to_owned),
+        instance_type: Some("S6.SMALL2".to_owned()),
+    };
+    let network = |subnet_id: &str, addresses: &[&str]| {
+        let addresses = addresses.iter().map(|address| (*address).to_owned());
+        Some(VirtualPrivateCloud {
+            vpc_id: "vpc-1".to_owned(),
+            subnet_id: subnet_id.to_owned(),
+            private_ip_addresses: addresses.collect(),
+            ..VirtualPrivateCloud::default()
+        })
+    };
+    let free = |spec: &mut InstanceSpec| spec.virtual_private_cloud = network("subnet-1", &[]);
+    let fixed = |spec: &mut InstanceSpec| {
+        spec.virtual_private_cloud = network("subnet-1", &["10.0.0.4"]);
+    };
+    let (zone, subnet) = ("alternatives[0].zone", "alternatives[0].subnet_id");
+    let none = [""; 0];
+    assert_eq!(misplaced(&place(Some("4"), Some("subnet-2")), free), none);
+    assert_eq!(misplaced(&place(None, None), fixed), none);
+    assert_eq!(misplaced(&place(None, Some("subnet-1")), fixed), none);
+    assert_eq!(misplaced(&place(Some("2"), Some("subnet-1")), fixed), none);
+    assert_eq!(misplaced(&place(None, Some("subnet-2")), fixed), [subnet]);
+    let elsewhere = place(Some("4"), Some("subnet-2"));
+    assert_eq!(misplaced(&elsewhere, fixed), [zone, subnet]);
+
+    let hosted = |spec: &mut InstanceSpec| {
+        let placement = spec.placement.as_mut().unwrap();
+        placement.host_ids = vec!["host-1".to_owned()];
+    };
+    let clustered = |spec: &mut InstanceSpec| spec.hpc_cluster_id = Some("hpc-1".to_owned());
+    let templated = |spec: &mut InstanceSpec| {
+        clustered(spec);
+        spec.placement = None;
+        spec.launch_template = Some(LaunchTemplate::default());
+    };
+    let kind = |zone: Option<&str>| Alternative {
+        instance_type: zone.is_none().then(|| "S6.SMALL2".to_owned()),
+        ..place(zone, None)
+    };
+    assert_eq!(misplaced(&kind(Some("4")), |_| ()), none);
+    assert_eq!(misplaced(&kind(Some("4")), hosted), [zone]);
+    assert_eq!(misplaced(&kind(Some("2")), hosted), none);
+    assert_eq!(misplaced(&kind(Some("4")), clustered), [zone]);
+    assert_eq!(misplaced(&kind(Some("2")), clustered), none);
+    assert_eq!(misplaced(&kind(None), clustered), none);
+    assert_eq!(misplaced(&kind(Some("2")), templated), [zone]);
+}
+
 #[test]
 fn a_bound_that_is_set_is_kept() {
     let limits = Limits {
