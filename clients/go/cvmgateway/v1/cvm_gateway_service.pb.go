@@ -195,12 +195,13 @@ func (x *RunInstancesRequest) GetPlan() []byte {
 type Alternative struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Availability zone. MUST NOT be another one than that of `spec` when a subnet of
-	// `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
+	// `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone;
+	// nor when `spec` names private_ip_addresses, host_ids or an hpc_cluster_id.
 	Zone *string `protobuf:"bytes,1,opt,name=zone,proto3,oneof" json:"zone,omitempty"`
 	// Model.
 	InstanceType *string `protobuf:"bytes,2,opt,name=instance_type,json=instanceType,proto3,oneof" json:"instance_type,omitempty"`
 	// Subnet. MUST be set when `zone` is set and `spec` names a subnet, as a subnet belongs
-	// to one zone.
+	// to one zone. MUST NOT be another one when `spec` names private_ip_addresses.
 	SubnetId      *string `protobuf:"bytes,3,opt,name=subnet_id,json=subnetId,proto3,oneof" json:"subnet_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1489,7 +1490,9 @@ type TerminateInstancesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names the wish; see RunInstancesRequest.request_id. Required.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// The instances, 1 to 100, all of one account and region. Required.
+	// The instances, 1 to 100, all of one account and region. Required. EIPs that came with
+	// them stay, and so do prepaid disks: the cloud gives those back only if it is told to, which
+	// the gateway does not.
 	InstanceIds []string `protobuf:"bytes,2,rep,name=instance_ids,json=instanceIds,proto3" json:"instance_ids,omitempty"`
 	// How long to wait for the cloud to let them go. Unset: the gateway's default.
 	Timeout       *durationpb.Duration `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`

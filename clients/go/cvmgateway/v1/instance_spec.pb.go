@@ -67,7 +67,8 @@ type InstanceSpec struct {
 	// Lower bound for partial delivery: at least MinCount and up to InstanceCount are created,
 	// otherwise an insufficient-stock error. Only for accounts/regions/billing modes with
 	// partial delivery. With alternatives it holds in each place: the first that has so many is
-	// taken, and what is missing there is not launched elsewhere.
+	// taken, and what is missing there is not launched elsewhere. When so many were delivered
+	// and all of them run, the operation is SUCCEEDED, and nothing is given back.
 	MinCount *int64 `protobuf:"varint,11,opt,name=min_count,json=minCount,proto3,oneof" json:"min_count,omitempty"`
 	// Display name. Max 128 characters including pattern strings. Empty means an "Unnamed"
 	// label. Supports {R:x} and {R:x,F:y} (y 0..8 zero-pad width); several allowed; a
@@ -92,7 +93,9 @@ type InstanceSpec struct {
 	ActionTimer *ActionTimer `protobuf:"bytes,17,opt,name=action_timer,json=actionTimer,proto3" json:"action_timer,omitempty"`
 	// Placement group ids (ps-...); exactly one allowed.
 	DisasterRecoverGroupIds []string `protobuf:"bytes,18,rep,name=disaster_recover_group_ids,json=disasterRecoverGroupIds,proto3" json:"disaster_recover_group_ids,omitempty"`
-	// Tags bound at creation; current text: applied to the instance and its cloud disks.
+	// Tags bound at creation; current text: applied to the instance and its cloud disks. The
+	// gateway always adds one of its own. With a launch template they are sent in place of the
+	// template's tags.
 	TagSpecification []*TagSpecification `protobuf:"bytes,19,rep,name=tag_specification,json=tagSpecification,proto3" json:"tag_specification,omitempty"`
 	// Spot options. With SPOTPAID and this omitted, the bid follows the current fixed discount
 	// price.
@@ -112,7 +115,9 @@ type InstanceSpec struct {
 	CamRoleName *string `protobuf:"bytes,25,opt,name=cam_role_name,json=camRoleName,proto3,oneof" json:"cam_role_name,omitempty"`
 	// hpc-xxxxxxxx; must be given for HPC models and only for them.
 	HpcClusterId *string `protobuf:"bytes,26,opt,name=hpc_cluster_id,json=hpcClusterId,proto3,oneof" json:"hpc_cluster_id,omitempty"`
-	// Template whose values are used where the request omits them.
+	// Template whose values are used where the request omits them. Tags are never omitted,
+	// because the gateway adds its own: tags of the template MUST be repeated in
+	// `tag_specification`, or they are not on the instances.
 	LaunchTemplate *LaunchTemplate `protobuf:"bytes,27,opt,name=launch_template,json=launchTemplate,proto3" json:"launch_template,omitempty"`
 	// CDC cluster id cluster-xxxxxxxx.
 	DedicatedClusterId *string `protobuf:"bytes,28,opt,name=dedicated_cluster_id,json=dedicatedClusterId,proto3,oneof" json:"dedicated_cluster_id,omitempty"`
@@ -855,9 +860,11 @@ type InternetAccessible struct {
 	// Line type; others than BGP need an allowlisted account. Values: BGP, CMCC, CTCC, CUCC.
 	// Default: BGP.
 	InternetServiceProvider *string `protobuf:"bytes,5,opt,name=internet_service_provider,json=internetServiceProvider,proto3,oneof" json:"internet_service_provider,omitempty"`
-	// Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP.
+	// Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP. The cloud keeps an
+	// EIP when its instance is given back. Of a launch that is cancelled or fails the gateway
+	// has it released, unless only a template names it; TerminateInstances leaves it.
 	Ipv4AddressType *string `protobuf:"bytes,6,opt,name=ipv4_address_type,json=ipv4AddressType,proto3,oneof" json:"ipv4_address_type,omitempty"`
-	// Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6.
+	// Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6. Kept as an IPv4 EIP is.
 	Ipv6AddressType *string `protobuf:"bytes,7,opt,name=ipv6_address_type,json=ipv6AddressType,proto3,oneof" json:"ipv6_address_type,omitempty"`
 	// Needed when requesting an anti-DDoS EIP.
 	AntiDdosPackageId *string `protobuf:"bytes,8,opt,name=anti_ddos_package_id,json=antiDdosPackageId,proto3,oneof" json:"anti_ddos_package_id,omitempty"`

@@ -96,9 +96,10 @@ const (
 	OperationState_OPERATION_STATE_LAUNCHED OperationState = 4
 	// Instances are being given back.
 	OperationState_OPERATION_STATE_TERMINATING OperationState = 5
-	// Every instance asked for runs, or all are given back by a termination.
+	// Every instance asked for runs, or all that the cloud delivered do, and they are at least
+	// `min_count`; or all are given back by a termination.
 	OperationState_OPERATION_STATE_SUCCEEDED OperationState = 6
-	// Some instances run, some failed.
+	// Some instances run, some failed, or the cloud delivered fewer than were enough.
 	OperationState_OPERATION_STATE_PARTIAL OperationState = 7
 	// No instance runs.
 	OperationState_OPERATION_STATE_FAILED OperationState = 8

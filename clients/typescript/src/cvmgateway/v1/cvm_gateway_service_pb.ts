@@ -102,7 +102,8 @@ export const RunInstancesRequestSchema: GenMessage<RunInstancesRequest> = /*@__P
 export type Alternative = Message<"cvmgateway.v1.Alternative"> & {
   /**
    * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
-   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
+   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone;
+   * nor when `spec` names private_ip_addresses, host_ids or an hpc_cluster_id.
    *
    * @generated from field: optional string zone = 1;
    */
@@ -117,7 +118,7 @@ export type Alternative = Message<"cvmgateway.v1.Alternative"> & {
 
   /**
    * Subnet. MUST be set when `zone` is set and `spec` names a subnet, as a subnet belongs
-   * to one zone.
+   * to one zone. MUST NOT be another one when `spec` names private_ip_addresses.
    *
    * @generated from field: optional string subnet_id = 3;
    */
@@ -821,7 +822,9 @@ export type TerminateInstancesRequest = Message<"cvmgateway.v1.TerminateInstance
   requestId: string;
 
   /**
-   * The instances, 1 to 100, all of one account and region. Required.
+   * The instances, 1 to 100, all of one account and region. Required. EIPs that came with
+   * them stay, and so do prepaid disks: the cloud gives those back only if it is told to, which
+   * the gateway does not.
    *
    * @generated from field: repeated string instance_ids = 2;
    */

@@ -112,7 +112,8 @@ export type InstanceSpec = Message<"cvmgateway.v1.InstanceSpec"> & {
    * Lower bound for partial delivery: at least MinCount and up to InstanceCount are created,
    * otherwise an insufficient-stock error. Only for accounts/regions/billing modes with
    * partial delivery. With alternatives it holds in each place: the first that has so many is
-   * taken, and what is missing there is not launched elsewhere.
+   * taken, and what is missing there is not launched elsewhere. When so many were delivered
+   * and all of them run, the operation is SUCCEEDED, and nothing is given back.
    *
    * @generated from field: optional int64 min_count = 11;
    */
@@ -177,7 +178,9 @@ export type InstanceSpec = Message<"cvmgateway.v1.InstanceSpec"> & {
   disasterRecoverGroupIds: string[];
 
   /**
-   * Tags bound at creation; current text: applied to the instance and its cloud disks.
+   * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+   * gateway always adds one of its own. With a launch template they are sent in place of the
+   * template's tags.
    *
    * @generated from field: repeated cvmgateway.v1.TagSpecification tag_specification = 19;
    */
@@ -237,7 +240,9 @@ export type InstanceSpec = Message<"cvmgateway.v1.InstanceSpec"> & {
   hpcClusterId?: string | undefined;
 
   /**
-   * Template whose values are used where the request omits them.
+   * Template whose values are used where the request omits them. Tags are never omitted,
+   * because the gateway adds its own: tags of the template MUST be repeated in
+   * `tag_specification`, or they are not on the instances.
    *
    * @generated from field: cvmgateway.v1.LaunchTemplate launch_template = 27;
    */
@@ -615,14 +620,16 @@ export type InternetAccessible = Message<"cvmgateway.v1.InternetAccessible"> & {
   internetServiceProvider?: string | undefined;
 
   /**
-   * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP.
+   * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP. The cloud keeps an
+   * EIP when its instance is given back. Of a launch that is cancelled or fails the gateway
+   * has it released, unless only a template names it; TerminateInstances leaves it.
    *
    * @generated from field: optional string ipv4_address_type = 6;
    */
   ipv4AddressType?: string | undefined;
 
   /**
-   * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6.
+   * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6. Kept as an IPv4 EIP is.
    *
    * @generated from field: optional string ipv6_address_type = 7;
    */

@@ -450,14 +450,15 @@ export enum OperationState {
   TERMINATING = 5,
 
   /**
-   * Every instance asked for runs, or all are given back by a termination.
+   * Every instance asked for runs, or all that the cloud delivered do, and they are at least
+   * `min_count`; or all are given back by a termination.
    *
    * @generated from enum value: OPERATION_STATE_SUCCEEDED = 6;
    */
   SUCCEEDED = 6,
 
   /**
-   * Some instances run, some failed.
+   * Some instances run, some failed, or the cloud delivered fewer than were enough.
    *
    * @generated from enum value: OPERATION_STATE_PARTIAL = 7;
    */

@@ -62,7 +62,8 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
-   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
+   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone;
+   * nor when `spec` names private_ip_addresses, host_ids or an hpc_cluster_id.
    * </pre>
    *
    * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -75,7 +76,8 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
-   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
+   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone;
+   * nor when `spec` names private_ip_addresses, host_ids or an hpc_cluster_id.
    * </pre>
    *
    * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -97,7 +99,8 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
-   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
+   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone;
+   * nor when `spec` names private_ip_addresses, host_ids or an hpc_cluster_id.
    * </pre>
    *
    * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -183,7 +186,7 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * Subnet. MUST be set when `zone` is set and `spec` names a subnet, as a subnet belongs
-   * to one zone.
+   * to one zone. MUST NOT be another one when `spec` names private_ip_addresses.
    * </pre>
    *
    * <code>optional string subnet_id = 3 [json_name = "subnetId", (.buf.validate.field) = { ... }</code>
@@ -196,7 +199,7 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * Subnet. MUST be set when `zone` is set and `spec` names a subnet, as a subnet belongs
-   * to one zone.
+   * to one zone. MUST NOT be another one when `spec` names private_ip_addresses.
    * </pre>
    *
    * <code>optional string subnet_id = 3 [json_name = "subnetId", (.buf.validate.field) = { ... }</code>
@@ -218,7 +221,7 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * Subnet. MUST be set when `zone` is set and `spec` names a subnet, as a subnet belongs
-   * to one zone.
+   * to one zone. MUST NOT be another one when `spec` names private_ip_addresses.
    * </pre>
    *
    * <code>optional string subnet_id = 3 [json_name = "subnetId", (.buf.validate.field) = { ... }</code>
@@ -611,7 +614,8 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
-     * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
+     * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone;
+     * nor when `spec` names private_ip_addresses, host_ids or an hpc_cluster_id.
      * </pre>
      *
      * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -623,7 +627,8 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
-     * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
+     * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone;
+     * nor when `spec` names private_ip_addresses, host_ids or an hpc_cluster_id.
      * </pre>
      *
      * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -644,7 +649,8 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
-     * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
+     * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone;
+     * nor when `spec` names private_ip_addresses, host_ids or an hpc_cluster_id.
      * </pre>
      *
      * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -666,7 +672,8 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
-     * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
+     * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone;
+     * nor when `spec` names private_ip_addresses, host_ids or an hpc_cluster_id.
      * </pre>
      *
      * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -684,7 +691,8 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
-     * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
+     * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone;
+     * nor when `spec` names private_ip_addresses, host_ids or an hpc_cluster_id.
      * </pre>
      *
      * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -699,7 +707,8 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
-     * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
+     * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone;
+     * nor when `spec` names private_ip_addresses, host_ids or an hpc_cluster_id.
      * </pre>
      *
      * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -823,7 +832,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Subnet. MUST be set when `zone` is set and `spec` names a subnet, as a subnet belongs
-     * to one zone.
+     * to one zone. MUST NOT be another one when `spec` names private_ip_addresses.
      * </pre>
      *
      * <code>optional string subnet_id = 3 [json_name = "subnetId", (.buf.validate.field) = { ... }</code>
@@ -835,7 +844,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Subnet. MUST be set when `zone` is set and `spec` names a subnet, as a subnet belongs
-     * to one zone.
+     * to one zone. MUST NOT be another one when `spec` names private_ip_addresses.
      * </pre>
      *
      * <code>optional string subnet_id = 3 [json_name = "subnetId", (.buf.validate.field) = { ... }</code>
@@ -856,7 +865,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Subnet. MUST be set when `zone` is set and `spec` names a subnet, as a subnet belongs
-     * to one zone.
+     * to one zone. MUST NOT be another one when `spec` names private_ip_addresses.
      * </pre>
      *
      * <code>optional string subnet_id = 3 [json_name = "subnetId", (.buf.validate.field) = { ... }</code>
@@ -878,7 +887,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Subnet. MUST be set when `zone` is set and `spec` names a subnet, as a subnet belongs
-     * to one zone.
+     * to one zone. MUST NOT be another one when `spec` names private_ip_addresses.
      * </pre>
      *
      * <code>optional string subnet_id = 3 [json_name = "subnetId", (.buf.validate.field) = { ... }</code>
@@ -896,7 +905,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Subnet. MUST be set when `zone` is set and `spec` names a subnet, as a subnet belongs
-     * to one zone.
+     * to one zone. MUST NOT be another one when `spec` names private_ip_addresses.
      * </pre>
      *
      * <code>optional string subnet_id = 3 [json_name = "subnetId", (.buf.validate.field) = { ... }</code>
@@ -911,7 +920,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * Subnet. MUST be set when `zone` is set and `spec` names a subnet, as a subnet belongs
-     * to one zone.
+     * to one zone. MUST NOT be another one when `spec` names private_ip_addresses.
      * </pre>
      *
      * <code>optional string subnet_id = 3 [json_name = "subnetId", (.buf.validate.field) = { ... }</code>

@@ -13,7 +13,8 @@ public interface AlternativeOrBuilder extends
   /**
    * <pre>
    * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
-   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
+   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone;
+   * nor when `spec` names private_ip_addresses, host_ids or an hpc_cluster_id.
    * </pre>
    *
    * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -23,7 +24,8 @@ public interface AlternativeOrBuilder extends
   /**
    * <pre>
    * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
-   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
+   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone;
+   * nor when `spec` names private_ip_addresses, host_ids or an hpc_cluster_id.
    * </pre>
    *
    * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -33,7 +35,8 @@ public interface AlternativeOrBuilder extends
   /**
    * <pre>
    * Availability zone. MUST NOT be another one than that of `spec` when a subnet of
-   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone.
+   * `spec.network_interfaces` is not DEFAULT: those stay, and a subnet belongs to one zone;
+   * nor when `spec` names private_ip_addresses, host_ids or an hpc_cluster_id.
    * </pre>
    *
    * <code>optional string zone = 1 [json_name = "zone"];</code>
@@ -74,7 +77,7 @@ public interface AlternativeOrBuilder extends
   /**
    * <pre>
    * Subnet. MUST be set when `zone` is set and `spec` names a subnet, as a subnet belongs
-   * to one zone.
+   * to one zone. MUST NOT be another one when `spec` names private_ip_addresses.
    * </pre>
    *
    * <code>optional string subnet_id = 3 [json_name = "subnetId", (.buf.validate.field) = { ... }</code>
@@ -84,7 +87,7 @@ public interface AlternativeOrBuilder extends
   /**
    * <pre>
    * Subnet. MUST be set when `zone` is set and `spec` names a subnet, as a subnet belongs
-   * to one zone.
+   * to one zone. MUST NOT be another one when `spec` names private_ip_addresses.
    * </pre>
    *
    * <code>optional string subnet_id = 3 [json_name = "subnetId", (.buf.validate.field) = { ... }</code>
@@ -94,7 +97,7 @@ public interface AlternativeOrBuilder extends
   /**
    * <pre>
    * Subnet. MUST be set when `zone` is set and `spec` names a subnet, as a subnet belongs
-   * to one zone.
+   * to one zone. MUST NOT be another one when `spec` names private_ip_addresses.
    * </pre>
    *
    * <code>optional string subnet_id = 3 [json_name = "subnetId", (.buf.validate.field) = { ... }</code>

@@ -565,7 +565,8 @@ private static final long serialVersionUID = 0L;
    * Lower bound for partial delivery: at least MinCount and up to InstanceCount are created,
    * otherwise an insufficient-stock error. Only for accounts/regions/billing modes with
    * partial delivery. With alternatives it holds in each place: the first that has so many is
-   * taken, and what is missing there is not launched elsewhere.
+   * taken, and what is missing there is not launched elsewhere. When so many were delivered
+   * and all of them run, the operation is SUCCEEDED, and nothing is given back.
    * </pre>
    *
    * <code>optional int64 min_count = 11 [json_name = "minCount", (.buf.validate.field) = { ... }</code>
@@ -580,7 +581,8 @@ private static final long serialVersionUID = 0L;
    * Lower bound for partial delivery: at least MinCount and up to InstanceCount are created,
    * otherwise an insufficient-stock error. Only for accounts/regions/billing modes with
    * partial delivery. With alternatives it holds in each place: the first that has so many is
-   * taken, and what is missing there is not launched elsewhere.
+   * taken, and what is missing there is not launched elsewhere. When so many were delivered
+   * and all of them run, the operation is SUCCEEDED, and nothing is given back.
    * </pre>
    *
    * <code>optional int64 min_count = 11 [json_name = "minCount", (.buf.validate.field) = { ... }</code>
@@ -962,7 +964,9 @@ private static final long serialVersionUID = 0L;
   private java.util.List<cvmgateway.v1.TagSpecification> tagSpecification_;
   /**
    * <pre>
-   * Tags bound at creation; current text: applied to the instance and its cloud disks.
+   * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+   * gateway always adds one of its own. With a launch template they are sent in place of the
+   * template's tags.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -973,7 +977,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Tags bound at creation; current text: applied to the instance and its cloud disks.
+   * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+   * gateway always adds one of its own. With a launch template they are sent in place of the
+   * template's tags.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -985,7 +991,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Tags bound at creation; current text: applied to the instance and its cloud disks.
+   * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+   * gateway always adds one of its own. With a launch template they are sent in place of the
+   * template's tags.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -996,7 +1004,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Tags bound at creation; current text: applied to the instance and its cloud disks.
+   * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+   * gateway always adds one of its own. With a launch template they are sent in place of the
+   * template's tags.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -1007,7 +1017,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Tags bound at creation; current text: applied to the instance and its cloud disks.
+   * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+   * gateway always adds one of its own. With a launch template they are sent in place of the
+   * template's tags.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -1351,7 +1363,9 @@ private static final long serialVersionUID = 0L;
   private cvmgateway.v1.LaunchTemplate launchTemplate_;
   /**
    * <pre>
-   * Template whose values are used where the request omits them.
+   * Template whose values are used where the request omits them. Tags are never omitted,
+   * because the gateway adds its own: tags of the template MUST be repeated in
+   * `tag_specification`, or they are not on the instances.
    * </pre>
    *
    * <code>.cvmgateway.v1.LaunchTemplate launch_template = 27 [json_name = "launchTemplate"];</code>
@@ -1363,7 +1377,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Template whose values are used where the request omits them.
+   * Template whose values are used where the request omits them. Tags are never omitted,
+   * because the gateway adds its own: tags of the template MUST be repeated in
+   * `tag_specification`, or they are not on the instances.
    * </pre>
    *
    * <code>.cvmgateway.v1.LaunchTemplate launch_template = 27 [json_name = "launchTemplate"];</code>
@@ -1375,7 +1391,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Template whose values are used where the request omits them.
+   * Template whose values are used where the request omits them. Tags are never omitted,
+   * because the gateway adds its own: tags of the template MUST be repeated in
+   * `tag_specification`, or they are not on the instances.
    * </pre>
    *
    * <code>.cvmgateway.v1.LaunchTemplate launch_template = 27 [json_name = "launchTemplate"];</code>
@@ -4700,7 +4718,8 @@ private static final long serialVersionUID = 0L;
      * Lower bound for partial delivery: at least MinCount and up to InstanceCount are created,
      * otherwise an insufficient-stock error. Only for accounts/regions/billing modes with
      * partial delivery. With alternatives it holds in each place: the first that has so many is
-     * taken, and what is missing there is not launched elsewhere.
+     * taken, and what is missing there is not launched elsewhere. When so many were delivered
+     * and all of them run, the operation is SUCCEEDED, and nothing is given back.
      * </pre>
      *
      * <code>optional int64 min_count = 11 [json_name = "minCount", (.buf.validate.field) = { ... }</code>
@@ -4715,7 +4734,8 @@ private static final long serialVersionUID = 0L;
      * Lower bound for partial delivery: at least MinCount and up to InstanceCount are created,
      * otherwise an insufficient-stock error. Only for accounts/regions/billing modes with
      * partial delivery. With alternatives it holds in each place: the first that has so many is
-     * taken, and what is missing there is not launched elsewhere.
+     * taken, and what is missing there is not launched elsewhere. When so many were delivered
+     * and all of them run, the operation is SUCCEEDED, and nothing is given back.
      * </pre>
      *
      * <code>optional int64 min_count = 11 [json_name = "minCount", (.buf.validate.field) = { ... }</code>
@@ -4730,7 +4750,8 @@ private static final long serialVersionUID = 0L;
      * Lower bound for partial delivery: at least MinCount and up to InstanceCount are created,
      * otherwise an insufficient-stock error. Only for accounts/regions/billing modes with
      * partial delivery. With alternatives it holds in each place: the first that has so many is
-     * taken, and what is missing there is not launched elsewhere.
+     * taken, and what is missing there is not launched elsewhere. When so many were delivered
+     * and all of them run, the operation is SUCCEEDED, and nothing is given back.
      * </pre>
      *
      * <code>optional int64 min_count = 11 [json_name = "minCount", (.buf.validate.field) = { ... }</code>
@@ -4749,7 +4770,8 @@ private static final long serialVersionUID = 0L;
      * Lower bound for partial delivery: at least MinCount and up to InstanceCount are created,
      * otherwise an insufficient-stock error. Only for accounts/regions/billing modes with
      * partial delivery. With alternatives it holds in each place: the first that has so many is
-     * taken, and what is missing there is not launched elsewhere.
+     * taken, and what is missing there is not launched elsewhere. When so many were delivered
+     * and all of them run, the operation is SUCCEEDED, and nothing is given back.
      * </pre>
      *
      * <code>optional int64 min_count = 11 [json_name = "minCount", (.buf.validate.field) = { ... }</code>
@@ -5804,7 +5826,9 @@ private static final long serialVersionUID = 0L;
 
     /**
      * <pre>
-     * Tags bound at creation; current text: applied to the instance and its cloud disks.
+     * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+     * gateway always adds one of its own. With a launch template they are sent in place of the
+     * template's tags.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -5818,7 +5842,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tags bound at creation; current text: applied to the instance and its cloud disks.
+     * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+     * gateway always adds one of its own. With a launch template they are sent in place of the
+     * template's tags.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -5832,7 +5858,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tags bound at creation; current text: applied to the instance and its cloud disks.
+     * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+     * gateway always adds one of its own. With a launch template they are sent in place of the
+     * template's tags.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -5846,7 +5874,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tags bound at creation; current text: applied to the instance and its cloud disks.
+     * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+     * gateway always adds one of its own. With a launch template they are sent in place of the
+     * template's tags.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -5865,7 +5895,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tags bound at creation; current text: applied to the instance and its cloud disks.
+     * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+     * gateway always adds one of its own. With a launch template they are sent in place of the
+     * template's tags.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -5883,7 +5915,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tags bound at creation; current text: applied to the instance and its cloud disks.
+     * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+     * gateway always adds one of its own. With a launch template they are sent in place of the
+     * template's tags.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -5901,7 +5935,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tags bound at creation; current text: applied to the instance and its cloud disks.
+     * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+     * gateway always adds one of its own. With a launch template they are sent in place of the
+     * template's tags.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -5920,7 +5956,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tags bound at creation; current text: applied to the instance and its cloud disks.
+     * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+     * gateway always adds one of its own. With a launch template they are sent in place of the
+     * template's tags.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -5938,7 +5976,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tags bound at creation; current text: applied to the instance and its cloud disks.
+     * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+     * gateway always adds one of its own. With a launch template they are sent in place of the
+     * template's tags.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -5956,7 +5996,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tags bound at creation; current text: applied to the instance and its cloud disks.
+     * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+     * gateway always adds one of its own. With a launch template they are sent in place of the
+     * template's tags.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -5975,7 +6017,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tags bound at creation; current text: applied to the instance and its cloud disks.
+     * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+     * gateway always adds one of its own. With a launch template they are sent in place of the
+     * template's tags.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -5992,7 +6036,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tags bound at creation; current text: applied to the instance and its cloud disks.
+     * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+     * gateway always adds one of its own. With a launch template they are sent in place of the
+     * template's tags.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -6009,7 +6055,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tags bound at creation; current text: applied to the instance and its cloud disks.
+     * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+     * gateway always adds one of its own. With a launch template they are sent in place of the
+     * template's tags.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -6020,7 +6068,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tags bound at creation; current text: applied to the instance and its cloud disks.
+     * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+     * gateway always adds one of its own. With a launch template they are sent in place of the
+     * template's tags.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -6034,7 +6084,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tags bound at creation; current text: applied to the instance and its cloud disks.
+     * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+     * gateway always adds one of its own. With a launch template they are sent in place of the
+     * template's tags.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -6049,7 +6101,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tags bound at creation; current text: applied to the instance and its cloud disks.
+     * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+     * gateway always adds one of its own. With a launch template they are sent in place of the
+     * template's tags.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -6060,7 +6114,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tags bound at creation; current text: applied to the instance and its cloud disks.
+     * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+     * gateway always adds one of its own. With a launch template they are sent in place of the
+     * template's tags.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -6072,7 +6128,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tags bound at creation; current text: applied to the instance and its cloud disks.
+     * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+     * gateway always adds one of its own. With a launch template they are sent in place of the
+     * template's tags.
      * </pre>
      *
      * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -6959,7 +7017,9 @@ private static final long serialVersionUID = 0L;
         cvmgateway.v1.LaunchTemplate, cvmgateway.v1.LaunchTemplate.Builder, cvmgateway.v1.LaunchTemplateOrBuilder> launchTemplateBuilder_;
     /**
      * <pre>
-     * Template whose values are used where the request omits them.
+     * Template whose values are used where the request omits them. Tags are never omitted,
+     * because the gateway adds its own: tags of the template MUST be repeated in
+     * `tag_specification`, or they are not on the instances.
      * </pre>
      *
      * <code>.cvmgateway.v1.LaunchTemplate launch_template = 27 [json_name = "launchTemplate"];</code>
@@ -6970,7 +7030,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Template whose values are used where the request omits them.
+     * Template whose values are used where the request omits them. Tags are never omitted,
+     * because the gateway adds its own: tags of the template MUST be repeated in
+     * `tag_specification`, or they are not on the instances.
      * </pre>
      *
      * <code>.cvmgateway.v1.LaunchTemplate launch_template = 27 [json_name = "launchTemplate"];</code>
@@ -6985,7 +7047,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Template whose values are used where the request omits them.
+     * Template whose values are used where the request omits them. Tags are never omitted,
+     * because the gateway adds its own: tags of the template MUST be repeated in
+     * `tag_specification`, or they are not on the instances.
      * </pre>
      *
      * <code>.cvmgateway.v1.LaunchTemplate launch_template = 27 [json_name = "launchTemplate"];</code>
@@ -7003,7 +7067,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Template whose values are used where the request omits them.
+     * Template whose values are used where the request omits them. Tags are never omitted,
+     * because the gateway adds its own: tags of the template MUST be repeated in
+     * `tag_specification`, or they are not on the instances.
      * </pre>
      *
      * <code>.cvmgateway.v1.LaunchTemplate launch_template = 27 [json_name = "launchTemplate"];</code>
@@ -7021,7 +7087,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Template whose values are used where the request omits them.
+     * Template whose values are used where the request omits them. Tags are never omitted,
+     * because the gateway adds its own: tags of the template MUST be repeated in
+     * `tag_specification`, or they are not on the instances.
      * </pre>
      *
      * <code>.cvmgateway.v1.LaunchTemplate launch_template = 27 [json_name = "launchTemplate"];</code>
@@ -7046,7 +7114,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Template whose values are used where the request omits them.
+     * Template whose values are used where the request omits them. Tags are never omitted,
+     * because the gateway adds its own: tags of the template MUST be repeated in
+     * `tag_specification`, or they are not on the instances.
      * </pre>
      *
      * <code>.cvmgateway.v1.LaunchTemplate launch_template = 27 [json_name = "launchTemplate"];</code>
@@ -7063,7 +7133,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Template whose values are used where the request omits them.
+     * Template whose values are used where the request omits them. Tags are never omitted,
+     * because the gateway adds its own: tags of the template MUST be repeated in
+     * `tag_specification`, or they are not on the instances.
      * </pre>
      *
      * <code>.cvmgateway.v1.LaunchTemplate launch_template = 27 [json_name = "launchTemplate"];</code>
@@ -7075,7 +7147,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Template whose values are used where the request omits them.
+     * Template whose values are used where the request omits them. Tags are never omitted,
+     * because the gateway adds its own: tags of the template MUST be repeated in
+     * `tag_specification`, or they are not on the instances.
      * </pre>
      *
      * <code>.cvmgateway.v1.LaunchTemplate launch_template = 27 [json_name = "launchTemplate"];</code>
@@ -7090,7 +7164,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Template whose values are used where the request omits them.
+     * Template whose values are used where the request omits them. Tags are never omitted,
+     * because the gateway adds its own: tags of the template MUST be repeated in
+     * `tag_specification`, or they are not on the instances.
      * </pre>
      *
      * <code>.cvmgateway.v1.LaunchTemplate launch_template = 27 [json_name = "launchTemplate"];</code>

@@ -322,7 +322,8 @@ public interface InstanceSpecOrBuilder extends
    * Lower bound for partial delivery: at least MinCount and up to InstanceCount are created,
    * otherwise an insufficient-stock error. Only for accounts/regions/billing modes with
    * partial delivery. With alternatives it holds in each place: the first that has so many is
-   * taken, and what is missing there is not launched elsewhere.
+   * taken, and what is missing there is not launched elsewhere. When so many were delivered
+   * and all of them run, the operation is SUCCEEDED, and nothing is given back.
    * </pre>
    *
    * <code>optional int64 min_count = 11 [json_name = "minCount", (.buf.validate.field) = { ... }</code>
@@ -334,7 +335,8 @@ public interface InstanceSpecOrBuilder extends
    * Lower bound for partial delivery: at least MinCount and up to InstanceCount are created,
    * otherwise an insufficient-stock error. Only for accounts/regions/billing modes with
    * partial delivery. With alternatives it holds in each place: the first that has so many is
-   * taken, and what is missing there is not launched elsewhere.
+   * taken, and what is missing there is not launched elsewhere. When so many were delivered
+   * and all of them run, the operation is SUCCEEDED, and nothing is given back.
    * </pre>
    *
    * <code>optional int64 min_count = 11 [json_name = "minCount", (.buf.validate.field) = { ... }</code>
@@ -593,7 +595,9 @@ public interface InstanceSpecOrBuilder extends
 
   /**
    * <pre>
-   * Tags bound at creation; current text: applied to the instance and its cloud disks.
+   * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+   * gateway always adds one of its own. With a launch template they are sent in place of the
+   * template's tags.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -602,7 +606,9 @@ public interface InstanceSpecOrBuilder extends
       getTagSpecificationList();
   /**
    * <pre>
-   * Tags bound at creation; current text: applied to the instance and its cloud disks.
+   * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+   * gateway always adds one of its own. With a launch template they are sent in place of the
+   * template's tags.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -610,7 +616,9 @@ public interface InstanceSpecOrBuilder extends
   cvmgateway.v1.TagSpecification getTagSpecification(int index);
   /**
    * <pre>
-   * Tags bound at creation; current text: applied to the instance and its cloud disks.
+   * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+   * gateway always adds one of its own. With a launch template they are sent in place of the
+   * template's tags.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -618,7 +626,9 @@ public interface InstanceSpecOrBuilder extends
   int getTagSpecificationCount();
   /**
    * <pre>
-   * Tags bound at creation; current text: applied to the instance and its cloud disks.
+   * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+   * gateway always adds one of its own. With a launch template they are sent in place of the
+   * template's tags.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -627,7 +637,9 @@ public interface InstanceSpecOrBuilder extends
       getTagSpecificationOrBuilderList();
   /**
    * <pre>
-   * Tags bound at creation; current text: applied to the instance and its cloud disks.
+   * Tags bound at creation; current text: applied to the instance and its cloud disks. The
+   * gateway always adds one of its own. With a launch template they are sent in place of the
+   * template's tags.
    * </pre>
    *
    * <code>repeated .cvmgateway.v1.TagSpecification tag_specification = 19 [json_name = "tagSpecification", (.buf.validate.field) = { ... }</code>
@@ -835,7 +847,9 @@ public interface InstanceSpecOrBuilder extends
 
   /**
    * <pre>
-   * Template whose values are used where the request omits them.
+   * Template whose values are used where the request omits them. Tags are never omitted,
+   * because the gateway adds its own: tags of the template MUST be repeated in
+   * `tag_specification`, or they are not on the instances.
    * </pre>
    *
    * <code>.cvmgateway.v1.LaunchTemplate launch_template = 27 [json_name = "launchTemplate"];</code>
@@ -844,7 +858,9 @@ public interface InstanceSpecOrBuilder extends
   boolean hasLaunchTemplate();
   /**
    * <pre>
-   * Template whose values are used where the request omits them.
+   * Template whose values are used where the request omits them. Tags are never omitted,
+   * because the gateway adds its own: tags of the template MUST be repeated in
+   * `tag_specification`, or they are not on the instances.
    * </pre>
    *
    * <code>.cvmgateway.v1.LaunchTemplate launch_template = 27 [json_name = "launchTemplate"];</code>
@@ -853,7 +869,9 @@ public interface InstanceSpecOrBuilder extends
   cvmgateway.v1.LaunchTemplate getLaunchTemplate();
   /**
    * <pre>
-   * Template whose values are used where the request omits them.
+   * Template whose values are used where the request omits them. Tags are never omitted,
+   * because the gateway adds its own: tags of the template MUST be repeated in
+   * `tag_specification`, or they are not on the instances.
    * </pre>
    *
    * <code>.cvmgateway.v1.LaunchTemplate launch_template = 27 [json_name = "launchTemplate"];</code>

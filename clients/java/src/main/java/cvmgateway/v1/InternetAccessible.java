@@ -306,7 +306,9 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object ipv4AddressType_ = "";
   /**
    * <pre>
-   * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP.
+   * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP. The cloud keeps an
+   * EIP when its instance is given back. Of a launch that is cancelled or fails the gateway
+   * has it released, unless only a template names it; TerminateInstances leaves it.
    * </pre>
    *
    * <code>optional string ipv4_address_type = 6 [json_name = "ipv4AddressType", (.buf.validate.field) = { ... }</code>
@@ -318,7 +320,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP.
+   * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP. The cloud keeps an
+   * EIP when its instance is given back. Of a launch that is cancelled or fails the gateway
+   * has it released, unless only a template names it; TerminateInstances leaves it.
    * </pre>
    *
    * <code>optional string ipv4_address_type = 6 [json_name = "ipv4AddressType", (.buf.validate.field) = { ... }</code>
@@ -339,7 +343,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP.
+   * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP. The cloud keeps an
+   * EIP when its instance is given back. Of a launch that is cancelled or fails the gateway
+   * has it released, unless only a template names it; TerminateInstances leaves it.
    * </pre>
    *
    * <code>optional string ipv4_address_type = 6 [json_name = "ipv4AddressType", (.buf.validate.field) = { ... }</code>
@@ -365,7 +371,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object ipv6AddressType_ = "";
   /**
    * <pre>
-   * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6.
+   * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6. Kept as an IPv4 EIP is.
    * </pre>
    *
    * <code>optional string ipv6_address_type = 7 [json_name = "ipv6AddressType", (.buf.validate.field) = { ... }</code>
@@ -377,7 +383,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6.
+   * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6. Kept as an IPv4 EIP is.
    * </pre>
    *
    * <code>optional string ipv6_address_type = 7 [json_name = "ipv6AddressType", (.buf.validate.field) = { ... }</code>
@@ -398,7 +404,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6.
+   * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6. Kept as an IPv4 EIP is.
    * </pre>
    *
    * <code>optional string ipv6_address_type = 7 [json_name = "ipv6AddressType", (.buf.validate.field) = { ... }</code>
@@ -1442,7 +1448,9 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object ipv4AddressType_ = "";
     /**
      * <pre>
-     * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP.
+     * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP. The cloud keeps an
+     * EIP when its instance is given back. Of a launch that is cancelled or fails the gateway
+     * has it released, unless only a template names it; TerminateInstances leaves it.
      * </pre>
      *
      * <code>optional string ipv4_address_type = 6 [json_name = "ipv4AddressType", (.buf.validate.field) = { ... }</code>
@@ -1453,7 +1461,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP.
+     * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP. The cloud keeps an
+     * EIP when its instance is given back. Of a launch that is cancelled or fails the gateway
+     * has it released, unless only a template names it; TerminateInstances leaves it.
      * </pre>
      *
      * <code>optional string ipv4_address_type = 6 [json_name = "ipv4AddressType", (.buf.validate.field) = { ... }</code>
@@ -1473,7 +1483,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP.
+     * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP. The cloud keeps an
+     * EIP when its instance is given back. Of a launch that is cancelled or fails the gateway
+     * has it released, unless only a template names it; TerminateInstances leaves it.
      * </pre>
      *
      * <code>optional string ipv4_address_type = 6 [json_name = "ipv4AddressType", (.buf.validate.field) = { ... }</code>
@@ -1494,7 +1506,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP.
+     * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP. The cloud keeps an
+     * EIP when its instance is given back. Of a launch that is cancelled or fails the gateway
+     * has it released, unless only a template names it; TerminateInstances leaves it.
      * </pre>
      *
      * <code>optional string ipv4_address_type = 6 [json_name = "ipv4AddressType", (.buf.validate.field) = { ... }</code>
@@ -1511,7 +1525,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP.
+     * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP. The cloud keeps an
+     * EIP when its instance is given back. Of a launch that is cancelled or fails the gateway
+     * has it released, unless only a template names it; TerminateInstances leaves it.
      * </pre>
      *
      * <code>optional string ipv4_address_type = 6 [json_name = "ipv4AddressType", (.buf.validate.field) = { ... }</code>
@@ -1525,7 +1541,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP.
+     * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP. The cloud keeps an
+     * EIP when its instance is given back. Of a launch that is cancelled or fails the gateway
+     * has it released, unless only a template names it; TerminateInstances leaves it.
      * </pre>
      *
      * <code>optional string ipv4_address_type = 6 [json_name = "ipv4AddressType", (.buf.validate.field) = { ... }</code>
@@ -1545,7 +1563,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object ipv6AddressType_ = "";
     /**
      * <pre>
-     * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6.
+     * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6. Kept as an IPv4 EIP is.
      * </pre>
      *
      * <code>optional string ipv6_address_type = 7 [json_name = "ipv6AddressType", (.buf.validate.field) = { ... }</code>
@@ -1556,7 +1574,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6.
+     * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6. Kept as an IPv4 EIP is.
      * </pre>
      *
      * <code>optional string ipv6_address_type = 7 [json_name = "ipv6AddressType", (.buf.validate.field) = { ... }</code>
@@ -1576,7 +1594,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6.
+     * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6. Kept as an IPv4 EIP is.
      * </pre>
      *
      * <code>optional string ipv6_address_type = 7 [json_name = "ipv6AddressType", (.buf.validate.field) = { ... }</code>
@@ -1597,7 +1615,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6.
+     * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6. Kept as an IPv4 EIP is.
      * </pre>
      *
      * <code>optional string ipv6_address_type = 7 [json_name = "ipv6AddressType", (.buf.validate.field) = { ... }</code>
@@ -1614,7 +1632,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6.
+     * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6. Kept as an IPv4 EIP is.
      * </pre>
      *
      * <code>optional string ipv6_address_type = 7 [json_name = "ipv6AddressType", (.buf.validate.field) = { ... }</code>
@@ -1628,7 +1646,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6.
+     * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6. Kept as an IPv4 EIP is.
      * </pre>
      *
      * <code>optional string ipv6_address_type = 7 [json_name = "ipv6AddressType", (.buf.validate.field) = { ... }</code>

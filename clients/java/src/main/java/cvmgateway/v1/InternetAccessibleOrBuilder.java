@@ -148,7 +148,9 @@ public interface InternetAccessibleOrBuilder extends
 
   /**
    * <pre>
-   * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP.
+   * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP. The cloud keeps an
+   * EIP when its instance is given back. Of a launch that is cancelled or fails the gateway
+   * has it released, unless only a template names it; TerminateInstances leaves it.
    * </pre>
    *
    * <code>optional string ipv4_address_type = 6 [json_name = "ipv4AddressType", (.buf.validate.field) = { ... }</code>
@@ -157,7 +159,9 @@ public interface InternetAccessibleOrBuilder extends
   boolean hasIpv4AddressType();
   /**
    * <pre>
-   * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP.
+   * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP. The cloud keeps an
+   * EIP when its instance is given back. Of a launch that is cancelled or fails the gateway
+   * has it released, unless only a template names it; TerminateInstances leaves it.
    * </pre>
    *
    * <code>optional string ipv4_address_type = 6 [json_name = "ipv4AddressType", (.buf.validate.field) = { ... }</code>
@@ -166,7 +170,9 @@ public interface InternetAccessibleOrBuilder extends
   java.lang.String getIpv4AddressType();
   /**
    * <pre>
-   * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP.
+   * Public IPv4 kind; gray release. Values: WanIP, HighQualityEIP, AntiDDoSEIP. The cloud keeps an
+   * EIP when its instance is given back. Of a launch that is cancelled or fails the gateway
+   * has it released, unless only a template names it; TerminateInstances leaves it.
    * </pre>
    *
    * <code>optional string ipv4_address_type = 6 [json_name = "ipv4AddressType", (.buf.validate.field) = { ... }</code>
@@ -177,7 +183,7 @@ public interface InternetAccessibleOrBuilder extends
 
   /**
    * <pre>
-   * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6.
+   * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6. Kept as an IPv4 EIP is.
    * </pre>
    *
    * <code>optional string ipv6_address_type = 7 [json_name = "ipv6AddressType", (.buf.validate.field) = { ... }</code>
@@ -186,7 +192,7 @@ public interface InternetAccessibleOrBuilder extends
   boolean hasIpv6AddressType();
   /**
    * <pre>
-   * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6.
+   * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6. Kept as an IPv4 EIP is.
    * </pre>
    *
    * <code>optional string ipv6_address_type = 7 [json_name = "ipv6AddressType", (.buf.validate.field) = { ... }</code>
@@ -195,7 +201,7 @@ public interface InternetAccessibleOrBuilder extends
   java.lang.String getIpv6AddressType();
   /**
    * <pre>
-   * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6.
+   * Public IPv6 kind; gray release. Values: EIPv6, HighQualityEIPv6. Kept as an IPv4 EIP is.
    * </pre>
    *
    * <code>optional string ipv6_address_type = 7 [json_name = "ipv6AddressType", (.buf.validate.field) = { ... }</code>

@@ -68,7 +68,8 @@ public enum OperationState
   OPERATION_STATE_TERMINATING(5),
   /**
    * <pre>
-   * Every instance asked for runs, or all are given back by a termination.
+   * Every instance asked for runs, or all that the cloud delivered do, and they are at least
+   * `min_count`; or all are given back by a termination.
    * </pre>
    *
    * <code>OPERATION_STATE_SUCCEEDED = 6;</code>
@@ -76,7 +77,7 @@ public enum OperationState
   OPERATION_STATE_SUCCEEDED(6),
   /**
    * <pre>
-   * Some instances run, some failed.
+   * Some instances run, some failed, or the cloud delivered fewer than were enough.
    * </pre>
    *
    * <code>OPERATION_STATE_PARTIAL = 7;</code>
@@ -171,7 +172,8 @@ public enum OperationState
   public static final int OPERATION_STATE_TERMINATING_VALUE = 5;
   /**
    * <pre>
-   * Every instance asked for runs, or all are given back by a termination.
+   * Every instance asked for runs, or all that the cloud delivered do, and they are at least
+   * `min_count`; or all are given back by a termination.
    * </pre>
    *
    * <code>OPERATION_STATE_SUCCEEDED = 6;</code>
@@ -179,7 +181,7 @@ public enum OperationState
   public static final int OPERATION_STATE_SUCCEEDED_VALUE = 6;
   /**
    * <pre>
-   * Some instances run, some failed.
+   * Some instances run, some failed, or the cloud delivered fewer than were enough.
    * </pre>
    *
    * <code>OPERATION_STATE_PARTIAL = 7;</code>

@@ -109,7 +109,9 @@ private static final long serialVersionUID = 0L;
       com.google.protobuf.LazyStringArrayList.emptyList();
   /**
    * <pre>
-   * The instances, 1 to 100, all of one account and region. Required.
+   * The instances, 1 to 100, all of one account and region. Required. EIPs that came with
+   * them stay, and so do prepaid disks: the cloud gives those back only if it is told to, which
+   * the gateway does not.
    * </pre>
    *
    * <code>repeated string instance_ids = 2 [json_name = "instanceIds"];</code>
@@ -121,7 +123,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The instances, 1 to 100, all of one account and region. Required.
+   * The instances, 1 to 100, all of one account and region. Required. EIPs that came with
+   * them stay, and so do prepaid disks: the cloud gives those back only if it is told to, which
+   * the gateway does not.
    * </pre>
    *
    * <code>repeated string instance_ids = 2 [json_name = "instanceIds"];</code>
@@ -132,7 +136,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The instances, 1 to 100, all of one account and region. Required.
+   * The instances, 1 to 100, all of one account and region. Required. EIPs that came with
+   * them stay, and so do prepaid disks: the cloud gives those back only if it is told to, which
+   * the gateway does not.
    * </pre>
    *
    * <code>repeated string instance_ids = 2 [json_name = "instanceIds"];</code>
@@ -144,7 +150,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The instances, 1 to 100, all of one account and region. Required.
+   * The instances, 1 to 100, all of one account and region. Required. EIPs that came with
+   * them stay, and so do prepaid disks: the cloud gives those back only if it is told to, which
+   * the gateway does not.
    * </pre>
    *
    * <code>repeated string instance_ids = 2 [json_name = "instanceIds"];</code>
@@ -679,7 +687,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, 1 to 100, all of one account and region. Required.
+     * The instances, 1 to 100, all of one account and region. Required. EIPs that came with
+     * them stay, and so do prepaid disks: the cloud gives those back only if it is told to, which
+     * the gateway does not.
      * </pre>
      *
      * <code>repeated string instance_ids = 2 [json_name = "instanceIds"];</code>
@@ -692,7 +702,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, 1 to 100, all of one account and region. Required.
+     * The instances, 1 to 100, all of one account and region. Required. EIPs that came with
+     * them stay, and so do prepaid disks: the cloud gives those back only if it is told to, which
+     * the gateway does not.
      * </pre>
      *
      * <code>repeated string instance_ids = 2 [json_name = "instanceIds"];</code>
@@ -703,7 +715,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, 1 to 100, all of one account and region. Required.
+     * The instances, 1 to 100, all of one account and region. Required. EIPs that came with
+     * them stay, and so do prepaid disks: the cloud gives those back only if it is told to, which
+     * the gateway does not.
      * </pre>
      *
      * <code>repeated string instance_ids = 2 [json_name = "instanceIds"];</code>
@@ -715,7 +729,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, 1 to 100, all of one account and region. Required.
+     * The instances, 1 to 100, all of one account and region. Required. EIPs that came with
+     * them stay, and so do prepaid disks: the cloud gives those back only if it is told to, which
+     * the gateway does not.
      * </pre>
      *
      * <code>repeated string instance_ids = 2 [json_name = "instanceIds"];</code>
@@ -728,7 +744,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, 1 to 100, all of one account and region. Required.
+     * The instances, 1 to 100, all of one account and region. Required. EIPs that came with
+     * them stay, and so do prepaid disks: the cloud gives those back only if it is told to, which
+     * the gateway does not.
      * </pre>
      *
      * <code>repeated string instance_ids = 2 [json_name = "instanceIds"];</code>
@@ -747,7 +765,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, 1 to 100, all of one account and region. Required.
+     * The instances, 1 to 100, all of one account and region. Required. EIPs that came with
+     * them stay, and so do prepaid disks: the cloud gives those back only if it is told to, which
+     * the gateway does not.
      * </pre>
      *
      * <code>repeated string instance_ids = 2 [json_name = "instanceIds"];</code>
@@ -765,7 +785,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, 1 to 100, all of one account and region. Required.
+     * The instances, 1 to 100, all of one account and region. Required. EIPs that came with
+     * them stay, and so do prepaid disks: the cloud gives those back only if it is told to, which
+     * the gateway does not.
      * </pre>
      *
      * <code>repeated string instance_ids = 2 [json_name = "instanceIds"];</code>
@@ -783,7 +805,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, 1 to 100, all of one account and region. Required.
+     * The instances, 1 to 100, all of one account and region. Required. EIPs that came with
+     * them stay, and so do prepaid disks: the cloud gives those back only if it is told to, which
+     * the gateway does not.
      * </pre>
      *
      * <code>repeated string instance_ids = 2 [json_name = "instanceIds"];</code>
@@ -798,7 +822,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The instances, 1 to 100, all of one account and region. Required.
+     * The instances, 1 to 100, all of one account and region. Required. EIPs that came with
+     * them stay, and so do prepaid disks: the cloud gives those back only if it is told to, which
+     * the gateway does not.
      * </pre>
      *
      * <code>repeated string instance_ids = 2 [json_name = "instanceIds"];</code>

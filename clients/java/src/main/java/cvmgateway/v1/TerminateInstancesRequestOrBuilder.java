@@ -32,7 +32,9 @@ public interface TerminateInstancesRequestOrBuilder extends
 
   /**
    * <pre>
-   * The instances, 1 to 100, all of one account and region. Required.
+   * The instances, 1 to 100, all of one account and region. Required. EIPs that came with
+   * them stay, and so do prepaid disks: the cloud gives those back only if it is told to, which
+   * the gateway does not.
    * </pre>
    *
    * <code>repeated string instance_ids = 2 [json_name = "instanceIds"];</code>
@@ -42,7 +44,9 @@ public interface TerminateInstancesRequestOrBuilder extends
       getInstanceIdsList();
   /**
    * <pre>
-   * The instances, 1 to 100, all of one account and region. Required.
+   * The instances, 1 to 100, all of one account and region. Required. EIPs that came with
+   * them stay, and so do prepaid disks: the cloud gives those back only if it is told to, which
+   * the gateway does not.
    * </pre>
    *
    * <code>repeated string instance_ids = 2 [json_name = "instanceIds"];</code>
@@ -51,7 +55,9 @@ public interface TerminateInstancesRequestOrBuilder extends
   int getInstanceIdsCount();
   /**
    * <pre>
-   * The instances, 1 to 100, all of one account and region. Required.
+   * The instances, 1 to 100, all of one account and region. Required. EIPs that came with
+   * them stay, and so do prepaid disks: the cloud gives those back only if it is told to, which
+   * the gateway does not.
    * </pre>
    *
    * <code>repeated string instance_ids = 2 [json_name = "instanceIds"];</code>
@@ -61,7 +67,9 @@ public interface TerminateInstancesRequestOrBuilder extends
   java.lang.String getInstanceIds(int index);
   /**
    * <pre>
-   * The instances, 1 to 100, all of one account and region. Required.
+   * The instances, 1 to 100, all of one account and region. Required. EIPs that came with
+   * them stay, and so do prepaid disks: the cloud gives those back only if it is told to, which
+   * the gateway does not.
    * </pre>
    *
    * <code>repeated string instance_ids = 2 [json_name = "instanceIds"];</code>
