@@ -20,7 +20,7 @@ use ask::Answers;
 pub(super) use ask::splits;
 use futures_util::future::join_all;
 pub(super) use queue::Polled;
-use queue::{Pace, Visit};
+use queue::{Asked, Pace, Visit};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +81,10 @@ impl Inner {
                 due: now + self.wait(&operation, now),
                 last: now,
                 answered: false,
+                asked: Asked {
+                    last: self.clock.elapsed(),
+                    ..Asked::default()
+                },
                 machines: machine::awaited(&operation).count(),
             };
             self.polled.add(id, target(&operation), visit);
@@ -266,6 +270,7 @@ impl Inner {
     ) -> Vec<Save> {
         let now = self.clock.now();
         let answered = seen.len() == machine::awaited(operation).count();
+        let asked = self.ask_counted(operation.id, answered);
         let told = seen.iter().filter(|seen| is_told(operation, seen));
         let told: Vec<_> = told.cloned().collect();
         let mut saves = Vec::new();
@@ -275,20 +280,33 @@ impl Inner {
             self.measure_lag(operation.id, now, !saves.is_empty());
             self.polled.answered(operation.id, now);
         }
-        if self.timed_out(newest(&saves, operation), lease, answered) {
+        if self.timed_out(newest(&saves, operation), lease, answered, asked) {
             let before = newest(&saves, operation);
             saves.extend(self.observed(lease, before, Outcome::Observed(seen), seen_at));
         }
-        if self.timed_out(newest(&saves, operation), lease, answered) {
+        if self.timed_out(newest(&saves, operation), lease, answered, asked) {
             let before = newest(&saves, operation);
             saves.extend(self.observed(lease, before, Outcome::TimedOut, now));
         }
         saves
     }
 
+    /// Counts that the cloud was asked for an operation; for how long it has been by now.
+    fn ask_counted(&self, id: OperationId, answered: bool) -> Asked {
+        let (now, longest) = (self.clock.elapsed(), self.pace().longest.max(IDLE));
+        self.polled.asked(id, now, longest, answered)
+    }
+
     /// Whether the launch has taken too long. Without an answer for each machine it is given the same time
-    /// again, because what was not asked may well run.
-    fn timed_out(&self, operation: &Operation, lease: Lease, answered: bool) -> bool {
+    /// again, because what was not asked may well run, and the cloud must have been asked for as long: while
+    /// this process was away, or when its clock leapt, nobody was silent.
+    fn timed_out(
+        &self,
+        operation: &Operation,
+        lease: Lease,
+        answered: bool,
+        asked: Asked,
+    ) -> bool {
         let (now, timings) = (self.clock.now(), &self.settings.timings);
         let grace = if answered {
             Duration::ZERO
@@ -296,7 +314,8 @@ impl Inner {
             timings.launch_timeout
         };
         let step = machine::next(operation, lease.epoch, now, timings);
-        matches!(step, Step::Poll(until) if until + grace <= now)
+        let over = matches!(step, Step::Poll(until) if until + grace <= now);
+        over && (answered || asked.vainly >= grace)
     }
 
     fn observed(
@@ -430,3 +449,6 @@ fn observations(
     };
     machine::awaited(operation).filter_map(of).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,8 +32,37 @@ pub(super) struct Visit {
     pub(super) last: UtcDateTime,
     /// Whether the cloud has answered for it before.
     pub(super) answered: bool,
+    pub(super) asked: Asked,
     /// How many machines are asked for.
     pub(super) machines: usize,
+}
+
+/// For how long the cloud was asked for an operation, by a clock that nobody sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// When it was asked for last; before that, since when it is polled.
+    pub(super) last: Duration,
+    /// In all.
+    pub(super) whole: Duration,
+    /// Since the cloud answered for all of its machines.
+    pub(super) vainly: Duration,
+}
+
+impl Asked {
+    /// After it was asked for once more. Of the time since then no more than `longest` counts: in the rest
+    /// nobody asked, as when the process stood still.
+    fn again(self, now: Duration, longest: Duration, answered: bool) -> Self {
+        let lapse = now.saturating_sub(self.last).min(longest);
+        Self {
+            last: now,
+            whole: self.whole + lapse,
+            vainly: if answered {
+                Duration::ZERO
+            } else {
+                self.vainly + lapse
+            },
+        }
+    }
 }
 
 /// What is polled, and what was learned by it.
@@ -79,6 +108,23 @@ impl Polled {
             entry.visit.last = now;
             entry.visit.answered = true;
         }
+    }
+
+    /// The cloud was asked for an operation, and has `answered` for all of its machines or not; for how long
+    /// it has been asked for by now.
+    pub(super) fn asked(
+        &self,
+        id: OperationId,
+        now: Duration,
+        longest: Duration,
+        answered: bool,
+    ) -> Asked {
+        let mut queues = self.lock();
+        let Some(entry) = queues.entries.get_mut(&id) else {
+            return Asked::default(); // it is polled no more
+        };
+        entry.visit.asked = entry.visit.asked.again(now, longest, answered);
+        entry.visit.asked
     }
 
     /// When an operation of a round is next looked at, unless somebody else has it by now.
@@ -338,6 +384,7 @@ mod tests {
             due: after(millis),
             last: START,
             answered: false,
+            asked: Asked::default(),
             machines,
         }
     }
@@ -459,6 +506,29 @@ mod tests {
         let new = add(&mut queues, 1, 1_000);
         assert!(queues.hurry(new[0], after(10)));
         assert_eq!(sizes(&queues.begin(after(10), PACE).0), [2]);
+    }
+
+    #[test]
+    fn only_the_time_in_which_the_cloud_was_asked_is_counted() {
+        let secs = Duration::from_secs;
+        let asked = |whole, vainly, last| Asked {
+            last: secs(last),
+            whole: secs(whole),
+            vainly: secs(vainly),
+        };
+        let since = Asked {
+            last: secs(100),
+            ..Asked::default()
+        };
+        let once = since.again(secs(130), secs(60), false);
+        assert_eq!(once, asked(30, 30, 130));
+        let stood_still = once.again(secs(4_000), secs(60), false);
+        assert_eq!(stood_still, asked(90, 90, 4_000));
+        let answered = stood_still.again(secs(4_001), secs(60), true);
+        assert_eq!(answered, asked(91, 0, 4_001));
+        let polled = Polled::default();
+        let gone = polled.asked(OperationId::generate(START), secs(9), secs(60), false);
+        assert_eq!(gone, Asked::default());
     }
 
     #[test]

@@ -1,0 +1,88 @@
+//! What becomes of operations that nobody looked at for a while.
+
+use super::*;
+use crate::domain::ids::RequestId;
+use crate::domain::instance::Instance;
+use crate::domain::operation::{OnFailure, StateName, Transition};
+use crate::domain::reason::Reason;
+use crate::operations::tests::{World, admission};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn machine() -> InstanceId {
+    InstanceId::parse("ins-1").unwrap()
+}
+
+/// A launch of one machine that the cloud has just named.
+fn launched(world: &World, on_failure: OnFailure) -> Operation {
+    let now = world.failed.create_time;
+    Operation {
+        id: OperationId::generate(now),
+        request_id: RequestId::parse("left-behind").unwrap(),
+        state: State::Launched,
+        on_failure,
+        instances: vec![Instance::named(machine())],
+        failure: None,
+        transitions: vec![Transition {
+            state: StateName::Launched,
+            time: now,
+            note: String::new(),
+        }],
+        ..world.failed.clone()
+    }
+}
+
+/// The process that had it in hand ended, and the next one begins so much later.
+async fn leave_behind(world: &World, operation: Operation, away: Duration) {
+    world.store.admit(admission(operation)).await.unwrap();
+    world.clock.advance(away);
+}
+
+async fn now(world: &World, operation: &Operation) -> Operation {
+    let found = world.operations.get(&operation.organization, operation.id);
+    found.await.unwrap()
+}
+
+fn show(world: &World, shown: bool) {
+    *world.cloud.untagged.lock().unwrap() = shown.then(machine).into_iter().collect();
+}
+
+fn silence(world: &World, silent: bool) {
+    *world.cloud.silent.lock().unwrap() = silent;
+}
+
+/// The first looks after a long time may find no name server, no key, or a cloud that throttles.
+#[tokio::test]
+async fn a_silence_after_a_long_absence_ends_no_launch() {
+    let world = World::new().await;
+    let launch = launched(&world, OnFailure::TerminateAll);
+    show(&world, true);
+    silence(&world, true);
+    leave_behind(&world, launch.clone(), 61 * MINUTE).await;
+    world.pass(20).await;
+    assert!(*world.cloud.unheard.lock().unwrap() > 5);
+    assert_eq!(now(&world, &launch).await.state, State::Launched);
+    silence(&world, false);
+    world.pass(20).await;
+    assert_eq!(now(&world, &launch).await.state, State::Succeeded);
+    assert!(world.given_back().is_empty());
+    world.operations.stopped().await;
+}
+
+#[tokio::test]
+async fn a_launch_ends_in_silence_once_the_cloud_was_asked_for_all_of_its_time() {
+    let world = World::new().await;
+    let launch = launched(&world, OnFailure::Keep);
+    silence(&world, true);
+    leave_behind(&world, launch.clone(), 61 * MINUTE).await;
+    world.pass(20).await;
+    // The process stands still.
+    world.clock.advance(61 * MINUTE);
+    world.pass(1_600).await;
+    assert_eq!(now(&world, &launch).await.state, State::Launched);
+    world.pass(200).await;
+    let ended = now(&world, &launch).await;
+    assert_eq!(ended.state, State::Failed);
+    assert_eq!(ended.failure.unwrap().reason, Reason::LaunchTimeout);
+    world.operations.stopped().await;
+}
