@@ -393,13 +393,15 @@ fn may_send_again(
     now: UtcDateTime,
     timings: &Timings,
 ) -> bool {
-    let (Some(first), Some(last)) = (tries(operation).next(), tries(operation).next_back()) else {
+    // The first one need not be dated first: the clock may have been corrected between two.
+    let dated_first = tries(operation).map(|attempt| attempt.signed_at).min();
+    let (Some(first), Some(last)) = (dated_first, tries(operation).next_back()) else {
         return false;
     };
     let wanted = doubt.refusal.is_none() && operation.cancellation.is_none();
     let trusted = chaos::wrong!(
         "token-trusted-for-ever",
-        now < first.signed_at + timings.token_trust_window,
+        now < first + timings.token_trust_window,
         true
     );
     let pause = doubled(timings.look_up_interval, count(tries(operation).count()));

@@ -1,7 +1,7 @@
 //! A launch in doubt: what look-ups prove of it.
 
 use super::change::{Change, launch_failure};
-use super::{PROOFS, count, tries};
+use super::{PROOFS, count, is_unanswered, tries};
 use crate::chaos;
 use crate::domain::instance::InstanceDetail;
 use crate::domain::operation::{AttemptResult, Failure, Operation, Reconciliation, State};
@@ -87,11 +87,11 @@ impl Change<'_> {
         self.fail(failure)
     }
 
-    /// When nothing can come any more of any attempt so far.
+    /// When nothing can come any more of any attempt so far. The one that was dated last need not be the last
+    /// one: the clock may have been corrected between two.
     fn quarantine_end(&self) -> UtcDateTime {
-        let last = tries(&self.operation).next_back();
-        last.map_or(self.now, |attempt| {
-            attempt.signed_at + self.timings.quarantine
-        })
+        let open = tries(&self.operation).filter(|attempt| is_unanswered(attempt));
+        let dated_last = open.map(|attempt| attempt.signed_at).max();
+        dated_last.map_or(self.now, |at| at + self.timings.quarantine)
     }
 }

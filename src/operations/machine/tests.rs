@@ -363,6 +363,53 @@ fn outside_the_trust_window_two_look_ups_after_quarantine_are_needed() {
     assert_eq!(walk.next(), Step::Begin);
 }
 
+/// Between two attempts the clock may be corrected, so that the second one is dated first.
+#[test]
+fn the_quarantine_is_that_of_the_attempt_that_is_dated_last() {
+    let empty = || Outcome::Found(Vec::new());
+    let refused = Outcome::NotRun {
+        result: AttemptResult::Refused("Code".to_owned()),
+        failure: refusal(Reason::Capacity),
+        retry: false,
+    };
+    let mut walk = Walk::new(1).sent(290).after(1, ambiguous());
+    walk.now = START + secs(60);
+    let walk = walk.sent(0).after(1, refused);
+    let early = walk.after(600, empty()).after(10, empty());
+    assert!(early.now < START + secs(290) + TIMINGS.quarantine);
+    assert_eq!(early.state(), StateName::Reconciling, "the first may act");
+    let late = early.after(159, empty()).after(10, empty());
+    assert_eq!(late.state(), StateName::Failed);
+}
+
+#[test]
+fn what_was_answered_needs_no_quarantine() {
+    let walk = Walk::new(1).sent(0).after(1, ambiguous());
+    let walk = walk.after(10, Outcome::Found(Vec::new()));
+    let walk = walk.sent(300).after(1, not_run(false));
+    let walk = walk.after(240, Outcome::Found(Vec::new()));
+    assert_eq!(walk.state(), StateName::Reconciling);
+    let walk = walk.after(10, Outcome::Found(Vec::new()));
+    assert_eq!(walk.state(), StateName::Failed);
+}
+
+#[test]
+fn the_token_is_trusted_from_the_attempt_that_is_dated_first() {
+    let expired = Outcome::NotRun {
+        result: AttemptResult::Refused("AuthFailure.SignatureExpire".to_owned()),
+        failure: refusal(Reason::GatewayCredential),
+        retry: true,
+    };
+    // It was dated ten minutes ahead.
+    let mut walk = Walk::new(1).sent(600).after(1, expired);
+    walk.now = START;
+    let walk = walk.sent(1).after(1, ambiguous());
+    let trusted = walk.clone().after(598, Outcome::Found(Vec::new()));
+    assert_eq!(trusted.next(), Step::Begin);
+    let late = walk.after(600, Outcome::Found(Vec::new()));
+    assert_ne!(late.next(), Step::Begin, "its window is over");
+}
+
 /// Looks up whenever it is time, finding nothing, until there is another step to do.
 fn find_nothing(mut walk: Walk, timings: &Timings) -> (Walk, Step, u32) {
     let mut looks = 0;
