@@ -265,6 +265,9 @@ pub struct Reconciliation {
     /// A later attempt's refusal: once an earlier one is proven empty, the launch has failed for
     /// this and is not sent again.
     pub refusal: Option<Failure>,
+    /// Whether it was looked for since the doubt began.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub looked: bool,
     /// Machines that some look-up showed: fewer than asked for, or they would have been adopted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seen: Vec<InstanceId>,
@@ -501,6 +504,7 @@ mod tests {
                 empty_look_ups: 1,
                 proofs: 0,
                 refusal: None,
+                looked: false,
                 seen: Vec::new(),
             }),
             sequence: 3,

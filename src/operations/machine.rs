@@ -33,7 +33,8 @@ pub struct Timings {
     /// Between look-ups, and before a launch in doubt is sent again; the latter is doubled with
     /// each attempt, up to 32 times it.
     pub look_up_interval: Duration,
-    /// How long after its first attempt a launch may be in doubt, before a person is asked.
+    /// How long after its first attempt a launch may be in doubt, before a person is asked; not before it was
+    /// looked for in vain.
     pub reconcile_timeout: Duration,
     /// Before sending again what certainly did not run; doubled each time, up to 32 times it, and
     /// spread over the upper half.
@@ -362,10 +363,8 @@ fn reconcile(
     now: UtcDateTime,
     timings: &Timings,
 ) -> Step {
-    let proven = doubt.proofs >= PROOFS && doubt.refusal.is_none();
     if doubted_at(operation).is_some_and(|since| now >= since + timings.reconcile_timeout) {
-        // What is proven needs no person: it only could not be sent again for so long.
-        return if proven { Step::GiveUp } else { Step::Escalate };
+        return reconcile_at_last(doubt, now);
     }
     let unanswered = tries(operation).filter(|attempt| is_unanswered(attempt));
     let left = count(unanswered.count()) < timings.attempts_max;
@@ -381,6 +380,21 @@ fn reconcile(
         }
         (_, _) if doubt.next_look_up <= now => Step::LookUp,
         (_, _) => Step::Wait(doubt.next_look_up),
+    }
+}
+
+/// When it was in doubt for too long. No person is asked what a look-up may tell, or two: nobody may have looked
+/// for all that time.
+fn reconcile_at_last(doubt: &Reconciliation, now: UtcDateTime) -> Step {
+    if doubt.proofs >= PROOFS && doubt.refusal.is_none() {
+        return Step::GiveUp; // it only could not be sent again
+    }
+    if doubt.next_look_up <= now {
+        Step::LookUp
+    } else if !doubt.looked || doubt.proofs > 0 {
+        Step::Wait(doubt.next_look_up)
+    } else {
+        Step::Escalate
     }
 }
 

@@ -914,6 +914,7 @@ async fn survives_being_reopened(journal: Journal) {
             empty_look_ups: 1,
             proofs: 0,
             refusal: None,
+            looked: true,
             seen: Vec::new(),
         }),
     );

@@ -315,6 +315,7 @@ impl Change<'_> {
                 empty_look_ups: 0,
                 proofs: 0,
                 refusal: None,
+                looked: false,
                 seen: seen.unwrap_or_default(),
             };
             return self.enter(State::Reconciling(doubt), note);

@@ -20,6 +20,7 @@ impl Change<'_> {
             empty_look_ups: 0,
             proofs: 0,
             refusal,
+            looked: false,
             seen: Vec::new(),
         };
         self.enter(State::Reconciling(doubt), note)
@@ -74,6 +75,7 @@ impl Change<'_> {
     }
 
     fn look_again(mut self, mut doubt: Reconciliation) -> Operation {
+        doubt.looked = true;
         doubt.next_look_up = self.now + self.timings.look_up_interval;
         self.operation.state = State::Reconciling(doubt);
         self.done()

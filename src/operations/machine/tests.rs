@@ -668,6 +668,34 @@ fn a_doubt_that_cannot_be_resolved_ends_with_a_person() {
     assert_eq!(walk.next(), Step::Rest);
 }
 
+/// The process that sent it ended, and the next one began two hours later.
+#[test]
+fn a_doubt_that_nobody_looked_at_is_looked_at_before_a_person_is_asked() {
+    let walk = Walk::new(1).sent(0);
+    let late = START + secs(7200);
+    assert_eq!(next(&walk.operation, 2, late, &TIMINGS), Step::Doubt);
+    let mut walk = walk.after(7200, ambiguous());
+    assert_eq!(walk.next(), Step::Wait(walk.now + TIMINGS.first_look_up));
+    let cancelled = walk.clone().after(0, giving_back::cancelled());
+    assert_eq!(cancelled.next(), walk.next(), "that is no look");
+    walk.now += TIMINGS.first_look_up;
+    assert_eq!(walk.next(), Step::LookUp);
+
+    let found = Outcome::Found(vec![detail(1, InstanceState::Running)]);
+    let found = walk.clone().after(0, found);
+    assert_eq!(found.state(), StateName::Launched);
+
+    let once = walk.clone().after(0, Outcome::Found(Vec::new()));
+    assert_eq!(once.next(), Step::Wait(once.now + TIMINGS.look_up_interval));
+    let twice = once.clone().after(10, Outcome::Found(Vec::new()));
+    assert_eq!(twice.next(), Step::GiveUp, "it is proven empty");
+    let failed = once.after(10, Outcome::LookUpFailed);
+    assert_eq!(failed.next(), Step::Escalate);
+
+    let failed = walk.after(0, Outcome::LookUpFailed);
+    assert_eq!(failed.next(), Step::Escalate);
+}
+
 #[test]
 fn an_answer_without_instances_is_doubted() {
     let walk = Walk::new(1).sent(0).after(1, named(0));
@@ -899,7 +927,9 @@ fn what_a_person_releases_goes_on() {
         "and is not escalated at once"
     );
     let hour = late + TIMINGS.reconcile_timeout;
-    assert_eq!(next(&doubt, 2, hour, &TIMINGS), Step::Escalate);
+    assert_eq!(next(&doubt, 2, hour, &TIMINGS), Step::LookUp);
+    let failed = apply(&doubt, Outcome::LookUpFailed, hour, &TIMINGS).unwrap();
+    assert_eq!(next(&failed, 2, hour, &TIMINGS), Step::Escalate);
 
     let accepted_by_the_cloud = Outcome::Accepted {
         instances: vec![id(1)],
@@ -952,5 +982,6 @@ fn the_least_patience_has_room_for_the_last_proof() {
         }
     };
     assert_eq!(end(TIMINGS.proof_max()), Step::GiveUp);
-    assert_eq!(end(TIMINGS.proof_max() - secs(30)), Step::Escalate);
+    // With a little less, the proof has begun, and is waited for.
+    assert_eq!(end(TIMINGS.proof_max() - secs(60)), Step::Escalate);
 }
