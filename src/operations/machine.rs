@@ -14,7 +14,7 @@ use crate::domain::operation::{
 use change::Change;
 pub(super) use held_back::{patience, tried};
 use std::time::Duration;
-pub(super) use termination::callable;
+pub(super) use termination::{callable, polled_before_a_call};
 use time::UtcDateTime;
 
 /// How long and how often; every wait of the protocol comes from here.

@@ -297,25 +297,19 @@ impl Inner {
         self.polled.asked(id, now, longest, answered)
     }
 
-    /// Whether the launch has taken too long. Without an answer for each machine it is given the same time
-    /// again, because what was not asked may well run, and the cloud must have been asked for as long: while
-    /// this process was away, or when its clock leapt, nobody was silent.
-    fn timed_out(
-        &self,
-        operation: &Operation,
-        lease: Lease,
-        answered: bool,
-        asked: Asked,
-    ) -> bool {
+    /// Whether it has taken too long. Without an answer for each machine it is given the same time again,
+    /// because what was not asked may well run. Only time in which the cloud was asked is held against it: while
+    /// this process was away, or when its clock leapt, nobody was silent and nobody put a call off.
+    fn timed_out(&self, operation: &Operation, lease: Lease, answered: bool, asked: Asked) -> bool {
         let (now, timings) = (self.clock.now(), &self.settings.timings);
-        let grace = if answered {
-            Duration::ZERO
-        } else {
-            timings.launch_timeout
-        };
         let step = machine::next(operation, lease.epoch, now, timings);
-        let over = matches!(step, Step::Poll(until) if until + grace <= now);
-        over && (answered || asked.vainly >= grace)
+        let over = |grace| matches!(step, Step::Poll(until) if until + grace <= now);
+        if !answered {
+            let grace = timings.launch_timeout;
+            return over(grace) && asked.vainly >= grace;
+        }
+        let least = machine::polled_before_a_call(operation);
+        over(Duration::ZERO) && least.is_none_or(|least| asked.whole >= least)
     }
 
     fn observed(

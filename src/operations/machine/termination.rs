@@ -4,10 +4,12 @@ use super::change::{Change, launch_failure};
 use super::{CallEnd, Illegal, Observation, Outcome, Step, count, illegal};
 use crate::chaos;
 use crate::domain::instance::{Instance, InstanceId, InstanceState};
+use crate::domain::millis::since;
 use crate::domain::operation::{
     Failure, Operation, State, StateName, Termination, TerminationEnd, Transition,
 };
 use crate::domain::reason::Reason;
+use std::time::Duration;
 use time::UtcDateTime;
 
 /// What to do next with an operation that gives machines back. The machines are looked at before
@@ -19,13 +21,31 @@ pub(super) fn next(
     now: UtcDateTime,
 ) -> Step {
     let looked = chaos::wrong!("look-skipped", termination.looked, true);
-    let due = looked && termination.call_at <= now && now < termination.deadline;
+    // The first call is made however late it is: nobody may have been there to make it.
+    let in_time = termination.calls == 0 || now < termination.deadline;
+    let due = looked && termination.call_at <= now && in_time;
     match termination.calling {
         Some(begun) if begun == epoch => Step::Call,
         Some(_) => Step::DoubtCall,
         None if due && callable(operation, termination).next().is_some() => Step::BeginCall,
         None => Step::Poll(termination.deadline),
     }
+}
+
+/// How long the machines may take to be gone, as it was asked for: counted from when it was, and from the first
+/// call again.
+fn patience(operation: &Operation, termination: &Termination) -> Duration {
+    let asked = operation.transitions.last();
+    let asked = asked.map_or(operation.create_time, |transition| transition.time);
+    since(termination.deadline, asked)
+}
+
+/// How long a termination is polled before it may time out without a call; none when it has made one.
+pub(in crate::operations) fn polled_before_a_call(operation: &Operation) -> Option<Duration> {
+    let State::Terminating(termination) = &operation.state else {
+        return None;
+    };
+    (termination.calls == 0).then(|| patience(operation, termination))
 }
 
 /// The machines that a call would give back now.
@@ -141,11 +161,16 @@ impl Change<'_> {
     }
 
     fn begin_call(mut self, termination: Termination, epoch: u64) -> Operation {
+        let mut deadline = termination.deadline;
+        if termination.calls == 0 {
+            deadline = deadline.max(self.now + patience(&self.operation, &termination));
+        }
         self.operation.state = State::Terminating(Termination {
             calling: Some(epoch),
             calls: termination.calls + 1,
             call_at: self.now,
             looked: false,
+            deadline,
             ..termination
         });
         self.done()

@@ -3,7 +3,9 @@
 use super::*;
 use crate::domain::ids::RequestId;
 use crate::domain::instance::Instance;
-use crate::domain::operation::{OnFailure, StateName, Transition};
+use crate::domain::operation::{
+    Kind, OnFailure, StateName, Termination, TerminationEnd, Transition,
+};
 use crate::domain::reason::Reason;
 use crate::operations::tests::{World, admission};
 
@@ -29,6 +31,26 @@ fn launched(world: &World, on_failure: OnFailure) -> Operation {
             note: String::new(),
         }],
         ..world.failed.clone()
+    }
+}
+
+/// What was asked to give that machine back just now, within half an hour.
+fn leaving(world: &World) -> Operation {
+    let launch = launched(world, OnFailure::Keep);
+    let now = launch.create_time;
+    Operation {
+        kind: Kind::Termination,
+        state: State::Terminating(Termination {
+            targets: vec![machine()],
+            calling: None,
+            calls: 0,
+            call_at: now,
+            looked: false,
+            deadline: now + 30 * MINUTE,
+            end: TerminationEnd::Succeeded,
+            refusal: None,
+        }),
+        ..launch
     }
 }
 
@@ -84,5 +106,34 @@ async fn a_launch_ends_in_silence_once_the_cloud_was_asked_for_all_of_its_time()
     let ended = now(&world, &launch).await;
     assert_eq!(ended.state, State::Failed);
     assert_eq!(ended.failure.unwrap().reason, Reason::LaunchTimeout);
+    world.operations.stopped().await;
+}
+
+#[tokio::test]
+async fn a_termination_that_nobody_saw_to_makes_its_call() {
+    let world = World::new().await;
+    let leaving = leaving(&world);
+    // Only after a while the machine is one that can be called back.
+    leave_behind(&world, leaving.clone(), 31 * MINUTE).await;
+    world.pass(30).await;
+    assert!(world.given_back().is_empty());
+    show(&world, true);
+    world.pass(30).await;
+    assert_eq!(world.given_back(), ["ins-1"]);
+    show(&world, false);
+    world.pass(90).await;
+    assert_eq!(now(&world, &leaving).await.state, State::Succeeded);
+    assert_eq!(world.given_back(), ["ins-1"], "once");
+    world.operations.stopped().await;
+}
+
+#[tokio::test]
+async fn a_termination_that_can_make_no_call_ends_nevertheless() {
+    let world = World::new().await;
+    let leaving = leaving(&world);
+    silence(&world, true);
+    leave_behind(&world, leaving.clone(), 31 * MINUTE).await;
+    world.pass(1_900).await;
+    assert_eq!(now(&world, &leaving).await.state, State::Failed);
     world.operations.stopped().await;
 }

@@ -382,6 +382,45 @@ fn a_termination_tells_what_is_left() {
     assert_eq!(late.reason(), Some(Reason::LaunchTimeout));
 }
 
+/// Nobody was there to make it.
+#[test]
+fn the_first_call_is_made_however_late_and_the_cloud_has_all_its_time_then() {
+    let walk = leaving();
+    let patience = termination(&walk).deadline - walk.now;
+    let walk = walk.after(901, both(&InstanceState::Running));
+    let mut walk = called(walk);
+    assert_eq!(termination(&walk).deadline, walk.now + patience);
+    walk = walk.after(0, done(true));
+    let walk = walk.after(60, both(&InstanceState::Running));
+    let walk = called(walk);
+    let deadline = termination(&walk).deadline;
+    let late = walk.after(0, done(true));
+    let late = late.after(900, both(&InstanceState::Running));
+    assert_eq!(late.next(), Step::Poll(deadline), "it was called before");
+
+    let mut short = leaving();
+    let asked = short.now;
+    if let State::Terminating(termination) = &mut short.operation.state {
+        termination.deadline = asked + secs(30);
+    }
+    let short = called(short.after(20, both(&InstanceState::Running)));
+    assert_eq!(
+        termination(&short).deadline,
+        asked + secs(50),
+        "the caller's"
+    );
+}
+
+#[test]
+fn a_termination_without_a_call_is_polled_for_as_long_as_it_was_given() {
+    let walk = leaving();
+    assert_eq!(polled_before_a_call(&walk.operation), Some(secs(900)));
+    let walk = called(walk.after(1, both(&InstanceState::Running)));
+    assert_eq!(polled_before_a_call(&walk.operation), None);
+    let launch = launched(OnFailure::Keep);
+    assert_eq!(polled_before_a_call(&launch.operation), None);
+}
+
 #[test]
 fn a_poll_asks_for_what_is_awaited() {
     let walk = launched(OnFailure::Keep);
