@@ -8,8 +8,7 @@ mod termination;
 use crate::chaos;
 use crate::domain::instance::{Instance, InstanceDetail, InstanceId, InstanceState};
 use crate::domain::operation::{
-    Attempt, AttemptResult, Cancellation, Failure, Operation, Reconciliation, State, StateName,
-    Transition,
+    Attempt, AttemptResult, Cancellation, Failure, Operation, State, StateName, Transition,
 };
 use change::Change;
 pub(super) use held_back::{patience, tried};
@@ -180,7 +179,7 @@ pub fn next(operation: &Operation, epoch: u64, now: UtcDateTime, timings: &Timin
             }
             Some(_) | None => Step::Doubt,
         },
-        State::Reconciling(doubt) => reconcile(operation, doubt, now, timings),
+        State::Reconciling(doubt) => doubt::next(operation, doubt, now, timings),
         State::Launched => Step::Poll(launched_at(operation) + timings.launch_timeout),
         State::Terminating(termination) => termination::next(operation, termination, epoch, now),
         State::Succeeded
@@ -355,73 +354,6 @@ fn retry_at(operation: &Operation, timings: &Timings) -> Option<UtcDateTime> {
 fn tries(operation: &Operation) -> impl DoubleEndedIterator<Item = &Attempt> {
     let here = |attempt: &&Attempt| attempt.alternative == operation.alternative;
     operation.attempts.iter().filter(here)
-}
-
-fn reconcile(
-    operation: &Operation,
-    doubt: &Reconciliation,
-    now: UtcDateTime,
-    timings: &Timings,
-) -> Step {
-    if doubted_at(operation).is_some_and(|since| now >= since + timings.reconcile_timeout) {
-        return reconcile_at_last(doubt, now);
-    }
-    let unanswered = tries(operation).filter(|attempt| is_unanswered(attempt));
-    let left = count(unanswered.count()) < timings.attempts_max;
-    match (may_send_again(operation, doubt, now, timings), left) {
-        // Before the next look-up, which may fall due while the call waits for its turn: the two
-        // would else put each other off for ever.
-        (true, true) => Step::Begin,
-        (_, false)
-            if chaos::wrong!("give-up-early", doubt.proofs, PROOFS) >= PROOFS
-                && doubt.refusal.is_none() =>
-        {
-            Step::GiveUp
-        }
-        (_, _) if doubt.next_look_up <= now => Step::LookUp,
-        (_, _) => Step::Wait(doubt.next_look_up),
-    }
-}
-
-/// When it was in doubt for too long. No person is asked what a look-up may tell, or two: nobody may have looked
-/// for all that time.
-fn reconcile_at_last(doubt: &Reconciliation, now: UtcDateTime) -> Step {
-    if doubt.proofs >= PROOFS && doubt.refusal.is_none() {
-        return Step::GiveUp; // it only could not be sent again
-    }
-    if doubt.next_look_up <= now {
-        Step::LookUp
-    } else if !doubt.looked || doubt.proofs > 0 {
-        Step::Wait(doubt.next_look_up)
-    } else {
-        Step::Escalate
-    }
-}
-
-/// Same token and same bytes: safe while the cloud knows the token, or once nothing can come of
-/// the attempts before. Never after a refusal or a cancellation: then only the proof that they are
-/// empty is wanted.
-fn may_send_again(
-    operation: &Operation,
-    doubt: &Reconciliation,
-    now: UtcDateTime,
-    timings: &Timings,
-) -> bool {
-    // The first one need not be dated first: the clock may have been corrected between two.
-    let dated_first = tries(operation).map(|attempt| attempt.signed_at).min();
-    let (Some(first), Some(last)) = (dated_first, tries(operation).next_back()) else {
-        return false;
-    };
-    let wanted = doubt.refusal.is_none() && operation.cancellation.is_none();
-    let trusted = chaos::wrong!(
-        "token-trusted-for-ever",
-        now < first + timings.token_trust_window,
-        true
-    );
-    let pause = doubled(timings.look_up_interval, count(tries(operation).count()));
-    let rested = now >= last.signed_at + pause;
-    let empty = (trusted && doubt.empty_look_ups > 0) || doubt.proofs >= PROOFS;
-    wanted && rested && empty
 }
 
 /// `base`, doubled with each attempt after the first.

@@ -1,12 +1,80 @@
-//! A launch in doubt: what look-ups prove of it.
+//! A launch in doubt: what to do next, and what look-ups prove of it.
 
 use super::change::{Change, launch_failure};
-use super::{PROOFS, count, is_unanswered, tries};
+use super::{PROOFS, Step, Timings, count, doubled, doubted_at, is_unanswered, tries};
 use crate::chaos;
 use crate::domain::instance::InstanceDetail;
 use crate::domain::operation::{AttemptResult, Failure, Operation, Reconciliation, State};
 use crate::domain::reason::Reason;
 use time::UtcDateTime;
+
+/// What to do next with a launch in doubt.
+pub(super) fn next(
+    operation: &Operation,
+    doubt: &Reconciliation,
+    now: UtcDateTime,
+    timings: &Timings,
+) -> Step {
+    if doubted_at(operation).is_some_and(|since| now >= since + timings.reconcile_timeout) {
+        return next_at_last(doubt, now);
+    }
+    let unanswered = tries(operation).filter(|attempt| is_unanswered(attempt));
+    let left = count(unanswered.count()) < timings.attempts_max;
+    match (may_send_again(operation, doubt, now, timings), left) {
+        // Before the next look-up, which may fall due while the call waits for its turn: the two
+        // would else put each other off for ever.
+        (true, true) => Step::Begin,
+        (_, false)
+            if chaos::wrong!("give-up-early", doubt.proofs, PROOFS) >= PROOFS
+                && doubt.refusal.is_none() =>
+        {
+            Step::GiveUp
+        }
+        (_, _) if doubt.next_look_up <= now => Step::LookUp,
+        (_, _) => Step::Wait(doubt.next_look_up),
+    }
+}
+
+/// When it was in doubt for too long. No person is asked what a look-up may tell, or two: nobody may have looked
+/// for all that time.
+fn next_at_last(doubt: &Reconciliation, now: UtcDateTime) -> Step {
+    if doubt.proofs >= PROOFS && doubt.refusal.is_none() {
+        return Step::GiveUp; // it only could not be sent again
+    }
+    if doubt.next_look_up <= now {
+        Step::LookUp
+    } else if !doubt.looked || doubt.proofs > 0 {
+        Step::Wait(doubt.next_look_up)
+    } else {
+        Step::Escalate
+    }
+}
+
+/// Same token and same bytes: safe while the cloud knows the token, or once nothing can come of
+/// the attempts before. Never after a refusal or a cancellation: then only the proof that they are
+/// empty is wanted.
+fn may_send_again(
+    operation: &Operation,
+    doubt: &Reconciliation,
+    now: UtcDateTime,
+    timings: &Timings,
+) -> bool {
+    // The first one need not be dated first: the clock may have been corrected between two.
+    let dated_first = tries(operation).map(|attempt| attempt.signed_at).min();
+    let (Some(first), Some(last)) = (dated_first, tries(operation).next_back()) else {
+        return false;
+    };
+    let wanted = doubt.refusal.is_none() && operation.cancellation.is_none();
+    let trusted = chaos::wrong!(
+        "token-trusted-for-ever",
+        now < first + timings.token_trust_window,
+        true
+    );
+    let pause = doubled(timings.look_up_interval, count(tries(operation).count()));
+    let rested = now >= last.signed_at + pause;
+    let empty = (trusted && doubt.empty_look_ups > 0) || doubt.proofs >= PROOFS;
+    wanted && rested && empty
+}
 
 impl Change<'_> {
     pub(super) fn doubt(mut self, why: String) -> Operation {
