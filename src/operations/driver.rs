@@ -1,9 +1,9 @@
 //! Steps operations: asks the table what to do, does it, writes down what came back.
 
-use super::Inner;
 use super::care::BRAKED_INTERVAL;
 use super::machine::{self, CallEnd, Outcome, Step};
 use super::turns::News;
+use super::{Inner, Settings};
 use crate::chaos;
 use crate::cloud::Target;
 use crate::cloud::limiter::{Action, Turn};
@@ -40,9 +40,17 @@ impl Due {
         self.pushed.notify_one();
     }
 
-    /// The first that is due, else when the next one is.
-    fn pop(&self, now: UtcDateTime) -> Result<OperationId, Option<UtcDateTime>> {
+    /// The first that is due, else when the next one is. What lies further ahead than the `longest` wait was put
+    /// there before the clock was set back: it is due now.
+    fn pop(&self, now: UtcDateTime, longest: Duration) -> Result<OperationId, Option<UtcDateTime>> {
         let mut queue = self.lock();
+        while let Some((at, id)) = queue.last().copied() {
+            if at <= now + longest {
+                break;
+            }
+            queue.pop_last();
+            queue.insert((now, id));
+        }
         match queue.first().copied() {
             Some((at, id)) if at <= now => {
                 queue.pop_first();
@@ -53,7 +61,7 @@ impl Due {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeSet<(UtcDateTime, OperationId)>> {
-        // Every change is a single call on the set, so a panic elsewhere cannot leave it half done.
+        // No change of the set can panic half-way.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -230,19 +238,26 @@ impl Inner {
     /// Steps what is due, a bounded number at a time, until the gateway stops.
     pub(super) async fn drive(self: Arc<Self>) {
         while !self.stop.is_cancelled() {
-            match self.due.pop(self.clock.now()) {
+            match self.due.pop(self.clock.now(), self.longest_wait()) {
                 Ok(id) => self.spawn_step(id).await,
                 Err(next) => {
-                    let until = next.unwrap_or_else(|| self.clock.now() + IDLE);
+                    let left = next.map_or(IDLE, |next| since(next, self.clock.now()));
                     tokio::select! {
                         biased;
                         () = self.due.pushed.notified() => {}
-                        () = self.clock.sleep_until(until) => {}
+                        // Bounded: the clock may just have been set back.
+                        () = self.clock.sleep(left.min(IDLE)) => {}
                         () = self.stop.cancelled() => {}
                     }
                 }
             }
         }
+    }
+
+    /// The longest that anything is put off for.
+    fn longest_wait(&self) -> Duration {
+        let Settings { timings, lease, .. } = &self.settings;
+        timings.wait_max().max(BRAKED_INTERVAL).max(*lease)
     }
 
     async fn spawn_step(self: &Arc<Self>, id: OperationId) {
@@ -440,10 +455,25 @@ mod tests {
         due.push(start + Duration::from_secs(2), ids[1]);
         due.push(start + Duration::from_secs(1), ids[0]);
         due.push(start + Duration::from_secs(9), ids[2]);
-        assert_eq!(due.pop(start), Err(Some(start + Duration::from_secs(1))));
+        let longest = Duration::from_secs(60);
+        let first = start + Duration::from_secs(1);
+        assert_eq!(due.pop(start, longest), Err(Some(first)));
         let now = start + Duration::from_secs(2);
-        assert_eq!(due.pop(now), Ok(ids[0]));
-        assert_eq!(due.pop(now), Ok(ids[1]));
-        assert_eq!(due.pop(now), Err(Some(start + Duration::from_secs(9))));
+        assert_eq!(due.pop(now, longest), Ok(ids[0]));
+        assert_eq!(due.pop(now, longest), Ok(ids[1]));
+        let last = start + Duration::from_secs(9);
+        assert_eq!(due.pop(now, longest), Err(Some(last)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_no_step_up() {
+        let start = utc_datetime!(2026-01-01 00:00:00);
+        let longest = Duration::from_secs(60);
+        let due = Due::default();
+        let [leapt, waits] = [0, 1].map(|_| OperationId::generate(start));
+        due.push(start + Duration::from_secs(8 * 3600), leapt);
+        due.push(start + longest, waits);
+        assert_eq!(due.pop(start, longest), Ok(leapt));
+        assert_eq!(due.pop(start, longest), Err(Some(start + longest)));
     }
 }

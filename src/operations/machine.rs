@@ -62,6 +62,24 @@ impl Timings {
         let before = self.token_trust_window + self.quarantine + self.first_look_up;
         before + self.look_up_interval.saturating_mul(PROOFS)
     }
+
+    /// The longest that [`Step::Wait`] waits.
+    #[must_use]
+    pub fn wait_max(&self) -> Duration {
+        self.retry_max().max(self.look_up_max())
+    }
+
+    fn retry_max(&self) -> Duration {
+        doubled(self.retry_backoff, u32::MAX)
+    }
+
+    fn look_up_max(&self) -> Duration {
+        self.first_look_up.max(self.look_up_interval)
+    }
+
+    fn call_max(&self) -> Duration {
+        self.missing_grace.max(self.look_up_interval)
+    }
 }
 
 /// What to do next with an operation.
@@ -170,7 +188,7 @@ pub struct Illegal {
 pub fn next(operation: &Operation, epoch: u64, now: UtcDateTime, timings: &Timings) -> Step {
     match &operation.state {
         State::Accepted => match retry_at(operation, timings) {
-            Some(at) if at > now => Step::Wait(at),
+            Some(at) if is_ahead(at, now, timings.retry_max()) => Step::Wait(at),
             Some(_) | None => Step::Begin,
         },
         State::Sent => match operation.attempts.last() {
@@ -354,6 +372,12 @@ fn retry_at(operation: &Operation, timings: &Timings) -> Option<UtcDateTime> {
 fn tries(operation: &Operation) -> impl DoubleEndedIterator<Item = &Attempt> {
     let here = |attempt: &&Attempt| attempt.alternative == operation.alternative;
     operation.attempts.iter().filter(here)
+}
+
+/// Whether `at` is to be waited for. What lies further ahead than any such wait was written down before the
+/// clock was set back, and would stand still for as long.
+fn is_ahead(at: UtcDateTime, now: UtcDateTime, longest: Duration) -> bool {
+    at > now && at <= now + longest
 }
 
 /// `base`, doubled with each attempt after the first.

@@ -1,7 +1,7 @@
 //! A launch in doubt: what to do next, and what look-ups prove of it.
 
 use super::change::{Change, launch_failure};
-use super::{PROOFS, Step, Timings, count, doubled, doubted_at, is_unanswered, tries};
+use super::{PROOFS, Step, Timings, count, doubled, doubted_at, is_ahead, is_unanswered, tries};
 use crate::chaos;
 use crate::domain::instance::InstanceDetail;
 use crate::domain::operation::{AttemptResult, Failure, Operation, Reconciliation, State};
@@ -15,8 +15,9 @@ pub(super) fn next(
     now: UtcDateTime,
     timings: &Timings,
 ) -> Step {
+    let looks = !is_ahead(doubt.next_look_up, now, timings.look_up_max());
     if doubted_at(operation).is_some_and(|since| now >= since + timings.reconcile_timeout) {
-        return next_at_last(doubt, now);
+        return next_at_last(doubt, looks);
     }
     let unanswered = tries(operation).filter(|attempt| is_unanswered(attempt));
     let left = count(unanswered.count()) < timings.attempts_max;
@@ -30,18 +31,18 @@ pub(super) fn next(
         {
             Step::GiveUp
         }
-        (_, _) if doubt.next_look_up <= now => Step::LookUp,
+        (_, _) if looks => Step::LookUp,
         (_, _) => Step::Wait(doubt.next_look_up),
     }
 }
 
 /// When it was in doubt for too long. No person is asked what a look-up may tell, or two: nobody may have looked
 /// for all that time.
-fn next_at_last(doubt: &Reconciliation, now: UtcDateTime) -> Step {
+fn next_at_last(doubt: &Reconciliation, looks: bool) -> Step {
     if doubt.proofs >= PROOFS && doubt.refusal.is_none() {
         return Step::GiveUp; // it only could not be sent again
     }
-    if doubt.next_look_up <= now {
+    if looks {
         Step::LookUp
     } else if !doubt.looked || doubt.proofs > 0 {
         Step::Wait(doubt.next_look_up)
@@ -121,7 +122,10 @@ impl Change<'_> {
 
     fn found_nothing(self, mut doubt: Reconciliation, quarantined: bool) -> Operation {
         doubt.empty_look_ups += 1;
-        doubt.proofs = if quarantined { 0 } else { doubt.proofs + 1 };
+        // Where the clock was set back, nobody knows whether the one before was earlier.
+        let set_back = doubt.next_look_up > self.now + self.timings.look_up_max();
+        let before = if set_back { 0 } else { doubt.proofs };
+        doubt.proofs = if quarantined { 0 } else { before + 1 };
         if doubt.proofs < PROOFS {
             return self.look_again(doubt);
         }

@@ -218,19 +218,38 @@ impl Change<'_> {
         if self.are_given_back(&termination, observations) {
             return self.finish(termination);
         }
+        let set_back = self.was_set_back(&termination);
+        if set_back {
+            termination = self.dated_anew(termination);
+        }
         // One that the cloud has never shown keeps no other from being given back.
         let seen = |id| observations.iter().any(|seen| seen.id == id);
         let looked = callable(&self.operation, &termination).next().is_some()
             && callable(&self.operation, &termination).all(seen);
         let first = looked && !termination.looked && termination.call_at <= self.now;
-        if first {
-            termination.looked = true;
+        termination.looked |= first;
+        if changed || first || set_back {
             self.operation.state = State::Terminating(termination);
-        }
-        if changed || first {
             self.done()
         } else {
             self.operation
+        }
+    }
+
+    /// Whether the next call lies further ahead than any does: it was written down before the clock was set back.
+    fn was_set_back(&self, termination: &Termination) -> bool {
+        let longest = self.timings.call_max();
+        termination.calling.is_none() && termination.call_at > self.now + longest
+    }
+
+    /// With its waits begun anew. Not ended: how long ago the last call was made is not known any more.
+    fn dated_anew(&self, termination: Termination) -> Termination {
+        let patience = patience(&self.operation, &termination);
+        Termination {
+            call_at: self.now + self.timings.missing_grace,
+            looked: false,
+            deadline: termination.deadline.min(self.now + patience),
+            ..termination
         }
     }
 

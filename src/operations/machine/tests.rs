@@ -821,6 +821,41 @@ fn the_launch_timeout_tells_what_runs() {
     assert_eq!(walk.reason(), Some(Reason::LaunchTimeout));
 }
 
+/// By eight hours, as when a machine with a wrong clock learns the time. What guards against a second launch is
+/// waited for nevertheless.
+#[test]
+fn a_clock_that_is_set_back_holds_no_look_up_and_no_retry_up() {
+    let later = START + secs(8 * 3600);
+    let mut retry = Walk::new(1);
+    retry.now = later;
+    retry = retry.sent(0).after(0, not_run(true));
+    assert!(matches!(retry.next(), Step::Wait(_)));
+    retry.now = START;
+    assert_eq!(retry.next(), Step::Begin);
+
+    let mut doubt = Walk::new(1);
+    doubt.now = later;
+    doubt = doubt.sent(0).after(0, ambiguous());
+    doubt.now = START;
+    assert_eq!(doubt.next(), Step::LookUp);
+    let mut doubt = doubt.after(0, Outcome::Found(Vec::new()));
+    assert_eq!(doubt.next(), Step::Wait(START + secs(10)));
+    doubt.now = START + secs(10);
+    assert_eq!(doubt.next(), Step::LookUp, "nor is it sent again");
+}
+
+#[test]
+fn proofs_between_which_a_clock_is_set_back_are_one() {
+    let empty = || Outcome::Found(Vec::new());
+    let walk = Walk::new(1).sent(0).after(1, ambiguous());
+    let mut walk = walk.after(1_000, empty());
+    walk.now -= secs(60);
+    assert_eq!(walk.next(), Step::LookUp);
+    let walk = walk.after(0, empty());
+    assert_eq!(walk.next(), Step::Wait(walk.now + secs(10)));
+    assert_eq!(walk.after(10, empty()).next(), Step::Begin);
+}
+
 /// Any outcome, whether it fits or not.
 fn any_outcome() -> impl Strategy<Value = Outcome> {
     let state = prop::sample::select(vec![

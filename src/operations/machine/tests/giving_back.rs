@@ -382,6 +382,24 @@ fn a_termination_tells_what_is_left() {
     assert_eq!(late.reason(), Some(Reason::LaunchTimeout));
 }
 
+/// How long ago the last call was made is not known any more, so that its whole grace is waited for.
+#[test]
+fn a_clock_that_is_set_back_holds_no_call_up_for_longer_than_a_grace() {
+    let mut walk = Walk::new(2);
+    walk.now = START + secs(8 * 3600);
+    let walk = walk.sent(0).after(1, named(2)).after(1, cancelled());
+    let walk = called(walk.after(1, both(&InstanceState::Running)));
+    let mut walk = walk.after(1, done(false));
+    walk.now = START;
+    walk = walk.after(2, both(&InstanceState::Running));
+    assert!(matches!(walk.next(), Step::Poll(_)), "it may yet show");
+    walk = walk.after(59, both(&InstanceState::Running));
+    assert!(matches!(walk.next(), Step::Poll(_)), "it may yet show");
+    let walk = called(walk.after(1, both(&InstanceState::Running)));
+    assert_eq!(termination(&walk).calls, 2);
+    assert!(termination(&walk).deadline < walk.now + secs(900));
+}
+
 /// Nobody was there to make it.
 #[test]
 fn the_first_call_is_made_however_late_and_the_cloud_has_all_its_time_then() {
