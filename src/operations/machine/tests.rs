@@ -593,6 +593,35 @@ fn more_than_asked_needs_a_person() {
     }
 }
 
+/// Whoever released it has decided what becomes of the surplus.
+#[test]
+fn more_than_asked_that_a_person_released_is_a_success() {
+    let released = || {
+        let outcome = Outcome::Released {
+            by: "alice".to_owned(),
+            why: "the third may stay".to_owned(),
+        };
+        let mut walk = Walk::new(2);
+        walk.operation.on_failure = OnFailure::TerminateAll;
+        walk.sent(0).after(1, named(3)).after(60, outcome)
+    };
+    let runs = InstanceState::Running;
+    for third in [&runs, &InstanceState::Shutdown] {
+        let all = vec![
+            seen(1, runs.clone()),
+            seen(2, runs.clone()),
+            seen(3, third.clone()),
+        ];
+        let walk = released().after(1, Outcome::Observed(all));
+        assert_eq!(walk.state(), StateName::Succeeded, "{third:?}");
+    }
+    let two = Outcome::Observed(vec![seen(1, runs.clone()), seen(2, runs)]);
+    let walk = released().after(1, two);
+    assert_eq!(walk.state(), StateName::Launched, "the third may come up");
+    let walk = walk.after(1800, Outcome::TimedOut);
+    assert_eq!(walk.state(), StateName::Succeeded);
+}
+
 #[test]
 fn a_refusal_after_doubt_waits_for_the_proof() {
     let refused = Outcome::NotRun {
