@@ -40,7 +40,8 @@ pub struct Timings {
     pub retry_backoff: Duration,
     /// How often a launch is sent without an answer, at most.
     pub attempts_max: u32,
-    /// How long after its first attempt a launch that certainly did not run is sent again.
+    /// How long after its first attempt in a place, or its release by a person, a launch that certainly did not
+    /// run is sent again.
     pub send_timeout: Duration,
     /// How long the cloud may not show a machine that it has shown before it counts as gone.
     pub missing_grace: Duration,
@@ -396,8 +397,8 @@ fn is_unanswered(attempt: &Attempt) -> bool {
 /// Empty look-ups after the quarantine that prove that nothing was launched.
 const PROOFS: u32 = 2;
 
-/// Since when a launch is in doubt: its first attempt in this place, or that a person released it.
-fn doubted_at(operation: &Operation) -> Option<UtcDateTime> {
+/// Since when a launch is tried, or in doubt: its first attempt in this place, or that a person released it.
+fn tried_since(operation: &Operation) -> Option<UtcDateTime> {
     let sent = tries(operation).next()?.signed_at;
     let pairs = operation
         .transitions

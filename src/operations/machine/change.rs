@@ -1,6 +1,6 @@
 //! What each outcome changes in an operation.
 
-use super::{End, Observation, Timings, count, ends, is_unanswered, tries};
+use super::{End, Observation, Timings, count, ends, is_unanswered, tried_since, tries};
 use crate::chaos;
 use crate::domain::instance::{Instance, InstanceDetail, InstanceId, InstanceState};
 use crate::domain::millis::since;
@@ -132,10 +132,10 @@ impl Change<'_> {
     }
 
     /// Until when what did not run is sent again. The time before the first attempt is not counted:
-    /// it was the account's queue. A refusal for the rate is not the launch's fault either.
+    /// it was the account's queue; nor what other places took, and a person. A refusal for the rate is not
+    /// the launch's fault either.
     fn send_deadline(&self, failure: &Failure) -> UtcDateTime {
-        let first = self.operation.attempts.first();
-        let began = first.map_or(self.operation.create_time, |first| first.signed_at);
+        let began = tried_since(&self.operation).unwrap_or(self.operation.create_time);
         if failure.reason == Reason::CloudRateLimited {
             began + self.timings.launch_timeout
         } else {

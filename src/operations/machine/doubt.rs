@@ -1,7 +1,7 @@
 //! A launch in doubt: what to do next, and what look-ups prove of it.
 
 use super::change::{Change, launch_failure};
-use super::{PROOFS, Step, Timings, count, doubled, doubted_at, is_ahead, is_unanswered, tries};
+use super::{PROOFS, Step, Timings, count, doubled, is_ahead, is_unanswered, tried_since, tries};
 use crate::chaos;
 use crate::domain::instance::InstanceDetail;
 use crate::domain::operation::{AttemptResult, Failure, Operation, Reconciliation, State};
@@ -16,7 +16,7 @@ pub(super) fn next(
     timings: &Timings,
 ) -> Step {
     let looks = !is_ahead(doubt.next_look_up, now, timings.look_up_max());
-    if doubted_at(operation).is_some_and(|since| now >= since + timings.reconcile_timeout) {
+    if tried_since(operation).is_some_and(|since| now >= since + timings.reconcile_timeout) {
         return next_at_last(doubt, looks);
     }
     let unanswered = tries(operation).filter(|attempt| is_unanswered(attempt));

@@ -1,7 +1,7 @@
 //! What a call repeats, until when it may be held back for that, and what becomes of it then.
 
 use super::change::{Change, launch_failure};
-use super::{PROOFS, Timings, doubted_at, is_unanswered, tries};
+use super::{PROOFS, Timings, is_unanswered, tried_since, tries};
 use crate::cloud::limiter::Try;
 use crate::domain::operation::{Attempt, AttemptResult, Operation, Reconciliation, State};
 use crate::domain::reason::Reason;
@@ -34,7 +34,7 @@ pub(in crate::operations) fn patience(
     match &operation.state {
         State::Accepted => send_deadline(operation, timings),
         State::Reconciling(doubt) if doubt.proofs < PROOFS => doubt.next_look_up,
-        State::Reconciling(_) => doubted_at(operation).unwrap_or(now) + timings.reconcile_timeout,
+        State::Reconciling(_) => tried_since(operation).unwrap_or(now) + timings.reconcile_timeout,
         State::Sent
         | State::Launched
         | State::Terminating(_)
@@ -49,8 +49,8 @@ pub(in crate::operations) fn patience(
 /// Until when what certainly did not run is sent again, as far as the journal tells: what the cloud
 /// refused and may be sent again, it mostly refused for the account's rate.
 fn send_deadline(operation: &Operation, timings: &Timings) -> UtcDateTime {
-    let (first, last) = (operation.attempts.first(), operation.attempts.last());
-    let began = first.map_or(operation.create_time, |first| first.signed_at);
+    let last = operation.attempts.last();
+    let began = tried_since(operation).unwrap_or(operation.create_time);
     let refused = |last: &Attempt| matches!(last.result, AttemptResult::Refused(_));
     if last.is_some_and(refused) {
         began + timings.launch_timeout

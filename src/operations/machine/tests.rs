@@ -978,11 +978,16 @@ fn what_a_person_releases_goes_on() {
     assert_eq!(next(&unsent, 1, late, &TIMINGS), Step::Begin);
     assert!(released(&accepted(1), late).is_err(), "it waits for nobody");
 
-    let begun = Outcome::Begun {
+    let begun = || Outcome::Begun {
         epoch: 1,
         alternative: 0,
     };
-    let sent = apply(&accepted(1), begun, START, &TIMINGS).unwrap();
+    let sent = apply(&accepted(1), begun(), START, &TIMINGS).unwrap();
+    let refused = apply(&sent, not_run(true), START, &TIMINGS).unwrap();
+    let again = released(&stuck(&refused, START), late).unwrap();
+    let again = apply(&again, begun(), late + secs(2), &TIMINGS).unwrap();
+    let again = apply(&again, not_run(true), late + secs(119), &TIMINGS).unwrap();
+    assert_eq!(again.state, State::Accepted, "it has retries again");
     let doubt = released(&stuck(&sent, START), late).unwrap();
     assert_eq!(doubt.state.name(), StateName::Reconciling);
     assert_eq!(

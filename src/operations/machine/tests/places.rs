@@ -108,6 +108,25 @@ fn the_trust_window_is_that_of_the_place() {
     assert_eq!(walk.next(), Step::Begin, "its own first attempt is recent");
 }
 
+/// What one place took is none of the next one's time.
+#[test]
+fn what_did_not_run_is_sent_again_in_each_place() {
+    let walk = in_places(2).sent(0).after(1, ambiguous());
+    let walk = walk.after(10, Outcome::Found(Vec::new())).sent(0);
+    let walk = walk.after(1, refused(Reason::Capacity));
+    let walk = walk.after(600, Outcome::Found(Vec::new()));
+    let walk = walk.after(10, Outcome::Found(Vec::new()));
+    let walk = walk.sent_to(1, 0).after(1, not_run(true));
+    assert_eq!(walk.state(), StateName::Accepted);
+    let began = walk.operation.attempts[2].signed_at;
+    let patience = patience(&walk.operation, walk.now, &TIMINGS);
+    assert_eq!(patience, began + TIMINGS.send_timeout);
+    let late = walk.clone().sent_to(1, 0).after(120, not_run(true));
+    assert_eq!(late.state(), StateName::Failed, "but not for ever");
+    let walk = walk.sent_to(1, 2).after(1, named(2));
+    assert_eq!(walk.state(), StateName::Launched);
+}
+
 #[test]
 fn what_is_known_to_be_sold_out_ends_the_launch() {
     let walk = in_places(2).sent(0).after(1, refused(Reason::Capacity));
