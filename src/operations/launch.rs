@@ -94,10 +94,18 @@ impl Inner {
     }
 
     pub(super) async fn send(&self, operation: &Operation, turn: Turn) -> Outcome {
-        let permit = turn.permit().await;
         let Some(attempt) = operation.attempts.last() else {
             return not_sent("Stale", "no attempt was written down");
         };
+        let body = self.store.body(operation.id, attempt.alternative);
+        let body = match chaos::around!("driver.body", body, else Err(crate::store::StoreError::Busy))
+        {
+            Ok(Some(body)) => body,
+            Ok(None) => return not_sent("NoBody", "the body is not in the journal"),
+            Err(error) => return not_sent("NoBody", &error.to_string()),
+        };
+        let permit = turn.permit().await;
+        // After all that takes its time.
         let age = since(self.clock.now(), attempt.signed_at);
         let lease = Lease {
             operation: operation.id,
@@ -107,13 +115,6 @@ impl Inner {
         if chaos::wrong!("stale-attempt", stale, false) {
             return not_sent("Stale", "the attempt grew too old before it could be sent");
         }
-        let body = self.store.body(operation.id, attempt.alternative);
-        let body = match chaos::around!("driver.body", body, else Err(crate::store::StoreError::Busy))
-        {
-            Ok(Some(body)) => body,
-            Ok(None) => return not_sent("NoBody", "the body is not in the journal"),
-            Err(error) => return not_sent("NoBody", &error.to_string()),
-        };
         let target = target(operation);
         let sent = chaos::wrong!(
             "fresh-token",

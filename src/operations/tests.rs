@@ -2,17 +2,18 @@
 
 use super::*;
 use crate::clock::{Clock, Correction};
-use crate::cloud::limiter::{Limiter, Permit};
+use crate::cloud::limiter::{Action, Class, Limiter, Permit};
 use crate::cloud::{Accepted, Cloud, CloudError, Fault, Leaving, Signing, Tagged, Target, codes};
 use crate::config::Config;
 use crate::domain::audit::Call;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, RequestId};
 use crate::domain::instance::{InstanceDetail, InstanceState};
-use crate::domain::operation::{Operation, State};
+use crate::domain::operation::{AttemptResult, Lease, Operation, State};
 use crate::metrics::Metrics;
+use crate::operations::machine::Outcome;
 use crate::random::Random;
-use crate::store::{Admission, Model, NewOperation, SealedBody, Store};
+use crate::store::{self, Admission, Model, Moment, NewOperation, SealedBody, Store, Weather};
 use async_trait::async_trait;
 use std::path::Path;
 use std::sync::{Mutex, atomic::AtomicUsize, atomic::Ordering};
@@ -206,6 +207,8 @@ pub(super) struct World {
     pub(super) operations: Operations,
     pub(super) model: Model,
     pub(super) store: Store,
+    /// How long the journal takes to read a body.
+    pub(super) body_takes: Arc<Mutex<Duration>>,
     /// A launch of one machine that failed.
     pub(super) failed: Operation,
 }
@@ -232,7 +235,19 @@ impl World {
         correction.set(-ahead);
         let now = clock.clone();
         let model = Model::new(Arc::new(move || now.now()));
-        let store = Store::of_model(model.clone());
+        let body_takes = Arc::<Mutex<Duration>>::default();
+        let (takes, slow) = (Arc::clone(&body_takes), clock.clone());
+        let weather: Weather = Arc::new(move |call, moment| {
+            let reads = (call, moment) == (store::Call::Body, Moment::Before);
+            let (takes, slow) = (*takes.lock().unwrap(), slow.clone());
+            Box::pin(async move {
+                if reads {
+                    slow.sleep(takes).await;
+                }
+                Ok(())
+            })
+        });
+        let store = Store::of_model(model.under(weather));
         store.admit(admission(failed.clone())).await.unwrap();
         let metrics = Metrics::new("test").unwrap();
         let limits = config.cloud_limits;
@@ -253,6 +268,7 @@ impl World {
             operations,
             model,
             store,
+            body_takes,
             failed,
         }
     }
@@ -324,6 +340,19 @@ async fn what_is_in_hand_is_not_claimed_from_oneself() {
         state: State::Accepted,
         ..world.failed.clone()
     };
+    let lease = in_hand(&world, &operation).await;
+    assert!(inner.lease_lasts(lease));
+    world.clock.advance(Duration::from_secs(60));
+    assert!(!inner.lease_lasts(lease));
+
+    assert_eq!(inner.claim().await.unwrap(), 0);
+    assert_eq!(inner.table.get(id).unwrap().0, lease);
+    assert!(inner.lease_lasts(lease), "its lease is prolonged first");
+}
+
+/// Takes an operation in hand.
+async fn in_hand(world: &World, operation: &Operation) -> Lease {
+    let inner = &world.operations.0;
     let new = NewOperation {
         owner: inner.owner.clone(),
         ..admission(operation.clone())
@@ -332,12 +361,44 @@ async fn what_is_in_hand_is_not_claimed_from_oneself() {
     let Ok(Admission::New(lease)) = world.store.admit(new).await else {
         panic!("it is known already");
     };
-    inner.table.hold(lease, leased_until, Arc::new(operation));
-    assert!(inner.lease_lasts(lease));
-    world.clock.advance(Duration::from_secs(60));
-    assert!(!inner.lease_lasts(lease));
+    let held = Arc::new(operation.clone());
+    inner.table.hold(lease, leased_until, held);
+    lease
+}
 
-    assert_eq!(inner.claim().await.unwrap(), 0);
-    assert_eq!(inner.table.get(id).unwrap().0, lease);
-    assert!(inner.lease_lasts(lease), "its lease is prolonged first");
+/// What comes of an attempt that was dated just now, whose body takes so many seconds to read.
+async fn sent_after(seconds: u64) -> Outcome {
+    let world = World::new().await;
+    let inner = &world.operations.0;
+    let mut operation = Operation {
+        id: OperationId::generate(world.failed.create_time),
+        request_id: RequestId::parse("old").unwrap(),
+        state: State::Sent,
+        ..world.failed.clone()
+    };
+    let lease = in_hand(&world, &operation).await;
+    let attempt = operation.attempts.last_mut().unwrap();
+    (attempt.signed_at, attempt.epoch) = (world.clock.now(), lease.epoch);
+    *world.body_takes.lock().unwrap() = Duration::from_secs(seconds);
+    let (target, action) = (driver::target(&operation), Action::RunInstances);
+    let (host, class) = (inner.cloud.host(&target), Class::Sweep);
+    let sent = async {
+        let turn = inner.limiter.turn(&target, &host, action, class).await;
+        inner.send(&operation, turn).await
+    };
+    let (outcome, ()) = tokio::join!(sent, world.pass(40));
+    world.operations.stopped().await;
+    outcome
+}
+
+/// Nothing that takes its time lies between the look at its age and its bytes.
+#[tokio::test]
+async fn an_attempt_that_grows_old_while_its_body_is_read_is_not_sent() {
+    for (seconds, code) in [(5, "ConnectFailed"), (25, "Stale")] {
+        let outcome = sent_after(seconds).await;
+        let Outcome::NotRun { result, .. } = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(result, AttemptResult::NotSent(code.to_owned()));
+    }
 }
