@@ -18,11 +18,21 @@ pub struct Rows {
 /// How many rows pages are asked for: as many as a call may have, and fewer once an answer is too large. The cloud
 /// shows the metadata that an instance was launched with, and that may be long.
 #[derive(Debug)]
-pub(super) struct PageSize(usize);
+pub(super) struct PageSize {
+    rows: usize,
+    /// Pages of that size that were read.
+    read: usize,
+}
+
+/// Pages that are read before longer ones are tried again: one that is too long is read in vain.
+const READ_BEFORE_LONGER: usize = 4;
 
 impl Default for PageSize {
     fn default() -> Self {
-        Self(IDS_PER_CALL_MAX)
+        Self {
+            rows: IDS_PER_CALL_MAX,
+            read: 0,
+        }
     }
 }
 
@@ -30,7 +40,7 @@ impl PageSize {
     pub(super) const fn from(&self, offset: usize) -> Rows {
         Rows {
             offset,
-            limit: self.0,
+            limit: self.rows,
         }
     }
 
@@ -46,16 +56,22 @@ impl PageSize {
                 instances: Vec::new(),
                 total: 0,
             })),
-            Err(error) if error.code == Fault::AnswerTooLarge.as_str() && self.0 > 1 => {
-                self.0 /= 2;
+            Err(error) if error.code == Fault::AnswerTooLarge.as_str() && self.rows > 1 => {
+                self.rows /= 2;
+                self.read = 0;
                 Ok(None)
             }
             page => page.map(Some),
         }
     }
 
+    /// A page was read; after some of them those that follow may be longer.
     pub(super) fn grow(&mut self) {
-        self.0 = (self.0 * 2).min(IDS_PER_CALL_MAX);
+        self.read += 1;
+        if self.read >= READ_BEFORE_LONGER {
+            self.rows = (self.rows * 2).min(IDS_PER_CALL_MAX);
+            self.read = 0;
+        }
     }
 }
 

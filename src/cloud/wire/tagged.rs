@@ -42,11 +42,11 @@ impl TaggedPages {
     /// Why there is no page; [`Fault::MalformedAnswer`] when the pages hold less than they announce, and
     /// [`Fault::AnswerTooLarge`] when they have no end.
     pub fn take(&mut self, page: Result<Page<Tagged>, CloudError>) -> Result<bool, CloudError> {
-        self.pages += 1;
         let first = self.offset == 0 && self.passes == 0;
         let Some(page) = self.size.fit(page, first)? else {
             return Ok(false);
         };
+        self.pages += 1;
         self.size.grow();
         self.offset += page.instances.len();
         let last = page.instances.is_empty() || self.offset >= page.total;
@@ -224,7 +224,9 @@ mod tests {
                 break;
             }
         }
-        let expected = [100, 50, 25, 12, 6, 12, 6, 12, 24, 48, 96, 100, 100, 100];
+        let expected = [
+            100, 50, 25, 12, 6, 6, 6, 6, 12, 12, 12, 12, 24, 24, 24, 24, 48, 48, 48, 48, 96,
+        ];
         assert_eq!(limits, expected);
         assert_eq!(pages.into_instances().len(), 400);
     }
