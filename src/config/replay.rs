@@ -183,6 +183,10 @@ fn decide(
         return Ok(None);
     };
     let row: Row = serde_json::from_str(line).map_err(malformed)?;
+    // Earlier versions did not tell whose launch it was.
+    if action == Action::CancelOperation && row.launched_by.is_none() {
+        return Ok(None);
+    }
     let both = [
         decided(&row, action, account, old)?,
         decided(&row, action, account, new)?,

@@ -107,6 +107,8 @@ fn other_rules_tell_which_past_decisions_they_change() {
     let chain = json!({ "chain": "c", "sequence": 1, "time": "2026-01-05T22:30:00Z", "event": "chain", "links": [] });
     let ending = json!({ "time": "2026-01-05T22:30:00Z", "action": "CancelOperation", "organization": "acme", "principal": { "name": "p" },
         "account": "main", "region": "ap-shanghai", "launched_by": "q" });
+    let mut of_before = ending.clone();
+    of_before.as_object_mut().unwrap().remove("launched_by");
     let audit = lines(
         &folder,
         &[
@@ -115,13 +117,14 @@ fn other_rules_tell_which_past_decisions_they_change() {
             termination(),
             released,
             ending,
+            of_before,
             ended,
             chain,
         ],
     );
 
     let (code, told, noted) = diff(&old, &old, &audit);
-    let nothing = "4 decisions: 0 would be refused, 0 would be allowed, 0 would be filled in otherwise; 3 other lines, 0 that cannot be used\n";
+    let nothing = "4 decisions: 0 would be refused, 0 would be allowed, 0 would be filled in otherwise; 4 other lines, 0 that cannot be used\n";
     assert_eq!(
         (code, told.as_str(), noted.as_str()),
         (Some(0), nothing, "")
