@@ -115,7 +115,7 @@ impl Places {
     pub(super) fn take(&self, origin: Origin, pressure: Pressure) -> Result<Place, Refused> {
         let of_reserve = pressure == Pressure::Critical;
         let (handshakes, reliefs) = self.with(|taken| {
-            if !of_reserve {
+            if pressure == Pressure::Calm {
                 taken.relieve();
             }
             let fresh = || OfOrigin {
@@ -281,6 +281,8 @@ mod tests {
         let early: [Place; RESERVE_PER_ORIGIN] = reserve();
         places.take(a, Pressure::Critical).unwrap_err();
         drop(places.take(b, Pressure::High).unwrap());
+        places.take(a, Pressure::Critical).unwrap_err();
+        drop(places.take(b, Pressure::Calm).unwrap());
         let late: [Place; RESERVE_PER_ORIGIN] = reserve();
         drop(early);
         // Those that left were of the reserve no more.
