@@ -23,6 +23,12 @@ pub fn since(later: UtcDateTime, earlier: UtcDateTime) -> Duration {
     Duration::try_from(later - earlier).unwrap_or_default()
 }
 
+/// So many milliseconds.
+#[must_use]
+pub fn of(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// For `#[serde(with = …)]`.
 ///
 /// # Errors

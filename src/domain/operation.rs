@@ -222,6 +222,10 @@ pub struct Termination {
     pub calling: Option<u64>,
     /// How many calls were begun.
     pub calls: u32,
+    /// Whether one of them surely was made, for all targets that there are now. What is begun by a process that
+    /// dies may never be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub called: bool,
     /// When the next call may begin; it is also the time that the call under way is signed with.
     #[serde(with = "millis")]
     pub call_at: UtcDateTime,
@@ -232,6 +236,9 @@ pub struct Termination {
     /// Until when the machines must be gone.
     #[serde(with = "millis")]
     pub deadline: UtcDateTime,
+    /// How long that was from when it was asked for, in milliseconds; 0 in journals of earlier versions.
+    #[serde(default)]
+    pub patience_ms: u64,
     /// What the operation ends as once they are.
     pub end: TerminationEnd,
     /// The cloud's last refusal.

@@ -164,6 +164,8 @@ pub struct CallEnd {
     pub refused: Vec<(InstanceId, Failure)>,
     /// Whether the cloud certainly did nothing, so that the call may be repeated soon.
     pub undone: bool,
+    /// Whether the cloud was asked for all that this process knows: not if it may have been another one.
+    pub made: bool,
 }
 
 /// What a poll showed of one machine.

@@ -10,7 +10,7 @@ use crate::domain::audit::Call;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{OperationId, OrganizationId, Principal, RequestId};
 use crate::domain::instance::{Instance, InstanceId, OwnedInstances};
-use crate::domain::millis::since;
+use crate::domain::millis::{self, since};
 use crate::domain::operation::{
     Cancellation, Failure, Kind, Lease, OnFailure, Operation, State, StateName, Termination,
     TerminationEnd, Transition,
@@ -142,9 +142,10 @@ impl Inner {
         let (target, action) = (target(operation), Action::TerminateInstances);
         let mut batches = vec![callable(operation, termination).collect::<Vec<_>>()];
         let mut end = CallEnd {
-            refused: Vec::new(),
             undone: true,
+            ..CallEnd::default()
         };
+        let mut release_addresses = operation.release_addresses;
         let mut permit = Some(turn.permit().await);
         while let Some(batch) = batches.pop() {
             let permit = match permit.take() {
@@ -158,22 +159,29 @@ impl Inner {
             if age > self.settings.timings.attempt_life || !self.lease_lasts(lease) {
                 break;
             }
-            let cancelled = operation.cancellation.as_ref();
-            let caller = cancelled.map_or(&operation.principal, |order| &order.principal);
             let signing = Signing {
                 at: termination.call_at,
-                caller: Some(caller),
+                caller: Some(wanted_by(operation)),
             };
             let leaving = Leaving {
                 ids: &batch,
-                release_addresses: operation.release_addresses,
+                release_addresses,
             };
             let answer = self
                 .cloud
                 .terminate_instances(permit, &target, leaving, signing);
+            end.made = true;
             match chaos::around!("terminate.call", answer, else Err(crate::cloud::Fault::ConnectionLost.error("planted")))
             {
                 Ok(()) => end.undone = false,
+                // To release an address may take a right of its own. Machines cost more.
+                Err(error)
+                    if release_addresses && error.reason == Reason::CloudPermissionDenied =>
+                {
+                    tracing::warn!(operation = %operation.id, code = error.code, "public addresses stay, and are charged");
+                    release_addresses = false;
+                    batches.push(batch);
+                }
                 // It would refuse every half as well.
                 Err(error)
                     if error.effect == Effect::Definite && !error.may_be_about_an_instance() =>
@@ -193,6 +201,12 @@ impl Inner {
         }
         end
     }
+}
+
+/// Who wants the machines gone.
+fn wanted_by(operation: &Operation) -> &str {
+    let cancelled = operation.cancellation.as_ref();
+    cancelled.map_or(&operation.principal, |order| &order.principal)
 }
 
 /// What the cloud will not take back. One that it does not know is gone, and one in a state that
@@ -255,9 +269,11 @@ fn leaving(
             targets: ids.clone(),
             calling: None,
             calls: 0,
+            called: false,
             call_at: now,
             looked: false,
             deadline: now + timeout,
+            patience_ms: millis::of(timeout),
             end: TerminationEnd::Succeeded,
             refusal: None,
         }),

@@ -158,10 +158,16 @@ impl Cloud for Listing {
         &self,
         _: Permit,
         _: &Target,
-        Leaving { ids, .. }: Leaving<'_>,
+        Leaving {
+            ids,
+            release_addresses,
+        }: Leaving<'_>,
         _: Signing<'_>,
     ) -> Result<(), CloudError> {
         self.calls.lock().unwrap().push(ids.len());
+        if release_addresses {
+            return Err(refusal("UnauthorizedOperation"));
+        }
         if let Some((code, machine)) = &self.refusing
             && machine.as_ref().is_none_or(|id| ids.contains(id))
         {

@@ -4,7 +4,7 @@ use super::change::{Change, launch_failure};
 use super::{CallEnd, Illegal, Observation, Outcome, Step, count, illegal};
 use crate::chaos;
 use crate::domain::instance::{Instance, InstanceId, InstanceState};
-use crate::domain::millis::since;
+use crate::domain::millis::{self, since};
 use crate::domain::operation::{
     Failure, Operation, State, StateName, Termination, TerminationEnd, Transition,
 };
@@ -22,7 +22,7 @@ pub(super) fn next(
 ) -> Step {
     let looked = chaos::wrong!("look-skipped", termination.looked, true);
     // The first call is made however late it is: nobody may have been there to make it.
-    let in_time = termination.calls == 0 || now < termination.deadline;
+    let in_time = !termination.called || now < termination.deadline;
     let due = looked && termination.call_at <= now && in_time;
     match termination.calling {
         Some(begun) if begun == epoch => Step::Call,
@@ -35,17 +35,20 @@ pub(super) fn next(
 /// How long the machines may take to be gone, as it was asked for: counted from when it was, and from the first
 /// call again.
 fn patience(operation: &Operation, termination: &Termination) -> Duration {
+    if termination.patience_ms > 0 {
+        return Duration::from_millis(termination.patience_ms);
+    }
     let asked = operation.transitions.last();
     let asked = asked.map_or(operation.create_time, |transition| transition.time);
     since(termination.deadline, asked)
 }
 
-/// How long a termination is polled before it may time out without a call; none when it has made one.
+/// How long a termination is polled before it may time out without a call; none when one was made.
 pub(in crate::operations) fn polled_before_a_call(operation: &Operation) -> Option<Duration> {
     let State::Terminating(termination) = &operation.state else {
         return None;
     };
-    (termination.calls == 0).then(|| patience(operation, termination))
+    (!termination.called).then(|| patience(operation, termination))
 }
 
 /// The machines that a call would give back now.
@@ -106,9 +109,11 @@ impl Change<'_> {
             targets,
             calling: None,
             calls: 0,
+            called: false,
             call_at: self.first_call_at(),
             looked: false,
             deadline: self.now + self.timings.terminate_timeout,
+            patience_ms: millis::of(self.timings.terminate_timeout),
             end,
             refusal: None,
         };
@@ -136,9 +141,11 @@ impl Change<'_> {
         };
         let termination = Termination {
             targets: self.machines(),
+            called: false,
             call_at,
             looked: false,
             deadline: self.now + self.timings.terminate_timeout,
+            patience_ms: millis::of(self.timings.terminate_timeout),
             end: TerminationEnd::Cancelled,
             // What was refused is asked for anew.
             refusal: None,
@@ -162,7 +169,7 @@ impl Change<'_> {
 
     fn begin_call(mut self, termination: Termination, epoch: u64) -> Operation {
         let mut deadline = termination.deadline;
-        if termination.calls == 0 {
+        if !termination.called {
             deadline = deadline.max(self.now + patience(&self.operation, &termination));
         }
         self.operation.state = State::Terminating(Termination {
@@ -185,6 +192,7 @@ impl Change<'_> {
             self.timings.missing_grace
         };
         termination.calling = None;
+        termination.called |= end.made;
         termination.call_at = self.now + pause;
         for (id, failure) in end.refused {
             termination.targets.retain(|target| *target != id);

@@ -903,9 +903,10 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
         }),
         Just(Outcome::Cancelled(giving_back::cancellation())),
         (1_u64..3).prop_map(|epoch| Outcome::CallBegun { epoch }),
-        any::<bool>().prop_map(|undone| Outcome::CallEnded(CallEnd {
+        any::<(bool, bool)>().prop_map(|(undone, made)| Outcome::CallEnded(CallEnd {
             refused: Vec::new(),
-            undone
+            undone,
+            made
         })),
         (0_u32..4).prop_map(named),
         any::<bool>().prop_map(not_run),

@@ -40,9 +40,11 @@ fn leaving(now: UtcDateTime) -> Operation {
             targets: (1..=4).map(id).collect(),
             calling: Some(1),
             calls: 1,
+            called: false,
             call_at: now,
             looked: false,
             deadline: now + Duration::from_secs(900),
+            patience_ms: 0,
             end: TerminationEnd::Succeeded,
             refusal: None,
         }),
@@ -52,12 +54,21 @@ fn leaving(now: UtcDateTime) -> Operation {
 
 /// How the call ends when the cloud refuses it, and how many machines each call to the cloud named.
 async fn refused(code: &'static str, machine: Option<InstanceId>) -> (CallEnd, Vec<usize>) {
+    let now = Clock::system().now();
+    called(leaving(now), Some((code, machine))).await
+}
+
+/// The same of this operation; none: the cloud refuses nothing but to release addresses.
+async fn called(
+    operation: Operation,
+    refusing: Option<(&'static str, Option<InstanceId>)>,
+) -> (CallEnd, Vec<usize>) {
     let config = Config::parse("test.toml", CONFIG, Path::new(".")).unwrap();
     let clock = Clock::system();
     let (wall, metrics) = (clock.clone(), Metrics::new("test").unwrap());
     let limits = config.cloud_limits;
     let cloud = Arc::new(Listing {
-        refusing: Some((code, machine)),
+        refusing,
         ..Listing::default()
     });
     let rooms = Rooms {
@@ -70,7 +81,6 @@ async fn refused(code: &'static str, machine: Option<InstanceId>) -> (CallEnd, V
     };
     let operations = Operations::start(config.operations, rooms);
     let inner = &operations.0;
-    let operation = leaving(clock.now());
     let lease = Lease {
         operation: operation.id,
         epoch: 1,
@@ -107,6 +117,17 @@ async fn a_refusal_about_a_machine_is_found_by_halves() {
 }
 
 #[tokio::test]
+async fn machines_go_without_their_addresses_where_those_may_not_be_released() {
+    let operation = Operation {
+        release_addresses: true,
+        ..leaving(Clock::system().now())
+    };
+    let (end, calls) = called(operation, None).await;
+    assert_eq!(calls, [4, 4]);
+    assert_eq!((end.refused, end.undone), (Vec::new(), false));
+}
+
+#[tokio::test]
 async fn a_refusal_about_no_machine_is_asked_for_once() {
     for code in [
         "RequestLimitExceeded",
@@ -118,6 +139,7 @@ async fn a_refusal_about_no_machine_is_asked_for_once() {
         let later = CallEnd {
             refused: Vec::new(),
             undone: true,
+            made: true,
         };
         assert_eq!(end, later, "{code}: all of it is tried again later");
     }

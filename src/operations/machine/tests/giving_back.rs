@@ -29,6 +29,7 @@ fn done(undone: bool) -> Outcome {
     Outcome::CallEnded(CallEnd {
         refused: Vec::new(),
         undone,
+        made: true,
     })
 }
 
@@ -150,6 +151,35 @@ fn a_call_of_a_dead_process_counts_as_made() {
     assert_eq!(termination(&walk).call_at, walk.now + secs(60));
 }
 
+/// It may have ended before its bytes left, and then nobody was there until the time was over.
+#[test]
+fn a_call_that_nobody_knows_of_is_made_however_late() {
+    let walk = called(leaving().after(1, both(&InstanceState::Running)));
+    let doubted = walk
+        .clone()
+        .after(7200, Outcome::CallEnded(CallEnd::default()));
+    let again = called(doubted.after(60, both(&InstanceState::Running)));
+    assert_eq!(termination(&again).deadline, again.now + secs(900));
+    // However often that happens.
+    let doubted = again.after(7200, Outcome::CallEnded(CallEnd::default()));
+    let again = called(doubted.after(60, both(&InstanceState::Running)));
+    assert_eq!(termination(&again).deadline, again.now + secs(900));
+
+    let made = walk.after(7200, done(false));
+    let made = made.after(60, both(&InstanceState::Running));
+    let over = termination(&made).deadline;
+    assert_eq!(made.next(), Step::Poll(over), "its time is over");
+}
+
+#[test]
+fn a_cancellation_has_all_called_however_late() {
+    let walk = called_back_one()
+        .after(0, done(false))
+        .after(1, cancelled());
+    let walk = walk.after(7200, both(&InstanceState::Running));
+    assert_eq!(walk.next(), Step::BeginCall, "one of them never was");
+}
+
 /// One of two did not come up in time, and was called back.
 fn called_back_one() -> Walk {
     let walk = launched(OnFailure::TerminateFailed);
@@ -204,6 +234,7 @@ fn a_cancellation_asks_again_for_what_was_refused() {
     let end = CallEnd {
         refused: vec![(id(2), refusal(Reason::PreconditionFailed))],
         undone: false,
+        made: true,
     };
     let mut walk = launched(OnFailure::TerminateAll).after(1800, Outcome::TimedOut);
     walk = called(walk.after(1, both(&InstanceState::Running)));
@@ -317,6 +348,7 @@ fn a_machine_that_is_not_let_go_is_for_a_person() {
     let end = CallEnd {
         refused: vec![(id(1), refusal(Reason::PreconditionFailed))],
         undone: false,
+        made: true,
     };
     let walk = walk.after(0, Outcome::CallEnded(end));
     assert_eq!(termination(&walk).targets, [id(2)]);
@@ -335,9 +367,11 @@ fn leaving() -> Walk {
         targets: vec![id(1), id(2)],
         calling: None,
         calls: 0,
+        called: false,
         call_at: walk.now,
         looked: false,
         deadline: walk.now + secs(900),
+        patience_ms: 900_000,
         end: TerminationEnd::Succeeded,
         refusal: None,
     });
@@ -372,6 +406,7 @@ fn a_termination_tells_what_is_left() {
     let end = CallEnd {
         refused: vec![(id(1), refusal(Reason::PreconditionFailed))],
         undone: false,
+        made: true,
     };
     let walk = walk.after(0, Outcome::CallEnded(end));
     let walk = walk.after(1, all(&[(2, InstanceState::Terminating)]));
@@ -420,6 +455,7 @@ fn the_first_call_is_made_however_late_and_the_cloud_has_all_its_time_then() {
     let asked = short.now;
     if let State::Terminating(termination) = &mut short.operation.state {
         termination.deadline = asked + secs(30);
+        termination.patience_ms = 30_000;
     }
     let short = called(short.after(20, both(&InstanceState::Running)));
     assert_eq!(
@@ -434,6 +470,8 @@ fn a_termination_without_a_call_is_polled_for_as_long_as_it_was_given() {
     let walk = leaving();
     assert_eq!(polled_before_a_call(&walk.operation), Some(secs(900)));
     let walk = called(walk.after(1, both(&InstanceState::Running)));
+    assert_eq!(polled_before_a_call(&walk.operation), Some(secs(900)));
+    let walk = walk.after(0, done(true));
     assert_eq!(polled_before_a_call(&walk.operation), None);
     let launch = launched(OnFailure::Keep);
     assert_eq!(polled_before_a_call(&launch.operation), None);
