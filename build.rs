@@ -18,16 +18,14 @@ const RULES: &str = "buf.validate";
 )]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let mut compiler = protox::Compiler::new(["proto"])?;
-    compiler.include_imports(true).include_source_info(true);
-    compiler.open_files(["cvmgateway/v1/cvm_gateway_service.proto"])?;
-    // For reflection; the raw bytes keep options that prost's own types would drop.
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(
-        out.join("descriptor.bin"),
-        compiler.encode_file_descriptor_set(),
-    )?;
-    let mut files = compiler.file_descriptor_set();
+    // For reflection, and for tests: comments are two thirds of it, which no gateway needs in memory. The raw bytes
+    // keep options that prost's own types would drop.
+    for (name, comments) in [("descriptor.bin", false), ("commented.bin", true)] {
+        let set = compiled(comments)?.encode_file_descriptor_set();
+        std::fs::write(out.join(name), set)?;
+    }
+    let mut files = compiled(true)?.file_descriptor_set();
     // Rules are for callers: the gateway judges by code of its own.
     files.file.retain(|file| file.package() != RULES);
     tonic_prost_build::configure()
@@ -36,4 +34,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .skip_debug(MESSAGES_WITH_SECRETS)
         .compile_fds(files)?;
     Ok(())
+}
+
+/// All files, with their comments or without.
+fn compiled(comments: bool) -> Result<protox::Compiler, protox::Error> {
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).include_source_info(comments);
+    compiler.open_files(["cvmgateway/v1/cvm_gateway_service.proto"])?;
+    Ok(compiler)
 }

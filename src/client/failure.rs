@@ -296,7 +296,6 @@ fn code_name(code: Code) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pb::DESCRIPTOR;
     use crate::pb::v1::{Failure, Instance};
     use prost::Message;
     use prost_types::FileDescriptorSet;
@@ -305,7 +304,9 @@ mod tests {
 
     #[test]
     fn the_codes_are_those_of_the_proto() {
-        let files = FileDescriptorSet::decode(DESCRIPTOR).unwrap().file;
+        let commented = include_bytes!(concat!(env!("OUT_DIR"), "/commented.bin"));
+        let files = FileDescriptorSet::decode(commented.as_slice()).unwrap();
+        let files = files.file;
         let named =
             |file: &&prost_types::FileDescriptorProto| file.name().ends_with("error_reason.proto");
         let file = files.iter().find(named).unwrap();

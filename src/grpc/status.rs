@@ -582,7 +582,8 @@ mod tests {
 
     #[test]
     fn the_proto_s_comments_name_the_codes() {
-        let set = FileDescriptorSet::decode(pb::DESCRIPTOR).unwrap();
+        let commented = include_bytes!(concat!(env!("OUT_DIR"), "/commented.bin"));
+        let set = FileDescriptorSet::decode(commented.as_slice()).unwrap();
         let of_reasons = |file: &&prost_types::FileDescriptorProto| {
             file.name() == "cvmgateway/v1/error_reason.proto"
         };
