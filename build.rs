@@ -21,11 +21,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     // For reflection, and for tests: comments are two thirds of it, which no gateway needs in memory. The raw bytes
     // keep options that prost's own types would drop.
-    for (name, comments) in [("descriptor.bin", false), ("commented.bin", true)] {
-        let set = compiled(comments)?.encode_file_descriptor_set();
-        std::fs::write(out.join(name), set)?;
+    let (plain, commented) = (compiled(false)?, compiled(true)?);
+    for (name, files) in [("descriptor.bin", &plain), ("commented.bin", &commented)] {
+        std::fs::write(out.join(name), files.encode_file_descriptor_set())?;
     }
-    let mut files = compiled(true)?.file_descriptor_set();
+    let mut files = commented.file_descriptor_set();
     // Rules are for callers: the gateway judges by code of its own.
     files.file.retain(|file| file.package() != RULES);
     tonic_prost_build::configure()
