@@ -9,7 +9,7 @@ use crate::cloud::Target;
 use crate::cloud::limiter::{Action, Turn};
 use crate::domain::causes::chain;
 use crate::domain::ids::OperationId;
-use crate::domain::millis::since;
+use crate::domain::millis::{self, since};
 use crate::domain::operation::{Lease, Operation, State};
 use crate::domain::reason::Reason;
 use crate::policy::Grant;
@@ -400,7 +400,7 @@ impl Inner {
         let reason = operation.failure.as_ref().map(|failure| failure.reason);
         tracing::info!(
             operation = %operation.id, request_id = %operation.request_id, state = state.as_str(),
-            reason = reason.map(Reason::as_str), age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            reason = reason.map(Reason::as_str), age_ms = millis::of(age),
             "operation {} is {}", operation.id, state.as_str()
         );
         let took = (age, operation.trace.as_ref());

@@ -377,10 +377,15 @@ fn tries(operation: &Operation) -> impl DoubleEndedIterator<Item = &Attempt> {
     operation.attempts.iter().filter(here)
 }
 
-/// Whether `at` is to be waited for. What lies further ahead than any such wait was written down before the
-/// clock was set back, and would stand still for as long.
+/// Whether `at` is to be waited for.
 fn is_ahead(at: UtcDateTime, now: UtcDateTime, longest: Duration) -> bool {
-    at > now && at <= now + longest
+    at > now && !is_set_back(at, now, longest)
+}
+
+/// Whether `at` lies further ahead than any such wait: it was written down before the clock was set back, and
+/// what waits for it would stand still for as long.
+fn is_set_back(at: UtcDateTime, now: UtcDateTime, longest: Duration) -> bool {
+    at > now + longest
 }
 
 /// `base`, doubled with each attempt after the first.
@@ -398,6 +403,11 @@ fn is_unanswered(attempt: &Attempt) -> bool {
 
 /// Empty look-ups after the quarantine that prove that nothing was launched.
 const PROOFS: u32 = 2;
+
+/// Since when what did not run is sent; its acceptance, where it never was.
+fn sent_since(operation: &Operation) -> UtcDateTime {
+    tried_since(operation).unwrap_or(operation.create_time)
+}
 
 /// Since when a launch is tried, or in doubt: its first attempt in this place, or that a person released it.
 fn tried_since(operation: &Operation) -> Option<UtcDateTime> {

@@ -1,6 +1,6 @@
 //! What each outcome changes in an operation.
 
-use super::{End, Observation, Timings, count, ends, is_unanswered, tried_since, tries};
+use super::{End, Observation, Timings, count, ends, is_unanswered, sent_since, tries};
 use crate::chaos;
 use crate::domain::instance::{Instance, InstanceDetail, InstanceId, InstanceState};
 use crate::domain::millis::since;
@@ -135,7 +135,7 @@ impl Change<'_> {
     /// it was the account's queue; nor what other places took, and a person. A refusal for the rate is not
     /// the launch's fault either.
     fn send_deadline(&self, failure: &Failure) -> UtcDateTime {
-        let began = tried_since(&self.operation).unwrap_or(self.operation.create_time);
+        let began = sent_since(&self.operation);
         if failure.reason == Reason::CloudRateLimited {
             began + self.timings.launch_timeout
         } else {

@@ -1,7 +1,9 @@
 //! A launch in doubt: what to do next, and what look-ups prove of it.
 
 use super::change::{Change, launch_failure};
-use super::{PROOFS, Step, Timings, count, doubled, is_ahead, is_unanswered, tried_since, tries};
+use super::{
+    PROOFS, Step, Timings, count, doubled, is_ahead, is_set_back, is_unanswered, tried_since, tries,
+};
 use crate::chaos;
 use crate::domain::instance::InstanceDetail;
 use crate::domain::operation::{AttemptResult, Failure, Operation, Reconciliation, State};
@@ -123,7 +125,7 @@ impl Change<'_> {
     fn found_nothing(self, mut doubt: Reconciliation, quarantined: bool) -> Operation {
         doubt.empty_look_ups += 1;
         // Where the clock was set back, nobody knows whether the one before was earlier.
-        let set_back = doubt.next_look_up > self.now + self.timings.look_up_max();
+        let set_back = is_set_back(doubt.next_look_up, self.now, self.timings.look_up_max());
         let before = if set_back { 0 } else { doubt.proofs };
         doubt.proofs = if quarantined { 0 } else { before + 1 };
         if doubt.proofs < PROOFS {

@@ -1,7 +1,7 @@
 //! What a call repeats, until when it may be held back for that, and what becomes of it then.
 
 use super::change::{Change, launch_failure};
-use super::{PROOFS, Timings, is_unanswered, tried_since, tries};
+use super::{PROOFS, Timings, is_unanswered, sent_since, tried_since, tries};
 use crate::cloud::limiter::Try;
 use crate::domain::operation::{Attempt, AttemptResult, Operation, Reconciliation, State};
 use crate::domain::reason::Reason;
@@ -50,7 +50,7 @@ pub(in crate::operations) fn patience(
 /// refused and may be sent again, it mostly refused for the account's rate.
 fn send_deadline(operation: &Operation, timings: &Timings) -> UtcDateTime {
     let last = operation.attempts.last();
-    let began = tried_since(operation).unwrap_or(operation.create_time);
+    let began = sent_since(operation);
     let refused = |last: &Attempt| matches!(last.result, AttemptResult::Refused(_));
     if last.is_some_and(refused) {
         began + timings.launch_timeout

@@ -1,7 +1,7 @@
 //! Giving machines back: what to do next, and what an outcome changes.
 
 use super::change::{Change, launch_failure};
-use super::{CallEnd, Illegal, Observation, Outcome, Step, count, illegal};
+use super::{CallEnd, Illegal, Observation, Outcome, Step, count, illegal, is_set_back};
 use crate::chaos;
 use crate::domain::instance::{Instance, InstanceId, InstanceState};
 use crate::domain::millis::{self, since};
@@ -247,7 +247,7 @@ impl Change<'_> {
     /// Whether the next call lies further ahead than any does: it was written down before the clock was set back.
     fn was_set_back(&self, termination: &Termination) -> bool {
         let longest = self.timings.call_max();
-        termination.calling.is_none() && termination.call_at > self.now + longest
+        termination.calling.is_none() && is_set_back(termination.call_at, self.now, longest)
     }
 
     /// With its waits begun anew. Not ended: how long ago the last call was made is not known any more.
