@@ -195,11 +195,11 @@ pub enum State {
     /// The last attempt's bytes may have left.
     Sent,
     /// Whether the cloud launched anything is not known.
-    Reconciling(Reconciliation),
+    Reconciling(Box<Reconciliation>),
     /// The cloud named the machines; they are starting.
     Launched,
     /// Machines are being given back.
-    Terminating(Termination),
+    Terminating(Box<Termination>),
     /// Every machine asked for runs, or as many as are enough and the cloud delivered; or all are given back.
     Succeeded,
     /// Some run, some failed, or fewer were delivered than are enough.
@@ -506,14 +506,14 @@ mod tests {
             instance_count: 1,
             min_count: None,
             dry_run: false,
-            state: State::Reconciling(Reconciliation {
+            state: State::Reconciling(Box::new(Reconciliation {
                 next_look_up: at,
                 empty_look_ups: 1,
                 proofs: 0,
                 refusal: None,
                 looked: false,
                 seen: Vec::new(),
-            }),
+            })),
             sequence: 3,
             attempts: vec![Attempt {
                 number: 1,

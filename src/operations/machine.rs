@@ -244,10 +244,10 @@ pub fn apply(
         ) => Ok(change.not_run(result, failure, retry)),
         (State::Sent, Outcome::Ambiguous { why }) => Ok(change.doubt(why)),
         (State::Reconciling(doubt), Outcome::Found(found)) => {
-            Ok(change.found(doubt.clone(), &found))
+            Ok(change.found(*doubt.clone(), &found))
         }
         (State::Reconciling(doubt), Outcome::LookUpFailed) => {
-            Ok(change.look_up_failed(doubt.clone()))
+            Ok(change.look_up_failed(*doubt.clone()))
         }
         (
             State::Accepted
@@ -260,7 +260,7 @@ pub fn apply(
         (State::NeedsOperator, Outcome::Released { by, why }) => Ok(change.release(&by, &why)),
         (State::Reconciling(_), Outcome::Exhausted) => Ok(change.exhausted()),
         (State::Accepted, Outcome::HeldBack) => Ok(change.held_back()),
-        (State::Reconciling(doubt), Outcome::HeldBack) => Ok(change.look_anew(doubt.clone())),
+        (State::Reconciling(doubt), Outcome::HeldBack) => Ok(change.look_anew(*doubt.clone())),
         (State::Launched, Outcome::Observed(observations)) => Ok(change.observe(&observations)),
         (State::Launched, Outcome::TimedOut) => Ok(change.time_out()),
         (
@@ -268,7 +268,7 @@ pub fn apply(
             Outcome::Cancelled(cancellation),
         ) => Ok(change.cancel(cancellation)),
         (State::Terminating(termination), outcome) => {
-            termination::apply(change, termination.clone(), outcome)
+            termination::apply(change, *termination.clone(), outcome)
         }
         (
             State::Accepted

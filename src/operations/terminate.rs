@@ -265,7 +265,7 @@ fn leaving(
         instance_count: u32::try_from(ids.len()).unwrap_or(u32::MAX),
         min_count: None,
         dry_run: false,
-        state: State::Terminating(Termination {
+        state: State::Terminating(Box::new(Termination {
             targets: ids.clone(),
             calling: None,
             calls: 0,
@@ -276,7 +276,7 @@ fn leaving(
             patience_ms: millis::of(timeout),
             end: TerminationEnd::Succeeded,
             refusal: None,
-        }),
+        })),
         sequence: 1,
         attempts: Vec::new(),
         instances: ids.iter().cloned().map(Instance::named).collect(),

@@ -909,14 +909,14 @@ async fn survives_being_reopened(journal: Journal) {
     let lease = admit(&store, &accepted).await;
     let looking = next(
         &accepted,
-        State::Reconciling(Reconciliation {
+        State::Reconciling(Box::new(Reconciliation {
             next_look_up: NOW + HOUR,
             empty_look_ups: 1,
             proofs: 0,
             refusal: None,
             looked: true,
             seen: Vec::new(),
-        }),
+        })),
     );
     save(&store, lease, &looking).await;
     store.close().await;

@@ -65,7 +65,7 @@ impl Change<'_> {
         self.operation.cancellation = Some(cancellation);
         match self.operation.state.clone() {
             State::Launched => self.give_back_all(TerminationEnd::Cancelled),
-            State::Terminating(termination) => self.give_back_the_rest(termination),
+            State::Terminating(termination) => self.give_back_the_rest(*termination),
             State::Reconciling(_) => self.done(),
             State::Accepted
             | State::Sent
@@ -322,7 +322,7 @@ impl Change<'_> {
                 looked: false,
                 seen: seen.unwrap_or_default(),
             };
-            return self.enter(State::Reconciling(doubt), note);
+            return self.enter(State::Reconciling(doubt.into()), note);
         }
         self.enter(State::Accepted, note)
     }

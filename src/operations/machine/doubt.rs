@@ -94,7 +94,7 @@ impl Change<'_> {
             looked: false,
             seen: Vec::new(),
         };
-        self.enter(State::Reconciling(doubt), note)
+        self.enter(State::Reconciling(doubt.into()), note)
     }
 
     /// What an earlier look-up showed was launched, whether or not this one shows it, too: the poller
@@ -151,7 +151,7 @@ impl Change<'_> {
     fn look_again(mut self, mut doubt: Reconciliation) -> Operation {
         doubt.looked = true;
         doubt.next_look_up = self.now + self.timings.look_up_interval;
-        self.operation.state = State::Reconciling(doubt);
+        self.operation.state = State::Reconciling(doubt.into());
         self.done()
     }
 

@@ -77,10 +77,10 @@ impl Change<'_> {
 
     /// It was to be sent again and could not be: what it had seen is too old by now.
     pub(super) fn look_anew(mut self, doubt: Reconciliation) -> Operation {
-        self.operation.state = State::Reconciling(Reconciliation {
+        self.operation.state = State::Reconciling(Box::new(Reconciliation {
             empty_look_ups: 0,
             ..doubt
-        });
+        }));
         self.done()
     }
 }

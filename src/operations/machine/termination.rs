@@ -164,7 +164,7 @@ impl Change<'_> {
             return self.finish(termination);
         }
         let note = format!("giving {} instances back", termination.targets.len());
-        self.enter(State::Terminating(termination), note)
+        self.enter(State::Terminating(termination.into()), note)
     }
 
     fn begin_call(mut self, termination: Termination, epoch: u64) -> Operation {
@@ -172,14 +172,14 @@ impl Change<'_> {
         if !termination.called {
             deadline = deadline.max(self.now + patience(&self.operation, &termination));
         }
-        self.operation.state = State::Terminating(Termination {
+        self.operation.state = State::Terminating(Box::new(Termination {
             calling: Some(epoch),
             calls: termination.calls + 1,
             call_at: self.now,
             looked: false,
             deadline,
             ..termination
-        });
+        }));
         self.done()
     }
 
@@ -205,7 +205,7 @@ impl Change<'_> {
         if self.are_given_back(&termination, &[]) {
             return self.finish(termination);
         }
-        self.operation.state = State::Terminating(termination);
+        self.operation.state = State::Terminating(termination.into());
         self.done()
     }
 
@@ -213,7 +213,7 @@ impl Change<'_> {
     fn postpone(mut self, mut termination: Termination) -> Operation {
         termination.call_at = self.now + self.timings.look_up_interval;
         termination.looked = false;
-        self.operation.state = State::Terminating(termination);
+        self.operation.state = State::Terminating(termination.into());
         self.done()
     }
 
@@ -237,7 +237,7 @@ impl Change<'_> {
         let first = looked && !termination.looked && termination.call_at <= self.now;
         termination.looked |= first;
         if changed || first || set_back {
-            self.operation.state = State::Terminating(termination);
+            self.operation.state = State::Terminating(termination.into());
             self.done()
         } else {
             self.operation

@@ -40,7 +40,7 @@ fn leaving(world: &World) -> Operation {
     let now = launch.create_time;
     Operation {
         kind: Kind::Termination,
-        state: State::Terminating(Termination {
+        state: State::Terminating(Box::new(Termination {
             targets: vec![machine()],
             calling: None,
             calls: 0,
@@ -51,7 +51,7 @@ fn leaving(world: &World) -> Operation {
             patience_ms: 0,
             end: TerminationEnd::Succeeded,
             refusal: None,
-        }),
+        })),
         ..launch
     }
 }

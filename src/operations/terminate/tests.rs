@@ -36,7 +36,7 @@ fn leaving(now: UtcDateTime) -> Operation {
     });
     Operation {
         instances: machines.collect(),
-        state: State::Terminating(Termination {
+        state: State::Terminating(Box::new(Termination {
             targets: (1..=4).map(id).collect(),
             calling: Some(1),
             calls: 1,
@@ -47,7 +47,7 @@ fn leaving(now: UtcDateTime) -> Operation {
             patience_ms: 0,
             end: TerminationEnd::Succeeded,
             refusal: None,
-        }),
+        })),
         ..operation
     }
 }

@@ -363,7 +363,7 @@ fn a_machine_that_is_not_let_go_is_for_a_person() {
 fn leaving() -> Walk {
     let mut walk = launched(OnFailure::Keep);
     walk.operation.kind = Kind::Termination;
-    walk.operation.state = State::Terminating(Termination {
+    walk.operation.state = State::Terminating(Box::new(Termination {
         targets: vec![id(1), id(2)],
         calling: None,
         calls: 0,
@@ -374,7 +374,7 @@ fn leaving() -> Walk {
         patience_ms: 900_000,
         end: TerminationEnd::Succeeded,
         refusal: None,
-    });
+    }));
     walk
 }
 
