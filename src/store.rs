@@ -9,6 +9,7 @@ mod budget;
 mod care;
 mod chain;
 mod changes;
+mod checkpoint;
 mod connection;
 mod database;
 mod desk;

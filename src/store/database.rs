@@ -8,6 +8,7 @@ use crate::domain::millis;
 use crate::domain::operation::{Lease, Operation, StateName};
 use crate::metrics::Journal;
 use crate::store::chain::Chain;
+use crate::store::checkpoint::Checkpoint;
 use crate::store::connection::{Row, query};
 use crate::store::error::StoreError;
 use crate::store::group::{Command, Reply};
@@ -74,6 +75,7 @@ impl Database {
             reserve: opened.reserve,
             purged: false,
             logged: 0,
+            checkpoint: Checkpoint::default(),
             busy_timeout: settings.busy_timeout,
             lock: opened.lock,
         };

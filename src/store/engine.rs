@@ -402,6 +402,14 @@ impl Writers {
         }
     }
 
+    /// What makes one more connection to the file of SQLite, if there is one.
+    pub(in crate::store) fn beside(
+        &self,
+    ) -> Option<impl FnOnce() -> Result<Connection, sqlx::Error> + Send + use<>> {
+        let (path, session) = (self.target.file()?.to_owned(), self.session.clone());
+        Some(move || Connection::open(&path, None, &session))
+    }
+
     /// That of the server; in SQLite one that only brings the tables up to date.
     ///
     /// # Errors

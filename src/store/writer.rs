@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::domain::causes::chain;
 use crate::metrics::Journal;
 use crate::store::chain::Chain;
+use crate::store::checkpoint::Checkpoint;
 use crate::store::connection::{Connection, query};
 use crate::store::engine::{self, Dialect, Writers};
 use crate::store::error::StoreError;
@@ -21,9 +22,11 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Rows after which SQLite's log is put into the database, each some pages: so it stays at some tens of
-/// megabytes, and fewer than one launch in a hundred waits for that.
+/// megabytes.
 const CHECKPOINT_WRITES: u32 = 1024;
-/// The same while a full disk has no more space than the reserve had.
+/// Rows after which commits wait for that: the disk is slower than they are.
+const WAIT_WRITES: u32 = 4 * CHECKPOINT_WRITES;
+/// Rows after which it is done between two commits while a full disk has no more space than the reserve had.
 const CHECKPOINT_WRITES_IN_RESERVE: u32 = 256;
 
 /// How long nothing is written before what was deleted is taken out of SQLite's log. That is two flushes,
@@ -55,6 +58,8 @@ pub(in crate::store) struct Writer {
     pub(in crate::store) purged: bool,
     /// Rows in the log since it was last put into the database.
     pub(in crate::store) logged: u32,
+    /// Puts the log into the database beside the commits.
+    pub(in crate::store) checkpoint: Checkpoint,
     pub(in crate::store) busy_timeout: Duration,
     /// Keeps other processes out while this one may write.
     pub(in crate::store) lock: Option<File>,
@@ -73,13 +78,20 @@ impl Writer {
                     }
                     self.write(commands.drain(..).collect()).await;
                     if self.log_is_long() {
-                        self.checkpoint().await;
+                        self.shorten_log().await;
                     }
+                }
+                done = self.checkpoint.ended(), if self.checkpoint.is_under_way() => {
+                    self.rest_of_checkpoint(done).await;
                 }
                 () = self.clock.sleep(PAUSE), if self.purged && self.connection.is_some() => {
                     self.scrub().await;
                 }
             }
+        }
+        if self.checkpoint.is_under_way() {
+            let done = self.checkpoint.ended().await;
+            self.rest_of_checkpoint(done).await;
         }
         if self.purged {
             self.scrub().await;
@@ -210,14 +222,35 @@ impl Writer {
         self.dialect.log_is_ours && self.logged >= most
     }
 
-    /// Keeps SQLite's log short. On a new connection where a full disk has cost the last one.
-    async fn checkpoint(&mut self) {
+    /// Keeps SQLite's log short. Most of it is put into the database beside the commits, so that none waits for
+    /// more than the rest.
+    async fn shorten_log(&mut self) {
         if self.fatal.borrow().is_some() {
             return;
         }
-        let done = match connected(&mut self.connection, &self.writers).await {
-            Ok(connection) => engine::checkpoint(connection).await,
-            Err(error) => Err(error.into()),
+        if !self.checkpoint.is_under_way() && !self.in_reserve() {
+            self.checkpoint.begin(&self.writers);
+        }
+        if !self.checkpoint.is_under_way() {
+            self.rest_of_checkpoint(Ok(())).await;
+        } else if self.logged >= WAIT_WRITES {
+            let done = self.checkpoint.ended().await;
+            self.rest_of_checkpoint(done).await;
+        }
+    }
+
+    /// Puts what was written meanwhile into the database, too: the log begins anew only once all of it is there.
+    /// On a new connection where a full disk has cost the last one.
+    async fn rest_of_checkpoint(&mut self, done: Result<(), StoreError>) {
+        if self.fatal.borrow().is_some() {
+            return;
+        }
+        let done = match done {
+            Ok(()) => match connected(&mut self.connection, &self.writers).await {
+                Ok(connection) => engine::checkpoint(connection).await,
+                Err(error) => Err(error.into()),
+            },
+            Err(error) => Err(error),
         };
         match done {
             Ok(()) => self.logged = 0,
