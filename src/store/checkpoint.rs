@@ -40,3 +40,91 @@ impl Checkpoint {
         ended.unwrap_or_else(|_defect| Err(sqlx::Error::WorkerCrashed.into()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Settings;
+    use crate::store::connection::{Connection, query};
+    use std::path::{Path, PathBuf};
+    use std::time::Duration;
+
+    /// A folder with a journal of its own, and what connects to it.
+    fn journal() -> (PathBuf, Writers) {
+        let name = format!("cvm-gateway-checkpoint-{}", uuid::Uuid::new_v4());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let settings = Settings {
+            url: format!("sqlite://{}/journal.db", folder.display()).into(),
+            key_file: None,
+            pool_size: 1,
+            queue: 1,
+            batch: 1,
+            busy_timeout: Duration::from_secs(5),
+            reserve_bytes: 0,
+        };
+        let target = engine::target(&settings).unwrap();
+        drop(target.lock().unwrap());
+        (folder, target.writers(&settings))
+    }
+
+    async fn write(connection: &mut Connection) {
+        let row = query("INSERT INTO filled VALUES (randomblob(4000))");
+        row.execute(connection).await.unwrap();
+    }
+
+    fn bytes(folder: &Path, name: &str) -> u64 {
+        std::fs::metadata(folder.join(name)).unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn the_log_is_put_into_the_database_while_others_commit() {
+        let (folder, writers) = journal();
+        let mut connection = writers.connect().await.unwrap();
+        let table = query("CREATE TABLE filled (bytes BLOB)");
+        table.execute(&mut connection).await.unwrap();
+        for _ in 0..50 {
+            write(&mut connection).await;
+        }
+        let before = bytes(&folder, "journal.db");
+
+        let mut checkpoint = Checkpoint::default();
+        checkpoint.begin(&writers);
+        assert!(checkpoint.is_under_way());
+        while checkpoint
+            .0
+            .as_ref()
+            .is_some_and(|running| !running.is_finished())
+        {
+            write(&mut connection).await;
+        }
+        checkpoint.ended().await.unwrap();
+        assert!(!checkpoint.is_under_way());
+        assert!(bytes(&folder, "journal.db") >= before + 50 * 4000);
+
+        engine::checkpoint(&mut connection).await.unwrap();
+        let log = bytes(&folder, "journal.db-wal");
+        write(&mut connection).await;
+        assert_eq!(bytes(&folder, "journal.db-wal"), log, "it begins anew");
+        drop(connection);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn that_it_fails_is_told() {
+        let (folder, writers) = journal();
+        std::fs::remove_dir_all(folder).unwrap();
+        let mut checkpoint = Checkpoint::default();
+        checkpoint.begin(&writers);
+        checkpoint.ended().await.unwrap_err();
+        assert!(!checkpoint.is_under_way());
+    }
+
+    #[tokio::test]
+    async fn nothing_ends_that_has_not_begun() {
+        let ended = &mut Checkpoint::default();
+        let soon = Duration::from_millis(10);
+        let waited = tokio::time::timeout(soon, ended.ended()).await;
+        waited.unwrap_err();
+    }
+}
