@@ -128,7 +128,7 @@ const SHORT_ALONE: &str = "a commit writes 17 pages where the floor has one: thr
                            work of their statements, of the record and its hash, and two threads that wake each other.";
 const SHORT_GROUP: &str = "the floor is one buffer; here each operation is rows of several tables with their indexes, hashed for the audit and sealed.";
 
-const SHORT_TAIL: &str = "now and then SQLite's log is put into the database between two commits, and those that come just then wait for it.";
+const SHORT_TAIL: &str = "now and then SQLite's log is put into the database beside the commits, and both use the disk; what came meanwhile is put there between two of them.";
 
 /// A journal on the disk that holds `target/`.
 struct Journal {

@@ -84,7 +84,7 @@ impl Writer {
                 done = self.checkpoint.ended(), if self.checkpoint.is_under_way() => {
                     self.rest_of_checkpoint(done).await;
                 }
-                () = self.clock.sleep(PAUSE), if self.purged && self.connection.is_some() => {
+                () = self.clock.sleep(PAUSE), if self.may_scrub() => {
                     self.scrub().await;
                 }
             }
@@ -233,7 +233,7 @@ impl Writer {
         }
         if !self.checkpoint.is_under_way() {
             self.rest_of_checkpoint(Ok(())).await;
-        } else if self.logged >= WAIT_WRITES {
+        } else if self.logged >= WAIT_WRITES || self.in_reserve() {
             let done = self.checkpoint.ended().await;
             self.rest_of_checkpoint(done).await;
         }
@@ -256,6 +256,10 @@ impl Writer {
             Ok(()) => self.logged = 0,
             Err(error) => self.log_failed(&error),
         }
+    }
+
+    fn may_scrub(&self) -> bool {
+        self.purged && self.connection.is_some() && !self.checkpoint.is_under_way()
     }
 
     /// Takes what was deleted out of the log of writes, too; it else stays until it is written over.
