@@ -412,7 +412,7 @@ impl Service {
         }
     }
 
-    /// A page, and its last id when there is another page.
+    /// A page, and where the next one begins when there is one.
     async fn page(
         &self,
         organization: &OrganizationId,
@@ -424,13 +424,16 @@ impl Service {
             .list(organization, &page.states, page.before, one_more)
             .await;
         let listed = listed?;
-        let mut operations: Vec<_> = listed.iter().map(wire::operation).collect();
+        let found = listed.operations;
+        let mut operations: Vec<_> = found.iter().map(wire::operation).collect();
         let size = usize::try_from(page.size).unwrap_or(usize::MAX);
         operations.truncate(wire::fitting(&operations).min(size));
-        let more = operations.len() < listed.len();
-        let last = listed.iter().take(operations.len()).next_back();
+        if operations.len() == found.len() {
+            return Ok((operations, listed.looked_to));
+        }
+        let last = found.iter().take(operations.len()).next_back();
         let last = last.map(|operation| operation.id);
-        Ok((operations, last.filter(|_| more)))
+        Ok((operations, last))
     }
 }
 

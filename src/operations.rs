@@ -47,7 +47,7 @@ use crate::domain::reason::Reason;
 use crate::metrics::Metrics;
 use crate::policy::Grant;
 use crate::random::Random;
-use crate::store::{Admission, Brake, NewOperation, SealedBody, Store, StoreError};
+use crate::store::{Admission, Brake, Listed, NewOperation, SealedBody, Store, StoreError};
 use crate::trace;
 use capacity::Capacity;
 use denied::Denials;
@@ -424,7 +424,7 @@ impl Operations {
     }
 
     /// Operations of `organization` in one of `states` (none: in any), newest first, older than
-    /// `before`, `limit` at most.
+    /// `before`, `limit` at most; how many are looked at is bounded, too.
     ///
     /// # Errors
     /// When the journal fails.
@@ -434,7 +434,7 @@ impl Operations {
         states: &[StateName],
         before: Option<OperationId>,
         limit: u32,
-    ) -> Result<Vec<Operation>, OperationError> {
+    ) -> Result<Listed, OperationError> {
         Ok(self
             .0
             .store

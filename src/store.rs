@@ -133,6 +133,15 @@ pub struct Renewal {
     pub lost: Vec<OperationId>,
 }
 
+/// A part of a list of operations, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Without those that cannot be read.
+    pub operations: Vec<Operation>,
+    /// The last that was looked at; none when there is nothing older.
+    pub looked_to: Option<OperationId>,
+}
+
 /// An operation to accept.
 #[derive(Clone, Debug)]
 pub struct NewOperation {
@@ -365,7 +374,7 @@ impl Store {
     }
 
     /// Up to `limit` operations of the organisation, newest first, older than `before`, in one of
-    /// the states of `filter` unless that is empty.
+    /// the states of `filter` unless that is empty: of the next 10,000, for few may be in those states.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -375,7 +384,7 @@ impl Store {
         filter: &[StateName],
         before: Option<OperationId>,
         limit: u32,
-    ) -> Result<Vec<Operation>, StoreError> {
+    ) -> Result<Listed, StoreError> {
         either!(self, engine => engine.list(organization, filter, before, limit).await)
     }
 

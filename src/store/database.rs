@@ -18,8 +18,8 @@ use crate::store::row::{self, Admit, Admitted, Change, bigint};
 use crate::store::sealing::Sealing;
 use crate::store::writer::Writer;
 use crate::store::{
-    Admission, Budgets, Claimed, FIRST_EPOCH, NewOperation, Renewal, Save, Saved, SealedBody,
-    Settings, opening, sql,
+    Admission, Budgets, Claimed, FIRST_EPOCH, Listed, NewOperation, Renewal, Save, Saved,
+    SealedBody, Settings, opening, sql,
 };
 use secrecy::SecretString;
 use std::collections::HashSet;
@@ -32,6 +32,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// Operations that are looked at for one list: few of them may be in the states that are wanted.
+const LOOK_MAX: i64 = 10_000;
 
 /// A database that is open. Clones share it.
 #[derive(Clone)]
@@ -286,51 +289,65 @@ impl Database {
         filter: &[StateName],
         before: Option<OperationId>,
         limit: u32,
-    ) -> Result<Vec<Operation>, StoreError> {
-        let states: Vec<_> = StateName::ALL
-            .into_iter()
-            .filter(|state| filter.is_empty() || filter.contains(state))
-            .collect();
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let mut before = before.map_or_else(|| sql::LAST_ID.to_owned(), |id| id.to_string());
-        let mut operations = Vec::new();
-        // More than once only when rows cannot be read: one must not hide the others.
-        while operations.len() < limit {
-            let wanted = limit - operations.len();
-            let rows = self
-                .list_rows(organization, &states, &before, wanted)
-                .await?;
-            for row in &rows {
-                match row::operation(row) {
-                    Ok(operation) => operations.push(operation),
-                    Err(error) => {
-                        tracing::error!(error = chain(&error, ": "), "a row is left out of a list");
-                    }
+    ) -> Result<Listed, StoreError> {
+        let before = before.map_or_else(|| sql::LAST_ID.to_owned(), |id| id.to_string());
+        let rows = self.list_rows(organization, filter, &before, limit).await?;
+        let looked_to = match rows.last() {
+            Some(last) if u32::try_from(rows.len()) == Ok(limit) => Some(row::id(last)?),
+            Some(_) | None => self.looked_to(organization, &before).await?,
+        };
+        let mut operations = Vec::with_capacity(rows.len());
+        for row in &rows {
+            match row::operation(row) {
+                Ok(operation) => operations.push(operation),
+                // One must not hide the others.
+                Err(error) => {
+                    tracing::error!(error = chain(&error, ": "), "a row is left out of a list");
                 }
             }
-            match rows.last() {
-                Some(last) if rows.len() == wanted => before = row::id(last)?.to_string(),
-                Some(_) | None => break,
-            }
         }
-        Ok(operations)
+        Ok(Listed {
+            operations,
+            looked_to,
+        })
     }
 
     async fn list_rows(
         &self,
         organization: &OrganizationId,
-        states: &[StateName],
+        filter: &[StateName],
         before: &str,
-        limit: usize,
+        limit: u32,
     ) -> Result<Vec<Row>, StoreError> {
         let mut query = query(sql::LIST)
             .bind(organization.as_str())
             .bind(before)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX));
-        for state in states.iter().cycle().take(StateName::ALL.len()) {
+            .bind(LOOK_MAX);
+        let wanted: Vec<_> = StateName::ALL
+            .into_iter()
+            .filter(|state| filter.is_empty() || filter.contains(state))
+            .collect();
+        for state in wanted.iter().cycle().take(StateName::ALL.len()) {
             query = query.bind(state.as_str());
         }
-        Ok(query.fetch_all(&self.readers).await?)
+        Ok(query
+            .bind(i64::from(limit))
+            .fetch_all(&self.readers)
+            .await?)
+    }
+
+    /// The last operation that a list before `before` looks at; none when it looks at all.
+    async fn looked_to(
+        &self,
+        organization: &OrganizationId,
+        before: &str,
+    ) -> Result<Option<OperationId>, StoreError> {
+        let last = query(sql::LOOKED_TO)
+            .bind(organization.as_str())
+            .bind(before)
+            .bind(LOOK_MAX - 1);
+        let last = last.fetch_optional(&self.readers).await?;
+        last.as_ref().map(row::id).transpose()
     }
 
     pub(in crate::store) async fn counts(

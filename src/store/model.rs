@@ -19,7 +19,7 @@ use crate::store::group::done_with_later;
 use crate::store::launched::{Launched, LaunchedPage};
 use crate::store::orders::Order;
 use crate::store::owners::Owner;
-use crate::store::{Admission, Claimed, NewOperation, Renewal, Save, Saved, SealedBody};
+use crate::store::{Admission, Claimed, Listed, NewOperation, Renewal, Save, Saved, SealedBody};
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -346,7 +346,7 @@ impl Model {
         filter: &[StateName],
         before: Option<OperationId>,
         limit: u32,
-    ) -> Result<Vec<Operation>, StoreError> {
+    ) -> Result<Listed, StoreError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         self.run(Call::List, |tables, _| {
             let newest_first = tables.operations.values().rev();
@@ -355,8 +355,13 @@ impl Model {
                     && before.is_none_or(|before| operation.id < before)
                     && (filter.is_empty() || filter.contains(&operation.state.name()))
             });
-            let listed = listed.take(limit);
-            Ok(listed.map(|listed| Operation::clone(listed)).collect())
+            let listed = listed.take(limit).map(|listed| Operation::clone(listed));
+            let operations: Vec<_> = listed.collect();
+            let last = operations.last().filter(|_| operations.len() == limit);
+            Ok(Listed {
+                looked_to: last.map(|last| last.id),
+                operations,
+            })
         })
         .await
     }

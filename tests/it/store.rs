@@ -16,8 +16,8 @@ use cvm_gateway::domain::operation::{
 };
 use cvm_gateway::metrics::Metrics;
 use cvm_gateway::store::{
-    Admission, Adoption, Claimed, Launched, LaunchedPage, Model, NewOperation, Order, Owner,
-    Release, Renewal, Save, Saved, SealedBody, Settings, Store, StoreError,
+    Admission, Adoption, Claimed, Launched, LaunchedPage, Listed, Model, NewOperation, Order,
+    Owner, Release, Renewal, Save, Saved, SealedBody, Settings, Store, StoreError,
 };
 use quotas::{
     counts_the_launches_of_older_journals, counts_what_is_adopted_and_what_only_time_ended,
@@ -140,6 +140,7 @@ on_both! {
     lists_newest_first
     writes_the_audit
     lists_around_a_row_that_cannot_be_read
+    looks_at_a_part_for_each_page
     counts_by_state
     survives_being_reopened
     names_what_is_corrupt
@@ -840,9 +841,11 @@ async fn lists_newest_first(journal: Journal) {
     admit(&store, &operation("globex", "r-1")).await;
 
     let page = store.list(&acme, &[], None, 2).await.unwrap();
-    assert_eq!(page, newest_first[..2]);
-    let page = store.list(&acme, &[], Some(page[1].id), 9).await.unwrap();
-    assert_eq!(page, newest_first[2..]);
+    assert_eq!(page.operations, newest_first[..2]);
+    assert_eq!(page.looked_to, Some(newest_first[1].id));
+    let page = store.list(&acme, &[], page.looked_to, 9).await.unwrap();
+    assert_eq!(page.operations, newest_first[2..]);
+    assert_eq!(page.looked_to, None, "there is nothing older");
 
     let sent = next(&newest_first[1], State::Sent);
     let lease = Lease {
@@ -852,9 +855,10 @@ async fn lists_newest_first(journal: Journal) {
     save(&store, lease, &sent).await;
     let filter = [StateName::Sent, StateName::Failed];
     let page = store.list(&acme, &filter, None, 9).await.unwrap();
-    assert_eq!(page, std::slice::from_ref(&sent));
+    assert_eq!(page.operations, std::slice::from_ref(&sent));
 
-    assert_eq!(store.list(&globex, &filter, None, 9).await.unwrap(), []);
+    let nothing = store.list(&globex, &filter, None, 9).await.unwrap();
+    assert_eq!(nothing, Listed::default());
     assert_eq!(store.get(&globex, sent.id).await.unwrap(), None);
     assert_eq!(store.get(&acme, sent.id).await.unwrap(), Some(sent));
 }
@@ -876,16 +880,37 @@ async fn lists_around_a_row_that_cannot_be_read(journal: Journal) {
     );
     journal.run(&damage).await;
 
-    assert_eq!(store.list(&acme, &[], None, 3).await.unwrap(), newest_first);
+    let page = store.list(&acme, &[], None, 4).await.unwrap();
+    assert_eq!(page.operations, newest_first);
     let page = store.list(&acme, &[], None, 2).await.unwrap();
-    assert_eq!(
-        page,
-        newest_first[..2],
-        "a full page, so that the next one is asked for"
-    );
+    assert_eq!(page.operations, newest_first[..1]);
+    assert_eq!(page.looked_to, Some(damaged.id), "the next page goes on");
+    let page = store.list(&acme, &[], page.looked_to, 9).await.unwrap();
+    assert_eq!(page.operations, newest_first[1..]);
     let error = store.get(&acme, damaged.id).await.unwrap_err();
     let named = format!("operations.document of {} cannot be read", damaged.id);
     assert!(error.to_string().starts_with(&named), "{error}");
+}
+
+/// One of them is in the state that is asked for, the oldest: no call looks through all.
+async fn looks_at_a_part_for_each_page(journal: Journal) {
+    let store = journal.open().await;
+    let oldest = operation("acme", "oldest");
+    admit(&store, &oldest).await;
+    let others = "INSERT INTO operations (id, organization, request_id, request_hash, state, sequence, \
+         document, lease_owner, lease_epoch, lease_until, create_time, update_time) \
+         WITH RECURSIVE counted(number) AS \
+         (SELECT 1 UNION ALL SELECT number + 1 FROM counted WHERE number < 10000) \
+         SELECT 'ffffffff-0000-7000-8000-' || substr('000000000000' || number, length('' || number) + 1), \
+         'acme', 'r-' || number, '', 'SUCCEEDED', 1, '', '', 1, 0, 0, 0 FROM counted";
+    journal.run(others).await;
+
+    let (acme, filter) = (&oldest.organization, [StateName::Accepted]);
+    let first = store.list(acme, &filter, None, 9).await.unwrap();
+    assert_eq!(first.operations, []);
+    let second = store.list(acme, &filter, first.looked_to, 9).await.unwrap();
+    assert_eq!(second.operations, [oldest]);
+    assert_eq!(second.looked_to, None);
 }
 
 async fn counts_by_state(journal: Journal) {
@@ -995,7 +1020,7 @@ async fn writes_and_lists(store: &Store, number: usize) {
     let sent = next(&accepted, State::Sent);
     assert_eq!(save(store, lease, &sent).await, Saved::Done);
     let listed = store.list(&accepted.organization, &[], None, 10).await;
-    assert_eq!(listed.unwrap().len(), number);
+    assert_eq!(listed.unwrap().operations.len(), number);
 }
 
 async fn refuses_a_newer_schema(journal: Journal) {
@@ -1060,7 +1085,7 @@ async fn applies_every_migration_to_its_samples(mut journal: Journal) {
 
     let store = journal.open().await;
     let acme = OrganizationId::parse("acme").unwrap();
-    let listed = store.list(&acme, &[], None, 100).await.unwrap();
+    let listed = store.list(&acme, &[], None, 100).await.unwrap().operations;
     assert!(!listed.is_empty());
     for operation in &listed {
         assert!(store.body(operation.id, 0).await.unwrap().is_some());

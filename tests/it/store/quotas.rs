@@ -140,7 +140,7 @@ pub(super) async fn judges_each_of_a_batch_by_those_before_it(journal: Journal) 
     assert_eq!(instances(&store).await, 10);
     let listed = store.list(&quotas[0].organization, &[], None, 100).await;
     assert_eq!(
-        listed.unwrap().len(),
+        listed.unwrap().operations.len(),
         2,
         "nothing is left of what was refused"
     );

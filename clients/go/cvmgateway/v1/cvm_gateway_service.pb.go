@@ -1277,7 +1277,8 @@ func (x *GetOperationResponse) GetOperation() *Operation {
 type ListOperationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many at most, 1 to 1000. 0: 50. More than 1000 counts as 1000. A page holds fewer
-	// when they are large.
+	// when they are large, and fewer, even none, when few of the next 10,000 are in `states`:
+	// whether there are more is told by `next_page_token` alone.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// `next_page_token` of the page before. All other fields MUST be those of that request.
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`

@@ -59,7 +59,8 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * How many at most, 1 to 1000. 0: 50. More than 1000 counts as 1000. A page holds fewer
-   * when they are large.
+   * when they are large, and fewer, even none, when few of the next 10,000 are in `states`:
+   * whether there are more is told by `next_page_token` alone.
    * </pre>
    *
    * <code>int32 page_size = 1 [json_name = "pageSize"];</code>
@@ -580,7 +581,8 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * How many at most, 1 to 1000. 0: 50. More than 1000 counts as 1000. A page holds fewer
-     * when they are large.
+     * when they are large, and fewer, even none, when few of the next 10,000 are in `states`:
+     * whether there are more is told by `next_page_token` alone.
      * </pre>
      *
      * <code>int32 page_size = 1 [json_name = "pageSize"];</code>
@@ -593,7 +595,8 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * How many at most, 1 to 1000. 0: 50. More than 1000 counts as 1000. A page holds fewer
-     * when they are large.
+     * when they are large, and fewer, even none, when few of the next 10,000 are in `states`:
+     * whether there are more is told by `next_page_token` alone.
      * </pre>
      *
      * <code>int32 page_size = 1 [json_name = "pageSize"];</code>
@@ -610,7 +613,8 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * How many at most, 1 to 1000. 0: 50. More than 1000 counts as 1000. A page holds fewer
-     * when they are large.
+     * when they are large, and fewer, even none, when few of the next 10,000 are in `states`:
+     * whether there are more is told by `next_page_token` alone.
      * </pre>
      *
      * <code>int32 page_size = 1 [json_name = "pageSize"];</code>

@@ -13,7 +13,8 @@ public interface ListOperationsRequestOrBuilder extends
   /**
    * <pre>
    * How many at most, 1 to 1000. 0: 50. More than 1000 counts as 1000. A page holds fewer
-   * when they are large.
+   * when they are large, and fewer, even none, when few of the next 10,000 are in `states`:
+   * whether there are more is told by `next_page_token` alone.
    * </pre>
    *
    * <code>int32 page_size = 1 [json_name = "pageSize"];</code>
