@@ -73,27 +73,35 @@ impl Open {
         if self.ended {
             return None;
         }
-        let interval = self.follow.heartbeat_interval;
-        let next = async {
-            chaos::around!("grpc.stream", self.watch.next(), else Err(OperationError::Stopping))
-        };
-        let newest = self.follow.clock.timeout(interval, next);
-        let Some(newest) = self.follow.leaving.run_until_cancelled(newest).await else {
-            self.ended = true;
-            observe::ended(Ended::ConnectionAge);
-            return Some(Err(status::leaving(self.watch.id(), self.watch.sequence())));
+        let Follow {
+            clock,
+            leaving,
+            heartbeat_interval,
+            ..
+        } = &self.follow;
+        // Side by side, for a future in a future is there twice; thousands of streams wait in one of these.
+        let newest = tokio::select! {
+            biased;
+            () = leaving.cancelled() => {
+                self.ended = true;
+                observe::ended(Ended::ConnectionAge);
+                return Some(Err(status::leaving(self.watch.id(), self.watch.sequence())));
+            }
+            newest = async {
+                chaos::around!("grpc.stream", self.watch.next(), else Err(OperationError::Stopping))
+            } => newest,
+            () = clock.sleep(*heartbeat_interval) => return Some(Ok(Event::Heartbeat(self.heartbeat()))),
         };
         match newest {
-            None => Some(Ok(Event::Heartbeat(self.heartbeat()))),
-            Some(Ok(Some(operation))) => {
+            Ok(Some(operation)) => {
                 self.last = Some(Arc::clone(&operation));
                 Some(Ok(Event::Snapshot(operation)))
             }
-            Some(Ok(None)) => {
+            Ok(None) => {
                 self.ended = true;
                 self.error().map(Err)
             }
-            Some(Err(error)) => {
+            Err(error) => {
                 self.ended = true;
                 if matches!(error, OperationError::Stopping) {
                     observe::ended(Ended::Stop);
