@@ -317,13 +317,14 @@ struct Introduced {
 impl hyper::service::Service<Request<Incoming>> for Introduced {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = TrackedFuture<Oneshot<Calls, Request<Body>>>;
+    /// In a box, which goes when the answer begins: hyper keeps room for it as long as the stream lasts.
+    type Future = Pin<Box<TrackedFuture<Oneshot<Calls, Request<Body>>>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.caller.clone());
         let answer = Calls::clone(&self.calls).oneshot(request);
-        self.unanswered.track_future(answer)
+        Box::pin(self.unanswered.track_future(answer))
     }
 }
 
