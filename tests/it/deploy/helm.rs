@@ -84,6 +84,26 @@ fn namespaces_of_one_s_own_take_the_place_of_the_usual_ones() {
 }
 
 #[test]
+fn ports_of_one_s_own_take_the_place_of_the_usual_ones() {
+    let to = |more: &[&str]| {
+        let documents = rendered_with(more, &[]);
+        of(&documents, "NetworkPolicy")["spec"]["egress"].clone()
+    };
+    let usual = to(&[]);
+    let ports = |ports: &[u16]| {
+        let ports = ports.iter().map(|port| json!({ "port": port }));
+        json!({ "ports": ports.collect::<Vec<_>>() })
+    };
+    assert_eq!(usual[1], ports(&[443, 6443, 5432]));
+    let own = to(&["--set-json", "networkPolicy.egressPorts=[443, 80]"]);
+    assert_eq!(own, json!([usual[0], ports(&[443, 80])]));
+    for none in ["[]", "null"] {
+        let nothing = to(&["--set-json", &format!("networkPolicy.egressPorts={none}")]);
+        assert_eq!(nothing, json!([usual[0]]), "empty `ports` are all of them");
+    }
+}
+
+#[test]
 fn the_chart_takes_a_service_account_that_is_there() {
     let sets = ["serviceAccount.create=false", "serviceAccount.name=theirs"];
     let documents = rendered(&sets);
