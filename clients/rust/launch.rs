@@ -21,17 +21,30 @@ use tonic::{Request, Status};
 use tonic_types::StatusExt;
 use uuid::Uuid;
 
-/// `--name value`, as often as one likes.
+/// What may be given, as `--name value` or `--name=value`.
+const NAMES: [&str; 9] = [
+    "server",
+    "ca",
+    "cert",
+    "key",
+    "token-file",
+    "request-id",
+    "type",
+    "count",
+    "timeout",
+];
+
 type Options = HashMap<String, String>;
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let options = arguments.chunks_exact(2).filter_map(|pair| match pair {
-        [name, value] => Some((name.trim_start_matches('-').to_owned(), value.clone())),
-        _ => None,
-    });
-    let options: Options = options.collect();
+    let options = match parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(what) => {
+            eprintln!("{what}");
+            return Ok(ExitCode::from(2));
+        }
+    };
     let channel = connect(&options)?;
     let token_file = options.get("token-file").cloned();
     // One that cannot be read is told at once, not only by a call.
@@ -81,6 +94,23 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::FAILURE)
 }
 
+/// Refuses what it does not know: a launch without the request id that was meant for it would be another one.
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options = Options::new();
+    while let Some(argument) = arguments.next() {
+        let (name, value) = match argument.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (argument.as_str(), None),
+        };
+        let known = name.strip_prefix("--").filter(|it| NAMES.contains(it));
+        let known = known.ok_or_else(|| format!("there is no argument {name}"))?;
+        let value = value.or_else(|| arguments.next());
+        let value = value.ok_or_else(|| format!("{name} has no value"))?;
+        options.insert(known.to_owned(), value);
+    }
+    Ok(options)
+}
+
 /// A channel that proves who calls, as far as it is told to.
 fn connect(options: &Options) -> Result<Channel, Box<dyn Error>> {
     let server = options.get("server");
@@ -121,6 +151,7 @@ fn bearer(mut call: Request<()>, file: Option<&str>) -> Result<Request<()>, Stat
 
 fn wish(options: &Options) -> Result<RunInstancesRequest, Box<dyn Error>> {
     let count = options.get("count").map_or(Ok(1), |text| text.parse())?;
+    let model = options.get("type").map_or("S5.SMALL1", String::as_str);
     let request_id = options.get("request-id").cloned();
     let placement = Placement {
         zone: "ap-shanghai-2".to_owned(),
@@ -133,7 +164,7 @@ fn wish(options: &Options) -> Result<RunInstancesRequest, Box<dyn Error>> {
         spec: Some(InstanceSpec {
             placement: Some(placement),
             image_id: Some("img-pmqg1cw7".to_owned()),
-            instance_type: Some("S5.SMALL1".to_owned()),
+            instance_type: Some(model.to_owned()),
             instance_count: Some(count),
             ..InstanceSpec::default()
         }),

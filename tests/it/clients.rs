@@ -330,6 +330,38 @@ async fn tells_how_to_go_on(example: Example) {
     assert!(!told.contains("the stream broke"), "{told}");
 }
 
+/// An example is told what to do in either form, and calls nobody when there is anything that it does not know: a launch without the
+/// `request_id` that was meant for it would be another one.
+async fn reads_its_arguments(example: Example) {
+    let folder = Folder::new();
+    put(&folder, "ca.pem", &Authority::new("servers").pem());
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = example.at(nobody.local_addr().unwrap(), &folder.0);
+        command.arg("--timeout=1").args(arguments);
+        output(command)
+    };
+    let ended = run(&["--request-id=mine", "--type=S5.MEDIUM2", "--count", "1"]).await;
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(told.contains("request_id mine\n"), "{told}");
+    let called = "the launch goes on if it was accepted";
+    assert!(told.contains(called), "{told}");
+    let wrong: [(&[&str], &str); 3] = [
+        (&["--request_id", "mine"], "request_id"),
+        (&["--count", "1", "--request-id"], "request-id"),
+        (&["--count", "1", "stray", "--request-id", "mine"], "stray"),
+    ];
+    for (arguments, named) in wrong {
+        let ended = run(arguments).await;
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert!(!ended.status.success(), "{told}");
+        assert!(told.contains(named), "{arguments:?}: {told}");
+        assert!(!told.contains(called), "{arguments:?}: {told}");
+    }
+}
+
 /// Languages write the names of codes in ways of their own.
 fn plain(text: &str) -> String {
     text.to_lowercase().replace('_', "")
@@ -408,6 +440,31 @@ async fn the_java_example_tells_how_to_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rust_example_tells_how_to_go_on() {
     tells_how_to_go_on(Example::Rust).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_python_example_reads_its_arguments() {
+    reads_its_arguments(Example::Python).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_go_example_reads_its_arguments() {
+    reads_its_arguments(Example::Go).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_typescript_example_reads_its_arguments() {
+    reads_its_arguments(Example::TypeScript).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_java_example_reads_its_arguments() {
+    reads_its_arguments(Example::Java).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rust_example_reads_its_arguments() {
+    reads_its_arguments(Example::Rust).await;
 }
 
 #[tokio::test]

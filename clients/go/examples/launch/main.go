@@ -195,6 +195,11 @@ func parse() (it arguments) {
 	flag.Int64Var(&it.count, "count", 1, "how many machines")
 	flag.Float64Var(&it.timeout, "timeout", 600, "how many `seconds` to wait in all")
 	flag.Parse()
+	// What follows it is not read: a launch without the request id that was meant for it would be another one.
+	if flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "there is no argument", flag.Arg(0))
+		os.Exit(2)
+	}
 	return it
 }
 

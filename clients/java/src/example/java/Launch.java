@@ -55,6 +55,10 @@ public final class Launch {
   private static final Set<Status.Code> BROKEN =
       EnumSet.of(Status.Code.UNAVAILABLE, Status.Code.UNKNOWN, Status.Code.INTERNAL, Status.Code.CANCELLED);
 
+  /** What may be given with a value, as {@code --name value} or {@code --name=value}. */
+  private static final Set<String> NAMES =
+      Set.of("server", "ca", "cert", "key", "token-file", "request-id", "type", "count", "timeout");
+
   private final CvmGatewayServiceBlockingStub gateway;
   private Operation newest;
 
@@ -244,17 +248,38 @@ public final class Launch {
         : tls.build();
   }
 
+  /** Refuses what it does not know: a launch without the request id that was meant for it would be another one. */
   private static Map<String, String> parse(String[] arguments) {
     Map<String, String> options = new HashMap<>();
-    for (int at = 0; at < arguments.length; at++) {
-      String name = arguments[at].replaceFirst("^--", "");
-      options.put(name, name.equals("plaintext") ? "" : arguments[++at]);
+    Iterator<String> rest = List.of(arguments).iterator();
+    while (rest.hasNext()) {
+      String argument = rest.next();
+      if (argument.equals("--plaintext")) {
+        options.put("plaintext", "");
+        continue;
+      }
+      String[] pair = argument.split("=", 2);
+      String name = pair[0].replaceFirst("^--", "");
+      if (!pair[0].startsWith("--") || !NAMES.contains(name)) {
+        throw new IllegalArgumentException("there is no argument " + pair[0]);
+      }
+      if (pair.length == 1 && !rest.hasNext()) {
+        throw new IllegalArgumentException(argument + " has no value");
+      }
+      options.put(name, pair.length == 2 ? pair[1] : rest.next());
     }
     return options;
   }
 
   public static void main(String[] arguments) throws IOException, InterruptedException {
-    Map<String, String> options = parse(arguments);
+    Map<String, String> options;
+    try {
+      options = parse(arguments);
+    } catch (IllegalArgumentException wrong) {
+      System.err.println(wrong.getMessage());
+      System.exit(2);
+      return;
+    }
     String requestId = options.getOrDefault("request-id", UUID.randomUUID().toString());
     RunInstancesRequest request =
         RunInstancesRequest.newBuilder()
