@@ -6,7 +6,7 @@
 )]
 
 use cvm_gateway::clock::Clock;
-use cvm_gateway::follow::{Event, Follow, Told, is_resumable};
+use cvm_gateway::follow::{Event, Follow, Told, is_over, is_resumable};
 use cvm_gateway::pb::v1::cvm_gateway_service_client::CvmGatewayServiceClient;
 use cvm_gateway::pb::v1::{InstanceSpec, Operation, Placement, RunInstancesRequest};
 use std::collections::HashMap;
@@ -63,18 +63,21 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         .map_or(Ok(600.0), |text| text.parse())?;
     let limit = Duration::from_secs_f64(seconds);
     let deadline = clock.elapsed() + limit;
+    let mut broke = false;
     let followed = async {
         while let Some(told) = follow.next().await? {
             show(&told, follow.pause());
-            // No call is made after the deadline, so this is why there is no success.
-            if let Told::Broke(status) = told
-                && clock.elapsed() + follow.pause() >= deadline
-            {
-                return Err(status);
+            if let Told::Broke(status) = told {
+                broke = true;
+                // No call is made after the deadline, so this is why there is no success.
+                if clock.elapsed() + follow.pause() >= deadline {
+                    return Err(status);
+                }
             }
         }
         Ok::<(), Status>(())
     };
+    // Whether the launch may be under way all the same.
     let goes_on = match clock.timeout(limit, followed).await {
         None => {
             eprintln!("DEADLINE_EXCEEDED: after {seconds} s");
@@ -82,7 +85,11 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         }
         Some(Err(status)) => {
             explain(&status);
-            is_resumable(&status)
+            match follow.newest() {
+                Some(operation) => !is_over(operation),
+                // A call that broke may have been accepted, whatever the next one was told.
+                None => broke || is_resumable(&status),
+            }
         }
         Some(Ok(())) => return Ok(conclude(follow.newest())),
     };

@@ -15,7 +15,7 @@ use cvm_gateway::clock::Clock;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::TcpSocket;
@@ -145,30 +145,15 @@ async fn goes_on(example: Example) {
     command.arg("--cert").arg(folder.join("caller.pem"));
     command.arg("--key").arg(folder.join("caller.key"));
     command.args(["--count", "3", "--request-id", "cut-in-the-middle"]);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let (mut printed, mut errors) = (Vec::new(), String::new());
-    let run = async {
-        while let Some(line) = lines.next_line().await.unwrap() {
-            if line.contains(" LAUNCHED ") && cut.count() == 0 {
-                cut.now();
-                later.comes();
-            }
-            printed.push(line);
+    let run = read(command, |line| {
+        if line.contains(" LAUNCHED ") && cut.count() == 0 {
+            cut.now();
+            later.comes();
         }
-        let told = child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut errors)
-            .await;
-        told.unwrap();
-        child.wait().await.unwrap()
-    };
+    });
     let both = async { tokio::join!(run, replaced(&world, busy)) };
     let both = Clock::system().timeout(RUN_MAX, Box::pin(both)).await;
-    let (status, gateway) = both.expect("the example does not end");
+    let ((status, printed, errors), gateway) = both.expect("the example does not end");
     let seen = format!("{}\n{errors}", printed.join("\n"));
     assert!(status.success(), "{seen}");
     assert!(cut.count() > 0, "{seen}");
@@ -193,6 +178,24 @@ async fn goes_on(example: Example) {
         assert_eq!(begun(&gateway, method).await, 1.0, "{method}");
     }
     gateway.stop().await;
+}
+
+/// Runs an example to its end, and has `each` look at every line when it is printed. How it ended, the lines, and what it told beside.
+async fn read(
+    mut command: Command,
+    mut each: impl FnMut(&str),
+) -> (ExitStatus, Vec<String>, String) {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (mut printed, mut errors) = (Vec::new(), String::new());
+    while let Some(line) = lines.next_line().await.unwrap() {
+        each(&line);
+        printed.push(line);
+    }
+    let mut told = child.stderr.take().unwrap();
+    told.read_to_string(&mut errors).await.unwrap();
+    (child.wait().await.unwrap(), printed, errors)
 }
 
 /// The gateway that takes the place of one that has turned a launch away.
@@ -330,6 +333,42 @@ async fn tells_how_to_go_on(example: Example) {
     assert!(!told.contains("the stream broke"), "{told}");
 }
 
+/// An example whose token is not taken any more. First where its first connection is cut, so that it cannot know what became of its
+/// call; then where it has seen its launch, whose stream is cut. It is refused when it goes on, and the launch may go on all the same.
+async fn is_refused_on_the_way(example: Example) {
+    let identity = CALLERS.replace("[\"mtls\"]", "[\"jwt\"]");
+    let signer = Signer::new();
+    let (world, _later) = World::still().await;
+    let gateway = secured_in(&world, &format!("{identity}{ISSUER}"), &signer).await;
+    let cut = Cut::before(gateway.grpc_addr()).await;
+    let file = world.folder.0.join("token");
+    let [taken, strange] =
+        [&signer, &Signer::new()].map(|it| it.token("system:serviceaccount:web:api", 600));
+    for (token, machines) in [(&strange, 0), (&taken, 1)] {
+        put_secret(&file, token);
+        let mut command = example.at(cut.addr(), &world.folder.0);
+        command.arg("--token-file").arg(&file);
+        command.args(["--request-id", "refused-on-the-way"]);
+        let run = read(command, |line| {
+            if line.contains(" LAUNCHED ") && cut.count() == 0 {
+                put_secret(&file, &strange);
+                cut.now();
+            }
+        });
+        let ended = Clock::system().timeout(RUN_MAX, Box::pin(run)).await;
+        let (status, printed, told) = ended.expect("the example does not end");
+        assert_eq!(status.code(), Some(1), "{told}");
+        assert_eq!(cut.count(), machines, "{printed:?}\n{told}");
+        let (_, after) = told.split_once("the stream broke").expect(&told);
+        assert!(plain(after).contains("\nunauthenticated: "), "{told}");
+        let advice =
+            "goes on if it was accepted: run this again with --request-id refused-on-the-way, ";
+        assert!(after.contains(advice), "{told}");
+        assert_eq!(world.machines().await.len(), machines, "{told}");
+    }
+    gateway.stop().await;
+}
+
 /// An example is told what to do in either form, and calls nobody when there is anything that it does not know: a launch without the
 /// `request_id` that was meant for it would be another one.
 async fn reads_its_arguments(example: Example) {
@@ -440,6 +479,31 @@ async fn the_java_example_tells_how_to_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rust_example_tells_how_to_go_on() {
     tells_how_to_go_on(Example::Rust).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_python_example_tells_how_to_go_on_where_it_is_refused_on_the_way() {
+    is_refused_on_the_way(Example::Python).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_go_example_tells_how_to_go_on_where_it_is_refused_on_the_way() {
+    is_refused_on_the_way(Example::Go).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_typescript_example_tells_how_to_go_on_where_it_is_refused_on_the_way() {
+    is_refused_on_the_way(Example::TypeScript).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_java_example_tells_how_to_go_on_where_it_is_refused_on_the_way() {
+    is_refused_on_the_way(Example::Java).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rust_example_tells_how_to_go_on_where_it_is_refused_on_the_way() {
+    is_refused_on_the_way(Example::Rust).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

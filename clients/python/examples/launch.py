@@ -17,6 +17,14 @@ from cvmgateway.v1 import operation_pb2 as operations
 
 # What gRPC itself says of connections that fail or break.
 BROKEN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED)
+# The states in which nothing goes on by itself.
+OVER = (
+    operations.OPERATION_STATE_SUCCEEDED,
+    operations.OPERATION_STATE_PARTIAL,
+    operations.OPERATION_STATE_FAILED,
+    operations.OPERATION_STATE_CANCELLED,
+    operations.OPERATION_STATE_NEEDS_OPERATOR,
+)
 PAUSE_MAX_SECONDS = 15
 
 
@@ -24,9 +32,10 @@ def follow(gateway, request, deadline):
     """Yields each new snapshot of a launch; ends when it has ended, or raises why it did not succeed.
 
     A stream that breaks is opened again from where it was. Nothing is launched twice: until the launch has a name,
-    the call is repeated with the same request_id, which finds the operation that exists.
+    the call is repeated with the same request_id, which finds the operation that exists. What is raised after a break
+    has that as its cause.
     """
-    newest, pause = None, 1
+    newest, pause, broke = None, 1, None
     while True:
         # The deadline is for everything: no single call waits for longer.
         seconds = deadline - time.monotonic()
@@ -46,7 +55,8 @@ def follow(gateway, request, deadline):
         except grpc.RpcError as error:
             wait = max(pause, retry_delay(error))
             if not may_resume(error) or time.monotonic() + wait >= deadline:
-                raise
+                raise error from broke
+            broke = error
             print(f"the stream broke ({what(error)}); going on in {wait} s", file=sys.stderr, flush=True)
         time.sleep(wait)
         pause = min(pause * 2, PAUSE_MAX_SECONDS)
@@ -60,11 +70,13 @@ def may_resume(error):
     return not detail(error, details.ErrorInfo) and error.code() in BROKEN
 
 
-def goes_on(error):
+def goes_on(error, newest):
     """Whether the launch may be under way all the same."""
-    # With a reason, DEADLINE_EXCEEDED is how the launch itself ended.
+    if newest is not None:
+        return newest.state not in OVER
+    # The gateway alone gives reasons, and a call that broke may have been accepted, whatever the next one was told.
     late = error.code() == grpc.StatusCode.DEADLINE_EXCEEDED and not detail(error, details.ErrorInfo)
-    return late or may_resume(error)
+    return late or may_resume(error) or error.__cause__ is not None
 
 
 def retry_delay(error):
@@ -159,7 +171,7 @@ def main():
                 print(f"{operation.sequence} {state} {operation.name}", flush=True)
         except grpc.RpcError as error:
             print("\n  ".join(explain(error)), file=sys.stderr)
-            if goes_on(error):
+            if goes_on(error, operation):
                 again = f"run this again with --request-id {request.request_id}, which never launches twice"
                 print(f"the launch goes on if it was accepted: {again}", file=sys.stderr)
             return 1

@@ -18,7 +18,22 @@ import {
 
 /** What Connect itself says of connections that fail or break. */
 const BROKEN = [Code.Unavailable, Code.Unknown, Code.Internal, Code.Canceled, Code.Aborted];
+/** The states in which nothing goes on by itself. */
+const OVER = [
+  OperationState.SUCCEEDED,
+  OperationState.PARTIAL,
+  OperationState.FAILED,
+  OperationState.CANCELLED,
+  OperationState.NEEDS_OPERATOR,
+];
 const PAUSE_MAX_MS = 15_000;
+
+/** How far a launch has come, for who must tell whether it goes on. */
+interface Progress {
+  newest?: Operation;
+  /** Whether a call broke. It may have been accepted. */
+  broke: boolean;
+}
 
 /**
  * Yields each new snapshot of a launch; ends when it has ended, or throws why it did not succeed.
@@ -30,10 +45,11 @@ async function* follow(
   gateway: Client<typeof CvmGatewayService>,
   request: MessageInitShape<typeof RunInstancesRequestSchema> & { requestId: string },
   deadlineMs: number,
+  progress: Progress,
 ): AsyncGenerator<Operation> {
-  let newest: Operation | undefined;
   let pauseMs = 1_000;
   for (;;) {
+    const { newest } = progress;
     const options = { timeoutMs: deadlineMs - Date.now() };
     const stream = newest
       ? gateway.watchOperation({ name: newest.name, afterSequence: newest.sequence }, options)
@@ -43,8 +59,8 @@ async function* follow(
         pauseMs = 1_000;
         // The other event is a heartbeat.
         if (event.case === "operation") {
-          newest = event.value;
-          yield newest;
+          progress.newest = event.value;
+          yield event.value;
         }
       }
       return;
@@ -54,6 +70,7 @@ async function* follow(
       if (!mayResume(error) || Date.now() + waitMs >= deadlineMs) {
         throw error;
       }
+      progress.broke = true;
       console.error(`the stream broke (${what(error)}); going on in ${waitMs / 1000} s`);
       await sleep(waitMs);
       pauseMs = Math.min(2 * pauseMs, PAUSE_MAX_MS);
@@ -71,10 +88,13 @@ function mayResume(error: ConnectError): boolean {
 }
 
 /** Whether the launch may be under way all the same. */
-function goesOn(error: ConnectError): boolean {
-  // With a reason, DeadlineExceeded is how the launch itself ended.
+function goesOn(error: ConnectError, { newest, broke }: Progress): boolean {
+  if (newest) {
+    return !OVER.includes(newest.state);
+  }
+  // The gateway alone gives reasons, and a call that broke may have been accepted, whatever the next one was told.
   const late = error.code === Code.DeadlineExceeded && !detail(error, ErrorInfoSchema);
-  return late || mayResume(error);
+  return late || mayResume(error) || broke;
 }
 
 /** How long the gateway wants to be left alone. */
@@ -162,14 +182,15 @@ const request = {
   },
 };
 
-let operation: Operation | undefined;
+const progress: Progress = { broke: false };
 // Before the first call: whatever ends this program, who has the id can go on.
 console.error(`request_id ${request.requestId}`);
 try {
   const deadlineMs = Date.now() + Number(options.timeout) * 1000;
-  for await (operation of follow(createClient(CvmGatewayService, transport), request, deadlineMs)) {
-    console.log(`${operation.sequence} ${OperationState[operation.state]} ${operation.name}`);
+  for await (const it of follow(createClient(CvmGatewayService, transport), request, deadlineMs, progress)) {
+    console.log(`${it.sequence} ${OperationState[it.state]} ${it.name}`);
   }
+  const operation = progress.newest;
   for (const it of operation?.instances ?? []) {
     console.log(it.instanceId, it.instanceState, ...it.privateIpAddresses);
   }
@@ -181,7 +202,7 @@ try {
 } catch (thrown) {
   const error = ConnectError.from(thrown);
   console.error(explain(error).join("\n  "));
-  if (goesOn(error)) {
+  if (goesOn(error, progress)) {
     const again = `run this again with --request-id ${request.requestId}, which never launches twice`;
     console.error(`the launch goes on if it was accepted: ${again}`);
   }

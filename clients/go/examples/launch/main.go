@@ -30,23 +30,38 @@ const pauseMax = 15 * time.Second
 // What gRPC itself says of connections that fail or break.
 var broken = []codes.Code{codes.Unavailable, codes.Unknown, codes.Internal, codes.Canceled}
 
-// follow shows each new snapshot of a launch, and returns the last one once the launch has ended, or why it did not
-// succeed.
+// The states in which nothing goes on by itself.
+var over = []pb.OperationState{
+	pb.OperationState_OPERATION_STATE_SUCCEEDED,
+	pb.OperationState_OPERATION_STATE_PARTIAL,
+	pb.OperationState_OPERATION_STATE_FAILED,
+	pb.OperationState_OPERATION_STATE_CANCELLED,
+	pb.OperationState_OPERATION_STATE_NEEDS_OPERATOR,
+}
+
+// launch is one that is followed.
+type launch struct {
+	// newest is the last snapshot of it.
+	newest *pb.Operation
+	// broke tells whether a call broke. It may have been accepted.
+	broke bool
+}
+
+// follow shows each new snapshot of a launch, and returns once the launch has ended, or why it did not succeed.
 //
 // A stream that breaks is opened again from where it was. Nothing is launched twice: until the launch has a name, the
 // call is repeated with the same request_id, which finds the operation that exists. The context's deadline, if it has
 // one, is for everything.
-func follow(ctx context.Context, gateway pb.CvmGatewayServiceClient, request *pb.RunInstancesRequest, show func(*pb.Operation)) (*pb.Operation, error) {
-	var newest *pb.Operation
+func (l *launch) follow(ctx context.Context, gateway pb.CvmGatewayServiceClient, request *pb.RunInstancesRequest, show func(*pb.Operation)) error {
 	pause := time.Second
 	for {
-		alive, err := stream(ctx, gateway, request, &newest, show)
+		alive, err := l.stream(ctx, gateway, request, show)
 		if err == nil {
-			return newest, nil
+			return nil
 		}
 		// That nobody waits any longer looks like a broken connection.
 		if ctx.Err() != nil {
-			return newest, err
+			return err
 		}
 		if alive {
 			pause = time.Second
@@ -54,12 +69,13 @@ func follow(ctx context.Context, gateway pb.CvmGatewayServiceClient, request *pb
 		wait := max(pause, retryDelay(err))
 		deadline, ok := ctx.Deadline()
 		if !mayResume(err) || ok && time.Now().Add(wait).After(deadline) {
-			return newest, err
+			return err
 		}
+		l.broke = true
 		fmt.Fprintf(os.Stderr, "the stream broke (%s); going on in %s\n", what(err), wait)
 		select {
 		case <-ctx.Done():
-			return newest, status.FromContextError(ctx.Err()).Err()
+			return status.FromContextError(ctx.Err()).Err()
 		case <-time.After(wait):
 		}
 		pause = min(2*pause, pauseMax)
@@ -67,8 +83,8 @@ func follow(ctx context.Context, gateway pb.CvmGatewayServiceClient, request *pb
 }
 
 // stream reads one stream to its end, and tells whether it brought anything.
-func stream(ctx context.Context, gateway pb.CvmGatewayServiceClient, request *pb.RunInstancesRequest, newest **pb.Operation, show func(*pb.Operation)) (alive bool, err error) {
-	next, err := open(ctx, gateway, request, *newest)
+func (l *launch) stream(ctx context.Context, gateway pb.CvmGatewayServiceClient, request *pb.RunInstancesRequest, show func(*pb.Operation)) (alive bool, err error) {
+	next, err := open(ctx, gateway, request, l.newest)
 	for err == nil {
 		var operation *pb.Operation
 		if operation, err = next(); err != nil {
@@ -77,7 +93,7 @@ func stream(ctx context.Context, gateway pb.CvmGatewayServiceClient, request *pb
 		alive = true
 		// The other event is a heartbeat.
 		if operation != nil {
-			*newest = operation
+			l.newest = operation
 			show(operation)
 		}
 	}
@@ -119,10 +135,13 @@ func mayResume(err error) bool {
 }
 
 // goesOn tells whether the launch may be under way all the same.
-func goesOn(err error) bool {
-	// With a reason, DeadlineExceeded is how the launch itself ended.
+func (l *launch) goesOn(err error) bool {
+	if l.newest != nil {
+		return !slices.Contains(over, l.newest.GetState())
+	}
+	// The gateway alone gives reasons, and a call that broke may have been accepted, whatever the next one was told.
 	late := status.Code(err) == codes.DeadlineExceeded && detail[*errdetails.ErrorInfo](err) == nil
-	return late || mayResume(err)
+	return late || mayResume(err) || l.broke
 }
 
 // retryDelay is how long the gateway wants to be left alone.
@@ -260,22 +279,23 @@ func run(it arguments) error {
 	}
 	// Before the first call: whatever ends this program, who has the id can go on.
 	fmt.Fprintln(os.Stderr, "request_id", it.requestID)
-	operation, err := follow(ctx, pb.NewCvmGatewayServiceClient(channel), request, func(operation *pb.Operation) {
+	var launched launch
+	err = launched.follow(ctx, pb.NewCvmGatewayServiceClient(channel), request, func(operation *pb.Operation) {
 		state := strings.TrimPrefix(operation.GetState().String(), "OPERATION_STATE_")
 		fmt.Println(operation.GetSequence(), state, operation.GetName())
 	})
 	if err != nil {
 		lines := strings.Join(explain(err), "\n  ")
-		if goesOn(err) {
+		if launched.goesOn(err) {
 			lines += fmt.Sprintf("\nthe launch goes on if it was accepted: run this again with --request-id %s, which never launches twice", it.requestID)
 		}
 		return errors.New(lines)
 	}
-	for _, instance := range operation.GetInstances() {
+	for _, instance := range launched.newest.GetInstances() {
 		fmt.Println(instance.GetInstanceId(), instance.GetInstanceState(), strings.Join(instance.GetPrivateIpAddresses(), " "))
 	}
 	// A stream that was resumed ends well at every end: the snapshot tells which one.
-	if failure := operation.GetFailure(); failure != nil {
+	if failure := launched.newest.GetFailure(); failure != nil {
 		return errors.New(failure.GetMessage())
 	}
 	return nil

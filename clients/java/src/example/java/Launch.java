@@ -10,6 +10,7 @@ import cvmgateway.v1.CvmGatewayServiceGrpc.CvmGatewayServiceBlockingStub;
 import cvmgateway.v1.Instance;
 import cvmgateway.v1.InstanceSpec;
 import cvmgateway.v1.Operation;
+import cvmgateway.v1.OperationState;
 import cvmgateway.v1.Placement;
 import cvmgateway.v1.RunInstancesRequest;
 import cvmgateway.v1.RunInstancesResponse;
@@ -55,12 +56,24 @@ public final class Launch {
   private static final Set<Status.Code> BROKEN =
       EnumSet.of(Status.Code.UNAVAILABLE, Status.Code.UNKNOWN, Status.Code.INTERNAL, Status.Code.CANCELLED);
 
+  /** The states in which nothing goes on by itself. */
+  private static final Set<OperationState> OVER =
+      EnumSet.of(
+          OperationState.OPERATION_STATE_SUCCEEDED,
+          OperationState.OPERATION_STATE_PARTIAL,
+          OperationState.OPERATION_STATE_FAILED,
+          OperationState.OPERATION_STATE_CANCELLED,
+          OperationState.OPERATION_STATE_NEEDS_OPERATOR);
+
   /** What may be given with a value, as {@code --name value} or {@code --name=value}. */
   private static final Set<String> NAMES =
       Set.of("server", "ca", "cert", "key", "token-file", "request-id", "type", "count", "timeout");
 
   private final CvmGatewayServiceBlockingStub gateway;
   private Operation newest;
+
+  /** Whether a call broke. It may have been accepted. */
+  private boolean broke;
 
   private Launch(CvmGatewayServiceBlockingStub gateway) {
     this.gateway = gateway;
@@ -89,6 +102,7 @@ public final class Launch {
         if (!mayResume(error) || deadline.timeRemaining(TimeUnit.MILLISECONDS) <= wait.toMillis()) {
           throw error;
         }
+        broke = true;
         System.err.printf("the stream broke (%s); going on in %s s%n", what(error), wait.toMillis() / 1000.0);
         Thread.sleep(wait.toMillis());
         pause = pause.multipliedBy(2).compareTo(PAUSE_MAX) < 0 ? pause.multipliedBy(2) : PAUSE_MAX;
@@ -137,11 +151,14 @@ public final class Launch {
   }
 
   /** Whether the launch may be under way all the same. */
-  private static boolean goesOn(StatusRuntimeException error) {
-    // With a reason, DEADLINE_EXCEEDED is how the launch itself ended.
+  private boolean goesOn(StatusRuntimeException error) {
+    if (newest != null) {
+      return !OVER.contains(newest.getState());
+    }
+    // The gateway alone gives reasons, and a call that broke may have been accepted, whatever the next one was told.
     boolean late =
         error.getStatus().getCode() == Status.Code.DEADLINE_EXCEEDED && detail(error, ErrorInfo.class).isEmpty();
-    return late || mayResume(error);
+    return late || mayResume(error) || broke;
   }
 
   /** How long the gateway wants to be left alone. */
