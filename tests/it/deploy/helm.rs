@@ -103,6 +103,16 @@ fn ports_of_one_s_own_take_the_place_of_the_usual_ones() {
     }
 }
 
+/// Prometheus refuses a target that it waits for longer than until the next scrape.
+#[test]
+fn no_scrape_waits_for_longer_than_its_interval() {
+    let sets = ["serviceMonitor.enabled=true", "serviceMonitor.interval=5s"];
+    let documents = rendered(&sets);
+    let endpoints = &of(&documents, "ServiceMonitor")["spec"]["endpoints"];
+    let own = json!({"port": "admin", "path": "/metrics", "interval": "5s"});
+    assert_eq!(*endpoints, json!([own]));
+}
+
 #[test]
 fn the_chart_takes_a_service_account_that_is_there() {
     let sets = ["serviceAccount.create=false", "serviceAccount.name=theirs"];
