@@ -64,6 +64,20 @@ fn the_overlay_with_the_simulator_is_sound() {
     assert!(said.contains("http://127.0.0.1:8080"), "{said}");
 }
 
+#[test]
+fn who_installs_it_is_told_the_oldest_kubernetes() {
+    let needs = format!("Kubernetes {} or newer", VERSIONS[0]);
+    for place in [
+        "deploy/kubernetes/overlays/simulator/kustomization.yaml",
+        "deploy/kubernetes/overlays/tke/kustomization.yaml",
+        "docs/deployment.md",
+    ] {
+        assert!(read(place).contains(&needs), "{place}");
+    }
+    let chart = yaml("deploy/helm/cvm-gateway/Chart.yaml").remove(0);
+    assert_eq!(chart["kubeVersion"], format!(">= {}.0-0", VERSIONS[0]));
+}
+
 /// The command of the page, with what it would give to kubectl.
 #[test]
 fn the_alerts_are_wrapped_for_the_operator_as_the_page_says() {
