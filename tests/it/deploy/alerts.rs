@@ -74,6 +74,41 @@ fn the_alerts_and_the_dashboard_name_what_there_is() {
     assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
 }
 
+#[test]
+fn the_dashboard_tells_rates_from_numbers() {
+    let dashboard: Value = serde_json::from_str(&read(DASHBOARD)).unwrap();
+    let (mut rates, mut findings) = (0, Vec::new());
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let expression = target["expr"].as_str().unwrap();
+            // A quantile is none of what it is made of, and seconds per second are a number.
+            let other = ["histogram_quantile", "_seconds_total"];
+            let is_rate =
+                expression.contains("rate(") && !other.iter().any(|it| expression.contains(it));
+            let unit = unit(panel, target["refId"].as_str().unwrap());
+            let is_shown = unit.is_some_and(|unit| ["ops", "reqps", "mps"].contains(&unit));
+            rates += usize::from(is_rate);
+            if is_rate != is_shown && !expression.contains("_per_second") {
+                findings.push(format!("{expression} has the unit {unit:?}"));
+            }
+        }
+    }
+    assert!(rates > 15, "only {rates} rates were found");
+    assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
+}
+
+/// What a panel shows the series of a target in.
+fn unit<'a>(panel: &'a Value, target: &str) -> Option<&'a str> {
+    let config = &panel["fieldConfig"];
+    let overrides = config["overrides"].as_array().into_iter().flatten();
+    let own = overrides
+        .filter(|own| own["matcher"]["options"] == target)
+        .flat_map(|own| own["properties"].as_array().unwrap())
+        .find(|property| property["id"] == "unit");
+    own.map_or(&config["defaults"]["unit"], |own| &own["value"])
+        .as_str()
+}
+
 /// What is made up is found, and so is what was renamed.
 #[test]
 fn names_that_there_are_not_are_found() {
