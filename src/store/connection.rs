@@ -2,6 +2,7 @@
 //! runs in the thread of who asks: sqlx would cross to a thread of its own and back for each of the
 //! statements of a transaction, which takes longer than they do.
 
+use crate::store::error::StoreError;
 use crate::store::pool::{self, Pool};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{OpenFlags, ToSql};
@@ -109,6 +110,12 @@ impl Connection {
             Self::Here(connection) => abandon(connection, fatal),
             Self::Sqlx(connection) => abandon(connection.detach(), fatal),
         }
+    }
+
+    /// The error, after which it is abandoned.
+    pub(in crate::store) fn distrusted(self, error: StoreError) -> StoreError {
+        self.abandon(matches!(error, StoreError::Fatal { .. }));
+        error
     }
 }
 
@@ -429,7 +436,6 @@ fn failed(error: rusqlite::Error) -> sqlx::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::error::StoreError;
     use sqlx::Connection as _;
 
     /// A database in memory of either kind.

@@ -346,7 +346,7 @@ impl Target {
         wait: Duration,
     ) -> Result<(), StoreError> {
         if !self.is_sqlite() {
-            let wait = wait.as_millis();
+            let wait = wait.as_millis().max(1);
             let set = format!("SET lock_timeout = {wait}");
             query(AssertSqlSafe(set)).execute(connection).await?;
         }

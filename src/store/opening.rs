@@ -14,11 +14,6 @@ use crate::store::sealing::{self, Sealing};
 use crate::store::{Settings, owners, reservations, schema, sql};
 use sqlx::AnyConnection;
 use std::fs::File;
-use std::time::Duration;
-
-/// How long a gateway waits for another one that brings the tables up to date. On a big journal that
-/// may take minutes; who does it and stops for good loses its locks with its connection.
-const MIGRATION_WAIT: Duration = Duration::from_secs(600);
 
 /// What an open journal consists of.
 pub(in crate::store) struct Opened {
@@ -48,9 +43,9 @@ pub(in crate::store) async fn open(
     let lock = chaos::at!("store.lock", target.lock()?, else return Err(StoreError::Closed));
     let mut reserve = target.reserve(settings.reserve_bytes);
     let writers = target.writers(settings);
-    let (connection, sealing) = match prepare(&writers, settings).await {
+    let (connection, sealing) = match prepare(&writers, settings, clock).await {
         Err(StoreError::Full { .. }) if reserve.as_mut().is_some_and(Reserve::give_up) => {
-            prepare(&writers, settings).await?
+            prepare(&writers, settings, clock).await?
         }
         prepared => prepared?,
     };
@@ -77,23 +72,19 @@ pub(in crate::store) async fn open(
 async fn prepare(
     writers: &Writers,
     settings: &Settings,
+    clock: &Clock,
 ) -> Result<(Connection, Sealing), StoreError> {
     let target = &writers.target;
     target.probe(settings).await?;
     let mut pooled = writers.pooled().await?;
-    if let Err(error) = bring_up(target, settings, &mut pooled).await {
-        return Err(distrusted(Connection::Sqlx(pooled), error));
+    if let Err(error) = bring_up(target, settings, clock, &mut pooled).await {
+        return Err(Connection::Sqlx(pooled).distrusted(error));
     }
     let mut connection = writers.go_on(pooled).await?;
     match take_up(target, settings, &mut connection).await {
         Ok(sealing) => Ok((connection, sealing)),
-        Err(error) => Err(distrusted(connection, error)),
+        Err(error) => Err(connection.distrusted(error)),
     }
-}
-
-fn distrusted(connection: Connection, error: StoreError) -> StoreError {
-    connection.abandon(matches!(error, StoreError::Fatal { .. }));
-    error
 }
 
 /// Checks the database and brings its tables up to date. What an earlier process left in SQLite's log
@@ -103,6 +94,7 @@ fn distrusted(connection: Connection, error: StoreError) -> StoreError {
 async fn bring_up(
     target: &Target,
     settings: &Settings,
+    clock: &Clock,
     connection: &mut AnyConnection,
 ) -> Result<(), StoreError> {
     let checked = target.check(&mut *connection);
@@ -110,10 +102,8 @@ async fn bring_up(
     if target.is_sqlite() {
         engine::truncate_log(&mut *connection, settings.busy_timeout).await?;
     }
-    target
-        .wait_for_locks(&mut *connection, MIGRATION_WAIT)
-        .await?;
-    chaos::around!("store.migrate", schema::migrate(connection), else Err(StoreError::Closed))
+    let migrated = schema::migrate(connection, target, (clock, settings.busy_timeout));
+    chaos::around!("store.migrate", migrated, else Err(StoreError::Closed))
 }
 
 /// Fills what the tables lack, finds the keys, and ends what dead processes held.

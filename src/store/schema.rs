@@ -1,10 +1,13 @@
 //! The tables, as a list of migrations that only grows.
 
+use crate::clock::Clock;
+use crate::store::engine::Target;
 use crate::store::error::StoreError;
 use crate::store::sql;
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, SqlStr};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Every migration, oldest first; a released one is never edited.
 const MIGRATIONS: [(i64, &str, &str); 15] = [
@@ -80,12 +83,21 @@ const MIGRATIONS: [(i64, &str, &str); 15] = [
 /// The version of the tables: the number of the last migration.
 pub(in crate::store) const LATEST: i64 = 15;
 
+/// How long a gateway waits for another one that brings the tables up to date, and then for whoever uses a
+/// table that must change. On a big journal that may take minutes; who stops for good loses its locks with its
+/// connection.
+const WAIT: Duration = Duration::from_secs(600);
+
 /// Brings the tables up to date. Those of a newer gateway stay as they are, if it lets this one use
-/// them.
+/// them. Running gateways wait for a lock for `busy_timeout`.
 ///
 /// # Errors
 /// [`StoreError::Newer`], [`StoreError::Migration`], and what writing may tell.
-pub(in crate::store) async fn migrate(connection: &mut AnyConnection) -> Result<(), StoreError> {
+pub(in crate::store) async fn migrate(
+    connection: &mut AnyConnection,
+    target: &Target,
+    (clock, busy_timeout): (&Clock, Duration),
+) -> Result<(), StoreError> {
     let migrations = MIGRATIONS.map(|(version, name, sql)| {
         let sql = SqlStr::from_static(sql);
         Migration::new(version, name.into(), MigrationType::Simple, sql, false)
@@ -93,15 +105,28 @@ pub(in crate::store) async fn migrate(connection: &mut AnyConnection) -> Result<
     let mut migrator = Migrator::with_migrations(migrations.into());
     // Who has nothing to change waits for nobody: versions that kept the lock share journals with this one.
     let waits = schema(connection).await < Some(LATEST);
-    migrator.set_locking(waits);
-    let found = match migrator.run(&mut *connection).await {
-        Err(MigrateError::VersionMissing(found)) => found,
-        migrated => return migrated.map_err(explain),
+    migrator.set_locking(false);
+    target.wait_for_locks(&mut *connection, WAIT).await?;
+    if waits {
+        connection.lock().await.map_err(explain)?;
+    }
+    // Who waits for a table to itself keeps everybody else from it, also those who would only read beside the
+    // one that has it, as a backup does for hours.
+    let turn = busy_timeout / 4;
+    target.wait_for_locks(&mut *connection, turn).await?;
+    let newer = match in_turns(&migrator, connection, (clock, turn)).await {
+        Ok(()) => None,
+        Err(StoreError::Newer { found }) => Some(found),
+        Err(error) => return Err(error),
     };
     if waits {
-        // The run ended before it did this itself, and the connection lives as long as the gateway.
+        // The connection lives as long as the gateway.
         connection.unlock().await.map_err(explain)?;
     }
+    target.wait_for_locks(&mut *connection, WAIT).await?;
+    let Some(found) = newer else {
+        return Ok(());
+    };
     let oldest = sqlx::query_scalar(sql::REACH).fetch_one(&mut *connection);
     if !reaches(oldest.await?) {
         return Err(StoreError::Newer { found });
@@ -110,8 +135,33 @@ pub(in crate::store) async fn migrate(connection: &mut AnyConnection) -> Result<
         schema = found,
         "the journal has tables of a newer gateway, which lets this one use them"
     );
-    migrator.set_ignore_missing(true).set_locking(false);
+    migrator.set_ignore_missing(true);
     migrator.run(connection).await.map_err(explain)
+}
+
+/// Runs what is missing. It waits for a lock for only one turn, which the connection is set to, and leaves the
+/// next two to everybody else, again and again.
+async fn in_turns(
+    migrator: &Migrator,
+    connection: &mut AnyConnection,
+    (clock, turn): (&Clock, Duration),
+) -> Result<(), StoreError> {
+    let end = clock.elapsed() + WAIT;
+    let mut told = false;
+    loop {
+        match migrator.run(&mut *connection).await.map_err(explain) {
+            Err(error) if error.is_lock_timeout() && clock.elapsed() < end => {}
+            migrated => return migrated,
+        }
+        if !told {
+            tracing::warn!(
+                "a transaction of somebody else, such as a backup, uses a table of the journal that is to be \
+                 brought up to date; waiting until it ends"
+            );
+            told = true;
+        }
+        clock.sleep(turn * 2).await;
+    }
 }
 
 /// The version of the tables that are there; none: there are no tables.

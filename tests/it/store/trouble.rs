@@ -238,6 +238,50 @@ async fn who_reads_leaves_a_server_that_falls_silent() {
     store.close().await;
 }
 
+/// A backup reads for hours. Who waits to have the table to itself must not keep everybody from it for as long.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_waits_for_a_reader_stops_nobody() {
+    let journal = Journal::postgres().await;
+    let store = journal.open().await;
+    let accepted = operation("acme", "r-1");
+    let lease = admit(&store, &accepted).await;
+    let before = "DROP INDEX audit_rows_not_done; DELETE FROM _sqlx_migrations WHERE version = 15";
+    journal.run(before).await;
+    let mut backup = journal.connect().await;
+    let reads = "BEGIN; SELECT count(*) FROM operations";
+    sqlx::raw_sql(reads).execute(&mut backup).await.unwrap();
+
+    let clock = Clock::system();
+    let opens = async {
+        let opened = journal.open().await;
+        opened.close().await;
+        clock.elapsed()
+    };
+    let goes_on = async {
+        let mut other = journal.connect().await;
+        let waits = "SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = database \
+                     WHERE datname = current_database() AND relation = 'operations'::regclass AND NOT granted";
+        while sqlx::query(waits)
+            .fetch_optional(&mut other)
+            .await
+            .unwrap()
+            .is_none()
+        {
+            clock.sleep(SECOND / 100).await;
+        }
+        let sent = next(&accepted, State::Sent);
+        assert_eq!(save(&store, lease, &sent).await, Saved::Done);
+        assert_eq!(journal.state(&store, &accepted).await, sent);
+        let ends = clock.elapsed();
+        sqlx::raw_sql("COMMIT").execute(&mut backup).await.unwrap();
+        ends
+    };
+    let (opened, ended) = tokio::join!(opens, goes_on);
+    assert!(opened > ended, "the reader was not in its way");
+    backup.close().await.unwrap();
+    store.close().await;
+}
+
 /// Opens a journal that waits for a second, for a lock or a connection, and reads on one.
 async fn impatient(journal: &Journal) -> Store {
     let settings = Settings {
