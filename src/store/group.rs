@@ -118,13 +118,15 @@ impl Group {
         })
     }
 
-    /// Refuses what is new: admissions, and the question whether the disk takes writes. What became
-    /// of earlier launches, and their leases, stays.
+    /// Refuses what is new: admissions, calls that were not carried out, and the question whether the disk takes
+    /// writes. What became of earlier launches, and their leases, stays.
     pub(in crate::store) fn refuse_new(&mut self, error: &StoreError) {
         for (_, reply) in self.admits.drain(..) {
             send(reply, Err(error.clone()));
         }
-        self.refuse(error, |leasing| matches!(leasing, Leasing::Probe));
+        self.refuse(error, |leasing| {
+            matches!(leasing, Leasing::Tell(_) | Leasing::Probe)
+        });
     }
 
     /// Refuses what would not find again what it was given by a commit in doubt.

@@ -89,6 +89,15 @@ impl SmallDisk {
             .expect_err("the disk is full")
     }
 
+    /// What policy denies, which has a row in the audit: how it ends, at once.
+    async fn denied(&mut self) -> Status {
+        let mut foreign = wish("foreign", 1);
+        foreign.account = Some("foreign".to_owned());
+        let asking = self.client.run_instances(foreign);
+        let answer = Clock::system().timeout(AT_ONCE, asking).await;
+        answer.expect("a denial waits").expect_err("it is denied")
+    }
+
     /// New launches until one is refused: a log that has just been put into the database is written
     /// from its start again, which takes no space, until it has its old length. How many were taken,
     /// and the refusal.
@@ -154,6 +163,7 @@ async fn a_full_disk_refuses_what_is_new_records_what_is_sent_and_recovers() {
     let mut disk = SmallDisk::new().await;
     assert_eq!(disk.reserve(), Some(RESERVE));
     assert!(disk.is_ready().await);
+    assert_eq!(disk.denied().await.code(), Code::PermissionDenied);
     let sent = disk.launched("sent").await;
 
     disk.fill();
@@ -163,6 +173,12 @@ async fn a_full_disk_refuses_what_is_new_records_what_is_sent_and_recovers() {
         assert_eq!(refusal.code(), Code::Unavailable);
         assert!(refusal.message().contains("disk is full"), "{refusal:?}");
     }
+    let denied = disk.denied().await;
+    assert_eq!(
+        denied.code(),
+        Code::Unavailable,
+        "the reserve is not for it"
+    );
     assert_eq!(disk.reserve(), None, "it is in use");
     assert!(!disk.is_ready().await);
     let again = disk.client.run_instances(wish("sent", 1)).await.unwrap();
