@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::store::Settings;
 use crate::store::connection::{Connection, Runner, abandon, query};
 use crate::store::error::{StoreError, is_no_database};
-use crate::store::file::{beside, open_private, take_lock};
+use crate::store::file::{beside, memory_name, open_private, take_lock};
 use crate::store::pool::{Patience, Pool};
 use crate::store::reserve::Reserve;
 use crate::store::sql::text::Kept;
@@ -19,7 +19,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Before it, a checkpoint that met a writer could corrupt the database
@@ -390,15 +389,20 @@ impl Target {
 }
 
 impl Writers {
-    /// A connection for all that a journal that is open is asked to write.
+    /// A connection for all that a journal that is open is asked to write. It is checked like the first one:
+    /// it may be to another server, or to one that is set otherwise since.
     ///
     /// # Errors
-    /// As for every statement.
-    pub(in crate::store) async fn connect(&self) -> Result<Connection, sqlx::Error> {
-        match &self.target.place {
-            Place::File(path) => Connection::open(path, None, &self.session),
-            Place::Memory(name) => Connection::open(name, Some(MEMORY), &self.session),
-            Place::Server => self.pool.acquire().await.map(Connection::Sqlx),
+    /// As [`Target::check`].
+    pub(in crate::store) async fn connect(&self) -> Result<Connection, StoreError> {
+        let mut connection = match &self.target.place {
+            Place::File(path) => Connection::open(path, None, &self.session)?,
+            Place::Memory(name) => Connection::open(name, Some(MEMORY), &self.session)?,
+            Place::Server => Connection::Sqlx(self.pool.acquire().await?),
+        };
+        match self.target.check(&mut connection).await {
+            Ok(()) => Ok(connection),
+            Err(error) => Err(connection.distrusted(error)),
         }
     }
 
@@ -421,11 +425,11 @@ impl Writers {
     /// The connection that goes on from one that has brought the tables up to date.
     ///
     /// # Errors
-    /// As for every statement.
+    /// As [`Target::check`].
     pub(in crate::store) async fn go_on(
         &self,
         pooled: PoolConnection<Any>,
-    ) -> Result<Connection, sqlx::Error> {
+    ) -> Result<Connection, StoreError> {
         if !self.target.is_sqlite() {
             return Ok(Connection::Sqlx(pooled));
         }
@@ -478,13 +482,6 @@ const NO_PARAMETERS: &str = "without parameters when it names a SQLite file";
 
 /// SQLite's file system of files in memory.
 const MEMORY: &str = "memdb";
-
-/// The name of a database in memory, of its own, so that the connections meet in it.
-fn memory_name() -> PathBuf {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    PathBuf::from(format!("/cvm-gateway-{number}"))
-}
 
 /// Compares versions such as `3.51.3`.
 pub(in crate::store) fn is_at_least(found: &str, required: &str) -> bool {

@@ -56,6 +56,13 @@ pub enum StoreError {
     },
     #[error("the journal is closed")]
     Closed,
+    /// Nothing was written. A journal that is open tells it too, after the connection was lost.
+    #[error("the database has {setting} = {value}, which loses commits; it must be {must}")]
+    Unsafe {
+        setting: &'static str,
+        value: String,
+        must: &'static str,
+    },
     /// Nothing was written.
     #[error("the system has no randomness, so nothing can be sealed; please report it")]
     Unsealed,
@@ -126,12 +133,6 @@ pub enum StoreError {
     OldSqlite {
         found: String,
         required: &'static str,
-    },
-    #[error("the database has {setting} = {value}, which loses commits; it must be {must}")]
-    Unsafe {
-        setting: &'static str,
-        value: String,
-        must: &'static str,
     },
 }
 

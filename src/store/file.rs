@@ -1,10 +1,18 @@
-//! The files of a journal in SQLite: its own, and those beside it.
+//! The files of a journal in SQLite: its own, which may be in memory, and those beside it.
 
 use crate::store::error::StoreError;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The name of a database in memory, of its own, so that the connections meet in it.
+pub(in crate::store) fn memory_name() -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    PathBuf::from(format!("/cvm-gateway-{number}"))
+}
 
 /// A file of the same name with more at its end, in the same folder.
 pub(in crate::store) fn beside(database: &Path, suffix: &str) -> PathBuf {

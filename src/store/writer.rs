@@ -248,7 +248,7 @@ impl Writer {
         let done = match done {
             Ok(()) => match connected(&mut self.connection, &self.writers).await {
                 Ok(connection) => engine::checkpoint(connection).await,
-                Err(error) => Err(error.into()),
+                Err(error) => Err(error),
             },
             Err(error) => Err(error),
         };
@@ -324,9 +324,9 @@ impl Writer {
 async fn connected<'c>(
     connection: &'c mut Option<Connection>,
     writers: &Writers,
-) -> Result<&'c mut Connection, sqlx::Error> {
+) -> Result<&'c mut Connection, StoreError> {
     Ok(match connection {
         Some(connection) => connection,
-        none => none.insert(chaos::around!("store.acquire", writers.connect(), else Err(sqlx::Error::PoolTimedOut))?),
+        none => none.insert(chaos::around!("store.acquire", writers.connect(), else Err(sqlx::Error::PoolTimedOut.into()))?),
     })
 }

@@ -7,7 +7,7 @@ use cvm_gateway::domain::instance::{Instance, InstanceId};
 use cvm_gateway::domain::operation::{Operation, State, Transition};
 use cvm_gateway::metrics::Metrics;
 use cvm_gateway::store::{Admission, Save, Saved, Settings, Store, StoreError};
-use sqlx::{AssertSqlSafe, Connection};
+use sqlx::{AssertSqlSafe, Connection, Row};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -279,6 +279,43 @@ async fn a_migration_that_waits_for_a_reader_stops_nobody() {
     let (opened, ended) = tokio::join!(opens, goes_on);
     assert!(opened > ended, "the reader was not in its way");
     backup.close().await.unwrap();
+    store.close().await;
+}
+
+/// What made the first connection safe says nothing of the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_connection_that_would_lose_commits_is_not_written_on() {
+    let journal = Journal::postgres().await;
+    let store = journal.open().await;
+    admit(&store, &operation("acme", "r-1")).await;
+    let mut other = journal.connect().await;
+    let name = sqlx::query("SELECT CAST(current_database() AS TEXT)");
+    let name: String = name.fetch_one(&mut other).await.unwrap().get(0);
+    let quick = format!("ALTER DATABASE {name} SET synchronous_commit = off");
+    let safe = format!("ALTER DATABASE {name} RESET synchronous_commit");
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
+    let set = sqlx::raw_sql(AssertSqlSafe(quick)).execute(&mut other);
+    set.await.unwrap();
+    sqlx::raw_sql(cut).execute(&mut other).await.unwrap();
+    for _ in 0..2 {
+        let unsafe_now = store.admit(new(&operation("acme", "r-2"))).await;
+        assert!(
+            matches!(
+                unsafe_now,
+                Err(StoreError::Unsafe {
+                    setting: "synchronous_commit",
+                    ..
+                })
+            ),
+            "{unsafe_now:?}"
+        );
+    }
+    let reset = sqlx::raw_sql(AssertSqlSafe(safe)).execute(&mut other);
+    reset.await.unwrap();
+    admit(&store, &operation("acme", "r-2")).await;
+    other.close().await.unwrap();
     store.close().await;
 }
 
