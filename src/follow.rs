@@ -56,8 +56,10 @@ pub struct Follow<T> {
     newest: Option<Operation>,
     /// Streams that brought nothing, one after the other.
     breaks: u32,
-    /// How long the gateway is left alone before the next one.
+    /// How long the gateway is left alone before the next one, ...
     wait: Duration,
+    /// ... which is until then, however often the caller looks at something else meanwhile.
+    open_at: Duration,
 }
 
 /// How a stream is opened, or opened again.
@@ -113,6 +115,7 @@ where
             newest: None,
             breaks: 0,
             wait: Duration::ZERO,
+            open_at: Duration::ZERO,
         }
     }
 
@@ -128,7 +131,7 @@ where
         self.newest.as_ref().is_some_and(is_over)
     }
 
-    /// How long the next call waits: after [`Told::Broke`], for who has no time for it.
+    /// How long it waits after [`Told::Broke`], which it just told: for who has no time for it.
     #[must_use]
     pub fn pause(&self) -> Duration {
         self.wait
@@ -171,7 +174,8 @@ where
     }
 
     async fn open(&mut self) -> Result<Events, Status> {
-        self.clock.sleep(self.wait).await;
+        let left = self.open_at.saturating_sub(self.clock.elapsed());
+        self.clock.sleep(left).await;
         match &self.cursor {
             Cursor::Launch(request) => {
                 let request = RunInstancesRequest::clone(request);
@@ -226,6 +230,7 @@ where
             (true, true) => Ok(None),
             (true, false) if self.breaks < BREAKS_MAX => {
                 self.wait = pause(self.breaks).max(retry_delay(&status));
+                self.open_at = self.clock.elapsed() + self.wait;
                 self.breaks += 1;
                 Ok(Some(Told::Broke(status)))
             }
@@ -329,7 +334,54 @@ fn pause(breaks: u32) -> Duration {
 mod tests {
     use super::*;
     use std::collections::HashMap;
+    use std::convert::Infallible;
+    use std::future::{Ready, ready};
+    use std::task::{Context, Poll};
+    use time::macros::utc_datetime;
+    use tonic::codegen::{Service, http};
     use tonic_types::ErrorDetails;
+
+    /// A gateway that is not there.
+    struct Gone;
+
+    impl Service<http::Request<Body>> for Gone {
+        type Response = http::Response<Body>;
+        type Error = Infallible;
+        type Future = Ready<Result<Self::Response, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: http::Request<Body>) -> Self::Future {
+            ready(Ok(Status::unavailable("gone").into_http()))
+        }
+    }
+
+    /// What it tells at once, if it does.
+    async fn look(follow: &mut Follow<Gone>) -> Option<Told> {
+        tokio::select! {
+            biased;
+            told = follow.next() => told.unwrap(),
+            () = ready(()) => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn who_looks_at_something_else_meanwhile_waits_no_longer() {
+        let clock = Clock::manual(utc_datetime!(2026-01-02 03:04:05));
+        let service = CvmGatewayServiceClient::new(Gone);
+        let mut follow = Follow::operation(service, "operations/o".to_owned(), 0, clock.clone());
+        for seconds in [1, 2] {
+            assert!(matches!(look(&mut follow).await, Some(Told::Broke(_))));
+            assert_eq!(follow.pause(), Duration::from_secs(seconds));
+            for _ in 0..2 * seconds {
+                assert!(look(&mut follow).await.is_none());
+                clock.advance(Duration::from_millis(500));
+            }
+        }
+        assert!(matches!(look(&mut follow).await, Some(Told::Broke(_))));
+    }
 
     #[test]
     fn pauses_grow_to_a_bound() {
