@@ -209,6 +209,8 @@ impl Cloud for Listing {
 pub(super) struct World {
     pub(super) cloud: Arc<Listing>,
     pub(super) clock: Clock,
+    /// Of the time of day that the operations have.
+    pub(super) correction: Correction,
     pub(super) metrics: Metrics,
     pub(super) operations: Operations,
     pub(super) model: Model,
@@ -270,6 +272,7 @@ impl World {
         Self {
             cloud,
             clock,
+            correction,
             metrics,
             operations,
             model,

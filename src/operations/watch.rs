@@ -8,7 +8,6 @@ use crate::domain::ids::OperationId;
 use crate::domain::operation::Operation;
 use std::sync::Arc;
 use std::time::Duration;
-use time::UtcDateTime;
 
 /// How often the journal is read for an operation that another process steps.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -25,8 +24,8 @@ pub struct Watch {
     cell: Option<Reader>,
     /// Hears of what another process writes, if there is no cell.
     waiting: Option<Waiting>,
-    /// When the journal is read next, if there is no cell.
-    refresh_at: UtcDateTime,
+    /// When the journal is read next, if there is no cell. Not by the time of day, which may be set back.
+    refresh_at: Duration,
 }
 
 impl Watch {
@@ -34,7 +33,7 @@ impl Watch {
         let cell = operations.table.subscribe(operation.id);
         Self {
             newest: Arc::new(operation),
-            refresh_at: operations.clock.now() + REFRESH,
+            refresh_at: operations.clock.elapsed() + REFRESH,
             operations,
             seen,
             cell,
@@ -109,10 +108,12 @@ impl Watch {
         let waiting = self
             .waiting
             .get_or_insert_with(|| Waiting::for_change(&self.operations, self.newest.id));
+        let clock = &self.operations.clock;
+        let left = self.refresh_at.saturating_sub(clock.elapsed());
         tokio::select! {
             biased;
             () = waiting.changed() => {}
-            () = self.operations.clock.sleep_until(self.refresh_at) => {}
+            () = clock.sleep(left) => {}
         }
         self.cell = self.operations.table.subscribe(self.newest.id);
         let Operation {
@@ -121,11 +122,54 @@ impl Watch {
         let found = self.operations.store.get(organization, *id);
         let found =
             chaos::around!("watch.refresh", found, else Err(crate::store::StoreError::Busy))?;
-        self.refresh_at = self.operations.clock.now() + REFRESH;
+        self.refresh_at = self.operations.clock.elapsed() + REFRESH;
         let found = found.ok_or(OperationError::NotFound)?;
         if found.sequence > self.newest.sequence {
             self.newest = Arc::new(found);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{World, admission};
+    use super::*;
+    use crate::domain::ids::RequestId;
+    use crate::domain::operation::State;
+    use crate::store::{Admission, Save};
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_stops_no_follower() {
+        let world = World::new().await;
+        let accepted = Operation {
+            id: OperationId::generate(world.failed.create_time),
+            request_id: RequestId::parse("elsewhere").unwrap(),
+            state: State::Accepted,
+            ..world.failed.clone()
+        };
+        let admitted = world.store.admit(admission(accepted.clone())).await;
+        let Ok(Admission::New(lease)) = admitted else {
+            panic!("it is known already");
+        };
+        let mut watch = world.operations.follow(accepted.clone(), accepted.sequence);
+        let failed = Operation {
+            sequence: accepted.sequence + 1,
+            state: State::Failed,
+            ..accepted
+        };
+        let save = Save {
+            lease,
+            operation: failed.clone(),
+            attempt: false,
+        };
+        world.store.save(&[save]).await.unwrap();
+
+        world.correction.set(-time::Duration::hours(1));
+        let told = world.clock.timeout(3 * REFRESH, watch.next());
+        let (told, ()) = tokio::join!(told, world.pass(4));
+        let told = told.expect("it stands still").unwrap();
+        assert_eq!(*told.unwrap(), failed);
+        world.operations.stopped().await;
     }
 }
