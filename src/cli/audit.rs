@@ -93,41 +93,43 @@ fn tell(anchor: &Anchor) -> io::Result<()> {
     terminal::print(serde_json::to_string(anchor)?)
 }
 
-/// Looks at a file twice: which rows others name, and then at each row.
-fn verify_file(path: &Path, expected: Expected) -> Result<Verified, CliError> {
-    let lines = || {
-        let lines = lines_of(path, LINE_BYTES_MAX).map_err(CliError::input(path))?;
-        let text = |line: io::Result<Vec<u8>>| {
-            let line = line.map_err(CliError::input(path))?;
-            Ok::<_, CliError>(String::from_utf8_lossy(&line).into_owned())
-        };
-        Ok::<_, CliError>(lines.map(text))
-    };
+/// Looks at files twice: which rows others name, and then at each row.
+fn verify_files(paths: &[PathBuf], expected: Expected) -> Result<Verified, CliError> {
     let mut links = Links::default();
-    for line in lines()? {
-        links.note(&line?);
+    for path in paths {
+        for line in texts_of(path)? {
+            links.note(&line?);
+        }
     }
     let mut check = links.check(expected);
-    for (number, line) in (1..).zip(lines()?) {
-        check.line(number, &line?);
-    }
+    let several = paths.len() > 1;
+    let files = paths.iter().map(|path| {
+        let name = several.then(|| path.display().to_string());
+        Ok::<_, CliError>((name, texts_of(path)?))
+    });
+    check.read(files.collect::<Result<_, _>>()?)?;
     Ok(check.end())
+}
+
+fn texts_of(path: &Path) -> Result<impl Iterator<Item = Result<String, CliError>>, CliError> {
+    let lines = lines_of(path, LINE_BYTES_MAX).map_err(CliError::input(path))?;
+    Ok(lines.map(move |line| {
+        let line = line.map_err(CliError::input(path))?;
+        Ok(String::from_utf8_lossy(&line).into_owned())
+    }))
 }
 
 async fn verify(args: VerifyArgs) -> Result<Exit, CliError> {
     let anchors = args.anchor.as_deref().map(anchors).transpose()?;
     let anchors = anchors.unwrap_or_default();
-    let verified = match &args.file {
-        Some(path) => {
-            let partial = args.partial;
-            verify_file(path, Expected { anchors, partial })?
-        }
-        None => {
-            let desk = open(&args.config).await?;
-            let verified = desk.verify(&anchors).await?;
-            desk.close().await;
-            verified
-        }
+    let verified = if args.file.is_empty() {
+        let desk = open(&args.config).await?;
+        let verified = desk.verify(&anchors).await?;
+        desk.close().await;
+        verified
+    } else {
+        let partial = args.partial;
+        verify_files(&args.file, Expected { anchors, partial })?
     };
     for finding in &verified.findings {
         terminal::print(finding)?;

@@ -1,10 +1,12 @@
-//! Holds rows that `audit export` printed, or a sink wrote, against their hashes: without the journal.
+//! Holds rows that `audit export` printed, or sinks wrote, against their hashes: without the journal.
 
 use crate::store::Anchor;
 use crate::store::chain::{Hash, hash};
 use crate::store::verify::Verified;
 use serde::Deserialize;
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
 
 /// Findings that are told one by one.
 const TOLD_MAX: usize = 100;
@@ -30,6 +32,7 @@ struct Head {
     sequence: i64,
     /// None in a line that only says how the row before the next one was hashed.
     event: Option<String>,
+    time: Option<String>,
     #[serde(default)]
     links: Vec<Anchor>,
 }
@@ -57,23 +60,56 @@ struct Reached {
     last: Anchor,
     /// None when the row is missing that comes before the next one.
     hash: Option<Hash>,
+    place: Place,
+}
+
+/// Where a line is, for people.
+#[derive(Clone, Debug)]
+struct Place {
+    /// None when there is only one.
+    file: Option<Arc<str>>,
     line: usize,
 }
 
-/// The first of two looks at a file: which rows others name.
+/// A file that is read beside others.
+struct Source<L> {
+    name: Option<Arc<str>>,
+    lines: L,
+    next: Option<Next>,
+    read: usize,
+}
+
+/// The line that comes next in a file.
+struct Next {
+    text: String,
+    /// None when it is no row.
+    parsed: Option<Parsed>,
+    number: usize,
+}
+
+/// The first of two looks at files that make up one export: which rows others name.
 #[derive(Debug, Default)]
-pub struct Links(Named);
+pub struct Links {
+    named: Named,
+    /// The first row of each chain that is in any of the files.
+    firsts: BTreeMap<String, i64>,
+    /// Lines that are no rows.
+    torn: Vec<String>,
+}
 
 /// The second one.
 #[derive(Debug)]
 pub struct ExportCheck {
     expected: Expected,
     named: Named,
+    firsts: BTreeMap<String, i64>,
+    /// Of the lines that are no rows those that no row goes on from, be it before or after them.
+    torn: Vec<String>,
     chains: BTreeMap<String, Reached>,
     /// The last rows.
     recent: VecDeque<(String, i64, Hash)>,
     /// Lines that are no rows, unless a later one goes on from where they end.
-    cut: Vec<(usize, String)>,
+    cut: Vec<(Place, String)>,
     rows: u64,
     findings: Vec<String>,
     untold: usize,
@@ -82,7 +118,18 @@ pub struct ExportCheck {
 impl Links {
     /// Reads a line.
     pub fn note(&mut self, line: &str) {
-        let Some(parsed) = parse(line) else { return };
+        let line = line.trim_end();
+        let Some(parsed) = parse(line) else {
+            if self.torn.len() < CUT_MAX && !line.is_empty() {
+                self.torn.push(line.to_owned());
+            }
+            return;
+        };
+        let Head {
+            chain, sequence, ..
+        } = &parsed.head;
+        let first = self.firsts.entry(chain.clone()).or_insert(*sequence);
+        *first = *sequence.min(first);
         let by = format!(
             "the chain {}, which began later, names it",
             parsed.head.chain
@@ -93,11 +140,11 @@ impl Links {
     }
 
     fn name(&mut self, row: Anchor, by: String) {
-        let names = self.0.entry((row.chain, row.sequence)).or_default();
+        let names = self.named.entry((row.chain, row.sequence)).or_default();
         names.push((row.hash, by));
     }
 
-    /// The second look at the same file.
+    /// The second look at the same files.
     #[must_use]
     pub fn check(mut self, expected: Expected) -> ExportCheck {
         for anchor in &expected.anchors {
@@ -105,7 +152,9 @@ impl Links {
         }
         ExportCheck {
             expected,
-            named: self.0,
+            named: self.named,
+            firsts: self.firsts,
+            torn: self.torn,
             chains: BTreeMap::new(),
             recent: VecDeque::new(),
             cut: Vec::new(),
@@ -117,34 +166,80 @@ impl Links {
 }
 
 impl ExportCheck {
-    /// Reads a line; its number is for people.
-    pub fn line(&mut self, number: usize, line: &str) {
-        let line = line.trim_end();
+    /// Reads files side by side, a line of each at a time: gateways that share a journal each have some of the rows.
+    /// A file may have a name, for people.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn read<L, E>(&mut self, files: Vec<(Option<String>, L)>) -> Result<(), E>
+    where
+        L: Iterator<Item = Result<String, E>>,
+    {
+        let sources = files
+            .into_iter()
+            .map(|(name, lines)| Source::new(name, lines));
+        let mut sources = sources.collect::<Result<Vec<_>, E>>()?;
+        loop {
+            let unread = sources.iter_mut().filter(|source| source.next.is_some());
+            let earliest = unread.min_by(|one, other| self.turn(one).cmp(&self.turn(other)));
+            let Some(source) = earliest else {
+                return Ok(());
+            };
+            let file = source.name.clone();
+            if let Some(next) = source.advance()? {
+                let line = next.number;
+                self.line(&Place { file, line }, next);
+            }
+        }
+    }
+
+    /// Where a file stands among the others: what goes on from what was read comes before what does not yet, and what
+    /// is older comes first, for rows that two files have must come soon after each other.
+    fn turn<'s, L>(&self, source: &'s Source<L>) -> (bool, Option<&'s str>, i64) {
+        let parsed = source.next.as_ref().and_then(|next| next.parsed.as_ref());
+        let Some(Parsed { head, .. }) = parsed else {
+            return (false, None, 0);
+        };
+        let next = match self.chains.get(&head.chain) {
+            Some(reached) => Some(reached.last.sequence.saturating_add(1)),
+            None => self.firsts.get(&head.chain).copied(),
+        };
+        let is_early = next.is_some_and(|next| head.sequence > next);
+        (is_early, head.time.as_deref(), head.sequence)
+    }
+
+    fn line(&mut self, place: &Place, Next { text, parsed, .. }: Next) {
+        let line = text.trim_end();
         if line.is_empty() {
             return;
         }
-        let Some(parsed) = parse(line) else {
+        let Some(parsed) = parsed else {
             if self.cut.len() < CUT_MAX {
-                self.cut.push((number, line.to_owned()));
+                self.cut.push((place.clone(), line.to_owned()));
             } else {
-                self.found(number, "no row of the audit");
+                self.found(place, "no row of the audit");
             }
             return;
         };
         self.cut.retain(|(_, cut)| !line.starts_with(cut.as_str()));
+        self.torn.retain(|torn| !line.starts_with(torn.as_str()));
         if parsed.head.event.is_some() {
-            self.row(number, &parsed);
+            self.row(place, &parsed);
         } else if !self.chains.contains_key(&parsed.head.chain) {
-            self.reach(number, &parsed);
+            self.reach(place, &parsed);
         }
-        self.hold_against_names(number, &parsed);
+        self.hold_against_names(place, &parsed);
     }
 
     /// What was found, once every line was read.
     #[must_use]
     pub fn end(mut self) -> Verified {
-        for (number, _) in std::mem::take(&mut self.cut) {
-            self.found(number, "no row of the audit");
+        let torn = std::mem::take(&mut self.torn);
+        for (place, cut) in std::mem::take(&mut self.cut) {
+            // The whole row that another file has may have been read before.
+            if place.file.is_none() || torn.contains(&cut) {
+                self.found(&place, "no row of the audit");
+            }
         }
         for ((chain, sequence), names) in std::mem::take(&mut self.named) {
             let reached = self.chains.get(&chain);
@@ -178,7 +273,7 @@ impl ExportCheck {
         }
     }
 
-    fn row(&mut self, number: usize, parsed: &Parsed) {
+    fn row(&mut self, place: &Place, parsed: &Parsed) {
         let Head {
             chain, sequence, ..
         } = &parsed.head;
@@ -187,7 +282,7 @@ impl ExportCheck {
             None => (None, self.before(chain, *sequence)),
         };
         if known.is_some_and(|last| *sequence <= last) {
-            return self.repeated(number, parsed);
+            return self.repeated(place, parsed);
         }
         self.rows += 1;
         let expected = known.map_or(1, |last| last + 1);
@@ -195,18 +290,18 @@ impl ExportCheck {
         if gap && (known.is_some() || before.is_none() && !self.expected.partial) {
             let last = sequence - 1;
             let what = format!("rows {expected} to {last} of chain {chain} are missing before it");
-            self.found(number, &what);
+            self.found(place, &what);
         }
         let before = before.filter(|_| known.is_none() || !gap);
         if before.is_some_and(|before| hash(&before, &parsed.record) != parsed.hash) {
-            let neighbour = self.chains.get(chain).map(|reached| reached.line);
-            let neighbour = neighbour.map_or(String::new(), |line| format!(", in line {line}"));
+            let neighbour = self.chains.get(chain).map(|reached| &reached.place);
+            let neighbour = neighbour.map_or(String::new(), |place| format!(", in {place}"));
             let what = format!(
                 "row {sequence} of chain {chain} was changed, or the row before it{neighbour}"
             );
-            self.found(number, &what);
+            self.found(place, &what);
         }
-        self.reach(number, parsed);
+        self.reach(place, parsed);
     }
 
     /// The hash before the first row of a chain in the file, if it is known.
@@ -221,7 +316,7 @@ impl ExportCheck {
     }
 
     /// A row that a sink wrote twice is the same both times.
-    fn repeated(&mut self, number: usize, parsed: &Parsed) {
+    fn repeated(&mut self, place: &Place, parsed: &Parsed) {
         let Head {
             chain, sequence, ..
         } = &parsed.head;
@@ -238,11 +333,11 @@ impl ExportCheck {
         let follows = before.is_none_or(|before| hash(&before, &parsed.record) == parsed.hash);
         if !follows || recent(*sequence) != Some(parsed.hash) {
             let what = format!("row {sequence} of chain {chain} comes again, and is another one");
-            self.found(number, &what);
+            self.found(place, &what);
         }
     }
 
-    fn reach(&mut self, number: usize, parsed: &Parsed) {
+    fn reach(&mut self, place: &Place, parsed: &Parsed) {
         let Head {
             chain, sequence, ..
         } = &parsed.head;
@@ -259,7 +354,7 @@ impl ExportCheck {
             is_there,
             last,
             hash: Some(parsed.hash),
-            line: number,
+            place: place.clone(),
         };
         self.chains.insert(chain.clone(), reached);
         self.recent
@@ -269,19 +364,19 @@ impl ExportCheck {
         }
     }
 
-    fn hold_against_names(&mut self, number: usize, parsed: &Parsed) {
+    fn hold_against_names(&mut self, place: &Place, parsed: &Parsed) {
         let key = (parsed.head.chain.clone(), parsed.head.sequence);
         for (hash, by) in self.named.remove(&key).unwrap_or_default() {
             if hash != parsed.text {
                 let (chain, sequence) = &key;
                 let what = format!("row {sequence} of chain {chain} is not what it was, and {by}");
-                self.found(number, &what);
+                self.found(place, &what);
             }
         }
     }
 
-    fn found(&mut self, number: usize, what: &str) {
-        self.told(format!("line {number}: {what}"));
+    fn found(&mut self, place: &Place, what: &str) {
+        self.told(format!("{place}: {what}"));
     }
 
     fn told(&mut self, finding: String) {
@@ -290,6 +385,43 @@ impl ExportCheck {
         } else {
             self.untold += 1;
         }
+    }
+}
+
+impl<L, E> Source<L>
+where
+    L: Iterator<Item = Result<String, E>>,
+{
+    fn new(name: Option<String>, lines: L) -> Result<Self, E> {
+        let mut source = Self {
+            name: name.map(Arc::from),
+            lines,
+            next: None,
+            read: 0,
+        };
+        source.advance()?;
+        Ok(source)
+    }
+
+    /// Gives the line that came next, and reads the one after it.
+    fn advance(&mut self) -> Result<Option<Next>, E> {
+        let text = self.lines.next().transpose()?;
+        self.read += 1;
+        let next = text.map(|text| Next {
+            parsed: parse(&text),
+            text,
+            number: self.read,
+        });
+        Ok(std::mem::replace(&mut self.next, next))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}", self.line)?;
+        self.file
+            .as_ref()
+            .map_or(Ok(()), |file| write!(f, " of {file}"))
     }
 }
 
@@ -313,6 +445,7 @@ fn read_hash(text: &str) -> Option<Hash> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::convert::Infallible;
 
     /// Rows of one chain, as they are exported.
     fn chain(name: &str, events: &[&str]) -> Vec<String> {
@@ -344,13 +477,28 @@ mod tests {
     }
 
     fn check(lines: &[String], expected: Expected) -> Verified {
+        check_all(vec![(None, lines.to_vec())], expected)
+    }
+
+    fn check_all(files: Vec<(Option<String>, Vec<String>)>, expected: Expected) -> Verified {
         let mut links = Links::default();
-        lines.iter().for_each(|line| links.note(line));
+        let lines = files.iter().flat_map(|(_, lines)| lines);
+        lines.for_each(|line| links.note(line));
         let mut check = links.check(expected);
-        for (number, line) in (1..).zip(lines) {
-            check.line(number, line);
-        }
+        let files = files.into_iter().map(|(name, lines)| {
+            let lines = lines.into_iter().map(Ok::<_, Infallible>);
+            (name, lines)
+        });
+        check.read(files.collect()).unwrap();
         check.end()
+    }
+
+    /// Both files as one export, in either order.
+    fn together(one: &[String], two: &[String]) -> [Verified; 2] {
+        let file = |name: &str, lines: &[String]| (Some(name.to_owned()), lines.to_vec());
+        let (one, two) = (file("one", one), file("two", two));
+        let orders = [vec![one.clone(), two.clone()], vec![two, one]];
+        orders.map(|files| check_all(files, Expected::default()))
     }
 
     fn findings(lines: &[String]) -> Vec<String> {
@@ -464,6 +612,66 @@ mod tests {
         assert_eq!(findings(&lines), [found]);
         lines.truncate(4);
         assert_eq!(findings(&lines), ["line 4: no row of the audit"]);
+    }
+
+    /// Gateways that share a journal bring its rows to a file each.
+    #[test]
+    fn what_several_files_have_together_is_whole() {
+        let all = export();
+        let every_other = |from: usize| -> Vec<_> {
+            let lines = all.iter().skip(from).step_by(2);
+            lines.cloned().collect()
+        };
+        let (even, odd) = (every_other(0), every_other(1));
+        for verified in together(&even, &odd) {
+            assert_eq!(verified.findings, [""; 0]);
+            assert_eq!(verified.rows, 6);
+        }
+
+        let missing: Vec<_> = odd[1..].to_vec();
+        for verified in together(&even, &missing) {
+            let found = "line 2 of one: rows 2 to 2 of chain a are missing before it";
+            assert_eq!(verified.findings, [found]);
+        }
+        let changed = even[1].replace("outcome", "intents");
+        let changed = [even[0].clone(), changed, even[2].clone()];
+        for verified in together(&changed, &odd) {
+            let found = "line 2 of one: row 3 of chain a was changed, or the row before it, in line 1 of two";
+            assert_eq!(verified.findings, [found]);
+        }
+    }
+
+    /// The one that goes on from where another crashed repeats what that one had not told.
+    #[test]
+    fn what_another_gateway_repeats_is_no_finding() {
+        let all = export();
+        let mut crashed = all[..3].to_vec();
+        crashed.push(all[3].chars().take(45).collect());
+        for verified in together(&crashed, &all[1..]) {
+            assert_eq!(verified.findings, [""; 0]);
+            assert_eq!(verified.rows, 6);
+        }
+        for verified in together(&crashed, &all[4..]) {
+            assert_eq!(verified.findings.len(), 2, "{:?}", verified.findings);
+            let torn = "line 4 of one: no row of the audit".to_owned();
+            assert!(verified.findings.contains(&torn));
+        }
+
+        let timed = |second: usize| format!("\"intent\",\"time\":\"{second:05}\"");
+        let [late, early] =
+            [("c", 9), ("d", 1)].map(|(name, second)| chain(name, &[&timed(second)]));
+        let crashed = [late[0].clone(), early[0].chars().take(45).collect()];
+        for verified in together(&crashed, &[late[0].clone(), early[0].clone()]) {
+            assert_eq!(verified.findings, [""; 0]);
+        }
+
+        // Either may be far ahead of what it takes to know a row again.
+        let events: Vec<_> = (0..3 * REPEATED_MAX).map(timed).collect();
+        let long = chain("c", &events.iter().map(String::as_str).collect::<Vec<_>>());
+        for verified in together(&long, &long) {
+            assert_eq!(verified.findings, [""; 0]);
+            assert_eq!(verified.rows, u64::try_from(long.len()).unwrap());
+        }
     }
 
     #[test]

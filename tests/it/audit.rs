@@ -323,6 +323,26 @@ async fn an_exported_file_is_verified_by_itself() {
     assert_eq!(code, Some(1), "{told}");
     assert!(told.starts_with("line 2: row 2 of chain "), "{told}");
 
+    // The sinks of two gateways have every other row each.
+    let other = world.folder.0.join("other.jsonl");
+    let halves = [0, 1].map(|from| {
+        lines
+            .iter()
+            .skip(from)
+            .step_by(2)
+            .cloned()
+            .collect::<Vec<_>>()
+    });
+    put(&halves[0]);
+    std::fs::write(&other, halves[1].join("\n")).unwrap();
+    assert_eq!(verified(&["--file", path]).0, Some(1));
+    let both = ["--file", path, "--file", other.to_str().unwrap()];
+    assert_eq!(verified(&both), (Some(0), whole.to_owned()));
+    put(&halves[0][1..]);
+    let (code, told) = verified(&both);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.starts_with("line 1 of "), "{told}");
+
     // From the second launch on.
     let since = events(&lines)[4]["time"].as_str().unwrap().to_owned();
     let part = exported(&config, &["--since", &since]);
