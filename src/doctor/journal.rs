@@ -86,6 +86,7 @@ fn of(examined: &Examined, now: UtcDateTime) -> Vec<Finding> {
     let mut findings = vec![version(examined), writable(examined)];
     findings.extend(examined.free_bytes.map(space));
     findings.extend(examined.server_time.map(|time| server_clock(time, now)));
+    findings.extend(examined.sorts_otherwise.then(order));
     findings
 }
 
@@ -134,6 +135,12 @@ fn space(free: u64) -> Finding {
     }
 }
 
+fn order() -> Finding {
+    let says = "the database's server sorts texts otherwise than when it was made, so its unique indexes may miss what they have";
+    let fix = "stop the gateways, REINDEX DATABASE and ALTER DATABASE ... REFRESH COLLATION VERSION: docs/deployment.md";
+    warn(CHECK, "journal.url", says.to_owned(), fix)
+}
+
 fn server_clock(server: UtcDateTime, now: UtcDateTime) -> Finding {
     let apart = (server - now).as_seconds_f64();
     let says = format!("the database's clock is {apart:+.1} s from this machine's");
@@ -163,6 +170,7 @@ mod tests {
             is_writable: true,
             free_bytes: Some(FREE_BYTES_FEW),
             server_time: Some(now),
+            sorts_otherwise: false,
         };
         let free = |bytes| Examined {
             free_bytes: Some(bytes),
@@ -189,6 +197,14 @@ mod tests {
                 },
                 Verdict::Fail,
                 "may only read",
+            ),
+            (
+                Examined {
+                    sorts_otherwise: true,
+                    ..well.clone()
+                },
+                Verdict::Warn,
+                "sorts texts otherwise",
             ),
             (free(FREE_BYTES_FEW - 1), Verdict::Warn, "1023 MiB left"),
             (free(FREE_BYTES_MIN - 1), Verdict::Fail, "63 MiB left"),

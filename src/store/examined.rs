@@ -14,6 +14,9 @@ use time::UtcDateTime;
 const READ_ONLY: &str = "SELECT CAST(CASE WHEN pg_is_in_recovery() \
      OR NOT has_table_privilege('operations', 'INSERT, UPDATE') THEN 1 ELSE 0 END AS BIGINT)";
 const SERVER_TIME: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+/// 1 where the server sorts texts otherwise than when it made the database. No answer before PostgreSQL 15.
+const SORTS_OTHERWISE: &str = "SELECT CAST(CASE WHEN datcollversion <> pg_database_collation_actual_version(oid) \
+     THEN 1 ELSE 0 END AS BIGINT) FROM pg_database WHERE datname = current_database()";
 
 /// What a journal is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub struct Examined {
     pub free_bytes: Option<u64>,
     /// The time of a server; a file has none.
     pub server_time: Option<UtcDateTime>,
+    /// Whether a server's indexes may not find what they hold, for its system sorts texts otherwise by now.
+    pub sorts_otherwise: bool,
 }
 
 impl Desk {
@@ -45,6 +50,7 @@ impl Desk {
             is_writable: true,
             free_bytes: None,
             server_time: None,
+            sorts_otherwise: false,
         };
         if !self.target.is_sqlite() {
             let read_only: i64 = sqlx::query_scalar(READ_ONLY)
@@ -53,6 +59,8 @@ impl Desk {
             let time = sqlx::query_scalar(SERVER_TIME).fetch_one(&mut *connection);
             examined.is_writable = read_only == 0;
             examined.server_time = millis::to_time(time.await?);
+            let sorts = sqlx::query_scalar(SORTS_OTHERWISE).fetch_one(&mut *connection);
+            examined.sorts_otherwise = sorts.await.is_ok_and(|sorts: i64| sorts == 1);
         } else if let Some(file) = self.target.file() {
             let folder = folder(file);
             let may_write = |path: &Path| access(path, Access::WRITE_OK).is_ok();

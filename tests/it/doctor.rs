@@ -11,6 +11,7 @@ use crate::world::{Folder, World, client, config_text, put_secret, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::config::Config;
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 use std::net::TcpListener;
 use std::process::Command;
 
@@ -259,6 +260,40 @@ async fn a_server_is_asked_for_its_clock_and_one_that_is_away_is_found() {
     let (code, report) = examined(&named(&format!("postgres://nobody@{nobody}/none"))).await;
     assert_eq!(code, 1);
     is(finding(&report, "journal", ""), "fail", "");
+}
+
+/// As after an upgrade of the server's system, with which its indexes do not find what they hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_sorts_otherwise_by_now_is_found() {
+    let world = World::new(100.0).await;
+    let database = postgres::new_database().await;
+    let (url, folder) = database.split_once('?').unwrap();
+    let (sorted, name) = (
+        format!("{url}_sorted?{folder}"),
+        url.rsplit('/').next().unwrap(),
+    );
+    let key = world.folder.join("journal.db.key");
+    let old = format!("url = \"sqlite://{}/journal.db\"", world.folder.0.display());
+    let new = format!("url = \"{sorted}\"\nkey_file = \"{}\"", key.display());
+    let path = written(&world, |text| text.replace(&old, &new));
+    let mut server = postgres::connect(&database).await;
+    let created = format!(
+        "CREATE DATABASE {name}_sorted TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en'"
+    );
+    let upgraded =
+        format!("UPDATE pg_database SET datcollversion = '1' WHERE datname = '{name}_sorted'");
+    let created = sqlx::raw_sql(AssertSqlSafe(created)).execute(&mut server);
+    created.await.unwrap();
+    let gateway = world.gateway_of(Config::load(path.as_ref()).unwrap());
+    gateway.await.stop().await;
+    let (_, report) = examined(&path).await;
+    assert!(!report.to_string().contains("sorts texts"), "{report:#}");
+
+    let upgraded = sqlx::raw_sql(AssertSqlSafe(upgraded)).execute(&mut server);
+    upgraded.await.unwrap();
+    let (code, report) = examined(&path).await;
+    assert_eq!(code, 0, "{report:#}");
+    is(finding(&report, "journal", "sorts texts"), "warn", "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
