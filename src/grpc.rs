@@ -22,14 +22,14 @@ mod wire;
 use crate::chaos;
 use crate::clock::Clock;
 use crate::domain::audit::Call;
-use crate::domain::ids::{OperationId, OrganizationId, Principal};
+use crate::domain::ids::{OperationId, OrganizationId, Principal, RequestId};
 use crate::domain::operation::Operation;
 use crate::domain::plan::claimed_expiry;
 use crate::domain::request::Wish;
 use crate::domain::rules::Limits;
 use crate::domain::violation::Violations;
 use crate::metrics;
-use crate::operations::{OperationError, Operations, Watch};
+use crate::operations::{OperationError, Operations, Watch, termination_fingerprint};
 use crate::pb::v1 as pb;
 use crate::pb::v1::cvm_gateway_service_server::CvmGatewayService;
 use crate::policy::{Action, Current, Denial, Grant, Refusal};
@@ -229,7 +229,7 @@ impl CvmGatewayService for Service {
     }
 }
 
-/// Why a launch was not begun.
+/// Why a launch or a termination was not begun.
 enum NotBegun {
     /// The audit has yet to be told.
     Denied(Box<Denied>),
@@ -267,36 +267,37 @@ impl Service {
             Ok(watch) => return Ok(watch),
             Err(refusal) => refusal,
         };
-        // What was accepted once is answered, whatever the rules have become since: it is not denied.
+        let call = (principal, Action::RunInstances);
+        let begun = self.begun_before(call, (&request_id, &fingerprint), refusal);
+        begun.await
+    }
+
+    /// Follows what was begun for the same request: what was accepted once is answered, whatever the rules have become
+    /// since, and is not denied. Else the call is refused, once the audit has been told if policy denies it.
+    async fn begun_before(
+        &self,
+        (principal, action): (&Principal, Action),
+        (request_id, fingerprint): (&RequestId, &[u8; 32]),
+        refusal: NotBegun,
+    ) -> Result<Watch, Status> {
         let organization = &principal.organization;
         let attached = self
             .operations
-            .attach(organization, &request_id, &fingerprint);
+            .attach(organization, request_id, fingerprint);
         let attached = chaos::around!("grpc.attach", attached, else Ok(None)).unwrap_or(None);
-        match attached {
-            Some(watch) => Ok(watch),
-            None => Err(self.told_refusal(principal, refusal).await?),
-        }
-    }
-
-    /// The status of a launch that is refused, once the audit has been told if policy denies it.
-    async fn told_refusal(
-        &self,
-        principal: &Principal,
-        refusal: NotBegun,
-    ) -> Result<Status, Status> {
-        match refusal {
-            NotBegun::Denied(denied) => {
+        match (attached, refusal) {
+            (Some(watch), _) => Ok(watch),
+            (None, NotBegun::Denied(denied)) => {
                 let Denied {
                     asked,
                     place,
                     denial,
                 } = *denied;
-                let call = (principal, Action::RunInstances, asked);
+                let call = (principal, action, asked);
                 self.tell_denied(call, place, &denial).await?;
-                Ok(denial.into())
+                Err(denial.into())
             }
-            NotBegun::Other(status) => Ok(status),
+            (None, NotBegun::Other(status)) => Err(status),
         }
     }
 
@@ -365,6 +366,8 @@ impl Service {
         asked.launched_by = Some(launch.principal.clone());
         let decision = match self.may_cancel(principal, &launch) {
             Ok(decision) => decision,
+            // It is cancelled already: nothing is asked for but to read it.
+            Err(_) if launch.is_unwanted() && self.may_read(principal) => return Ok(launch),
             Err(denial) => {
                 let place = (launch.account.to_string(), launch.region.to_string());
                 let call = (principal, Action::CancelOperation, asked.clone());
@@ -376,6 +379,7 @@ impl Service {
         Ok(self.operations.cancel(principal, id, told).await?)
     }
 
+    /// Gives back what is asked for, or follows what was begun for the same request.
     async fn terminate(
         &self,
         principal: &Principal,
@@ -384,22 +388,42 @@ impl Service {
     ) -> Result<Watch, Status> {
         let wish = wire::termination(message)?;
         observe::request(&wish.request_id);
+        let request_id = wish.request_id.clone();
+        let fingerprint = termination_fingerprint(&wish.instances);
+        let refusal = match self.give_back(principal, wish, asked).await {
+            Ok(watch) => return Ok(watch),
+            Err(refusal) => refusal,
+        };
+        let call = (principal, Action::TerminateInstances);
+        let begun = self.begun_before(call, (&request_id, &fingerprint), refusal);
+        begun.await
+    }
+
+    async fn give_back(
+        &self,
+        principal: &Principal,
+        wish: wire::TerminationWish,
+        asked: Call,
+    ) -> Result<Watch, NotBegun> {
         let organization = &principal.organization;
-        let owned = self.operations.owned(organization, wish.instances).await?;
+        let owned = self.operations.owned(organization, wish.instances).await;
+        let owned = owned.map_err(Status::from)?;
         let place = (owned.account.to_string(), owned.region.to_string());
         let grant = match self.grant_termination(principal, owned) {
             Ok(grant) => grant,
             Err(denial) => {
-                let call = (principal, Action::TerminateInstances, asked);
-                self.tell_denied(call, place, &denial).await?;
-                return Err(denial.into());
+                let denied = Denied {
+                    asked,
+                    place,
+                    denial,
+                };
+                return Err(NotBegun::Denied(Box::new(denied)));
             }
         };
-        let (request_id, timeout) = (wish.request_id, wish.timeout);
-        Ok(self
+        let begun = self
             .operations
-            .terminate(&grant, request_id, timeout, asked)
-            .await?)
+            .terminate(&grant, wish.request_id, wish.timeout, asked);
+        Ok(begun.await.map_err(Status::from)?)
     }
 
     fn follow(&self, method: &str, ends_with_error: bool, leaving: CancellationToken) -> Follow {

@@ -29,6 +29,7 @@ pub use instances::LaunchedInstance;
 pub use plan::{Outlook, PlaceOutlook};
 pub use standing::Replica;
 pub use sweep::SweepSettings;
+pub use terminate::termination_fingerprint;
 pub use watch::Watch;
 
 use crate::chaos;

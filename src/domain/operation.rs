@@ -372,6 +372,12 @@ impl Operation {
         self.min_count.unwrap_or(self.instance_count)
     }
 
+    /// Whether it was cancelled, or is about to be.
+    #[must_use]
+    pub fn is_unwanted(&self) -> bool {
+        self.cancellation.is_some() || self.state.name() == StateName::Cancelled
+    }
+
     /// The places that are left: not refused for lack of stock, in the caller's order.
     pub fn untried(&self) -> impl Iterator<Item = (u32, &Place)> {
         let numbered = (0_u32..).zip(&self.places);

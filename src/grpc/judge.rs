@@ -32,6 +32,12 @@ impl Service {
         self.told(principal, action, verdict, |_decision| None)
     }
 
+    /// Whether the caller may read operations of its organisation, where that is not what it asks for.
+    pub(super) fn may_read(&self, principal: &Principal) -> bool {
+        let policy = self.policy.get();
+        policy.may(principal, Action::GetOperation).is_ok()
+    }
+
     /// Whether the caller may end this launch of its organisation.
     pub(super) fn may_cancel(
         &self,

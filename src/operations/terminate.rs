@@ -74,7 +74,7 @@ impl Operations {
         let host = self.0.cloud.host(&target);
         let now = self.0.clock.now();
         let operation = leaving(self.new_id(now), grant, request_id, host, timeout, now);
-        let fingerprint = fingerprint(&instances.ids);
+        let fingerprint = termination_fingerprint(&instances.ids);
         let bodies = vec![SealedBody::new(Vec::new())];
         let granted = Granted {
             call,
@@ -98,7 +98,7 @@ impl Operations {
     ) -> Result<Operation, OperationError> {
         let operation = self.get(&principal.organization, id).await?;
         let state = operation.state.name();
-        if operation.cancellation.is_some() || state == StateName::Cancelled {
+        if operation.is_unwanted() {
             return Ok(operation);
         }
         if state.is_at_rest() || operation.kind == Kind::Termination {
@@ -229,7 +229,8 @@ fn refused_for_good(batch: Vec<InstanceId>, error: CloudError) -> Vec<(InstanceI
 }
 
 /// SHA-256 over the machines: the same request_id with others is another wish.
-fn fingerprint(ids: &[InstanceId]) -> [u8; 32] {
+#[must_use]
+pub fn termination_fingerprint(ids: &[InstanceId]) -> [u8; 32] {
     let mut hash = Sha256::new_with_prefix("TerminateInstances");
     for id in ids {
         hash.update("\0");

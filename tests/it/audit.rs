@@ -1,6 +1,7 @@
 //! What the audit tells of calls, and to whom.
 
 use crate::canary;
+use crate::lifecycle::{SOON_GONE, ids, terminate};
 use crate::policy;
 use crate::world::{Client, Served, World, client, config_text, get, run, wish};
 use cvm_gateway::clock::Clock;
@@ -193,22 +194,34 @@ async fn a_launch_over_a_limit_is_a_denied_call() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_answered_is_not_told_as_denied() {
     let world = World::new(100.0).await;
-    let launches = "(principal, action == Action::\"RunInstances\", resource);";
-    policy::write(&world, &format!("@id(\"all\") permit{launches}"));
-    let (gateway, config) = gateway(&world, policy::SETTINGS).await;
+    let changes = "(principal, action in [Action::\"RunInstances\", Action::\"TerminateInstances\"], resource);";
+    policy::write(&world, &format!("@id(\"all\") permit{changes}"));
+    let settings = format!("{SOON_GONE}\n{}", policy::SETTINGS);
+    let (gateway, config) = gateway(&world, &settings).await;
     let mut caller = client(&gateway).await;
-    run(&mut caller, wish("first", 1)).await.end.unwrap();
-    policy::write(&world, &format!("@id(\"none\") forbid{launches}"));
+    let first = run(&mut caller, wish("first", 1)).await;
+    first.end.as_ref().unwrap();
+    let machines = ids(first.last());
+    let back = terminate(&mut caller, "back", &machines).await;
+    policy::write(&world, &format!("@id(\"none\") forbid{changes}"));
     let reloads = "cvm_gateway_policy_reloads_total";
     policy::until(async || policy::metric(&gateway, reloads).await == 1).await;
     run(&mut caller, wish("first", 1)).await.end.unwrap();
+    let again = terminate(&mut caller, "back", &machines).await;
+    assert_eq!(again.last().name, back.last().name);
     let denied = caller.run_instances(wish("second", 1)).await.unwrap_err();
     assert_eq!(denied.code(), Code::PermissionDenied);
+    let denied = terminate(&mut caller, "more", &machines).await.end;
+    assert_eq!(denied.unwrap_err().code(), Code::PermissionDenied);
     gateway.stop().await;
     let rows = events(&exported(&config, &[]));
     let told = rows.iter().filter(|row| row["event"] == "denied");
-    let told: Vec<_> = told.map(|row| &row["request"]["requestId"]).collect();
-    assert_eq!(told, ["second"]);
+    let told: Vec<_> = told
+        .map(|row| (&row["action"], &row["request"]["requestId"]))
+        .collect();
+    let expected = [("RunInstances", "second"), ("TerminateInstances", "more")];
+    let expected = expected.map(|(action, id)| (Value::from(action), Value::from(id)));
+    assert_eq!(told, expected.each_ref().map(|(action, id)| (action, id)));
 }
 
 /// Ending a launch gives machines back: rules see whose it is, and so does who reads the audit.
@@ -234,14 +247,18 @@ async fn whose_launch_is_ended_is_decided_and_told() {
     };
     let name = first.name;
     cancel(&mut caller, &name).await.unwrap();
-    policy::write(
-        &world,
-        &rules.replace("== principal.name", "!= principal.name"),
-    );
+    let forbidden = rules.replace("== principal.name", "!= principal.name");
+    policy::write(&world, &forbidden);
     let reloads = "cvm_gateway_policy_reloads_total";
     policy::until(async || policy::metric(&gateway, reloads).await == 1).await;
     let denied = cancel(&mut caller, &name).await.unwrap_err();
     assert_eq!(denied.code(), Code::PermissionDenied);
+    // What is cancelled already is returned to whoever may read it, and that is no denied call.
+    let read = "@id(\"read\") permit(principal, action == Action::\"GetOperation\", resource);";
+    policy::write(&world, &format!("{forbidden}{read}"));
+    policy::until(async || policy::metric(&gateway, reloads).await == 2).await;
+    let operation = cancel(&mut caller, &name).await.unwrap().into_inner();
+    assert_eq!(operation.operation.unwrap().name, name);
     gateway.stop().await;
 
     let rows = events(&exported(&config, &[]));

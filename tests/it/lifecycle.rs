@@ -13,7 +13,7 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 /// In a fast world a machine may be gone before it was seen to go.
-const SOON_GONE: &str = "missing_grace = \"1s\"\nunseen_grace = \"1s\"";
+pub(crate) const SOON_GONE: &str = "missing_grace = \"1s\"\nunseen_grace = \"1s\"";
 
 /// Follows a termination to its end.
 pub(crate) async fn terminate(client: &mut Client, request_id: &str, ids: &[String]) -> Seen {
@@ -58,7 +58,7 @@ fn termination(request_id: &str, ids: &[String]) -> pb::TerminateInstancesReques
     }
 }
 
-fn ids(operation: &pb::Operation) -> Vec<String> {
+pub(crate) fn ids(operation: &pb::Operation) -> Vec<String> {
     let instances = operation.instances.iter();
     instances
         .map(|instance| instance.instance_id.clone())

@@ -1,6 +1,7 @@
 //! Rules of an organisation: what they decide about each RPC, and how they are replaced.
 
 use crate::canary;
+use crate::lifecycle::{SOON_GONE, ids, terminate};
 use crate::refusals::{Told, told};
 use crate::world::{Served, World, client, get, run, wish};
 use cvm_gateway::clock::Clock;
@@ -25,7 +26,7 @@ when { context has instance_type && context.instance_type like "SA2.*" };
 async fn ruled(rules: &str) -> (World, Served) {
     let world = World::new(100.0).await;
     write(&world, &launches_only(rules));
-    let gateway = world.gateway(SETTINGS).await;
+    let gateway = world.gateway(&format!("{SOON_GONE}\n{SETTINGS}")).await;
     (world, gateway)
 }
 
@@ -169,16 +170,23 @@ async fn rules_decide_about_what_was_launched() {
 async fn changed_rules_decide_what_comes_and_not_what_is() {
     let (world, gateway) = ruled(RULES).await;
     let mut client = client(&gateway).await;
-    let first = run(&mut client, wish("first", 1)).await;
-    write(
-        &world,
-        "@id(\"none\") forbid(principal, action == Action::\"RunInstances\", resource);",
-    );
+    let first = run(&mut client, wish("first", 2)).await;
+    let machines = ids(first.last());
+    let back = terminate(&mut client, "back", &machines[..1]).await;
+    let none = "@id(\"none\") forbid(principal, action in [Action::\"RunInstances\", Action::\"TerminateInstances\"], resource);";
+    write(&world, none);
     until(async || metric(&gateway, "cvm_gateway_policy_reloads_total").await == 1).await;
     let refusal = client.run_instances(wish("second", 1)).await.unwrap_err();
     assert_eq!(denied(&refusal).0, "none");
-    let again = run(&mut client, wish("first", 1)).await;
+    let again = run(&mut client, wish("first", 2)).await;
     assert_eq!(again.last().name, first.last().name);
+    // The same request_id for other machines is another wish.
+    for (request_id, machines) in [("back", &machines[..]), ("more", &machines[..1])] {
+        let refusal = terminate(&mut client, request_id, machines).await.end;
+        assert_eq!(denied(&refusal.unwrap_err()).0, "none", "{request_id}");
+    }
+    let again = terminate(&mut client, "back", &machines[..1]).await;
+    assert_eq!(again.last().name, back.last().name);
     assert_eq!(metric(&gateway, "cvm_gateway_policy_rules").await, 1);
     gateway.stop().await;
 }
