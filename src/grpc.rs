@@ -8,6 +8,7 @@ pub mod door;
 mod follow;
 #[cfg(fuzzing)]
 pub mod fuzz;
+pub mod health;
 mod instances;
 mod judge;
 pub mod observe;

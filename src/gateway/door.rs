@@ -7,6 +7,7 @@ use crate::grpc::Service;
 use crate::grpc::admission::AdmissionLayer;
 use crate::grpc::auth::AuthLayer;
 use crate::grpc::door::Calls;
+use crate::grpc::health::FewWatches;
 use crate::grpc::observe::ObserveLayer;
 use crate::grpc::only_grpc::only_grpc;
 use crate::grpc::web::web;
@@ -53,7 +54,7 @@ pub(super) fn calls(
         CvmGatewayServiceServer::new(service).max_decoding_message_size(message_bytes_max);
     let (reporter, health) = tonic_health::server::health_reporter();
     let health = health.max_decoding_message_size(HEALTH_BYTES_MAX);
-    let routes = Routes::new(service).add_service(health);
+    let routes = Routes::new(service).add_service(FewWatches(health));
     let routes = match settings.reflection {
         true => reflected(routes)?,
         false => routes,

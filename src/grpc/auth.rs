@@ -9,6 +9,7 @@ use http::{Request, Response, header};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
@@ -104,6 +105,8 @@ pub struct Caller {
     pub ends: Arc<Ends>,
     /// Ends the streams on it, when it is to be closed.
     pub leaving: CancellationToken,
+    /// The places of its streams of health.
+    pub health_watches: Arc<Semaphore>,
 }
 
 /// The two ends of a connection, as the access log names them.

@@ -147,6 +147,11 @@ pub(super) fn shed(why: Shed, delay: Duration) -> Status {
     ended(code(reason), message, details)
 }
 
+/// What is told who watches health more often on one connection than it may.
+pub(super) fn too_many_watches() -> Status {
+    Status::resource_exhausted("the connection has as many streams of Watch as it may; call Check")
+}
+
 /// What a caller is told when the gateway takes too long.
 pub(super) fn no_answer_within(limit: Duration) -> Status {
     let message = format!(

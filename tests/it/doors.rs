@@ -84,6 +84,36 @@ async fn who_watches_health_learns_of_the_stop_and_does_not_delay_it() {
     soon.expect("the watch delays the stop");
 }
 
+/// Who watches health has shown no identity: one connection does so a few times at once, and takes no place of others.
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_of_health_are_few_on_one_connection() {
+    let world = World::new(100.0).await;
+    let gateway = world.gateway("").await;
+    let mut health = HealthClient::new(channel(&gateway).await);
+    let mut watched = Vec::new();
+    for _ in 0..4 {
+        let mut watch = health.watch(of("")).await.unwrap().into_inner();
+        watch.message().await.unwrap().unwrap();
+        watched.push(watch);
+    }
+    let refused = health.watch(of("")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    health.check(of("")).await.unwrap();
+    let mut other = HealthClient::new(channel(&gateway).await);
+    other.watch(of("")).await.unwrap();
+    // A place is free again when its stream has ended.
+    watched.pop();
+    let clock = Clock::system();
+    let again = async {
+        while health.watch(of("")).await.is_err() {
+            clock.sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let again = clock.timeout(Duration::from_secs(30), again).await;
+    again.expect("no place is free again");
+    gateway.stop().await;
+}
+
 /// The count of writes that a full disk has failed.
 const FULL: &str = "cvm_gateway_journal_failures_total{kind=\"full\"} ";
 

@@ -6,6 +6,7 @@ use super::places::Place;
 use super::{Calls, Open, Settings};
 use crate::clock::Clock;
 use crate::grpc::auth::{Caller, Ends};
+use crate::grpc::health;
 use crate::identity::Peer;
 use crate::metrics::{Ended, Pressure};
 use h2::Reason;
@@ -152,6 +153,7 @@ impl Open {
                 peer,
                 ends,
                 leaving: leaving.clone(),
+                health_watches: health::watches(),
             },
             unanswered: TaskTracker::new(),
         };
