@@ -81,7 +81,7 @@ fn config(world: &World, cloud: &str, admission: &str, extra: &str) -> Config {
 }
 
 /// Stops a gateway whose clock is moved by hand.
-async fn stop(gateway: Served, clock: &Clock) {
+pub(crate) async fn stop(gateway: Served, clock: &Clock) {
     let ticks = async {
         loop {
             Clock::system().sleep(Duration::from_millis(200)).await;

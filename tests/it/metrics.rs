@@ -1,10 +1,13 @@
 //! What `/metrics` says after launches that succeed, fail and are refused.
 
+use crate::admission::stop;
 use crate::cloud::server::{Server, answer};
+use crate::postgres::{connect, new_database, with_key_file};
 use crate::refusals::raw;
-use crate::world::{Client, World, client, get, read, run, wish};
+use crate::world::{Client, Served, World, client, config_text, get, read, run, wish};
 use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::limiter::Action;
+use cvm_gateway::config::Config;
 use cvm_gateway::domain::operation::{Kind, StateName};
 use cvm_gateway::domain::reason::{Fault, Reason};
 use cvm_gateway::gateway::Gateway;
@@ -13,6 +16,7 @@ use cvm_gateway::metrics::{Ended, FAILURES, Priority, Refused, Resource, Shed};
 use cvm_gateway::pb;
 use cvm_gateway::pb::v1 as messages;
 use prost_reflect::DescriptorPool;
+use sqlx::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -234,6 +238,45 @@ async fn polls_commits_and_the_process_are_measured() {
         assert!(scrape.value(process) > 0.0, "{process}");
     }
     gateway.stop().await;
+}
+
+/// Scrapes that come while one counts in the journal take none of its connections. No count is given up here: the clock
+/// stands still.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_scrape_counts_at_a_time() {
+    let world = World::new(100.0).await;
+    let url = new_database().await;
+    let sqlite = format!("sqlite://{}/journal.db", world.folder.0.display());
+    let text = config_text(&world.folder.0, "http://127.0.0.1:9", "");
+    let text = with_key_file(&text.replace(&sqlite, &url));
+    let text = text.replace("[journal]\n", "[journal]\nbusy_timeout = \"5m\"\n");
+    let config = Config::parse("test.toml", &text, &world.folder.0).unwrap();
+    let (clock, waits) = (Clock::manual(Clock::system().now()), Clock::system());
+    let gateway = Served::start(config, clock.clone()).await;
+    Scrape::of(&gateway).await;
+    let mut locker = connect(&url).await;
+    let mut lock = locker.begin().await.unwrap();
+    let locks = "LOCK TABLE operations IN ACCESS EXCLUSIVE MODE";
+    sqlx::query(locks).execute(&mut *lock).await.unwrap();
+    let mut look = connect(&url).await;
+    let others = async {
+        let counting = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
+                        AND wait_event_type = 'Lock' AND query LIKE 'SELECT state, COUNT(%'";
+        let mut counts = 0_i64;
+        while counts == 0 {
+            waits.sleep(Duration::from_millis(10)).await;
+            counts = sqlx::query_scalar(counting)
+                .fetch_one(&mut look)
+                .await
+                .unwrap();
+        }
+        let other = Scrape::of(&gateway);
+        let other = waits.timeout(LONG, other).await.expect("it waits");
+        other.value("cvm_gateway_operations{state=\"ACCEPTED\"}");
+        lock.rollback().await.unwrap();
+    };
+    tokio::join!(Scrape::of(&gateway), others);
+    stop(gateway, &clock).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
