@@ -92,7 +92,7 @@ struct Open {
 }
 
 impl Door {
-    /// Opens it: what takes who comes to each of `listeners`, and goes on until it is dropped.
+    /// Opens it: what takes who comes to each of `listeners`, and keeps a reserve. It goes on until it is dropped.
     #[must_use]
     pub fn open(self, listeners: Vec<Listener>) -> Vec<Errand> {
         let settings = &self.settings;
@@ -107,7 +107,13 @@ impl Door {
             door: self,
         });
         let receive = |listener| -> Errand { Box::pin(Arc::clone(&open).receive(listener)) };
-        listeners.into_iter().map(receive).collect()
+        let pressure = open.door.pressure.clone();
+        let reserve: Errand = Box::pin(open.places.clone().keep_reserve(pressure));
+        listeners
+            .into_iter()
+            .map(receive)
+            .chain([reserve])
+            .collect()
     }
 }
 

@@ -4,7 +4,7 @@ use crate::metrics::{Connections, Pressure, Refused};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 /// Connections that are taken while the gateway is about to run out of something: so that who has none can follow,
 /// cancel and give back, too, and ask for health.
@@ -115,9 +115,6 @@ impl Places {
     pub(super) fn take(&self, origin: Origin, pressure: Pressure) -> Result<Place, Refused> {
         let of_reserve = pressure == Pressure::Critical;
         let (handshakes, reliefs) = self.with(|taken| {
-            if pressure == Pressure::Calm {
-                taken.relieve();
-            }
             let fresh = || OfOrigin {
                 count: Count::default(),
                 handshakes: Arc::new(Semaphore::new(self.0.handshakes_per_origin_max)),
@@ -136,6 +133,17 @@ impl Places {
             handshakes,
             places: self.clone(),
         })
+    }
+
+    /// Has the reserve whole again whenever the pressure has ended, also when nobody comes before the next one.
+    pub(super) async fn keep_reserve(self, mut pressure: watch::Receiver<Pressure>) {
+        while pressure.changed().await.is_ok() {
+            if *pressure.borrow_and_update() == Pressure::Calm {
+                self.with(Taken::relieve);
+            }
+        }
+        // Who told of it is gone when the gateway is.
+        std::future::pending().await
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Taken) -> T) -> T {
@@ -203,6 +211,8 @@ impl Drop for Place {
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
 
     #[test]
     fn places_are_counted_in_all_and_by_origin() {
@@ -272,17 +282,27 @@ mod tests {
         places.take(last, critical).unwrap();
     }
 
-    #[test]
-    fn the_reserve_is_whole_again_after_the_pressure() {
+    /// Nobody needs to come meanwhile.
+    #[tokio::test]
+    async fn the_reserve_is_whole_again_after_the_pressure() {
         let metrics = Metrics::new("1").unwrap();
         let places = Places::new(1000, 500, 8, metrics.connections);
-        let [a, b] = [[10, 0, 0, 1], [10, 0, 0, 2]].map(Origin::of_octets);
+        let (sender, pressure) = watch::channel(Pressure::Critical);
+        let mut kept = pin!(places.clone().keep_reserve(pressure));
+        let mut becomes = |pressure| {
+            sender.send_replace(pressure);
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(kept.as_mut().poll(&mut context).is_pending());
+        };
+        let a = Origin::of_octets([10, 0, 0, 1]);
         let reserve = || std::array::from_fn(|_| places.take(a, Pressure::Critical).unwrap());
         let early: [Place; RESERVE_PER_ORIGIN] = reserve();
         places.take(a, Pressure::Critical).unwrap_err();
-        drop(places.take(b, Pressure::High).unwrap());
+        becomes(Pressure::High);
+        becomes(Pressure::Critical);
         places.take(a, Pressure::Critical).unwrap_err();
-        drop(places.take(b, Pressure::Calm).unwrap());
+        becomes(Pressure::Calm);
+        becomes(Pressure::Critical);
         let late: [Place; RESERVE_PER_ORIGIN] = reserve();
         drop(early);
         // Those that left were of the reserve no more.
