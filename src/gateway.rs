@@ -166,7 +166,8 @@ impl Gateway {
             exporting: TaskTracker::new(),
             traces: metrics.traces.clone(),
         };
-        let door = gateway.door(monitor.guard(&gate), calls, config.grpc.door, &metrics);
+        let limits = (config.grpc.door, config.grpc.request_timeout);
+        let door = gateway.door(monitor.guard(&gate), calls, limits, &metrics);
         let pages = gateway.pages(&metrics, config.console);
         gateway.keep_rules(rules);
         gateway.keep_journal((config.audit_sink, config.key_reload_interval), metrics);
@@ -260,7 +261,7 @@ impl Gateway {
         &self,
         (gate, pressure): Guard,
         calls: Calls,
-        settings: Settings,
+        (settings, answer_within): (Settings, Duration),
         metrics: &Metrics,
     ) -> Door {
         Door {
@@ -271,6 +272,7 @@ impl Gateway {
                 connections_max: door::affordable(settings.connections_max),
                 ..settings
             },
+            answer_within,
             clock: self.clock.clone(),
             random: Random::system(),
             metrics: metrics.connections.clone(),

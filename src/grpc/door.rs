@@ -70,6 +70,8 @@ pub struct Door {
     pub gate: Gate,
     pub calls: Arc<Calls>,
     pub settings: Settings,
+    /// How long a call may take to its answer.
+    pub answer_within: Duration,
     pub clock: Clock,
     pub random: Random,
     pub metrics: metrics::Connections,

@@ -1,6 +1,7 @@
 //! Connections of callers, byte by byte: how many are taken, how long each may be silent, how old it becomes,
 //! and which are closed because they ask too much.
 
+use crate::admission::stop;
 use crate::frames::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, Frame, GREETING, HEADERS,
     PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, call, connect, frame, greet, hello, next, rest,
@@ -13,9 +14,11 @@ use cvm_gateway::clock::Clock;
 use cvm_gateway::config::Config;
 use cvm_gateway::gateway::Gateway;
 use cvm_gateway::pb::v1 as pb;
+use h2::client::ResponseFuture;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_util::task::TaskTracker;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -351,26 +354,60 @@ async fn who_breaks_the_protocol_is_let_go() {
     gateway.stop().await;
 }
 
-/// A call whose message never comes ends when its caller no longer waits.
+/// A call whose message never comes, and whose caller waits so long: its answer, and what keeps it open.
+async fn endless(gateway: &Gateway, patience: &str) -> (ResponseFuture, impl Sized) {
+    let stream = connect(HERE, gateway.grpc_addr()).await.unwrap();
+    let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
+    TaskTracker::new().spawn(connection);
+    let request =
+        http::Request::post("http://gateway/cvmgateway.v1.CvmGatewayService/GetOperation")
+            .header("content-type", "application/grpc")
+            .header("grpc-timeout", patience)
+            .body(())
+            .unwrap();
+    let (answer, body) = sender.send_request(request, false).unwrap();
+    (answer, (body, sender))
+}
+
+/// It ends when its caller no longer waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_caller_s_own_deadline_ends_a_call() {
     let world = World::new(100.0).await;
     let gateway = gateway(&world, "").await;
-    let stream = connect(HERE, gateway.grpc_addr()).await.unwrap();
-    let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
-    let tasks = tokio_util::task::TaskTracker::new();
-    tasks.spawn(async move { connection.await.unwrap() });
-    let request =
-        http::Request::post("http://gateway/cvmgateway.v1.CvmGatewayService/GetOperation")
-            .header("content-type", "application/grpc")
-            .header("grpc-timeout", "100m")
-            .body(())
-            .unwrap();
-    let (answer, body) = sender.send_request(request, false).unwrap();
+    let (answer, open) = endless(&gateway, "100m").await;
     let answer = soon("the answer", answer).await.unwrap();
     assert_eq!(answer.headers()["grpc-status"], "4");
-    drop((body, sender));
+    drop(open);
     gateway.stop().await;
+}
+
+/// What is no stream is answered on an old connection, too, although its streams have no grace.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_on_an_old_connection_is_answered() {
+    let world = World::new(100.0).await;
+    let text = config_text(&world.folder.0, "http://127.0.0.1:9", "");
+    let lines = "[grpc]\nrequest_timeout = \"8s\"\nconnection_age_max = \"1s\"\nconnection_age_grace = \"0s\"\n";
+    let text = text.replace("[grpc]\n", lines);
+    let config = Config::parse("test.toml", &text, &world.folder.0).unwrap();
+    let (clock, real) = (Clock::manual(Clock::system().now()), Clock::system());
+    let gateway = Served::start(config, clock.clone()).await;
+    let (answer, open) = endless(&gateway, "1M").await;
+    let started = r#"grpc_server_started_total{grpc_method="GetOperation",grpc_service="cvmgateway.v1.CvmGatewayService",grpc_type="unary"}"#;
+    soon("the call", async {
+        while counts(&gateway).await[started] == 0.0 {
+            real.sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    // In all longer than the call may take, and not so long after the connection has become old.
+    for _ in 0..17 {
+        clock.advance(Duration::from_millis(500));
+        real.sleep(Duration::from_millis(100)).await;
+    }
+    let answer = soon("the answer", answer).await.unwrap();
+    assert_eq!(answer.headers()["grpc-status"], "14");
+    drop(open);
+    stop(gateway, &clock).await;
 }
 
 /// Who is silent, or half way through a handshake, or has greeted and no more, delays no stop.

@@ -199,7 +199,7 @@ impl Open {
         connection.as_mut().graceful_shutdown();
         let patience = Box::pin(async {
             if asked == Ended::Age {
-                self.age_out(&leaving, &calls).await;
+                self.age_out(&leaving, &calls, &unanswered).await;
             } else {
                 // The gateway's own limit ends these. Who does not read its answer is not waited for.
                 unanswered.close();
@@ -252,13 +252,23 @@ impl Open {
         }
     }
 
-    /// Waits until the calls of an old connection have ended, as long as they may take.
-    async fn age_out(&self, leaving: &CancellationToken, calls: &TaskTracker) {
+    /// Waits until the calls of an old connection have ended, as long as they may take. Streams end then; what is no
+    /// stream is answered first.
+    async fn age_out(
+        &self,
+        leaving: &CancellationToken,
+        calls: &TaskTracker,
+        unanswered: &TaskTracker,
+    ) {
         let clock: &Clock = &self.door.clock;
         calls.close();
         let grace = clock.timeout(self.door.settings.connection_age_grace, calls.wait());
         self.door.stopping.run_until_cancelled(grace).await;
         leaving.cancel();
+        unanswered.close();
+        // A limit of its own, for who does not leave may go on calling.
+        let answered = clock.timeout(self.door.answer_within, unanswered.wait());
+        answered.await;
         clock.timeout(LEAVE_WITHIN, calls.wait()).await;
     }
 }
