@@ -14,12 +14,17 @@ use rustls::{
     SignatureScheme,
 };
 use secrecy::{ExposeSecret, SecretString};
+use std::iter;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use time::UtcDateTime;
 
 /// How long a verdict about a certificate is kept: its issuers may end before it does.
 const VERDICT_LIFE: Duration = Duration::from_secs(60);
+/// Certificates that a caller may show, and their bytes: nobody has vouched for them yet, and each connection keeps
+/// them. One and its authorities are a few, and have a few kilobytes.
+const CHAIN_MAX: usize = 16;
+const CHAIN_BYTES_MAX: usize = 16 << 10;
 /// gRPC is HTTP/2 and nothing else.
 const PROTOCOL: &[u8] = b"h2";
 
@@ -249,10 +254,14 @@ impl ClientCertVerifier for Possession {
 
     fn verify_client_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
+        if !is_short(end_entity, intermediates) {
+            let why = "the chain of certificates is too long".to_owned();
+            return Err(rustls::Error::General(why));
+        }
         Ok(ClientCertVerified::assertion())
     }
 
@@ -277,6 +286,13 @@ impl ClientCertVerifier for Possession {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_verify_schemes()
     }
+}
+
+/// Whether a chain may be kept that nobody has vouched for.
+fn is_short(first: &CertificateDer<'_>, rest: &[CertificateDer<'_>]) -> bool {
+    let chain = iter::once(first).chain(rest);
+    let bytes: usize = chain.map(|certificate| certificate.len()).sum();
+    rest.len() < CHAIN_MAX && bytes <= CHAIN_BYTES_MAX
 }
 
 #[derive(Debug)]
@@ -336,5 +352,24 @@ impl Peer {
             trusted: tls.judge(&self.chain, now),
         }));
         verdict.trusted.map(|()| leaf)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_is_short_by_its_number_and_by_its_bytes() {
+        for (first, rest, short) in [
+            (CHAIN_BYTES_MAX, &[][..], true),
+            (CHAIN_BYTES_MAX, &[1], false),
+            (1, &[1; CHAIN_MAX - 1], true),
+            (1, &[1; CHAIN_MAX], false),
+        ] {
+            let of = |bytes: usize| CertificateDer::from(vec![0; bytes]);
+            let rest: Vec<_> = rest.iter().copied().map(of).collect();
+            assert_eq!(is_short(&of(first), &rest), short, "{first}, {rest:?}");
+        }
     }
 }

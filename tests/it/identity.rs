@@ -274,6 +274,36 @@ async fn a_certificate_counts_or_is_counted() {
     secured.gateway.stop().await;
 }
 
+/// Nobody has vouched for what a caller shows in the handshake, so it may not be large.
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_without_end_are_not_taken() {
+    let secured = Secured::new().await;
+    let issued = secured.callers.client(vec![uri(WEB)]);
+    let with = |others: usize| Issued {
+        certificate: issued.certificate.clone() + &secured.callers.pem().repeat(others),
+        ..issued.clone()
+    };
+    let mut few = secured.client(Some(&with(8))).await;
+    few.list_operations(list()).await.unwrap();
+    let many = connect(&secured.gateway, &secured.servers, Some(&with(64))).await;
+    // The client has finished its part of the handshake: it may learn of that only now.
+    if let Ok(channel) = many {
+        let answer = Client::new(Tap(channel)).list_operations(list()).await;
+        let status = answer.unwrap_err();
+        assert_ne!(status.code(), Code::Unauthenticated, "{status:?}");
+    }
+    let failed = async {
+        let failed = r#"cvm_gateway_tls_handshakes_total{result="failed"}"#;
+        while counts(&secured.gateway).await[failed] == 0.0 {
+            Clock::system().sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let limit = Duration::from_secs(20);
+    let failed = Clock::system().timeout(limit, failed).await;
+    failed.expect("no handshake fails");
+    secured.gateway.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn health_is_for_everybody_and_nothing_else_is() {
     let secured = Secured::new().await;
