@@ -8,6 +8,7 @@ use crate::frames::{
 };
 use crate::identity::pki::{Authority, uri};
 use crate::identity::{CALLERS, Counts, WEB, channel, counts, list, put, write};
+use crate::refusals::raw::framed;
 use crate::tap::Tap;
 use crate::world::{Client, Served, World, client, config_text, get, run, wish};
 use cvm_gateway::clock::Clock;
@@ -15,16 +16,20 @@ use cvm_gateway::config::Config;
 use cvm_gateway::gateway::Gateway;
 use cvm_gateway::pb::v1 as pb;
 use h2::client::ResponseFuture;
+use prost::Message;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_util::task::TaskTracker;
 use tonic::{Code, Status};
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_types::StatusExt;
 
 /// Longer than anything here takes on a machine that is busy.
 const LONG: Duration = Duration::from_secs(30);
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
+const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 const HERE: [u8; 4] = [127, 0, 0, 1];
 const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
 
@@ -130,6 +135,34 @@ async fn who_answers_no_ping_is_let_go() {
             .any(|frame| (frame.kind, frame.flags) == (PING, 0)),
         "{frames:?}"
     );
+    ended(&gateway, "keepalive", 1.0).await;
+    gateway.stop().await;
+}
+
+/// Who reads nothing cannot be told why it is let go.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_nothing_is_let_go() {
+    let world = World::new(100.0).await;
+    let lines = "keepalive_interval = \"2s\"\nkeepalive_timeout = \"2s\"";
+    let gateway = gateway(&world, lines).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    let mut stream = socket.connect(gateway.grpc_addr()).await.unwrap();
+    greet(&mut stream).await.unwrap();
+    // It asks for more than there is room for on the way, with the largest windows.
+    let symbol = MessageRequest::FileContainingSymbol("buf.validate.FieldRules".to_owned());
+    let asks = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(symbol),
+    };
+    let asks = frame(DATA, 0, 1, &framed(0, &asks.encode_to_vec()));
+    let bytes = [
+        frame(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]),
+        frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0, 0]),
+        frame(HEADERS, END_HEADERS, 1, &call(REFLECTION)),
+        asks.repeat(1000),
+    ];
+    stream.write_all(&bytes.concat()).await.unwrap();
     ended(&gateway, "keepalive", 1.0).await;
     gateway.stop().await;
 }
@@ -512,7 +545,6 @@ async fn handshakes_of_one_peer_leave_room_for_others() {
 /// Who does not read its answer, or holds a stream of its own open, delays no stop.
 #[tokio::test(flavor = "multi_thread")]
 async fn stalled_streams_do_not_delay_a_stop() {
-    const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
     let world = World::new(100.0).await;
     let text = config_text(&world.folder.0, "http://127.0.0.1:9", "");
     let text = text.replace("drain_timeout = \"5s\"", "drain_timeout = \"2m\"");

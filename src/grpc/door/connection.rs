@@ -23,6 +23,7 @@ use std::error::Error;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_rustls::server::TlsStream;
@@ -59,6 +60,8 @@ struct Talk {
     connection: Pin<Box<Connection>>,
     /// Resolves when the other side has said hello.
     greeting: oneshot::Receiver<()>,
+    /// Is set whenever the other side has said anything.
+    speaks: Arc<AtomicBool>,
     /// Asks the streams to end.
     leaving: CancellationToken,
     calls: TaskTracker,
@@ -145,7 +148,8 @@ impl Open {
 
     /// Begins HTTP/2.
     fn begin(&self, io: Io, peer: Option<Arc<Peer>>, ends: Arc<Ends>) -> Talk {
-        let (io, greeting) = Greeted::new(io);
+        let speaks = Arc::default();
+        let (io, greeting) = Greeted::new(io, Arc::clone(&speaks));
         let leaving = CancellationToken::new();
         let introduced = Introduced {
             calls: Arc::clone(&self.door.calls),
@@ -167,6 +171,7 @@ impl Open {
         Talk {
             connection: Box::pin(http.serve_connection(TokioIo::new(io), introduced)),
             greeting,
+            speaks,
             leaving,
             calls,
             unanswered,
@@ -178,6 +183,7 @@ impl Open {
         let Talk {
             mut connection,
             greeting,
+            speaks,
             leaving,
             calls,
             unanswered,
@@ -194,6 +200,7 @@ impl Open {
             biased;
             ended = &mut connection => return why(ended),
             () = self.door.stopping.cancelled() => Ended::Stop,
+            () = self.fallen_silent(&speaks) => return Ended::Keepalive,
             () = self.grown_old() => Ended::Age,
         };
         connection.as_mut().graceful_shutdown();
@@ -226,6 +233,27 @@ impl Open {
             biased;
             () = self.door.stopping.cancelled() => Err(Ended::Stop),
             done = self.door.clock.timeout(limit, work) => done.ok_or(late),
+        }
+    }
+
+    /// Returns when the other side has been silent for longer than a ping may go unanswered. HTTP/2 lets it go before
+    /// that, but waits for it to take in why; and one that reads nothing never does.
+    async fn fallen_silent(&self, speaks: &AtomicBool) {
+        let settings = &self.door.settings;
+        let unanswered = settings.keepalive_timeout + LEAVE_WITHIN;
+        let mut quiet = false;
+        // Twice: a ping that was due while this process stood still is only sent afterwards.
+        loop {
+            let silence = match quiet {
+                false => settings.keepalive_interval + unanswered,
+                true => unanswered,
+            };
+            self.door.clock.sleep(silence).await;
+            let spoke = speaks.swap(false, Ordering::Relaxed);
+            if quiet && !spoke {
+                return;
+            }
+            quiet = !spoke;
         }
     }
 

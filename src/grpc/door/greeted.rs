@@ -1,7 +1,9 @@
-//! A connection that tells when its other side has said hello, and lets others have their turn.
+//! A connection that tells when its other side has said hello, and whether it still speaks, and lets others have their turn.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
@@ -22,18 +24,20 @@ pub(super) struct Greeted<T> {
     /// Bytes of the greeting still to come.
     left: usize,
     heard: Option<oneshot::Sender<()>>,
+    speaks: Arc<AtomicBool>,
 }
 
 impl<T> Greeted<T> {
     /// Resolves the receiver when as many bytes were read as the greeting has. Whether it is one is
-    /// judged by who reads it.
-    pub(super) fn new(io: T) -> (Self, oneshot::Receiver<()>) {
+    /// judged by who reads it. Sets `speaks` whenever anything was read.
+    pub(super) fn new(io: T, speaks: Arc<AtomicBool>) -> (Self, oneshot::Receiver<()>) {
         let (heard, greeting) = oneshot::channel();
         let greeted = Self {
             io,
             turn: 0,
             left: GREETING_BYTES,
             heard: Some(heard),
+            speaks,
         };
         (greeted, greeting)
     }
@@ -57,6 +61,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Greeted<T> {
         let read = Pin::new(&mut self.io).poll_read(context, &mut piece);
         let bytes = piece.filled().len();
         buffer.put_slice(piece.filled());
+        if bytes > 0 {
+            self.speaks.store(true, Ordering::Relaxed);
+        }
         self.turn = if read.is_ready() {
             self.turn + bytes
         } else {
@@ -112,7 +119,7 @@ mod tests {
     #[tokio::test]
     async fn it_is_told_once_the_whole_greeting_was_read() {
         let (mut far, near) = duplex(64);
-        let (mut greeted, mut greeting) = Greeted::new(near);
+        let (mut greeted, mut greeting) = Greeted::new(near, Arc::default());
         let mut buffer = [0; 64];
         for (write, told) in [(1, false), (22, false), (1, true), (9, true)] {
             far.write_all(&vec![7; write]).await.unwrap();
@@ -126,7 +133,7 @@ mod tests {
     async fn others_have_their_turn_between_reads() {
         let (mut far, near) = duplex(4 * TURN_BYTES);
         far.write_all(&[7; 4 * TURN_BYTES]).await.unwrap();
-        let (mut greeted, _greeting) = Greeted::new(near);
+        let (mut greeted, _greeting) = Greeted::new(near, Arc::default());
         let mut context = Context::from_waker(std::task::Waker::noop());
         let mut turns = Vec::new();
         for _ in 0..6 {
