@@ -84,14 +84,15 @@ impl Skew {
         };
         self.metrics.measured(sample.offset.as_seconds_f64());
         let off = sample.offset - self.correction.get();
+        // First: a date is cut to a second, so that even the best clock is off by more than no time.
+        if off.abs() <= TOLERANCE + sample.doubt {
+            self.forget();
+            return;
+        }
         // One who took a signature of another time than its own tells no time.
         let lies = signature == Signature::Taken && off.abs() > SIGNATURE_LIFE + sample.doubt;
         if lies || sample.offset.abs() > self.max {
             self.metrics.disbelieved();
-            self.forget();
-            return;
-        }
-        if off.abs() <= TOLERANCE + sample.doubt {
             self.forget();
             return;
         }
@@ -313,8 +314,18 @@ mod tests {
         let metrics = Metrics::new("test").unwrap();
         let never = std::time::Duration::ZERO;
         let skew = Skew::new(Clock::manual(NOW), never, metrics.credentials.clone());
+        let disbelieved = |count: u32| {
+            let line = format!("cvm_gateway_cloud_clock_disbelieved_total {count}\n");
+            let text = metrics.render().unwrap();
+            assert!(text.contains(&line), "{count}: {text}");
+        };
+        for near in [0, -5, 4] {
+            assert_eq!(hears(&skew, near, &Ok(())), 0);
+        }
+        disbelieved(0);
         for _ in 0..3 {
             assert_eq!(hears(&skew, 900, &refused(SIGNATURE_EXPIRED)), 0);
         }
+        disbelieved(3);
     }
 }
