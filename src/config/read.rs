@@ -92,7 +92,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
     let limits = root.table("limits", |table| limits(table, regions));
     let quarantine_min = quarantine_min(cloud.as_ref());
     let mut operations = root.table("operations", |table| operations(table, quarantine_min));
-    operations.sweep.places = places(accounts.keys.keys(), regions);
+    sweep_all(&mut operations.sweep, accounts.keys.keys(), regions);
     let credentials = credentials(accounts, timing, regions);
     operations.quotas = root.table("quotas", |table| {
         quotas::read(table, &organizations, &names)
@@ -386,22 +386,24 @@ fn usual_region(regions: &[Region]) -> Option<Region> {
     first.or_else(|| Region::parse("ap-guangzhou").ok())
 }
 
-/// Without the places, which other tables name.
+/// Without accounts and places, which other tables name.
 fn sweep(table: &mut Section<'_>) -> operations::SweepSettings {
     operations::SweepSettings {
         interval: table.duration_within("interval", Duration::ZERO..=DAY),
         grace: table.duration("grace"),
         delete: table.flag("delete"),
         deletes_per_hour_max: size(table.count("deletes_per_hour_max", 0..=10_000)),
+        accounts: BTreeSet::new(),
         places: BTreeSet::new(),
     }
 }
 
 /// Every region of every account.
-fn places<'a>(
+fn sweep_all<'a>(
+    sweep: &mut operations::SweepSettings,
     accounts: impl Iterator<Item = &'a AccountName>,
     regions: &[Region],
-) -> BTreeSet<Target> {
+) {
     let of = |account: &AccountName| {
         let account = account.clone();
         let place = move |region: &Region| Target {
@@ -410,7 +412,8 @@ fn places<'a>(
         };
         regions.iter().map(place)
     };
-    accounts.flat_map(of).collect()
+    sweep.accounts = accounts.cloned().collect();
+    sweep.places = sweep.accounts.iter().flat_map(of).collect();
 }
 
 fn plans(table: &mut Section<'_>, folder: &Path) -> (Option<PlanKey>, Duration) {

@@ -172,6 +172,7 @@ fn every_region_of_every_account_is_swept_and_nothing_deleted() {
     assert_eq!(sweep.places.len(), config.limits.regions.len());
     let place = sweep.places.first().unwrap();
     assert_eq!(place.account.as_str(), "main");
+    assert_eq!(sweep.accounts, [place.account.clone()].into());
 }
 
 #[test]

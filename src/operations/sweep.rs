@@ -14,6 +14,7 @@ use crate::domain::causes::chain;
 use crate::domain::ids::OperationId;
 use crate::domain::instance::InstanceId;
 use crate::domain::millis::since;
+use crate::domain::names::AccountName;
 use crate::store::{Adoption, StoreError};
 use judge::{Books, Orphan, Why, named, orphans};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -22,8 +23,8 @@ use std::time::Duration;
 use stock::Absences;
 use time::UtcDateTime;
 
-/// Places that are swept although the configuration does not name them: callers may name regions
-/// that do not exist.
+/// Places that are swept although the configuration does not name them: where callers may name any
+/// region, also regions that do not exist.
 const OTHER_PLACES_MAX: usize = 1000;
 /// How long a place is left alone in which the cloud will not be asked: the account has not opened
 /// it, or it is no region.
@@ -43,14 +44,16 @@ pub struct SweepSettings {
     pub delete: bool,
     /// How many at most are given back within an hour.
     pub deletes_per_hour_max: usize,
-    /// Where to look, beside where operations are under way.
+    /// Whose machines are looked for: of other accounts there are no keys.
+    pub accounts: BTreeSet<AccountName>,
+    /// Where to look, beside where operations are under way and where machines live.
     pub places: BTreeSet<Target>,
 }
 
 /// What is remembered from sweep to sweep.
 #[derive(Default)]
 struct Memory {
-    /// Where operations were under way.
+    /// Where operations were under way, and where machines lived.
     others: BTreeSet<Target>,
     /// Until when places are left alone.
     closed: BTreeMap<Target, UtcDateTime>,
@@ -95,8 +98,8 @@ impl Inner {
         if settings.interval.is_zero() {
             return;
         }
-        for place in &settings.places {
-            self.metrics.operations.swept_none(place.account.as_str());
+        for account in &settings.accounts {
+            self.metrics.operations.swept_none(account.as_str());
         }
         let soon = settings.grace.min(settings.interval);
         let mut memory = Memory::default();
@@ -107,7 +110,7 @@ impl Inner {
                 () = self.stop.cancelled() => return,
                 () = self.clock.sleep(pause) => {}
             }
-            for place in self.places(&mut memory) {
+            for place in self.places(&mut memory).await {
                 self.sweep(&place, &mut memory).await;
             }
             pause = if self.is_sure(&memory) {
@@ -119,19 +122,38 @@ impl Inner {
     }
 
     /// Where machines may be that the gateway launched.
-    fn places(&self, memory: &mut Memory) -> BTreeSet<Target> {
-        let (now, configured) = (self.clock.now(), &self.settings.sweep.places);
+    async fn places(&self, memory: &mut Memory) -> BTreeSet<Target> {
+        let (now, settings) = (self.clock.now(), &self.settings.sweep);
         let ids = self.table.ids().into_iter();
-        for (_, operation) in ids.filter_map(|id| self.table.get(id)) {
-            let place = target(&operation);
-            if memory.others.len() < OTHER_PLACES_MAX && !configured.contains(&place) {
+        let under_way = ids.filter_map(|id| Some(target(&self.table.get(id)?.1)));
+        for place in under_way.chain(self.lived_in().await) {
+            let is_other =
+                settings.accounts.contains(&place.account) && !settings.places.contains(&place);
+            if is_other && memory.others.len() < OTHER_PLACES_MAX {
                 memory.others.insert(place);
             }
         }
         memory.closed.retain(|_, until| *until > now);
-        let all = configured.union(&memory.others);
+        let all = settings.places.union(&memory.others);
         let open = all.filter(|place| !memory.closed.contains_key(place));
         open.cloned().collect()
+    }
+
+    /// Where machines live as far as the journal knows.
+    async fn lived_in(&self) -> Vec<Target> {
+        let places = self.store.living_places(OTHER_PLACES_MAX).await;
+        let places = places.unwrap_or_else(|error| {
+            let error = chain(&error, ": ");
+            tracing::warn!(
+                error,
+                "where machines live is not known; the next sweep asks again"
+            );
+            Vec::new()
+        });
+        let places = places.into_iter();
+        places
+            .map(|(account, region)| Target { account, region })
+            .collect()
     }
 
     /// Whether every orphan in sight has been seen long enough to be reported.

@@ -223,12 +223,22 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new() -> Self {
-        Self::ahead_by(time::Duration::ZERO).await
+        Self::of(CONFIG, time::Duration::ZERO).await
     }
 
     /// The machine's clock is so far ahead of the cloud's.
     pub(super) async fn ahead_by(ahead: time::Duration) -> Self {
-        let config = Config::parse("test.toml", CONFIG, Path::new(".")).unwrap();
+        Self::of(CONFIG, ahead).await
+    }
+
+    /// Any region may be launched in.
+    pub(super) async fn anywhere() -> Self {
+        let config = CONFIG.replace(r#"["ap-shanghai"]"#, "[]");
+        Self::of(&config, time::Duration::ZERO).await
+    }
+
+    async fn of(config: &str, ahead: time::Duration) -> Self {
+        let config = Config::parse("test.toml", config, Path::new(".")).unwrap();
         let journalled = include_str!("../../testdata/journal/operation-v1.json");
         let failed: Operation = serde_json::from_str(journalled).unwrap();
         let failed = Operation {

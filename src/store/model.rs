@@ -60,6 +60,7 @@ pub enum Call {
     Launched,
     Adopt,
     Living,
+    LivingPlaces,
     ThoughtGone,
     See,
     Order,

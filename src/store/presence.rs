@@ -9,6 +9,7 @@ use crate::store::database::Database;
 use crate::store::engine::Dialect;
 use crate::store::error::StoreError;
 use crate::store::leasing::Leasing;
+use crate::store::sql::browse;
 use crate::store::{Engine, Store, either, reservations, row, sql};
 use std::collections::BTreeSet;
 use time::UtcDateTime;
@@ -48,6 +49,17 @@ impl Store {
         either!(self, engine => engine.living(page).await)
     }
 
+    /// Where machines live as far as the journal knows: so many places at most.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    pub async fn living_places(
+        &self,
+        most: usize,
+    ) -> Result<Vec<(AccountName, Region)>, StoreError> {
+        either!(self, engine => engine.living_places(most).await)
+    }
+
     /// Those of the machines that were seen to be gone before `since`.
     ///
     /// # Errors
@@ -83,6 +95,26 @@ impl Database {
             .fetch_all(&self.readers)
             .await?;
         rows.iter().map(row::instance).collect()
+    }
+
+    pub(in crate::store) async fn living_places(
+        &self,
+        most: usize,
+    ) -> Result<Vec<(AccountName, Region)>, StoreError> {
+        let mut places: Vec<(AccountName, Region)> = Vec::new();
+        while places.len() < most {
+            let last = places.last();
+            let (account, region) = last.map_or(("", ""), |(account, region)| {
+                (account.as_str(), region.as_str())
+            });
+            let beyond = query(browse::LIVING_BEYOND).bind(account).bind(region);
+            let Some(row) = beyond.fetch_optional(&self.readers).await? else {
+                break;
+            };
+            let owner = row::owner(&row)?;
+            places.push((owner.account, owner.region));
+        }
+        Ok(places)
     }
 
     pub(in crate::store) async fn thought_gone(

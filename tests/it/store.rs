@@ -23,7 +23,7 @@ use quotas::{
     counts_the_launches_of_older_journals, counts_what_is_adopted_and_what_only_time_ended,
     holds_what_lives, judges_each_of_a_batch_by_those_before_it, lets_in_exactly_as_many_as_fit,
     limits_those_that_a_quota_fits, notices_what_comes_and_goes_without_it,
-    refunds_what_was_not_launched, tells_when_there_is_room_again,
+    refunds_what_was_not_launched, tells_when_there_is_room_again, tells_where_machines_live,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use std::collections::HashSet;
@@ -112,6 +112,7 @@ contract_of_the_model! {
     limits_those_that_a_quota_fits
     tells_when_there_is_room_again
     notices_what_comes_and_goes_without_it
+    tells_where_machines_live
 }
 
 on_both! {
@@ -156,6 +157,7 @@ on_both! {
     limits_those_that_a_quota_fits
     tells_when_there_is_room_again
     notices_what_comes_and_goes_without_it
+    tells_where_machines_live
     counts_the_launches_of_older_journals
 }
 

@@ -78,6 +78,29 @@ async fn what_the_cloud_lost_is_held_no_longer() {
     world.operations.stopped().await;
 }
 
+/// As where `cloud.regions` is empty, or has lost a region. Of an account that has left there is no key.
+#[tokio::test]
+async fn where_machines_live_is_swept_without_a_setting() {
+    let mut world = World::anywhere().await;
+    let instances = vec![Instance::named(machine("ins-1"))];
+    ended(&world, State::Succeeded, instances).await;
+    let stays = std::mem::replace(
+        &mut world.failed.account,
+        AccountName::parse("left").unwrap(),
+    );
+    let instances = vec![Instance::named(machine("ins-2"))];
+    ended(&world, State::Succeeded, instances).await;
+    world.failed.account = stays;
+    world.pass(130).await;
+    assert_eq!((world.lists(), held(&world).await), (1, 2));
+    let text = world.metrics.render().unwrap();
+    let none = r#"cvm_gateway_sweeps_total{account="main",result="failed"} 0"#;
+    assert!(text.contains(none), "{text}");
+    world.pass(300).await;
+    assert_eq!((world.lists(), held(&world).await), (2, 1));
+    world.operations.stopped().await;
+}
+
 /// Whoever takes the tags off all machines of a place must not hide those that are gone.
 #[tokio::test]
 async fn stock_is_taken_of_more_than_one_sweep_asks_for() {

@@ -3,6 +3,7 @@
 use super::{Call, Model, Tables};
 use crate::domain::instance::InstanceId;
 use crate::domain::millis;
+use crate::domain::names::{AccountName, Region};
 use crate::store::error::StoreError;
 use crate::store::launched::Launched;
 use crate::store::presence::{LIVING_PAGE, LivingPage, Presence};
@@ -16,6 +17,20 @@ impl Model {
     ) -> Result<Vec<InstanceId>, StoreError> {
         self.run(Call::Living, |tables, _| Ok(tables.living(page)))
             .await
+    }
+
+    pub(in crate::store) async fn living_places(
+        &self,
+        most: usize,
+    ) -> Result<Vec<(AccountName, Region)>, StoreError> {
+        self.run(Call::LivingPlaces, |tables, _| {
+            let machines = tables.instances.values().map(|machine| &machine.owner);
+            let living = machines.filter(|owner| !tables.gone.contains_key(&owner.instance));
+            let places = living.map(|owner| (owner.account.clone(), owner.region.clone()));
+            let places: BTreeSet<_> = places.collect();
+            Ok(places.into_iter().take(most).collect())
+        })
+        .await
     }
 
     pub(in crate::store) async fn thought_gone(

@@ -72,6 +72,11 @@ pub(in crate::store) const HOLDERS: &str = concat!(
     " ORDER BY lease_until, id LIMIT $1) AS held GROUP BY lease_owner ORDER BY lease_owner"
 );
 
+/// A machine that lives as far as is known, in the next place after one: one step of the index.
+pub(in crate::store) const LIVING_BEYOND: &str = "SELECT instance_id, operation_id AS id, organization, \
+     account, region FROM instances WHERE gone_time = 0 AND (account, region) > ($1, $2) \
+     ORDER BY account, region, instance_id LIMIT 1";
+
 /// The calls that were not carried out, newest first; the condition is that of their index.
 pub(in crate::store) fn not_done() -> SqlStr {
     numbered(

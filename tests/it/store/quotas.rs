@@ -395,6 +395,36 @@ pub(super) async fn notices_what_comes_and_goes_without_it(journal: Journal) {
     assert_eq!(instances(&store).await, 2);
 }
 
+pub(super) async fn tells_where_machines_live(journal: Journal) {
+    let store = journal.open().await;
+    let near = operation("acme", "r-1");
+    let far = Operation {
+        region: Region::parse("ap-tokyo").unwrap(),
+        ..operation("globex", "r-1")
+    };
+    for (wish, ids) in [(&far, ["ins-1", "ins-2"]), (&near, ["ins-3", "ins-4"])] {
+        let lease = admit(&store, wish).await;
+        let mut launched = next(wish, State::Launched);
+        launched.instances = machines(&ids, &InstanceState::Running);
+        save(&store, lease, &launched).await;
+    }
+    let [near, far] = [near, far].map(|wish| (wish.account, wish.region));
+    let both = [near.clone(), far.clone()];
+    for (most, expected) in [(9, &both[..]), (1, &both[..1]), (0, &[])] {
+        let places = store.living_places(most).await.unwrap();
+        assert_eq!(places, expected, "{most}");
+    }
+    let gone = ["ins-3", "ins-4"].map(|id| InstanceId::parse(id).unwrap());
+    let seen = Presence {
+        gone: gone.to_vec(),
+        shown: Vec::new(),
+        since: NOW,
+        time: NOW + HOUR,
+    };
+    store.see(&seen).await.unwrap();
+    assert_eq!(store.living_places(9).await.unwrap(), [far]);
+}
+
 /// How long this one may take until it waits.
 const PATIENCE: Duration = Duration::from_secs(60);
 
