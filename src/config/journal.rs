@@ -88,11 +88,14 @@ fn journal_url(url: SecretString) -> Result<SecretString, &'static str> {
     if known { Ok(url) } else { Err(JOURNAL_URLS) }
 }
 
-/// The URL without user and parameters, where passwords stand.
+/// The URL without user and parameters, where passwords stand. They may have a `?` in them that had
+/// to be written otherwise.
 pub(super) fn without_password(url: &str) -> String {
-    let place = url.split('?').next().unwrap_or_default();
-    match (place.split_once("://"), place.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
-        (Some(_) | None, _) => place.to_owned(),
+    let (place, parameters) = url.split_once('?').unwrap_or((url, ""));
+    let (scheme, _) = url.split_once(':').unwrap_or_default();
+    match place.rsplit_once('@') {
+        _ if parameters.contains('@') => format!("{scheme}://…"),
+        Some((_, host)) => format!("{scheme}://…@{host}"),
+        None => place.to_owned(),
     }
 }

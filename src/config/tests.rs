@@ -1107,6 +1107,28 @@ fn who_must_prove_something_can_be_known() {
 }
 
 #[test]
+fn a_journal_is_told_without_its_password() {
+    for (url, told) in [
+        ("sqlite://gateway.db", "sqlite://gateway.db"),
+        ("sqlite:gateway.db", "sqlite:gateway.db"),
+        ("postgres://host/db?password=canary", "postgres://host/db"),
+        ("postgres://user:canary@host/db", "postgres://…@host/db"),
+        (
+            "postgres://user:can@canary/canary@host/db",
+            "postgres://…@host/db",
+        ),
+        ("postgres:user:canary@host/db", "postgres://…@host/db"),
+        ("postgres://user:12canary?canary@host/db", "postgres://…"),
+        (
+            "postgres://user:12@canary?canary@host/db?sslmode=require",
+            "postgres://…",
+        ),
+    ] {
+        assert_eq!(journal::without_password(url), told);
+    }
+}
+
+#[test]
 fn bad_settings_are_named_by_place_rule_and_remedy() {
     for (more, expected) in BAD_SETTINGS {
         let said = problems(&format!("{LEAST}{more}\n"));
