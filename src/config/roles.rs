@@ -1,6 +1,6 @@
 //! Keys that are lent: those of the role of a machine or of a pod, and of a role that is assumed.
 
-use super::file::{read_text, variable};
+use super::file::{beside, read_text, variable};
 use super::section::Section;
 use crate::cloud::credentials::{
     METADATA_HOST, MachineRole, Role, SessionOf, Source, Token, WebIdentity, is_role,
@@ -67,10 +67,10 @@ pub(super) fn web_identity(
         if let Err(rule) = arn(&role_arn) {
             table.refuse(format_args!("`{role_arn}` {rule}"));
         }
-        let folder = folder.to_owned();
+        let path = beside(folder, &file);
         // The token of a pod is for everybody in it, so that its mode says nothing.
         let read = move || {
-            let text = read_text(&folder.join(&file), TOKEN_BYTES_MAX);
+            let text = read_text(&path, TOKEN_BYTES_MAX);
             let text = text.map_err(|error| format!("cannot read {file}: {error}"))?;
             Ok::<_, String>(SecretString::from(text.trim()))
         };
@@ -107,7 +107,7 @@ pub(super) fn assume_role(
                 "`{text}` is neither \"organization\" nor \"caller\""
             )),
         });
-        let policy = table.if_set("policy_file", |path| policy(&folder.join(path), path));
+        let policy = table.if_set("policy_file", |path| policy(&beside(folder, path), path));
         let region = region(table);
         let role = Role {
             arn: arn?,

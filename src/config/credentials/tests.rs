@@ -243,6 +243,20 @@ fn a_home_is_where_files_may_begin() {
     );
 }
 
+/// A home is a folder, and there is no file `~`.
+#[test]
+fn files_of_roles_may_begin_there_too() {
+    let folder = Folder::new();
+    let arn = "role_arn = \"qcs::cam::uin/1:roleName/r\"";
+    for account in [
+        format!("{ENVIRONMENT}\nassume_role = {{ {arn}, policy_file = \"~/\" }}"),
+        format!("web_identity = {{ {arn}, provider_id = \"p\", token_file = \"~/\" }}"),
+    ] {
+        let told = folder.told(&account);
+        assert!(told.contains("cannot read ~/: Is a directory"), "{told}");
+    }
+}
+
 #[test]
 fn a_source_reads_anew() {
     let folder = Folder::new();
