@@ -282,12 +282,19 @@ fn operations(table: &mut Section<'_>, quarantine_min: Duration) -> operations::
     } else {
         poll_interval.saturating_mul(5)
     };
+    // Zero was refused before.
+    if !poll_interval_max.is_zero() && poll_interval_max < poll_interval {
+        let [given, least] = [poll_interval_max, poll_interval].map(humantime::format_duration);
+        let rule =
+            format_args!("{given} is too short: write at least {least}, which is poll_interval");
+        table.refuse_key("poll_interval_max", rule);
+    }
     let timings = timings(table, quarantine_min);
     check_patience(table, &timings);
     operations::Settings {
         timings,
         poll_interval,
-        poll_interval_max: poll_interval_max.max(poll_interval),
+        poll_interval_max,
         lease: table.duration_within("lease", Duration::from_millis(100)..=LEASE_MAX),
         concurrent_steps_max: size(table.count("concurrent_steps_max", 1..=100_000)),
         open_operations_max: size(table.count("open_operations_max", 1..=10_000_000)),

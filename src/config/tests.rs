@@ -622,6 +622,10 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
         "gw.toml:8:16: operations.attempt_life: `5m` is out of range; write 1s to 2m 30s",
     ),
     (
+        "[operations]\npoll_interval = \"6s\"\npoll_interval_max = \"5s\"",
+        "gw.toml:9:21: operations.poll_interval_max: 5s is too short: write at least 6s, which is poll_interval",
+    ),
+    (
         "[operations]\nattempts_max = \"five\"",
         "gw.toml:8:16: operations.attempts_max: `five` is not a whole number from 1 to 100",
     ),
