@@ -7,6 +7,7 @@ mod transport;
 
 pub use record::{CallClass, CallRecord, Observer};
 pub use tools::Tools;
+pub use transport::is_proxy;
 
 use super::body::wiped;
 use super::credentials::{self, Credential, Credentials, Errand, Means};

@@ -31,8 +31,6 @@ use tracing_subscriber::filter::LevelFilter;
 
 /// A key, a token, a URL.
 const SECRET_BYTES_MAX: u64 = 16 << 10;
-/// A large enterprise's certificates.
-const CA_BYTES_MAX: u64 = 4 << 20;
 /// Largest message, and largest header list, that can be configured.
 const MESSAGE_BYTES_MAX: u32 = 16 << 20;
 /// The cloud takes signatures for 300 s; half of that is left for clocks that differ.
@@ -192,16 +190,11 @@ fn grpc(table: &mut Section<'_>, folder: &Path, exposed: Option<&'static str>) -
 fn cloud(table: &mut Section<'_>, folder: &Path) -> Option<cloud::client::Settings> {
     let endpoint = table.table("endpoint", endpoint);
     let proxy = table.if_set("proxy", |url| {
-        let known = url.starts_with("http://") || url.starts_with("https://");
         let rule = "is no proxy; write a URL like http://proxy.example:3128";
+        let known = cloud::client::is_proxy(url);
         known.then(|| SecretString::from(url)).ok_or(rule)
     });
-    let ca_pem = table.if_set("ca_file", |path| {
-        let text = file_beside(folder, path, CA_BYTES_MAX)?;
-        let pem = text.contains("-----BEGIN CERTIFICATE-----");
-        let rule = || format!("{path} holds no certificate; name a PEM file");
-        pem.then(|| text.into_bytes()).ok_or_else(rule)
-    });
+    let authorities = table.if_set("ca_file", |path| authorities_beside(folder, path));
     let settings = cloud::client::Settings {
         price_amounts: if table.flag("price_per_instance") {
             Amounts::OfEach
@@ -214,7 +207,7 @@ fn cloud(table: &mut Section<'_>, folder: &Path) -> Option<cloud::client::Settin
         idle_timeout: table.duration("idle_timeout"),
         clock_skew_max: table.duration_within("clock_skew_max", Duration::ZERO..=DAY),
         proxy,
-        ca_pem,
+        ca_pem: authorities.map(String::into_bytes),
         endpoint: endpoint?,
     };
     check_timeouts(table, &settings);

@@ -546,8 +546,21 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
         "gw.toml:8:9: cloud.proxy: is no proxy; write a URL like http://proxy.example:3128",
     ),
     (
+        "[cloud]\nproxy = \"http://user:canary@[proxy\"",
+        "gw.toml:8:9: cloud.proxy: is no proxy; write a URL like http://proxy.example:3128",
+    ),
+    (
+        "[cloud]\nproxy = \"http://user:canary@proxy:99999\"",
+        "gw.toml:8:9: cloud.proxy: is no proxy; write a URL like http://proxy.example:3128",
+    ),
+    (
         "[cloud]\nca_file = \"Cargo.toml\"",
-        "gw.toml:8:11: cloud.ca_file: Cargo.toml holds no certificate; name a PEM file",
+        "gw.toml:8:11: cloud.ca_file: Cargo.toml holds no certificates; name a PEM file",
+    ),
+    // That file holds only what they begin with: -----BEGIN CERTIFICATE-----
+    (
+        "[cloud]\nca_file = \"src/config/tests.rs\"",
+        "gw.toml:8:11: cloud.ca_file: src/config/tests.rs holds no certificates; name a PEM file",
     ),
     (
         "[cloud.endpoint]\ndomain = \"example.com\"",

@@ -80,6 +80,13 @@ fn builder() -> ClientBuilder {
         .no_proxy()
 }
 
+/// Whether a text is the URL of a proxy that can be gone through.
+#[must_use]
+pub fn is_proxy(url: &str) -> bool {
+    let known = url.starts_with("http://") || url.starts_with("https://");
+    known && Proxy::all(url).is_ok()
+}
+
 /// A client for what is next to this machine: nothing is kept, and no proxy is asked.
 pub(super) fn direct_client() -> Result<Client, SettingsError> {
     let builder = builder().pool_max_idle_per_host(0);
