@@ -5,6 +5,7 @@ use super::section::{Section, address};
 use super::{Listen, Overload};
 use crate::grpc::{admission, door, web};
 use http::{HeaderValue, Uri};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -46,6 +47,30 @@ pub(super) fn listen(table: &mut Section<'_>, folder: &Path, exposed: Option<&st
             _ => Ok(Listen::Unix(path)),
         }
     })
+}
+
+/// Of two listeners in one place only the first one can be bound.
+pub(super) fn check_listeners(table: &Section<'_>, listen: &[Listen], admin: SocketAddr) {
+    for (number, one) in listen.iter().enumerate() {
+        if listen.iter().take(number).any(|other| collide(one, other)) {
+            let rule = format_args!("{one} is taken by another one of them");
+            table.refuse_key("listen", rule);
+        }
+        if collide(one, &Listen::Tcp(admin)) {
+            let rule = format_args!("{one} is taken by admin.listen, {admin}");
+            table.refuse_key("listen", rule);
+        }
+    }
+}
+
+/// Port 0 is another one each time; an address that stands for all takes the port of each.
+fn collide(one: &Listen, other: &Listen) -> bool {
+    let (Listen::Tcp(one), Listen::Tcp(other)) = (one, other) else {
+        return one == other;
+    };
+    let all = one.ip().is_unspecified() || other.ip().is_unspecified();
+    let same = one.ip() == other.ip() || all && one.is_ipv4() == other.is_ipv4();
+    same && one.port() == other.port() && one.port() != 0
 }
 
 /// Who may open a socket, as `chmod` writes it.

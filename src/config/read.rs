@@ -72,7 +72,7 @@ pub(super) fn config(root: &mut Section<'_>, folder: &Path) -> Option<Config> {
         let exposure = Exposure::of(callers.as_ref());
         let tls = identity::tls(table, folder, exposure.certificate);
         let exposed = exposure.why(table, tls.is_some());
-        (grpc(table, folder, exposed), tls)
+        (grpc(table, folder, exposed, admin_listen), tls)
     });
     let overload = root.table("overload", connections::overload);
     let identity = callers.map(|(callers, _)| identity::Settings { tls, ..callers });
@@ -170,10 +170,17 @@ fn limits(table: &mut Section<'_>, regions: &[Region]) -> Limits {
     }
 }
 
-/// `exposed` is why only this machine may reach it.
-fn grpc(table: &mut Section<'_>, folder: &Path, exposed: Option<&'static str>) -> Grpc {
+/// `exposed` is why only this machine may reach it, and `admin` where the side door is.
+fn grpc(
+    table: &mut Section<'_>,
+    folder: &Path,
+    exposed: Option<&'static str>,
+    admin: SocketAddr,
+) -> Grpc {
+    let listen = connections::listen(table, folder, exposed);
+    connections::check_listeners(table, &listen, admin);
     Grpc {
-        listen: connections::listen(table, folder, exposed),
+        listen,
         unix_socket_mode: connections::mode(table),
         only_this_machine: exposed,
         door: connections::door(table),

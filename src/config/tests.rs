@@ -450,6 +450,26 @@ const BAD_SETTINGS: &[(&str, &str)] = &[
         "gw.toml:8:11: grpc.web.origins: `https://console.example/`: is no origin; write one like",
     ),
     (
+        "[grpc]\nlisten = [\"127.0.0.1:7080\", \"[::1]:7080\", \"127.0.0.1:7080\"]",
+        "gw.toml:8:10: grpc.listen: 127.0.0.1:7080 is taken by another one of them",
+    ),
+    (
+        "[grpc]\nlisten = [\"unix:a\", \"unix:a\"]",
+        "gw.toml:8:10: grpc.listen: unix:",
+    ),
+    (
+        "[grpc]\nlisten = \"127.0.0.1:7081\"",
+        "gw.toml:8:10: grpc.listen: 127.0.0.1:7081 is taken by admin.listen, 127.0.0.1:7081",
+    ),
+    (
+        "[grpc]\nlisten = \"127.0.0.1:9\"\n[admin]\nallow_plaintext_on_any_address = true\nlisten = \"0.0.0.0:9\"",
+        "gw.toml:8:10: grpc.listen: 127.0.0.1:9 is taken by admin.listen, 0.0.0.0:9",
+    ),
+    (
+        "[admin]\nlisten = \"127.0.0.1:7080\"",
+        "default.toml:12:10: grpc.listen: 127.0.0.1:7080 is taken by admin.listen, 127.0.0.1:7080",
+    ),
+    (
         "[grpc]\nreflection = \"yes\"",
         "gw.toml:8:14: grpc.reflection: is text, not a flag; write true or false",
     ),
