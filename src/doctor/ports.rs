@@ -3,8 +3,11 @@
 use super::{Finding, fail, ok, side_door};
 use crate::clock::Clock;
 use crate::config::{Config, Listen};
+use rustix::fs::{Access, access};
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use tokio::net::TcpListener;
@@ -37,17 +40,32 @@ async fn port(setting: &str, address: SocketAddr, runs: bool) -> Finding {
     judge(&subject, TcpListener::bind(address).await.map(drop), runs)
 }
 
-/// The socket of a process that is gone is replaced at the start.
 fn socket(path: &Path, runs: bool) -> Finding {
     let subject = format!("grpc.listen unix:{}", path.display());
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let bound = match UnixStream::connect(path) {
-        Ok(_) => Err(ErrorKind::AddrInUse.into()),
-        Err(error) if error.kind() == ErrorKind::NotFound && !folder.is_dir() => Err(error),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(error),
-        Err(_) => Ok(()),
+    judge(&subject, free(path), runs)
+}
+
+/// As the start judges it: there must be nothing, or the socket of a process that is gone, in a folder where
+/// another one can be made.
+fn free(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    access(
+        folder.unwrap_or(Path::new(".")),
+        Access::WRITE_OK | Access::EXEC_OK,
+    )?;
+    let found = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        found => found?,
     };
-    judge(&subject, bound, runs)
+    if !found.file_type().is_socket() {
+        let message = "something else is there, which is no socket";
+        return Err(io::Error::new(ErrorKind::AlreadyExists, message));
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(ErrorKind::AddrInUse.into()),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn judge(subject: &str, bound: io::Result<()>, runs: bool) -> Finding {
@@ -76,6 +94,35 @@ fn judge(subject: &str, bound: io::Result<()>, runs: bool) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::fresh_folder;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixListener;
+
+    /// Root may write into every folder, so that what may be is found out as a start does.
+    #[test]
+    fn a_socket_is_judged_as_the_start_does() {
+        let folder = fresh_folder("cvm-gateway-ports").unwrap();
+        let [file, dead, served, shut] =
+            ["file", "dead", "served", "shut"].map(|it| folder.join(it));
+        fs::write(&file, "").unwrap();
+        drop(UnixListener::bind(&dead).unwrap());
+        let listener = UnixListener::bind(&served).unwrap();
+        fs::create_dir(&shut).unwrap();
+        fs::set_permissions(&shut, Permissions::from_mode(0o500)).unwrap();
+        let kind = |path: &Path| free(path).map_err(|error| error.kind());
+        assert_eq!(kind(Path::new("no-folder.sock")), Ok(()), "in this one");
+        assert_eq!(kind(&folder.join("none")), Ok(()));
+        assert_eq!(kind(&dead), Ok(()));
+        assert_eq!(kind(&file), Err(ErrorKind::AlreadyExists));
+        assert_eq!(kind(&served), Err(ErrorKind::AddrInUse));
+        assert_eq!(kind(&folder.join("no/one")), Err(ErrorKind::NotFound));
+        let made = fs::create_dir(shut.join("made")).map_err(|error| error.kind());
+        assert_eq!(kind(&shut.join("one")), made);
+        drop(listener);
+        fs::set_permissions(&shut, Permissions::from_mode(0o700)).unwrap();
+        fs::remove_dir_all(folder).unwrap();
+    }
 
     #[test]
     fn another_server_is_no_gateway() {
