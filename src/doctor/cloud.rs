@@ -8,12 +8,13 @@ use crate::cloud::body::{self, operation_tag_key};
 use crate::cloud::client::{HttpCloud, Tools};
 use crate::cloud::dry_run::{DryRun, Judged};
 use crate::cloud::limiter::{Action, Class, Limiter};
-use crate::cloud::{Cloud, CloudError, Target};
+use crate::cloud::{Cloud, CloudError, Fault, Target};
 use crate::config::Config;
 use crate::domain::ids::OperationId;
 use crate::domain::names::AccountName;
 use crate::domain::reason::Reason;
 use crate::domain::request::{LaunchRequest, Wish};
+use crate::domain::standing::KeyStanding;
 use crate::metrics::Metrics;
 use crate::random::Random;
 use futures_util::StreamExt;
@@ -155,7 +156,7 @@ impl Question {
         let key = operation_tag_key();
         let answer = self.cloud.find_by_tag(permit, target, &key, NOBODYS);
         let says = format!("{host} takes its key");
-        judge((CREDENTIALS, target), &host, answer.await.map(|_none| says))
+        self.judge((CREDENTIALS, target), &host, answer.await.map(|_none| says))
     }
 
     async fn rehearse(&self, body: &DryRun, target: &Target) -> Finding {
@@ -172,9 +173,38 @@ impl Question {
                 &host,
                 Ok(format!("{host} would launch it")),
             ),
-            Err(error) => judge((DRY_RUN, target), &host, Err(error)),
+            Err(error) => self.judge((DRY_RUN, target), &host, Err(error)),
         }
     }
+
+    /// As [`judge`]; where there was no key to ask with, what its source said.
+    fn judge(
+        &self,
+        (check, target): (&'static str, &Target),
+        host: &str,
+        answer: Result<String, CloudError>,
+    ) -> Finding {
+        let keyless = |error: &CloudError| error.code == Fault::CredentialUnavailable.as_str();
+        let mut keys = self.cloud.keys().into_iter();
+        let keys = keys.find(|keys| keys.account == target.account);
+        match keys.filter(|_| answer.as_ref().is_err_and(keyless)) {
+            Some(keys) => no_key(check, target, keys),
+            None => judge((check, target), host, answer),
+        }
+    }
+}
+
+fn no_key(check: &'static str, target: &Target, keys: KeyStanding) -> Finding {
+    let failure = keys.failure;
+    let failure =
+        failure.unwrap_or_else(|| "no answer within cloud.credentials.first_wait".to_owned());
+    let says = format!(
+        "there is no key to ask with; its source, {}: {failure}",
+        keys.source
+    );
+    let fix =
+        "mend what that names: the account's table, its source or its role, docs/credentials.md";
+    fail(check, &subject(target), says, fix)
 }
 
 /// What `host` answered: a sentence when all is well.
@@ -308,7 +338,7 @@ mod tests {
         };
         let answer = |reason| CloudError {
             reason,
-            ..crate::cloud::Fault::HttpStatus.error("canary")
+            ..Fault::HttpStatus.error("canary")
         };
         let rows = [
             (Reason::CloudRateLimited, Verdict::Warn, "ask again"),

@@ -326,6 +326,28 @@ async fn keys_that_the_cloud_does_not_take_and_clouds_that_do_not_answer_are_fou
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_without_a_key_is_found_with_its_reason() {
+    let world = World::new(100.0).await;
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let path = written(&world, |text| {
+        let (before, after) = text.split_once("secret_id = ").unwrap();
+        let (_, after) = after.split_once("[operations]").unwrap();
+        format!(
+            "{before}machine_role.endpoint = \"http://{nobody}\"\n[operations]{after}\n\
+             [cloud.credentials]\nfirst_wait = \"3s\"\n"
+        )
+    });
+    let (code, report) = examined(&path).await;
+    assert_eq!(code, 1);
+    let found = finding(&report, "credentials", "main");
+    is(found, "fail", "role of the machine: the metadata service ");
+    assert!(found["fix"].as_str().unwrap().contains("docs/credentials.md"));
+}
+
 /// A launch, the account that it names, and an image.
 fn launch(account: Option<&str>, image: &str) -> Value {
     let spec = json!({
