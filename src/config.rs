@@ -225,6 +225,14 @@ impl Config {
     }
 }
 
+/// What callers may ask for by the file at `path`. No secret is read.
+///
+/// # Errors
+/// [`ConfigError`]: when the file cannot be read, or with what is wrong in the tables that count here.
+pub fn read_limits(path: &Path) -> Result<Limits, ConfigError> {
+    load(path, |root, _folder| Some(read::limits_alone(root)))
+}
+
 /// What `read` makes of the file at `path` and of the folder where its relative paths begin.
 fn load<T>(
     path: &Path,

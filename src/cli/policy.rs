@@ -5,7 +5,9 @@ use super::error::CliError;
 use super::launch::{REQUEST_BYTES_MAX, read_input};
 use crate::client::changed;
 use crate::clock::Clock;
-use crate::config::{CasesRun, Replayed, ToldSize, check_cases, only_account, read_rules, replay};
+use crate::config::{
+    CasesRun, Replayed, ToldSize, check_cases, only_account, read_limits, read_rules, replay,
+};
 use crate::domain::change::Change;
 use crate::domain::ids::Principal;
 use crate::domain::rules::Limits;
@@ -38,7 +40,8 @@ fn check(folder: &Path) -> Result<Exit, CliError> {
 
 fn test(args: &TestArgs) -> Result<Exit, CliError> {
     let rules = read_rules(&args.folder)?;
-    let CasesRun { cases, problems } = check_cases(&args.folder, &rules, &Limits::default())?;
+    let limits = limits(args.config.as_deref())?;
+    let CasesRun { cases, problems } = check_cases(&args.folder, &rules, &limits)?;
     for problem in &problems {
         terminal::print(problem)?;
     }
@@ -53,6 +56,14 @@ fn test(args: &TestArgs) -> Result<Exit, CliError> {
     } else {
         Exit::Failed
     })
+}
+
+/// Those of a configuration, or the usual ones.
+fn limits(config: Option<&Path>) -> Result<Limits, CliError> {
+    match config {
+        Some(path) => Ok(read_limits(path)?),
+        None => Ok(Limits::default()),
+    }
 }
 
 fn diff(args: &DiffArgs) -> Result<Exit, CliError> {
@@ -99,7 +110,7 @@ fn explain(args: ExplainArgs, clock: &Clock) -> Result<Exit, CliError> {
         path: args.file.clone(),
         what,
     };
-    let limits = Limits::default();
+    let limits = limits(args.config.as_deref())?;
     let wish = wish_of_json(&text, &limits, now).map_err(unusable)?;
     let account = wish.account.clone().unwrap_or(args.account);
     let principal = Principal {

@@ -67,7 +67,7 @@ pub(super) fn for_a_person(root: &mut Section<'_>, folder: &Path) -> Option<Jour
     })
 }
 
-fn know_all(table: &mut Section<'_>) {
+pub(super) fn know_all(table: &mut Section<'_>) {
     for name in table.names() {
         table.may_have(&name);
     }

@@ -5,7 +5,7 @@ use super::connections;
 use super::credentials::Found;
 use super::file::read_text;
 use super::identity::{self, Exposure};
-use super::journal::{CRASHES, journal, key_looks, without_password};
+use super::journal::{CRASHES, journal, key_looks, know_all, without_password};
 use super::section::Section;
 use super::{Config, Grpc, Log, LogFormat, Summary, quotas, rules};
 use crate::admin::ConsoleSettings;
@@ -16,7 +16,7 @@ use crate::cloud::endpoint::{DOMAINS, Endpoint};
 use crate::cloud::wire::Amounts;
 use crate::domain::names::{AccountName, Region};
 use crate::domain::plan::PlanKey;
-use crate::domain::rules::{Limits, Required};
+use crate::domain::rules::{INSTANCE_COUNT_MAX, Limits, Required};
 use crate::identity::{Material, PEM_BYTES_MAX};
 use crate::operations;
 use crate::operations::machine::Timings;
@@ -46,9 +46,7 @@ const TOKEN_TRUST_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The cloud allows 10 to 40; a raised limit is some hundreds.
 const CALLS_PER_SECOND_MAX: u32 = 10_000;
-/// The larger of the two figures that the cloud's pages give.
-const INSTANCE_COUNT_MAX: u32 = 500;
-/// The larger ones of these, too: beyond them the cloud surely refuses.
+/// The larger of the figures that the cloud's pages give: beyond them it surely refuses.
 const INSTANCE_NAME_MAX: u32 = 128;
 const HOST_NAME_MAX: u32 = 60;
 const PREPAID_MONTHS_MAX: u32 = 60;
@@ -149,6 +147,16 @@ fn console(table: &mut Section<'_>) -> Option<ConsoleSettings> {
         Err("is no name or address in small letters, without a port")
     });
     shown.then_some(ConsoleSettings { shown_to_all_at })
+}
+
+/// What callers may ask for, for who judges requests without a gateway.
+pub(super) fn limits_alone(root: &mut Section<'_>) -> Limits {
+    know_all(root);
+    let regions = root.table("cloud", |table| {
+        know_all(table);
+        table.texts("regions", Region::parse)
+    });
+    root.table("limits", |table| limits(table, &regions))
 }
 
 fn limits(table: &mut Section<'_>, regions: &[Region]) -> Limits {

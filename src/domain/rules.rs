@@ -21,6 +21,9 @@ use crate::domain::spec::InstanceSpec;
 use crate::domain::violation::Violations;
 use time::UtcDateTime;
 
+/// The larger of the two figures for instances of one launch that the cloud's pages give.
+pub const INSTANCE_COUNT_MAX: u32 = 500;
+
 /// Bounds that the organisation sets, because the cloud's own sources disagree or are wider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -40,6 +43,18 @@ pub struct Limits {
     pub regions: Vec<String>,
 }
 
+impl Limits {
+    /// As wide as they can be set.
+    #[must_use]
+    pub fn widest() -> Self {
+        Self {
+            instance_count_max: INSTANCE_COUNT_MAX,
+            ..Self::default()
+        }
+    }
+}
+
+/// As wide as the cloud's pages have them, but for what one launch may cost.
 impl Default for Limits {
     fn default() -> Self {
         Self {

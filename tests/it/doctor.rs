@@ -345,7 +345,12 @@ async fn a_source_without_a_key_is_found_with_its_reason() {
     assert_eq!(code, 1);
     let found = finding(&report, "credentials", "main");
     is(found, "fail", "role of the machine: the metadata service ");
-    assert!(found["fix"].as_str().unwrap().contains("docs/credentials.md"));
+    assert!(
+        found["fix"]
+            .as_str()
+            .unwrap()
+            .contains("docs/credentials.md")
+    );
 }
 
 /// A launch, the account that it names, and an image.

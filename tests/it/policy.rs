@@ -294,6 +294,47 @@ fn rules_are_explained_offline() {
     assert!(said.contains("spec.instance_count"), "{said}");
 }
 
+/// What the configuration says elsewhere, and whether its secrets are there, is no matter.
+#[test]
+fn requests_are_held_against_the_limits_of_a_configuration() {
+    let folder = folder("limited");
+    let [rules, cases, request, config] =
+        ["a.cedar", "tests/a.toml", "request.json", "gateway.toml"].map(|name| folder.join(name));
+    std::fs::create_dir_all(folder.join("tests")).unwrap();
+    std::fs::write(rules, "@id(\"a\")\npermit(principal, action, resource);\n").unwrap();
+    let case = "[[case]]\nname = \"n\"\nprincipal = \"p\"\norganization = \"o\"\naccount = \"main\"\n\
+                expect = \"allow\"\n[case.request]\nregion = \"ap-shanghai\"\n\
+                spec = { placement = { zone = \"ap-shanghai-2\" }, imageId = \"img-pmqg1cw7\", instanceCount = 200 }\n";
+    std::fs::write(cases, case).unwrap();
+    let asked = r#"{"region": "ap-shanghai", "spec": {"placement": {"zone": "ap-shanghai-2"},
+        "imageId": "img-pmqg1cw7", "instanceCount": 200}}"#;
+    std::fs::write(&request, asked).unwrap();
+    let [folder, request, path] = [&folder, &request, &config].map(|path| path.to_str().unwrap());
+    let test = ["policy", "test", folder];
+    let explain = [
+        "policy",
+        "explain",
+        folder,
+        "--as",
+        "p",
+        "--organization",
+        "o",
+        "--file",
+        request,
+    ];
+    let limited =
+        "organizations.o.accounts.main.secret_key_file = \"none\"\n[limits]\ninstance_count_max = ";
+    for (max, code) in [(199, [1, 65]), (200, [0, 0]), (501, [78, 78])] {
+        std::fs::write(&config, format!("{limited}{max}\n")).unwrap();
+        let with = ["--config", path];
+        let ended = [[&test[..], &with].concat(), [&explain[..], &with].concat()];
+        let ended = ended.map(|arguments| program(&arguments).status.code());
+        assert_eq!(ended, code.map(Some), "{max}");
+    }
+    let usual = [&test[..], &explain[..]].map(|arguments| program(arguments).status.code());
+    assert_eq!(usual, [Some(1), Some(65)]);
+}
+
 #[test]
 fn what_is_wrong_with_rules_is_said_with_file_and_line() {
     let folder = folder("wrong");

@@ -36,7 +36,8 @@ Examples:
     --size '{\"vcpu\": 2, \"memory\": 4, \"price_per_hour\": \"0.25\"}'
 
 Exit codes:
-  0 the rules permit it   65 the request cannot be used   66 no such file   77 the rules deny it   78 wrong rules")]
+  0 the rules permit it   65 the request cannot be used   66 no such file   77 the rules deny it
+  78 wrong rules or limits")]
 pub(in crate::cli) struct ExplainArgs {
     /// A folder with *.cedar files
     #[arg(value_name = "DIR")]
@@ -57,6 +58,9 @@ pub(in crate::cli) struct ExplainArgs {
     /// speak of it find nothing
     #[arg(long, value_name = "JSON", value_parser = ToldSize::parse)]
     pub(in crate::cli) size: Option<ToldSize>,
+    /// The configuration whose limits the request is held against, instead of the usual ones
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) config: Option<PathBuf>,
     /// A RunInstancesRequest as JSON; - is stdin
     #[arg(long, short, value_name = "FILE")]
     pub(in crate::cli) file: PathBuf,
@@ -69,11 +73,14 @@ pub(in crate::cli) struct ExplainArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit codes:
-  0 every case is decided as it must be   1 some are not   66 no such file   78 wrong rules or cases")]
+  0 every case is decided as it must be   1 some are not   66 no such file   78 wrong rules, cases or limits")]
 pub(in crate::cli) struct TestArgs {
     /// A folder with *.cedar files, and tests/*.toml
     #[arg(value_name = "DIR")]
     pub(in crate::cli) folder: PathBuf,
+    /// The configuration whose limits the requests are held against, instead of the usual ones
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) config: Option<PathBuf>,
 }
 
 /// Says which past decisions other rules would change, offline
