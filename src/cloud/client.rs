@@ -1,6 +1,7 @@
 //! The cloud over HTTP: builds, signs, sends once, and judges what comes back.
 
 mod forms;
+mod key;
 mod record;
 mod tools;
 mod transport;
@@ -133,15 +134,14 @@ impl HttpCloud {
 
     async fn call<T>(
         &self,
-        permit: &Permit,
+        permit: &mut Permit,
         call: Call<'_>,
         read: impl FnOnce(&[u8]) -> Result<Answer<T>, CloudError>,
     ) -> Result<T, CloudError> {
         let started = self.clock.elapsed();
-        let account = &call.target.account;
         let span = call.span();
         let result = async {
-            let credential = self.credentials.get(account, call.caller).await?;
+            let credential = self.credential(permit, &call).await?;
             self.try_with(&credential, &call, read).await
         };
         let result = result.instrument(span.clone()).await;
@@ -282,7 +282,7 @@ impl Cloud for HttpCloud {
 
     async fn run_instances(
         &self,
-        permit: Permit,
+        mut permit: Permit,
         target: &Target,
         body: &[u8],
         signing: Signing<'_>,
@@ -290,12 +290,12 @@ impl Cloud for HttpCloud {
         let at = chaos::wrong!("sign-with-now", signing.at, self.clock.now());
         let signing = Signing { at, ..signing };
         let call = self.write_call(Action::RunInstances, target, body, signing);
-        chaos::around!("cloud.run_instances", self.call(&permit, call, wire::run_instances), else Err(Fault::ConnectionLost.error("planted")))
+        chaos::around!("cloud.run_instances", self.call(&mut permit, call, wire::run_instances), else Err(Fault::ConnectionLost.error("planted")))
     }
 
     async fn describe_instances_status(
         &self,
-        permit: Permit,
+        mut permit: Permit,
         target: &Target,
         ids: &[InstanceId],
     ) -> Result<Vec<(InstanceId, InstanceState)>, CloudError> {
@@ -303,7 +303,7 @@ impl Cloud for HttpCloud {
             return Ok(Vec::new());
         };
         let call = self.read_call(Action::DescribeInstancesStatus, target, &body);
-        let answer = self.call(&permit, call, |answer| {
+        let answer = self.call(&mut permit, call, |answer| {
             wire::describe_instances_status(answer, ids)
         });
         chaos::around!("cloud.describe_status", answer, else Err(Fault::Timeout.error("planted")))
@@ -311,7 +311,7 @@ impl Cloud for HttpCloud {
 
     async fn describe_instances(
         &self,
-        permit: Permit,
+        mut permit: Permit,
         target: &Target,
         ids: &[InstanceId],
     ) -> Result<Vec<InstanceDetail>, CloudError> {
@@ -320,7 +320,7 @@ impl Cloud for HttpCloud {
         };
         let call = self.read_call(Action::DescribeInstances, target, &body);
         let call = call.for_up_to(ids.len());
-        let answer = self.call(&permit, call, |answer| {
+        let answer = self.call(&mut permit, call, |answer| {
             wire::describe_instances(answer, ids)
         });
         chaos::around!("cloud.describe", answer, else Err(Fault::Timeout.error("planted")))
@@ -328,7 +328,7 @@ impl Cloud for HttpCloud {
 
     async fn terminate_instances(
         &self,
-        permit: Permit,
+        mut permit: Permit,
         target: &Target,
         leaving: Leaving<'_>,
         signing: Signing<'_>,
@@ -336,7 +336,7 @@ impl Cloud for HttpCloud {
         within_bound(leaving.ids)?;
         let body = wire::terminate(leaving);
         let call = self.write_call(Action::TerminateInstances, target, &body, signing);
-        chaos::around!("cloud.terminate", self.call(&permit, call, wire::terminate_instances), else Err(Fault::ConnectionLost.error("planted")))
+        chaos::around!("cloud.terminate", self.call(&mut permit, call, wire::terminate_instances), else Err(Fault::ConnectionLost.error("planted")))
     }
 
     async fn find_by_tag(
@@ -352,7 +352,7 @@ impl Cloud for HttpCloud {
             let body = wire::by_tag(key, value, rows);
             let call = self.read_call(Action::DescribeInstances, target, &body);
             let call = call.for_up_to(rows.limit);
-            let page = self.call(&permit, call, wire::describe_page);
+            let page = self.call(&mut permit, call, wire::describe_page);
             let page = chaos::around!("cloud.find_by_tag", page, else Err(Fault::Timeout.error("planted")));
             if pages.take(page)? {
                 return Ok(pages.into_instances());
@@ -374,7 +374,7 @@ impl Cloud for HttpCloud {
             let call = self.read_call(Action::DescribeInstances, target, &body);
             let call = call.for_up_to(rows.limit);
             let read = |answer: &[u8]| wire::tagged_page(answer, key);
-            if pages.take(self.call(&permit, call, read).await)? {
+            if pages.take(self.call(&mut permit, call, read).await)? {
                 return Ok(pages.into_instances());
             }
             permit = permit.another().await;
@@ -383,7 +383,7 @@ impl Cloud for HttpCloud {
 
     async fn price(
         &self,
-        permit: Permit,
+        mut permit: Permit,
         target: &Target,
         body: &[u8],
         count: u32,
@@ -393,38 +393,42 @@ impl Cloud for HttpCloud {
         let amounts = self.settings.price_amounts;
         let call = self.read_call(Action::InquiryPriceRunInstances, target, &body);
         let read = |answer: &[u8]| wire::price(answer, currency, amounts, count);
-        self.call(&permit, call, read).await
+        self.call(&mut permit, call, read).await
     }
 
     async fn offers(
         &self,
-        permit: Permit,
+        mut permit: Permit,
         target: &Target,
         places: &[(String, String)],
         charge_type: Option<&str>,
     ) -> Result<Vec<Offer>, CloudError> {
         let body = wire::offers_in(places, charge_type);
         let call = self.read_call(Action::DescribeZoneInstanceConfigInfos, target, &body);
-        self.call(&permit, call, wire::offers).await
+        self.call(&mut permit, call, wire::offers).await
     }
 
     fn host_of_regions(&self, target: &Target) -> String {
         self.settings.endpoint.nearest(&target.region).host
     }
 
-    async fn regions(&self, permit: Permit, target: &Target) -> Result<Vec<String>, CloudError> {
+    async fn regions(
+        &self,
+        mut permit: Permit,
+        target: &Target,
+    ) -> Result<Vec<String>, CloudError> {
         let call = self.read_call(Action::DescribeRegions, target, b"{}");
-        self.call(&permit, call, wire::regions).await
+        self.call(&mut permit, call, wire::regions).await
     }
 
-    async fn zones(&self, permit: Permit, target: &Target) -> Result<Vec<String>, CloudError> {
+    async fn zones(&self, mut permit: Permit, target: &Target) -> Result<Vec<String>, CloudError> {
         let call = self.read_call(Action::DescribeZones, target, b"{}");
-        self.call(&permit, call, wire::zones).await
+        self.call(&mut permit, call, wire::zones).await
     }
 
     async fn quotas(
         &self,
-        permit: Permit,
+        mut permit: Permit,
         target: &Target,
         zone: &str,
         charge_type: Option<&str>,
@@ -432,7 +436,7 @@ impl Cloud for HttpCloud {
         let body = wire::quotas_in(zone);
         let call = self.read_call(Action::DescribeAccountQuota, target, &body);
         let read = |answer: &[u8]| wire::quotas(answer, charge_type);
-        self.call(&permit, call, read).await
+        self.call(&mut permit, call, read).await
     }
 }
 

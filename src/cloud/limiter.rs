@@ -330,7 +330,7 @@ impl Turn {
     /// The permission to call now: at once, or, when the turn has passed, at the next one, which
     /// goes to who missed theirs before all others.
     pub async fn permit(self) -> Permit {
-        let Self { call, slot, fare } = if self.has_passed() {
+        let Self { call, slot, fare } = if self.call.has_passed(self.slot) {
             let Self { call, fare, .. } = self;
             let next = call.turn(true).await;
             Self { fare, ..next }
@@ -340,16 +340,25 @@ impl Turn {
         let fare = fare.map(Fare::used);
         Permit { call, slot, fare }
     }
-
-    fn has_passed(&self) -> bool {
-        self.call.now() > self.slot + LATE_MAX
-    }
 }
 
 impl Permit {
     /// The permission for one more call of the same kind, when its turn comes.
     pub async fn another(self) -> Self {
         self.call.turn(false).await.permit().await
+    }
+
+    /// Whether it is too late to call by it.
+    #[must_use]
+    pub fn has_passed(&self) -> bool {
+        self.call.has_passed(self.slot)
+    }
+
+    /// Waits for the next turn, before all others, when its own has passed.
+    pub async fn catch_up(&mut self) {
+        if self.has_passed() {
+            self.slot = self.call.clone().turn(true).await.slot;
+        }
     }
 
     /// Takes note of the call's answer: a refusal for the rate slows the key down, and what
@@ -421,6 +430,10 @@ impl Call {
         fetching.disarmed();
         let ask = (count, interval);
         self.lane.answered(ask, block.ok(), asked, self.now());
+    }
+
+    fn has_passed(&self, slot: Duration) -> bool {
+        self.now() > slot + LATE_MAX
     }
 
     fn now(&self) -> Duration {

@@ -20,9 +20,13 @@ use cvm_gateway::domain::names::{AccountName, Region};
 use cvm_gateway::domain::reason::Reason;
 use cvm_gateway::metrics::Metrics;
 use cvm_gateway::random::Random;
+use futures_util::FutureExt;
+use futures_util::future::{join, join_all};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::pin::pin;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use time::UtcDateTime;
@@ -52,17 +56,6 @@ impl Client {
 
     fn with(url: &str, timeout: Duration, token: Option<&str>) -> Self {
         log::start();
-        let settings = Settings {
-            endpoint: Endpoint::parse("", false, Some(url)).unwrap(),
-            connect_timeout: Duration::from_secs(10),
-            price_amounts: Amounts::OfAll,
-            run_instances_timeout: timeout,
-            read_timeout: timeout,
-            idle_timeout: Duration::from_secs(10),
-            clock_skew_max: Duration::from_secs(3600),
-            proxy: None,
-            ca_pem: None,
-        };
         let token = token.map(SecretString::from);
         let classes = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&classes);
@@ -76,25 +69,25 @@ impl Client {
             made.map_err(|rule| rule.to_string())
         };
         let credentials = keys([(account("prod"), Local::fixed(read))]);
-        let cloud = HttpCloud::new(settings, credentials, tools(observer)).unwrap();
+        let cloud = HttpCloud::new(settings(url, timeout), credentials, tools(observer)).unwrap();
         Self {
             cloud,
-            limiter: Self::limiter(),
+            limiter: Self::limiter(1000, &Clock::system()),
             classes,
         }
     }
 
-    fn limiter() -> Limiter {
+    fn limiter(per_second: u32, clock: &Clock) -> Limiter {
         let rates = limiter::Settings {
-            run_instances_per_second: 1000,
-            terminate_instances_per_second: 1000,
-            describe_per_second: 1000,
-            inquiry_price_per_second: 1000,
+            run_instances_per_second: per_second,
+            terminate_instances_per_second: per_second,
+            describe_per_second: per_second,
+            inquiry_price_per_second: per_second,
             weights: BTreeMap::new(),
             counted_as: BTreeMap::new(),
         };
         let metrics = Metrics::new("test").unwrap().cloud;
-        Limiter::new(rates, None, Clock::system(), metrics)
+        Limiter::new(rates, None, clock.clone(), metrics)
     }
 
     async fn permit(&self, action: Action) -> Permit {
@@ -113,6 +106,21 @@ impl Client {
 
     fn classes(&self) -> Vec<(&'static str, CallClass)> {
         self.classes.lock().unwrap().clone()
+    }
+}
+
+/// How a client reaches a server of a test.
+fn settings(url: &str, timeout: Duration) -> Settings {
+    Settings {
+        endpoint: Endpoint::parse("", false, Some(url)).unwrap(),
+        connect_timeout: Duration::from_secs(10),
+        price_amounts: Amounts::OfAll,
+        run_instances_timeout: timeout,
+        read_timeout: timeout,
+        idle_timeout: Duration::from_secs(10),
+        clock_skew_max: Duration::from_secs(3600),
+        proxy: None,
+        ca_pem: None,
     }
 }
 
@@ -553,4 +561,108 @@ async fn every_call_is_logged_and_nothing_secret_is_printed() {
     let printed = format!("{log} {:?}", client.cloud);
     assert!(!printed.contains("canary"), "{printed}");
     assert!(!printed.contains("TC3-HMAC"), "{printed}");
+}
+
+/// What is called while the account's key is not there yet.
+struct Keyless {
+    cloud: HttpCloud,
+    /// The key is there as soon as this is gone.
+    given: Sender<()>,
+    /// How and when calls ended.
+    ended: Arc<Mutex<Vec<(CallClass, Duration)>>>,
+}
+
+impl Keyless {
+    fn new(url: &str, clock: &Clock) -> Self {
+        let (given, wanted) = channel();
+        let wanted = Mutex::new(wanted);
+        let source = Local::fixed(move || {
+            wanted.lock().unwrap().recv().unwrap_err();
+            let made = Credential::new("AKIDtest".to_owned(), "canary-key".into(), None);
+            made.map_err(|rule| rule.to_string())
+        });
+        let (ended, by) = (Arc::default(), clock.clone());
+        let told = Arc::<Mutex<Vec<_>>>::clone(&ended);
+        let observer = Arc::new(move |record: cvm_gateway::cloud::client::CallRecord| {
+            told.lock().unwrap().push((record.class, by.elapsed()));
+        });
+        let tools = Tools {
+            clock: clock.clone(),
+            ..tools(observer)
+        };
+        let settings = settings(url, Duration::from_secs(3600));
+        let cloud = HttpCloud::new(settings, keys([(account("prod"), source)]), tools).unwrap();
+        Self {
+            cloud,
+            given,
+            ended,
+        }
+    }
+}
+
+/// Whoever waits for a key has it at the same moment. What is called in a caller's name was judged before its
+/// wait: it is not sent.
+#[tokio::test]
+async fn a_key_that_is_late_lets_each_call_go_in_its_turn() {
+    const CALLS: usize = 10;
+    let interval = Duration::from_millis(125);
+    let status = r#"{"Response":{"TotalCount":0,"InstanceStatusSet":[],"RequestId":"r"}}"#;
+    let server = Server::start(vec![answer(status); CALLS]).await;
+    let clock = Clock::manual(SIGNED_AT);
+    let url = format!("http://{}", server.address);
+    let Keyless {
+        cloud,
+        given,
+        ended,
+    } = Keyless::new(&url, &clock);
+    let (limiter, prod) = (Client::limiter(8, &clock), target("prod"));
+    let permit = async |action| {
+        let permit = limiter.permit(&prod, "host", action, Class::Reconcile);
+        tokio::join!(biased; permit, async { clock.advance(interval) }).0
+    };
+    let (ids, caller) = ([id("ins-1")], Some("web"));
+    let named = Signing { caller, ..SIGNING };
+    let (mut looks, mut launches) = (Vec::new(), Vec::new());
+    for _ in 0..CALLS {
+        let look = permit(Action::DescribeInstancesStatus).await;
+        looks.push(cloud.describe_instances_status(look, &prod, &ids));
+        let launch = permit(Action::RunInstances).await;
+        launches.push(cloud.run_instances(launch, &prod, BODY, named));
+    }
+    clock.advance(interval);
+    let mut calls = pin!(join(join_all(looks), join_all(launches)));
+    assert!(
+        calls.as_mut().now_or_never().is_none(),
+        "all wait for the key"
+    );
+
+    let arrival = clock.elapsed();
+    drop(given);
+    let time_passes = async {
+        loop {
+            Clock::system().sleep(Duration::from_millis(5)).await;
+            if cloud.keys()[0].usable {
+                clock.advance(interval / 5);
+            }
+        }
+    };
+    let (looks, launches) = tokio::select! {
+        calls = calls => calls,
+        never = time_passes => never,
+    };
+    assert!(looks.iter().all(Result::is_ok), "{looks:?}");
+    for launch in launches {
+        let error = launch.unwrap_err();
+        assert_eq!(
+            (error.effect, error.retry),
+            (Effect::NotSent, Retry::Backoff)
+        );
+        assert!(error.message.contains("after the call's turn"), "{error:?}");
+    }
+    assert_eq!(server.requests().len(), CALLS);
+    let ended = ended.lock().unwrap();
+    let sent = ended.iter().filter(|(class, _)| *class == CallClass::Ok);
+    for (before, (_, at)) in (0..).zip(sent) {
+        assert!(*at >= arrival + interval * before, "{before}: {ended:?}");
+    }
 }

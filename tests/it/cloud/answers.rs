@@ -2,6 +2,7 @@
 
 use super::server::{Act, Server};
 use super::{Client, SIGNING, id, target};
+use cvm_gateway::clock::Clock;
 use cvm_gateway::cloud::limiter::Action;
 use cvm_gateway::cloud::{Cloud, CloudError};
 use serde_json::Value;
@@ -45,7 +46,7 @@ async fn every_answer_of_the_corpus_is_taken_for_what_it_is() {
     let mut wrong = Vec::new();
     for row in &rows {
         // What it heard before slows it down.
-        client.limiter = Client::limiter();
+        client.limiter = Client::limiter(1000, &Clock::system());
         let (code, effect, retry) = match ask(&client, &text(row, "action")).await {
             Ok(()) => ("OK".to_owned(), String::new(), String::new()),
             Err(error) => {
