@@ -39,8 +39,6 @@ pub(super) struct Account {
     role: Option<Sessions>,
     /// Told when there is a new session.
     added: Notify,
-    /// Why the last question for each brought no key.
-    failures: Mutex<BTreeMap<Key, String>>,
     means: Means,
 }
 
@@ -76,7 +74,6 @@ impl Account {
             base: keeper(),
             role: settings.role.map(sessions),
             added: Notify::new(),
-            failures: Mutex::default(),
             means: means.clone(),
         }
     }
@@ -188,13 +185,15 @@ impl Account {
             role: self.role.as_ref().map(|sessions| sessions.role.arn.clone()),
             usable: usable.is_some(),
             ends: self.first_end(),
-            // Without the base key there is no session, either.
-            failure: self.failures().values().next().cloned(),
+            failure: self.failure(),
         }
     }
 
-    fn failures(&self) -> MutexGuard<'_, BTreeMap<Key, String>> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Why there is no key; without that of the source there is no session, either.
+    fn failure(&self) -> Option<String> {
+        let sessions = self.role.iter().flat_map(Sessions::all);
+        let mut failures = sessions.filter_map(|session| session.keeper.failure());
+        self.base.failure().or_else(|| failures.next())
     }
 
     async fn fetch_base(&self) -> Result<Fetched, String> {
@@ -255,17 +254,14 @@ impl Account {
         let Some(result) = asked else { return };
         let account = self.name.as_str();
         self.means.metrics.refreshed(account, key, result.is_ok());
-        let Err(error) = result else {
-            self.failures().remove(&key);
-            return;
-        };
-        tracing::warn!(
-            account,
-            session,
-            error,
-            "no new key; the one there is stays until it ends"
-        );
-        self.failures().insert(key, error);
+        if let Err(error) = result {
+            tracing::warn!(
+                account,
+                session,
+                error,
+                "no new key; the one there is stays until it ends"
+            );
+        }
     }
 
     fn session(&self, sessions: &Sessions, caller: Option<&str>) -> Arc<Session> {
@@ -379,19 +375,40 @@ mod tests {
         assert_eq!(account.rest(), PAUSE_MIN);
     }
 
-    #[test]
-    fn a_file_that_is_read_hides_no_role_that_is_not_assumed() {
+    #[tokio::test]
+    async fn a_key_that_comes_hides_no_other_that_does_not() {
         let account = account();
-        let failed = |error: &str| Some(Err(error.to_owned()));
-        let failure = || account.standing().failure;
-        account.tell(failed("no trust"), Key::Role, "cvm-gateway@development");
-        account.tell(Some(Ok(())), Key::Base, "");
-        assert_eq!(failure().as_deref(), Some("no trust"));
-        account.tell(failed("no file"), Key::Base, "");
-        assert_eq!(failure().as_deref(), Some("no file"), "the cause of both");
-        account.tell(Some(Ok(())), Key::Base, "");
-        account.tell(Some(Ok(())), Key::Role, "cvm-gateway@development");
-        assert_eq!(failure(), None);
+        let sessions = account.role.as_ref().unwrap();
+        let [web, job] = ["web", "job"].map(|caller| account.session(sessions, Some(caller)));
+        let asked = async |keeper: &Keeper, failure: &str| {
+            account.means.clock.advance(LOOK);
+            let credential = Credential::new("id".to_owned(), "k".into(), None).unwrap();
+            let given = match failure {
+                "" => Ok(Fetched {
+                    credential,
+                    again: None,
+                }),
+                failure => Err(failure.to_owned()),
+            };
+            let held = keeper.usable();
+            let asked = keeper.renew(held.as_ref(), Why::Due, async { given });
+            assert!(asked.await.is_some());
+            account.standing().failure.unwrap_or_default()
+        };
+        assert_eq!(asked(&web.keeper, "no trust").await, "no trust");
+        assert_eq!(asked(&account.base, "").await, "no trust");
+        assert_eq!(asked(&job.keeper, "").await, "no trust", "another session");
+        assert_eq!(
+            asked(&account.base, "no file").await,
+            "no file",
+            "the cause"
+        );
+        assert_eq!(asked(&account.base, "").await, "no trust");
+        assert_eq!(asked(&web.keeper, "").await, "");
+        assert_eq!(asked(&web.keeper, "no trust").await, "no trust");
+        account.means.clock.advance(SESSION_IDLE * 2);
+        sessions.forget_idle(account.means.clock.elapsed());
+        assert_eq!(account.standing().failure, None, "it went with its session");
     }
 
     #[expect(clippy::disallowed_methods, reason = "nothing is sent")]
@@ -400,7 +417,13 @@ mod tests {
             organization: OrganizationId::parse("development").unwrap(),
             source: Source::Local(Local::new(|| Err(String::new()))),
             region: Region::parse("ap-shanghai").unwrap(),
-            role: None,
+            role: Some(Role {
+                arn: String::new(),
+                external_id: None,
+                duration_seconds: 7200,
+                policy: None,
+                session: SessionOf::Caller,
+            }),
         };
         let clock = Clock::manual(UtcDateTime::UNIX_EPOCH);
         let metrics = Metrics::new("test").unwrap().credentials;

@@ -29,6 +29,8 @@ pub(super) struct Keeper {
     asking: Mutex<Asked>,
     /// Told when there is another one.
     arrived: Notify,
+    /// Why the last question brought none.
+    failure: ArcSwapOption<String>,
     clock: Clock,
     random: Random,
 }
@@ -56,6 +58,7 @@ impl Keeper {
             due: RwLock::new(Duration::ZERO),
             asking: Mutex::default(),
             arrived: Notify::new(),
+            failure: ArcSwapOption::empty(),
             clock,
             random,
         }
@@ -74,6 +77,11 @@ impl Keeper {
             None => Some(UtcDateTime::UNIX_EPOCH),
             Some(held) => held.expires_at(),
         }
+    }
+
+    /// Why the last question for it brought none.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.failure.load().as_deref().cloned()
     }
 
     /// When it is to be asked for again.
@@ -138,11 +146,13 @@ impl Keeper {
         match result {
             Ok(fetched) => {
                 asked.failures = 0;
+                self.failure.store(None);
                 self.take(fetched, now);
                 Some(Ok(()))
             }
             Err(error) => {
                 asked.failures = asked.failures.saturating_add(1);
+                self.failure.store(Some(Arc::new(error.clone())));
                 self.set_due(now + pause_after(asked.failures));
                 Some(Err(error))
             }
