@@ -6,6 +6,10 @@ use crate::cloud::limiter::Permit;
 use crate::cloud::{CloudError, Fault};
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a call in a caller's name waits for another turn: its age and its lease were judged before.
+const CATCH_UP_MAX: Duration = Duration::from_secs(1);
 
 impl HttpCloud {
     /// What signs the call. Who waited for a key has it at the same moment as all others who did, and the
@@ -23,13 +27,15 @@ impl HttpCloud {
             () = std::future::ready(()) => {} // it must be waited for
         }
         let credential = got.await?;
+        let caught_up = Box::pin(permit.catch_up());
         if call.caller.is_none() {
-            Box::pin(permit.catch_up()).await;
-        } else if permit.has_passed() {
-            // Age and lease of what is called in a caller's name were judged before: it comes again.
-            let message = format!("a key for account {account} came after the call's turn");
-            return Err(Fault::CredentialUnavailable.error(message));
+            caught_up.await;
+            return Ok(credential);
         }
-        Ok(credential)
+        let caught_up = self.clock.timeout(CATCH_UP_MAX, caught_up).await;
+        caught_up.map(|()| credential).ok_or_else(|| {
+            let message = format!("a key for account {account} came after the call's turn");
+            Fault::CredentialUnavailable.error(message)
+        })
     }
 }
