@@ -389,20 +389,15 @@ impl Target {
 }
 
 impl Writers {
-    /// A connection for all that a journal that is open is asked to write. It is checked like the first one:
-    /// it may be to another server, or to one that is set otherwise since.
+    /// A connection for all that a journal that is open is asked to write; it has yet to be checked.
     ///
     /// # Errors
-    /// As [`Target::check`].
-    pub(in crate::store) async fn connect(&self) -> Result<Connection, StoreError> {
-        let mut connection = match &self.target.place {
-            Place::File(path) => Connection::open(path, None, &self.session)?,
-            Place::Memory(name) => Connection::open(name, Some(MEMORY), &self.session)?,
-            Place::Server => Connection::Sqlx(self.pool.acquire().await?),
-        };
-        match self.target.check(&mut connection).await {
-            Ok(()) => Ok(connection),
-            Err(error) => Err(connection.distrusted(error)),
+    /// As for every statement.
+    pub(in crate::store) async fn connect(&self) -> Result<Connection, sqlx::Error> {
+        match &self.target.place {
+            Place::File(path) => Connection::open(path, None, &self.session),
+            Place::Memory(name) => Connection::open(name, Some(MEMORY), &self.session),
+            Place::Server => self.pool.acquire().await.map(Connection::Sqlx),
         }
     }
 
@@ -425,11 +420,11 @@ impl Writers {
     /// The connection that goes on from one that has brought the tables up to date.
     ///
     /// # Errors
-    /// As [`Target::check`].
+    /// As for every statement.
     pub(in crate::store) async fn go_on(
         &self,
         pooled: PoolConnection<Any>,
-    ) -> Result<Connection, StoreError> {
+    ) -> Result<Connection, sqlx::Error> {
         if !self.target.is_sqlite() {
             return Ok(Connection::Sqlx(pooled));
         }

@@ -112,6 +112,10 @@ async fn take_up(
     settings: &Settings,
     connection: &mut Connection,
 ) -> Result<Sealing, StoreError> {
+    if target.is_sqlite() {
+        // It is another one than that which brought the tables up to date.
+        target.check(&mut *connection).await?;
+    }
     connection.run(target.dialect().begin).await?;
     owners::fill(connection).await?;
     reservations::fill(connection, target.dialect()).await?;

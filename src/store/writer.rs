@@ -325,8 +325,15 @@ async fn connected<'c>(
     connection: &'c mut Option<Connection>,
     writers: &Writers,
 ) -> Result<&'c mut Connection, StoreError> {
-    Ok(match connection {
+    let made = connection.is_none();
+    let connection = match connection {
         Some(connection) => connection,
-        none => none.insert(chaos::around!("store.acquire", writers.connect(), else Err(sqlx::Error::PoolTimedOut.into()))?),
-    })
+        none => none.insert(chaos::around!("store.acquire", writers.connect(), else Err(sqlx::Error::PoolTimedOut))?),
+    };
+    if made {
+        // It may be to another server than the first one, or to one that is set otherwise since. Kept already: whoever
+        // waits no longer for a silent server must find it, to let it go.
+        writers.target.check(&mut *connection).await?;
+    }
+    Ok(connection)
 }
