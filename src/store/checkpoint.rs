@@ -1,10 +1,14 @@
-//! SQLite's log of writes is put into the database by a connection of its own, beside the commits: what comes
-//! meanwhile waits for its own flush alone.
+//! SQLite's log of writes is put into the database by a connection of its own, beside the commits.
 
+use crate::store::connection::Connection;
 use crate::store::engine::{self, Writers};
 use crate::store::error::StoreError;
 use tokio::runtime::Handle;
 use tokio::task::{self, JoinHandle};
+
+/// How often the log is gone through: SQLite flushes the database only where nobody has committed meanwhile, and
+/// each time is shorter than the one before.
+const PASSES: usize = 4;
 
 /// The one that is under way, if any.
 #[derive(Default)]
@@ -23,7 +27,7 @@ impl Checkpoint {
         let runtime = Handle::current();
         self.0 = Some(task::spawn_blocking(move || {
             let mut connection = open()?;
-            let done = runtime.block_on(engine::checkpoint(&mut connection));
+            let done = runtime.block_on(pass(&mut connection));
             let fatal = matches!(done, Err(StoreError::Fatal { .. }));
             connection.abandon(fatal);
             done
@@ -41,11 +45,18 @@ impl Checkpoint {
     }
 }
 
+async fn pass(connection: &mut Connection) -> Result<(), StoreError> {
+    for _ in 0..PASSES {
+        engine::checkpoint(connection).await?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::Settings;
-    use crate::store::connection::{Connection, query};
+    use crate::store::connection::query;
     use futures_util::poll;
     use std::path::{Path, PathBuf};
     use std::pin::pin;
