@@ -291,10 +291,16 @@ impl Database {
         limit: u32,
     ) -> Result<Listed, StoreError> {
         let before = before.map_or_else(|| sql::LAST_ID.to_owned(), |id| id.to_string());
-        let rows = self.list_rows(organization, filter, &before, limit).await?;
+        let end = match filter {
+            [] => None,
+            _ => self.look_ends(organization, &before).await?,
+        };
+        let from = end.map_or_else(String::new, |id| id.to_string());
+        let rows = self.list_rows(organization, filter, (&before, &from), limit);
+        let rows = rows.await?;
         let looked_to = match rows.last() {
             Some(last) if u32::try_from(rows.len()) == Ok(limit) => Some(row::id(last)?),
-            Some(_) | None => self.looked_to(organization, &before).await?,
+            Some(_) | None => end,
         };
         let mut operations = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -316,13 +322,13 @@ impl Database {
         &self,
         organization: &OrganizationId,
         filter: &[StateName],
-        before: &str,
+        (before, from): (&str, &str),
         limit: u32,
     ) -> Result<Vec<Row>, StoreError> {
-        let mut query = query(sql::LIST)
+        let mut query = query(sql::browse::LIST)
             .bind(organization.as_str())
             .bind(before)
-            .bind(LOOK_MAX);
+            .bind(from);
         let wanted: Vec<_> = StateName::ALL
             .into_iter()
             .filter(|state| filter.is_empty() || filter.contains(state))
@@ -336,13 +342,13 @@ impl Database {
             .await?)
     }
 
-    /// The last operation that a list before `before` looks at; none when it looks at all.
-    async fn looked_to(
+    /// The last operation that a list of what is older than `before` looks at; none when it looks at all.
+    async fn look_ends(
         &self,
         organization: &OrganizationId,
         before: &str,
     ) -> Result<Option<OperationId>, StoreError> {
-        let last = query(sql::LOOKED_TO)
+        let last = query(sql::browse::LOOK_ENDS)
             .bind(organization.as_str())
             .bind(before)
             .bind(LOOK_MAX - 1);

@@ -71,17 +71,6 @@ pub(in crate::store) const SEAL_SECRET: &str =
 pub(in crate::store) const USED_KEYS: &str = "SELECT DISTINCT substr(body, 4, 16) AS used FROM operations WHERE body LIKE 'v1:%' \
      UNION SELECT substr(sealed, 4, 16) FROM secrets WHERE sealed LIKE 'v1:%'";
 
-/// Those among the newest in some states: the third parameter is how many are looked at. As many states as
-/// there are; a shorter filter repeats its first.
-pub(in crate::store) const LIST: &str = "SELECT id, document FROM \
-     (SELECT id, state, document FROM operations WHERE organization = $1 AND id < $2 \
-     ORDER BY id DESC LIMIT $3) AS looked_at \
-     WHERE state IN ($4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ORDER BY id DESC LIMIT $14";
-
-/// The last of those, if there are as many: the third parameter is one less.
-pub(in crate::store) const LOOKED_TO: &str = "SELECT id FROM operations \
-     WHERE organization = $1 AND id < $2 ORDER BY id DESC LIMIT 1 OFFSET $3";
-
 /// Reads the parts of an index that are about those states.
 pub(in crate::store) fn counts(states: usize) -> SqlStr {
     numbered(&format!(
@@ -557,6 +546,6 @@ mod tests {
 
     #[test]
     fn list_takes_every_state() {
-        assert!(LIST.contains(&format!("${})", 3 + StateName::ALL.len())));
+        assert!(browse::LIST.contains(&format!("${})", 3 + StateName::ALL.len())));
     }
 }

@@ -21,6 +21,15 @@ macro_rules! organizations {
     };
 }
 
+/// As many states as there are; a shorter filter repeats its first.
+pub(in crate::store) const LIST: &str = "SELECT id, document FROM operations \
+     WHERE organization = $1 AND id < $2 AND id >= $3 \
+     AND state IN ($4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ORDER BY id DESC LIMIT $14";
+
+/// The last of so many and one more, if there are as many.
+pub(in crate::store) const LOOK_ENDS: &str = "SELECT id FROM operations \
+     WHERE organization = $1 AND id < $2 ORDER BY id DESC LIMIT 1 OFFSET $3";
+
 /// Operations of any kind, newest first.
 pub(in crate::store) const ALL: &str = concat!(
     "SELECT ",
