@@ -93,7 +93,7 @@ pub struct Links {
     named: Named,
     /// The first row of each chain that is in any of the files.
     firsts: BTreeMap<String, i64>,
-    /// Lines that are no rows.
+    /// Lines that are no rows: the first of them.
     torn: Vec<String>,
 }
 
@@ -105,6 +105,8 @@ pub struct ExportCheck {
     firsts: BTreeMap<String, i64>,
     /// Of the lines that are no rows those that no row goes on from, be it before or after them.
     torn: Vec<String>,
+    /// Whether there may be more of them.
+    torn_overflows: bool,
     chains: BTreeMap<String, Reached>,
     /// The last rows.
     recent: VecDeque<(String, i64, Hash)>,
@@ -154,6 +156,7 @@ impl Links {
             expected,
             named: self.named,
             firsts: self.firsts,
+            torn_overflows: self.torn.len() >= CUT_MAX,
             torn: self.torn,
             chains: BTreeMap::new(),
             recent: VecDeque::new(),
@@ -237,7 +240,7 @@ impl ExportCheck {
         let torn = std::mem::take(&mut self.torn);
         for (place, cut) in std::mem::take(&mut self.cut) {
             // The whole row that another file has may have been read before.
-            if place.file.is_none() || torn.contains(&cut) {
+            if place.file.is_none() || torn.contains(&cut) || self.torn_overflows {
                 self.found(&place, "no row of the audit");
             }
         }
