@@ -15,7 +15,7 @@ use tonic::server::NamedService;
 use tower::Service;
 
 /// Streams of health of one connection. Who has them has shown no identity, and each keeps its buffers for as long as
-/// its reader likes. A channel of gRPC needs one; none of another connection takes its place.
+/// its reader likes. A channel of gRPC needs one. Those of other connections do not count.
 const WATCHES_MAX: usize = 4;
 /// What is answered by such a stream.
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
