@@ -330,13 +330,8 @@ impl Turn {
     /// The permission to call now: at once, or, when the turn has passed, at the next one, which
     /// goes to who missed theirs before all others.
     pub async fn permit(self) -> Permit {
-        let Self { call, slot, fare } = if self.call.has_passed(self.slot) {
-            let Self { call, fare, .. } = self;
-            let next = call.turn(true).await;
-            Self { fare, ..next }
-        } else {
-            self
-        };
+        let Self { call, slot, fare } = self;
+        let slot = call.caught_up(slot).await;
         let fare = fare.map(Fare::used);
         Permit { call, slot, fare }
     }
@@ -348,17 +343,9 @@ impl Permit {
         self.call.turn(false).await.permit().await
     }
 
-    /// Whether it is too late to call by it.
-    #[must_use]
-    pub fn has_passed(&self) -> bool {
-        self.call.has_passed(self.slot)
-    }
-
     /// Waits for the next turn, before all others, when its own has passed.
     pub async fn catch_up(&mut self) {
-        if self.has_passed() {
-            self.slot = self.call.clone().turn(true).await.slot;
-        }
+        self.slot = self.call.caught_up(self.slot).await;
     }
 
     /// Takes note of the call's answer: a refusal for the rate slows the key down, and what
@@ -432,8 +419,13 @@ impl Call {
         self.lane.answered(ask, block.ok(), asked, self.now());
     }
 
-    fn has_passed(&self, slot: Duration) -> bool {
-        self.now() > slot + LATE_MAX
+    /// The slot itself; when it has passed, the next one, before all others.
+    async fn caught_up(&self, slot: Duration) -> Duration {
+        if self.now() > slot + LATE_MAX {
+            self.clone().turn(true).await.slot
+        } else {
+            slot
+        }
     }
 
     fn now(&self) -> Duration {
