@@ -51,13 +51,13 @@ pub(super) fn journal(table: &mut Section<'_>, folder: &Path) -> Option<store::S
 
 /// What a person at the journal needs; everything else is a gateway's to judge.
 pub(super) fn for_a_person(root: &mut Section<'_>, folder: &Path) -> Option<JournalConfig> {
-    know_all(root);
+    root.may_have_any();
     let journal = root.table("journal", |table| {
         let _unused = key_looks(table);
         journal(table, folder)
     });
     let (lease, crashes_max) = root.table("operations", |table| {
-        know_all(table);
+        table.may_have_any();
         (table.duration("lease"), table.count("crashes_max", CRASHES))
     });
     Some(JournalConfig {
@@ -65,12 +65,6 @@ pub(super) fn for_a_person(root: &mut Section<'_>, folder: &Path) -> Option<Jour
         lease,
         crashes_max,
     })
-}
-
-pub(super) fn know_all(table: &mut Section<'_>) {
-    for name in table.names() {
-        table.may_have(&name);
-    }
 }
 
 /// How often the file of the keys is looked at.

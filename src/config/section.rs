@@ -223,6 +223,11 @@ impl<'a> Section<'a> {
         self.known.push(key.to_owned());
     }
 
+    /// Knows every key that is there: what reads only some leaves the others to a gateway.
+    pub(super) fn may_have_any(&mut self) {
+        self.known.extend(self.names());
+    }
+
     /// `true` or `false`.
     pub(super) fn flag(&mut self, key: &str) -> bool {
         let flag = self.parsed(key, |value| {
