@@ -263,24 +263,25 @@ impl Service {
         observe::request(&wish.request_id);
         let request_id = wish.request_id.clone();
         let fingerprint = wish.fingerprint().map_err(OperationError::from)?;
-        let refusal = match chaos::around!("grpc.submit", self.submit((principal, asked), wish, fingerprint, plan.as_deref()), else Err(Status::from(OperationError::Stopping).into()))
-        {
+        let begun = chaos::around!("grpc.submit", self.submit((principal, asked), wish, fingerprint, plan.as_deref()), else Err(Status::from(OperationError::Stopping).into()));
+        let call = (principal, Action::RunInstances);
+        self.or_begun_before(begun, call, (&request_id, &fingerprint))
+            .await
+    }
+
+    /// Follows what was begun, now or before for the same request: what was accepted once is answered, whatever the
+    /// rules have become since, and is not denied. Else the call is refused, once the audit has been told if policy
+    /// denies it.
+    async fn or_begun_before(
+        &self,
+        begun: Result<Watch, NotBegun>,
+        (principal, action): (&Principal, Action),
+        (request_id, fingerprint): (&RequestId, &[u8; 32]),
+    ) -> Result<Watch, Status> {
+        let refusal = match begun {
             Ok(watch) => return Ok(watch),
             Err(refusal) => refusal,
         };
-        let call = (principal, Action::RunInstances);
-        let begun = self.begun_before(call, (&request_id, &fingerprint), refusal);
-        begun.await
-    }
-
-    /// Follows what was begun for the same request: what was accepted once is answered, whatever the rules have become
-    /// since, and is not denied. Else the call is refused, once the audit has been told if policy denies it.
-    async fn begun_before(
-        &self,
-        (principal, action): (&Principal, Action),
-        (request_id, fingerprint): (&RequestId, &[u8; 32]),
-        refusal: NotBegun,
-    ) -> Result<Watch, Status> {
         let organization = &principal.organization;
         let attached = self
             .operations
@@ -391,13 +392,10 @@ impl Service {
         observe::request(&wish.request_id);
         let request_id = wish.request_id.clone();
         let fingerprint = termination_fingerprint(&wish.instances);
-        let refusal = match self.give_back(principal, wish, asked).await {
-            Ok(watch) => return Ok(watch),
-            Err(refusal) => refusal,
-        };
+        let begun = self.give_back(principal, wish, asked).await;
         let call = (principal, Action::TerminateInstances);
-        let begun = self.begun_before(call, (&request_id, &fingerprint), refusal);
-        begun.await
+        self.or_begun_before(begun, call, (&request_id, &fingerprint))
+            .await
     }
 
     async fn give_back(
