@@ -241,19 +241,17 @@ impl Open {
     async fn fallen_silent(&self, speaks: &AtomicBool) {
         let settings = &self.door.settings;
         let unanswered = settings.keepalive_timeout + LEAVE_WITHIN;
-        let mut quiet = false;
+        let mut spoke = true;
         // Twice: a ping that was due while this process stood still is only sent afterwards.
-        loop {
-            let silence = match quiet {
-                false => settings.keepalive_interval + unanswered,
-                true => unanswered,
-            };
-            self.door.clock.sleep(silence).await;
-            let spoke = speaks.swap(false, Ordering::Relaxed);
-            if quiet && !spoke {
-                return;
+        while spoke {
+            self.door
+                .clock
+                .sleep(settings.keepalive_interval + unanswered)
+                .await;
+            if !speaks.swap(false, Ordering::Relaxed) {
+                self.door.clock.sleep(unanswered).await;
+                spoke = speaks.swap(false, Ordering::Relaxed);
             }
-            quiet = !spoke;
         }
     }
 
