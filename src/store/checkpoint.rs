@@ -28,9 +28,7 @@ impl Checkpoint {
         self.0 = Some(task::spawn_blocking(move || {
             let mut connection = open()?;
             let done = runtime.block_on(pass(&mut connection));
-            let fatal = matches!(done, Err(StoreError::Fatal { .. }));
-            connection.abandon(fatal);
-            done
+            done.map_err(|error| connection.distrusted(error))
         }));
     }
 
