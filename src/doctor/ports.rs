@@ -3,12 +3,10 @@
 use super::{Finding, fail, ok, side_door};
 use crate::clock::Clock;
 use crate::config::{Config, Listen};
+use crate::gateway::free_for_socket;
 use rustix::fs::{Access, access};
-use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use tokio::net::TcpListener;
 
@@ -53,19 +51,7 @@ fn free(path: &Path) -> io::Result<()> {
         folder.unwrap_or(Path::new(".")),
         Access::WRITE_OK | Access::EXEC_OK,
     )?;
-    let found = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        found => found?,
-    };
-    if !found.file_type().is_socket() {
-        let message = "something else is there, which is no socket";
-        return Err(io::Error::new(ErrorKind::AlreadyExists, message));
-    }
-    match UnixStream::connect(path) {
-        Ok(_) => Err(ErrorKind::AddrInUse.into()),
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
-        Err(error) => Err(error),
-    }
+    free_for_socket(path)
 }
 
 fn judge(subject: &str, bound: io::Result<()>, runs: bool) -> Finding {
@@ -95,7 +81,7 @@ fn judge(subject: &str, bound: io::Result<()>, runs: bool) -> Finding {
 mod tests {
     use super::*;
     use crate::config::fresh_folder;
-    use std::fs::Permissions;
+    use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixListener;
 

@@ -114,7 +114,7 @@ fn tcp(listener: TcpListener) -> io::Result<Bound> {
 /// A socket at `path`, for those whom `mode` lets open it. It is made where nobody else comes, and moved
 /// to its place when it has its mode: before that nobody connects.
 fn unix(path: &Path, mode: u32) -> io::Result<Bound> {
-    free(path)?;
+    free_for_socket(path)?;
     let folder = path.with_file_name(format!(".{}", std::process::id()));
     DirBuilder::new().mode(0o700).create(&folder)?;
     let bound = bind_in(&folder, path, mode);
@@ -140,7 +140,11 @@ fn bind_in(folder: &Path, path: &Path, mode: u32) -> io::Result<(UnixListener, S
 }
 
 /// Whether there is nothing at `path`, or the socket of a process that is gone.
-fn free(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// [`ErrorKind::AddrInUse`] when a process has it, [`ErrorKind::AlreadyExists`] when it is no socket, and what looking
+/// may tell.
+pub fn free_for_socket(path: &Path) -> io::Result<()> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
